@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bpf holds the programs that run in the kernel, as C source, and
+// beside them what bpf2go makes of it: the object files and their Go bindings.
+// Both are committed; `make generate` rebuilds them and CI checks that nothing
+// changes.
+//
+// The package knows no policy: which program is attached where, and what its
+// numbers mean, is package probe's business.
+package bpf
+
+//go:generate go tool bpf2go -target amd64 -cc clang-14 -strip llvm-strip-14 -cflags "-O2 -g -Wall -Werror -mcpu=v3" -no-global-types -type mark_kind -type hook -type counter -type record_kind -type record -type slot -type mark -type target -type device -type counters -type hist -type pio_key -type vcpu_state -type segment -type line KVM kvm.bpf.c
+//go:generate go tool bpf2go -target amd64 -cc clang-14 -strip llvm-strip-14 -cflags "-O2 -g -Wall -Werror -mcpu=v3" -no-global-types Proc proc.bpf.c
+//go:generate go tool bpf2go -target amd64 -cc clang-14 -strip llvm-strip-14 -cflags "-O2 -g -Wall -Werror -mcpu=v3" -no-global-types Net net.bpf.c
+//go:generate go tool bpf2go -target amd64 -cc clang-14 -strip llvm-strip-14 -cflags "-O2 -g -Wall -Werror -mcpu=v3" -no-global-types HistTest hist_test.bpf.c

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The maps that all programs share, and the small functions on them. Every
+ * object declares them; user space creates each once and hands it to all
+ * (MapReplacements), so that each rung can be loaded by itself.
+ */
+#ifndef UKPROBE_MAPS_H
+#define UKPROBE_MAPS_H
+
+#include "event.h"
+#include "hist.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_SLOTS);
+	__type(key, u64); /* cgroup id */
+	__type(value, struct target);
+} targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_SLOTS * 2);
+	__type(key, u32); /* ifindex */
+	__type(value, struct device);
+} devices SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_SLOTS);
+	__type(key, u32);
+	__type(value, struct slot);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_SLOTS);
+	__type(key, u32);
+	__type(value, struct counters);
+} counts SEC(".maps");
+
+/* How often each hook fired, for whatever process: has it proven itself alive? */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, HOOK_KINDS);
+	__type(key, u32);
+	__type(value, u64);
+} hits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32); /* thread id */
+	__type(value, struct vcpu_state);
+} vcpus SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32); /* thread id */
+	__type(value, struct ioctl_call);
+} ioctls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct pio_key);
+	__type(value, u64);
+} ports SEC(".maps");
+
+/* Handling time of exits: exit to next entry, by slot and class. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_SLOTS * EXIT_CLASSES);
+	__type(key, u32);
+	__type(value, struct hist);
+} exit_hist SEC(".maps");
+
+/* Round trips through the VMM: userspace exit to next KVM_RUN. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_SLOTS * USER_EXIT_CLASSES);
+	__type(key, u32);
+	__type(value, struct hist);
+} user_exit_hist SEC(".maps");
+
+/* Exits to user space by reason; counted also where round trips are not seen. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_SLOTS * USER_EXIT_CLASSES);
+	__type(key, u32);
+	__type(value, u64);
+} user_exits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} records SEC(".maps");
+
+static __always_inline void hit(u32 hook)
+{
+	u64 *n = bpf_map_lookup_elem(&hits, &hook);
+
+	if (n)
+		(*n)++;
+}
+
+static __always_inline void count(u32 slot, u32 what, u64 n)
+{
+	struct counters *c = bpf_map_lookup_elem(&counts, &slot);
+
+	if (c && what < COUNTERS)
+		c->n[what] += n;
+}
+
+static __always_inline struct target *current_target(void)
+{
+	u64 id = bpf_get_current_cgroup_id();
+
+	return bpf_map_lookup_elem(&targets, &id);
+}
+
+/*
+ * mark records the first time of an event in its slot. The slot itself holds
+ * it, so that a full ring buffer loses nothing; the record only wakes the
+ * reader up. Two vCPUs that race both write a time of that moment.
+ */
+static __always_inline void mark(u32 slot, u32 kind, u32 hook, u64 ns)
+{
+	struct slot *s = bpf_map_lookup_elem(&slots, &slot);
+	struct record *r;
+
+	if (!s || kind >= MARK_KINDS || s->marks[kind].ns)
+		return;
+	s->marks[kind].tid = (u32)bpf_get_current_pid_tgid();
+	s->marks[kind].hook = hook;
+	s->marks[kind].ns = ns;
+	s->active = 1;
+
+	r = bpf_ringbuf_reserve(&records, RECORD_HEADER, 0);
+	if (!r)
+		return; /* not lost: the mark is in the slot */
+	r->ns = ns;
+	r->last_ns = ns;
+	r->kind = RECORD_MARK;
+	r->slot = slot;
+	r->hook = hook;
+	r->arg = kind;
+	bpf_ringbuf_submit(r, 0);
+}
+
+#endif

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// Collector exports what a probe counts as Prometheus metrics: totals since it
+// was made, over all the watches that were tracked under the same labels. The
+// bounded set of label values is the caller's business.
+//
+// Durations are in seconds, in native-histogram buckets with classic ones beside
+// them.
+type Collector struct {
+	p       *Probe
+	created time.Time
+
+	exits, roundTrips, userExits, frames, bytes, lost, hookInfo, hookHits *prometheus.Desc
+
+	mu   sync.Mutex
+	sets map[string]*set
+}
+
+// set is the totals under one set of labels.
+type set struct {
+	labels []string
+	past   Counts
+	live   []*Watch
+}
+
+// NewCollector makes a collector whose series carry the given labels.
+func NewCollector(p *Probe, labels ...string) *Collector {
+	desc := func(name, help string, more ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, append(slices.Clone(labels), more...), nil)
+	}
+	return &Collector{
+		p: p, created: time.Now(), sets: map[string]*set{},
+		exits:      desc("ukprobe_kvm_exit_handling_seconds", "Time that KVM and the VMM took to handle an exit: from the exit to the vCPU's next entry, by exit reason.", "isa", "reason"),
+		roundTrips: desc("ukprobe_vmm_round_trip_seconds", "Time that the VMM took: from an exit to user space to the next KVM_RUN, by KVM_EXIT reason.", "reason"),
+		userExits:  desc("ukprobe_kvm_userspace_exits_total", "Exits to the VMM, by KVM_EXIT reason.", "reason"),
+		frames:     desc("ukprobe_guest_network_frames_total", "Ethernet frames on the guest's network device, by direction seen from the guest.", "direction"),
+		bytes:      desc("ukprobe_guest_network_bytes_total", "Bytes on the guest's network device, by direction seen from the guest.", "direction"),
+		lost:       desc("ukprobe_lost_events_total", "Events that were seen and could not be kept, by cause.", "cause"),
+		hookInfo:   prometheus.NewDesc("ukprobe_hook_info", "The rung on which a hook is attached; 1.", []string{"hook", "rung"}, nil),
+		hookHits:   prometheus.NewDesc("ukprobe_hook_fired_total", "How often a hook fired, for whatever process of the host.", []string{"hook"}, nil),
+	}
+}
+
+// Track counts a watch under the labels' values until the returned function is
+// called, which must be before the watch is closed; its totals stay.
+func (c *Collector) Track(w *Watch, values ...string) (done func() error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := strings.Join(values, "\xff")
+	s := c.sets[key]
+	if s == nil {
+		s = &set{labels: values}
+		c.sets[key] = s
+	}
+	s.live = append(s.live, w)
+	return sync.OnceValue(func() error {
+		counts, err := w.Counts()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		s.past.Add(counts)
+		s.live = slices.DeleteFunc(s.live, func(o *Watch) bool { return o == w })
+		return err
+	})
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.exits, c.roundTrips, c.userExits, c.frames, c.bytes, c.lost, c.hookInfo, c.hookHits} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	for _, s := range c.sets {
+		total := Counts{ISA: s.past.ISA}
+		total.Add(s.past)
+		for _, w := range s.live {
+			if counts, err := w.Counts(); err == nil {
+				total.Add(counts)
+			}
+		}
+		c.collectSet(ch, s.labels, total)
+	}
+	c.mu.Unlock()
+	for _, h := range c.p.Hooks() {
+		if h.Rung != "" {
+			ch <- prometheus.MustNewConstMetric(c.hookInfo, prometheus.GaugeValue, 1, h.Hook, string(h.Rung))
+		}
+		ch <- prometheus.MustNewConstMetric(c.hookHits, prometheus.CounterValue, float64(h.Hits), h.Hook)
+	}
+}
+
+func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n Counts) {
+	with := func(more ...string) []string { return append(slices.Clone(labels), more...) }
+	for reason, h := range n.Exits {
+		ch <- h.both(c.exits, c.created, with(string(n.ISA), reason)...)
+	}
+	for reason, h := range n.UserExits {
+		ch <- h.both(c.roundTrips, c.created, with(reason)...)
+	}
+	for reason, k := range n.UserExitCounts {
+		ch <- prometheus.MustNewConstMetric(c.userExits, prometheus.CounterValue, float64(k), with(reason)...)
+	}
+	for _, direction := range []string{"in", "out"} {
+		if k, ok := n.Values["frames_"+direction]; ok {
+			ch <- prometheus.MustNewConstMetric(c.frames, prometheus.CounterValue, float64(k), with(direction)...)
+			ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(n.Values["bytes_"+direction]), with(direction)...)
+		}
+	}
+	for cause := range losses {
+		ch <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(n.Lost[cause]), with(cause)...)
+	}
+}
+
+// Add adds another guest's counts.
+func (c *Counts) Add(o Counts) {
+	c.ISA = o.ISA
+	c.Values = addCounts(c.Values, o.Values)
+	c.Lost = addCounts(c.Lost, o.Lost)
+	c.Ports = addCounts(c.Ports, o.Ports)
+	c.UserExitCounts = addCounts(c.UserExitCounts, o.UserExitCounts)
+	c.Exits = addHistograms(c.Exits, o.Exits)
+	c.UserExits = addHistograms(c.UserExits, o.UserExits)
+}
+
+func addCounts[K comparable](a, b map[K]uint64) map[K]uint64 {
+	if a == nil {
+		a = map[K]uint64{}
+	}
+	for k, n := range b {
+		a[k] += n
+	}
+	return a
+}
+
+func addHistograms(a, b map[string]Histogram) map[string]Histogram {
+	if a == nil {
+		a = map[string]Histogram{}
+	}
+	for k, h := range b {
+		sum := Histogram{}
+		sum.Add(a[k])
+		sum.Add(h)
+		a[k] = sum
+	}
+	return a
+}
+
+// bothMetric is a native histogram that carries classic buckets too.
+type bothMetric struct {
+	prometheus.Metric
+	classic map[float64]uint64
+}
+
+// both makes the metric; labels that do not fit are an error metric.
+func (h Histogram) both(desc *prometheus.Desc, created time.Time, labels ...string) prometheus.Metric {
+	native, err := h.Metric(desc, created, labels...)
+	if err != nil {
+		return prometheus.NewInvalidMetric(desc, fmt.Errorf("native histogram: %w", err))
+	}
+	return bothMetric{Metric: native, classic: h.Classic()}
+}
+
+// Write implements prometheus.Metric.
+func (m bothMetric) Write(out *dto.Metric) error {
+	if err := m.Metric.Write(out); err != nil {
+		return err
+	}
+	for _, bound := range slices.Sorted(maps.Keys(m.classic)) {
+		n := m.classic[bound]
+		out.Histogram.Bucket = append(out.Histogram.Bucket, &dto.Bucket{UpperBound: &bound, CumulativeCount: &n})
+	}
+	return nil
+}

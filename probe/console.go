@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
+
+// Line is one line of the guest's console with the times of its first and last
+// byte.
+type Line struct {
+	FirstNS, LastNS int64
+	Text            string // as sent, line end included; at most 256 bytes
+	Hook            string
+	Partial         bool // no line end (yet)
+}
+
+// Clean is the line's text without line ends, with control characters and
+// invalid UTF-8 made visible: a hostile guest cannot drive a person's terminal.
+func (l Line) Clean() string {
+	text := strings.TrimRight(l.Text, "\r\n")
+	if !utf8.ValidString(text) {
+		text = strings.ToValidUTF8(text, "\uFFFD")
+	}
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '\uFFFD'
+		}
+		return r
+	}, text)
+}
+
+// maxLine is LINE_MAX of bpf/event.h.
+const maxLine = 256
+
+// feed appends what one write(2) carried and returns the lines that it ended.
+func (l *Line) feed(ns int64, data []byte) []Line {
+	var done []Line
+	for len(data) > 0 {
+		n := bytes.IndexByte(data, '\n') + 1
+		ended := n > 0
+		if !ended {
+			n = len(data)
+		}
+		if room := maxLine - len(l.Text); n > room {
+			n, ended = room, true
+		}
+		if l.Text == "" {
+			l.FirstNS = ns
+		}
+		l.Text += string(data[:n])
+		l.LastNS, l.Hook, l.Partial = ns, HookSyscall, true
+		data = data[n:]
+		if ended || len(l.Text) >= maxLine {
+			l.Partial = false
+			done = append(done, *l)
+			*l = Line{}
+		}
+	}
+	return done
+}

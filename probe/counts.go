@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
+
+// Counts is what was counted for one guest. A count whose hook has not proven
+// itself alive is absent, never zero.
+type Counts struct {
+	// Values by name, as in run.json: kvm_entries, kvm_exits,
+	// kvm_userspace_exits, pio_in, pio_out, cpuid, halts, frames_out,
+	// bytes_out, frames_in, bytes_in, tap_frames_out, tap_frames_in.
+	Values map[string]uint64
+	// Lost by cause; a cause that did not occur is absent.
+	Lost map[string]uint64
+	// Ports counts port accesses.
+	Ports map[Port]uint64
+	// Exits holds, per reason, how many exits were handled and for how long
+	// each: from the exit to the next entry.
+	Exits map[string]Histogram
+	// UserExits holds, per KVM_EXIT reason, the round trips through the VMM:
+	// from the userspace exit to the next KVM_RUN.
+	UserExits map[string]Histogram
+	// UserExitCounts counts exits to the VMM by reason.
+	UserExitCounts map[string]uint64
+	// ISA names the vendor whose reasons those are.
+	ISA ISA
+}
+
+// Port is an I/O port and a direction, seen from the guest.
+type Port struct {
+	Number uint16
+	Out    bool
+}
+
+// counted lists the counters with the hook that each depends on.
+var counted = []struct {
+	name string
+	c    bpf.KVMCounter
+	hook bpf.KVMHook
+}{
+	{"kvm_entries", bpf.KVMCounterCOUNT_ENTRY, bpf.KVMHookHOOK_ENTRY},
+	{"kvm_exits", bpf.KVMCounterCOUNT_EXIT, bpf.KVMHookHOOK_KVM_EXIT},
+	{"kvm_userspace_exits", bpf.KVMCounterCOUNT_USER_EXIT, bpf.KVMHookHOOK_USER_EXIT},
+	{"pio_in", bpf.KVMCounterCOUNT_PIO_IN, bpf.KVMHookHOOK_PIO},
+	{"pio_out", bpf.KVMCounterCOUNT_PIO_OUT, bpf.KVMHookHOOK_PIO},
+	{"cpuid", bpf.KVMCounterCOUNT_CPUID, bpf.KVMHookHOOK_CPUID},
+	{"halts", bpf.KVMCounterCOUNT_HALT, bpf.KVMHookHOOK_HALT},
+	{"tap_frames_out", bpf.KVMCounterCOUNT_TAP_OUT, bpf.KVMHookHOOK_TAP_OUT},
+	{"tap_frames_in", bpf.KVMCounterCOUNT_TAP_IN, bpf.KVMHookHOOK_TAP_IN},
+	{"frames_out", bpf.KVMCounterCOUNT_FRAMES_OUT, bpf.KVMHookHOOK_TC_OUT},
+	{"bytes_out", bpf.KVMCounterCOUNT_BYTES_OUT, bpf.KVMHookHOOK_TC_OUT},
+	{"frames_in", bpf.KVMCounterCOUNT_FRAMES_IN, bpf.KVMHookHOOK_TC_IN},
+	{"bytes_in", bpf.KVMCounterCOUNT_BYTES_IN, bpf.KVMHookHOOK_TC_IN},
+}
+
+var losses = map[string]bpf.KVMCounter{
+	"ringbuf":       bpf.KVMCounterLOST_RINGBUF,
+	"console_bytes": bpf.KVMCounterLOST_CONSOLE,
+	"pio_ports":     bpf.KVMCounterLOST_PIO_PORTS,
+	"vcpus":         bpf.KVMCounterLOST_VCPUS,
+}
+
+// kvmHooks depend on a guest under KVM, the tap's on a device.
+func (w *Watch) applies(h bpf.KVMHook) bool {
+	switch h {
+	case bpf.KVMHookHOOK_TC_IN, bpf.KVMHookHOOK_TC_OUT, bpf.KVMHookHOOK_TAP_IN, bpf.KVMHookHOOK_TAP_OUT:
+		return w.dev != nil
+	}
+	return w.target.KVM
+}
+
+// Counts reads the guest's counters.
+func (w *Watch) Counts() (Counts, error) {
+	c := Counts{Values: map[string]uint64{}, Lost: map[string]uint64{}, ISA: w.p.isa}
+	var perCPU []bpf.KVMCounters
+	if err := w.p.loader.maps[bpf.KVMMapCounts].Lookup(w.slot, &perCPU); err != nil {
+		return c, fmt.Errorf("read BPF map counts: %w", err)
+	}
+	var sum bpf.KVMCounters
+	for _, one := range perCPU {
+		for i, n := range one.N {
+			sum.N[i] += n
+		}
+	}
+	for _, v := range counted {
+		if w.applies(v.hook) && w.p.hits(v.hook) > 0 {
+			c.Values[v.name] = sum.N[v.c]
+		}
+	}
+	for name, i := range losses {
+		if sum.N[i] > 0 {
+			c.Lost[name] = sum.N[i]
+		}
+	}
+	w.mu.Lock()
+	if w.over > 0 {
+		c.Lost["records_beyond_bound"] = w.over
+	}
+	w.mu.Unlock()
+	return c, errors.Join(w.readPorts(&c), w.readExits(&c))
+}
+
+func (w *Watch) readPorts(c *Counts) error {
+	c.Ports = map[Port]uint64{}
+	var key bpf.KVMPioKey
+	var n uint64
+	it := w.p.loader.maps[bpf.KVMMapPorts].Iterate()
+	for it.Next(&key, &n) {
+		if key.Slot == w.slot {
+			c.Ports[Port{Number: key.Port, Out: key.Out != 0}] = n
+		}
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("read BPF map ports: %w", err)
+	}
+	return nil
+}
+
+func (w *Watch) readExits(c *Counts) error {
+	var errs []error
+	c.Exits, c.UserExits, c.UserExitCounts = map[string]Histogram{}, map[string]Histogram{}, map[string]uint64{}
+	for class := range exitClasses {
+		h, err := w.p.readHist(bpf.KVMMapExitHist, w.slot*exitClasses+uint32(class))
+		errs = append(errs, err)
+		if h.Count > 0 {
+			c.Exits[exitReasonName(w.p.isa, class)] = h
+		}
+	}
+	for r := range userExitClasses {
+		h, err := w.p.readHist(bpf.KVMMapUserExitHist, w.slot*userExitClasses+uint32(r))
+		errs = append(errs, err)
+		if h.Count > 0 {
+			c.UserExits[UserExitName(r)] = h
+		}
+		var perCPU []uint64
+		errs = append(errs, w.p.loader.maps[bpf.KVMMapUserExits].Lookup(w.slot*userExitClasses+uint32(r), &perCPU))
+		var sum uint64
+		for _, n := range perCPU {
+			sum += n
+		}
+		if sum > 0 {
+			c.UserExitCounts[UserExitName(r)] = sum
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// clearSlot empties everything that a slot's last tenant left.
+func (p *Probe) clearSlot(slot uint32) error {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count possible CPUs: %w", err)
+	}
+	errs := []error{
+		p.updateMap(bpf.KVMMapSlots, slot, &bpf.KVMSlot{}),
+		p.updateMap(bpf.KVMMapCounts, slot, make([]bpf.KVMCounters, cpus)),
+	}
+	empty, none := make([]bpf.KVMHist, cpus), make([]uint64, cpus)
+	for i := range uint32(exitClasses) {
+		errs = append(errs, p.updateMap(bpf.KVMMapExitHist, slot*exitClasses+i, empty))
+	}
+	for i := range uint32(userExitClasses) {
+		errs = append(errs,
+			p.updateMap(bpf.KVMMapUserExitHist, slot*userExitClasses+i, empty),
+			p.updateMap(bpf.KVMMapUserExits, slot*userExitClasses+i, none))
+	}
+	return errors.Join(append(errs, p.clearPorts(slot), p.clearVCPUs(slot))...)
+}
+
+func (p *Probe) clearPorts(slot uint32) error {
+	var key bpf.KVMPioKey
+	var n uint64
+	var stale []bpf.KVMPioKey
+	it := p.loader.maps[bpf.KVMMapPorts].Iterate()
+	for it.Next(&key, &n) {
+		if key.Slot == slot {
+			stale = append(stale, key)
+		}
+	}
+	errs := []error{it.Err()}
+	for _, k := range stale {
+		errs = append(errs, p.deleteKey(bpf.KVMMapPorts, &k))
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Probe) clearVCPUs(slot uint32) error {
+	var tid uint32
+	var v bpf.KVMVcpuState
+	var stale []uint32
+	it := p.loader.maps[bpf.KVMMapVcpus].Iterate()
+	for it.Next(&tid, &v) {
+		if v.Slot == slot {
+			stale = append(stale, tid)
+		}
+	}
+	errs := []error{it.Err()}
+	for _, t := range stale {
+		errs = append(errs, p.deleteKey(bpf.KVMMapVcpus, t))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
+
+// tcPrograms are the two programs for network devices, loaded once.
+type tcPrograms struct {
+	out, in *ebpf.Program // out of the guest: the tap's ingress
+	refused []Refusal
+	rung    Rung
+}
+
+func (t *tcPrograms) Close() error { return errors.Join(t.out.Close(), t.in.Close()) }
+
+// Device is a tap or veth that is watched.
+type Device struct {
+	Rung    Rung
+	ifindex int
+	p       *Probe
+	undo    []func() error
+}
+
+// WatchDevice attaches to the guest's network device: the tap, or the host's end
+// of a veth. The calling thread must be in the device's network namespace, for
+// WatchDevice as for the Watch's Close if the rung is clsact.
+//
+// The rung is tcx where the kernel has it (Linux 6.6), else clsact.
+func (w *Watch) WatchDevice(ifindex int) error {
+	if w.dev != nil {
+		return errors.New("watch device: this guest already has one")
+	}
+	progs, err := w.p.tcLoad()
+	if err != nil {
+		return err
+	}
+	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort}
+	if err := w.p.updateMap(bpf.KVMMapDevices, uint32(ifindex), &d); err != nil {
+		return err
+	}
+	dev := &Device{ifindex: ifindex, p: w.p}
+	tcxErr := dev.attachTCX(progs)
+	if tcxErr == nil {
+		dev.Rung = TCX
+	} else if err := dev.attachClsact(progs); err != nil {
+		return errors.Join(fmt.Errorf("attach to network device %d: tcx: %w; clsact: %w", ifindex, tcxErr, err), dev.Close())
+	} else {
+		dev.Rung = Clsact
+	}
+	w.p.noteTC(dev.Rung, tcxErr)
+	w.dev = dev
+	return nil
+}
+
+// tcLoad loads the two programs at the first use.
+func (p *Probe) tcLoad() (*tcPrograms, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tc != nil {
+		return p.tc, nil
+	}
+	out, err := p.loader.load(objNet, bpf.NetProgTcOut, "")
+	if err != nil {
+		return nil, fmt.Errorf("load BPF program tc_out: %w", err)
+	}
+	in, err := p.loader.load(objNet, bpf.NetProgTcIn, "")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("load BPF program tc_in: %w", err), out.Close())
+	}
+	p.tc = &tcPrograms{out: out, in: in}
+	return p.tc, nil
+}
+
+func (p *Probe) noteTC(rung Rung, tcxErr error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tc.rung = rung
+	if tcxErr != nil && len(p.tc.refused) == 0 {
+		p.tc.refused = []Refusal{{Rung: TCX, Reason: explain(tcxErr, TCX)}}
+	}
+}
+
+func (p *Probe) tcStatus() []HookStatus {
+	out := []HookStatus{
+		{Hook: HookTCOut, Tells: "frame_out, syn_ack, first_response; frames and bytes out of the guest", OnDemand: true, Hits: p.hits(bpf.KVMHookHOOK_TC_OUT)},
+		{Hook: HookTCIn, Tells: "frames and bytes into the guest", OnDemand: true, Hits: p.hits(bpf.KVMHookHOOK_TC_IN)},
+	}
+	if p.tc != nil {
+		for i := range out {
+			out[i].Rung, out[i].Refused = p.tc.rung, p.tc.refused
+		}
+	}
+	return out
+}
+
+// attachTCX puts both programs in as links, which vanish with this process.
+func (d *Device) attachTCX(progs *tcPrograms) error {
+	for _, a := range []struct {
+		prog   *ebpf.Program
+		attach ebpf.AttachType
+	}{{progs.out, ebpf.AttachTCXIngress}, {progs.in, ebpf.AttachTCXEgress}} {
+		l, err := link.AttachTCX(link.TCXOptions{Interface: d.ifindex, Program: a.prog, Attach: a.attach})
+		if err != nil {
+			err = errors.Join(err, d.detach())
+			return err
+		}
+		d.undo = append(d.undo, l.Close)
+	}
+	return nil
+}
+
+// attachClsact makes a clsact qdisc with a filter each way. A qdisc outlives the
+// process; it goes with its device, which is in a namespace of ukprobe's own.
+func (d *Device) attachClsact(progs *tcPrograms) error {
+	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: d.ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
+	if err := netlink.QdiscAdd(qdisc); err != nil {
+		return fmt.Errorf("add clsact qdisc: %w", err)
+	}
+	d.undo = append(d.undo, func() error {
+		if err := netlink.QdiscDel(qdisc); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("remove clsact qdisc of device %d: %w", d.ifindex, err)
+		}
+		return nil
+	})
+	for _, a := range []struct {
+		prog   *ebpf.Program
+		parent uint32
+		name   string
+	}{{progs.out, netlink.HANDLE_MIN_INGRESS, "ukprobe_out"}, {progs.in, netlink.HANDLE_MIN_EGRESS, "ukprobe_in"}} {
+		f := &netlink.BpfFilter{
+			FilterAttrs:  netlink.FilterAttrs{LinkIndex: d.ifindex, Parent: a.parent, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
+			Fd:           a.prog.FD(),
+			Name:         a.name,
+			DirectAction: true,
+		}
+		if err := netlink.FilterAdd(f); err != nil {
+			return errors.Join(fmt.Errorf("add bpf filter %s: %w", a.name, err), d.detach())
+		}
+	}
+	return nil
+}
+
+func (d *Device) detach() error {
+	var errs []error
+	for _, u := range d.undo {
+		errs = append(errs, u())
+	}
+	d.undo = nil
+	return errors.Join(errs...)
+}
+
+// Close detaches from the device.
+func (d *Device) Close() error {
+	return errors.Join(d.detach(), d.p.deleteKey(bpf.KVMMapDevices, uint32(d.ifindex)))
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
+
+// ISA is the instruction set that KVM runs guests with.
+type ISA string
+
+// The two ISAs of x86 (kvm_exit's isa argument: 1 and 2).
+const (
+	VMX ISA = "vmx"
+	SVM ISA = "svm"
+)
+
+// hostISA tells which exit codes this host's KVM uses, from /proc/cpuinfo's
+// flags. A host with neither (KVM that only emulates) reports no exits.
+func hostISA() ISA {
+	data, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return VMX
+	}
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "flags") {
+			if strings.Contains(line+" ", " svm ") {
+				return SVM
+			}
+			break
+		}
+	}
+	return VMX
+}
+
+// exitCodes is EXIT_CODES, exitClasses EXIT_CLASSES of bpf/event.h.
+const (
+	exitCodes   = 192
+	exitClasses = 64
+)
+
+// reason is an exit reason that has a histogram of its own.
+type reason struct {
+	code uint32 // as the CPU gives it
+	name string
+}
+
+// vmxReasons: arch/x86/include/uapi/asm/vmx.h, without the VMX instructions,
+// which only a nested hypervisor uses.
+var vmxReasons = []reason{
+	{0, "exception_nmi"}, {1, "external_interrupt"}, {2, "triple_fault"}, {3, "init_signal"}, {4, "sipi_signal"},
+	{7, "interrupt_window"}, {8, "nmi_window"}, {9, "task_switch"}, {10, "cpuid"}, {12, "hlt"}, {13, "invd"},
+	{14, "invlpg"}, {15, "rdpmc"}, {16, "rdtsc"}, {18, "vmcall"}, {28, "cr_access"}, {29, "dr_access"},
+	{30, "io"}, {31, "msr_read"}, {32, "msr_write"}, {33, "invalid_state"}, {34, "msr_load_fail"},
+	{36, "mwait"}, {37, "monitor_trap_flag"}, {39, "monitor"}, {40, "pause"}, {41, "mce_during_vmentry"},
+	{43, "tpr_below_threshold"}, {44, "apic_access"}, {45, "eoi_induced"}, {46, "gdtr_idtr"}, {47, "ldtr_tr"},
+	{48, "ept_violation"}, {49, "ept_misconfig"}, {51, "rdtscp"}, {52, "preemption_timer"}, {54, "wbinvd"},
+	{55, "xsetbv"}, {56, "apic_write"}, {57, "rdrand"}, {58, "invpcid"}, {60, "encls"}, {61, "rdseed"},
+	{62, "pml_full"}, {63, "xsaves"}, {64, "xrstors"}, {67, "umwait"}, {68, "tpause"}, {74, "bus_lock"},
+	{75, "notify"}, {77, "tdcall"}, {84, "msr_read_imm"}, {85, "msr_write_imm"},
+}
+
+// svmReasons: arch/x86/include/uapi/asm/svm.h; control and debug registers and
+// exceptions as far as KVM intercepts them.
+var svmReasons = []reason{
+	{0x000, "read_cr0"}, {0x003, "read_cr3"}, {0x004, "read_cr4"}, {0x008, "read_cr8"},
+	{0x010, "write_cr0"}, {0x013, "write_cr3"}, {0x014, "write_cr4"}, {0x018, "write_cr8"},
+	{0x041, "db_excp"}, {0x043, "bp_excp"}, {0x046, "ud_excp"}, {0x047, "nm_excp"}, {0x04d, "gp_excp"},
+	{0x04e, "pf_excp"}, {0x051, "ac_excp"}, {0x052, "mc_excp"},
+	{0x060, "external_interrupt"}, {0x061, "nmi"}, {0x062, "smi"}, {0x063, "init_signal"}, {0x064, "interrupt_window"},
+	{0x065, "cr0_sel_write"}, {0x066, "read_idtr"}, {0x067, "read_gdtr"}, {0x068, "read_ldtr"}, {0x069, "read_tr"},
+	{0x06e, "rdtsc"}, {0x06f, "rdpmc"}, {0x070, "pushf"}, {0x072, "cpuid"}, {0x073, "rsm"}, {0x074, "iret"},
+	{0x076, "invd"}, {0x077, "pause"}, {0x078, "hlt"}, {0x079, "invlpg"}, {0x07b, "io"}, {0x07c, "msr"},
+	{0x07d, "task_switch"}, {0x07e, "ferr_freeze"}, {0x07f, "triple_fault"}, {0x081, "vmcall"},
+	{0x087, "rdtscp"}, {0x088, "icebp"}, {0x089, "wbinvd"}, {0x08a, "monitor"}, {0x08b, "mwait"}, {0x08d, "xsetbv"},
+	{0x08f, "write_efer_trap"}, {0x0a2, "invpcid"}, {0x0a5, "bus_lock"}, {0x0a6, "idle_hlt"},
+	{0x400, "npf"}, {0x401, "avic_incomplete_ipi"}, {0x402, "avic_unaccelerated_access"}, {0x403, "vmgexit"},
+}
+
+func reasonsOf(isa ISA) []reason {
+	if isa == SVM {
+		return svmReasons
+	}
+	return vmxReasons
+}
+
+// exitCode folds a vendor's reason as exit_class() of bpf/kvm.bpf.c does.
+func exitCode(isa ISA, r uint32) uint32 {
+	if isa == VMX {
+		r &= 0xffff
+	}
+	switch {
+	case r < 0xb0:
+		return r
+	case isa == SVM && r >= 0x400 && r < 0x40f:
+		return r - 0x400 + 0xb0
+	}
+	return exitCodes - 1
+}
+
+// setExitClasses gives each reason of the ISA its class; class 0 is "other".
+func setExitClasses(spec *ebpf.CollectionSpec, isa ISA) error {
+	var table [exitCodes]uint8
+	for i, r := range reasonsOf(isa) {
+		table[exitCode(isa, r.code)] = uint8(i + 1)
+	}
+	v, ok := spec.Variables["exit_class_of"]
+	if !ok {
+		return fmt.Errorf("BPF object has no variable exit_class_of: rebuild with `make generate`")
+	}
+	return v.Set(table)
+}
+
+// exitReasonName names a class.
+func exitReasonName(isa ISA, class int) string {
+	rs := reasonsOf(isa)
+	if class < 1 || class > len(rs) {
+		return "other"
+	}
+	return rs[class-1].name
+}
+
+// userExitNames are KVM_EXIT_* of include/uapi/linux/kvm.h.
+var userExitNames = []string{
+	"unknown", "exception", "io", "hypercall", "debug", "hlt", "mmio", "irq_window_open", "shutdown", "fail_entry",
+	"intr", "set_tpr", "tpr_access", "s390_sieic", "s390_reset", "dcr", "nmi", "internal_error", "osi", "papr_hcall",
+	"s390_ucontrol", "watchdog", "s390_tsch", "epr", "system_event", "s390_stsi", "ioapic_eoi", "hyperv", "arm_nisv",
+	"x86_rdmsr", "x86_wrmsr", "dirty_ring_full", "ap_reset_hold", "x86_bus_lock", "xen", "riscv_sbi", "riscv_csr",
+	"notify", "loongarch_iocsr", "memory_fault", "tdx", "arm_sea",
+}
+
+// userExitClasses is USER_EXIT_CLASSES of bpf/event.h.
+const userExitClasses = 64
+
+// UserExitName names a KVM_EXIT_* reason.
+func UserExitName(r int) string {
+	if r >= 0 && r < len(userExitNames) {
+		return userExitNames[r]
+	}
+	return fmt.Sprintf("exit_%d", r)
+}

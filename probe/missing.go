@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"fmt"
+	"strings"
+)
+
+// expected are the events that every timeline either has or accounts for.
+var expected = []string{
+	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry, EventFirmwareEnd,
+	EventConsoleFirst, EventConsoleReady, EventFrameOut, EventSYNACK, EventFirstResponse, EventIdle, EventVMMExit,
+}
+
+// kvmEvents exist only for guests that run under KVM.
+var kvmEvents = map[string]bool{
+	EventVMCreated: true, EventVCPUCreated: true, EventFirstRun: true, EventGuestEntry: true,
+	EventFirmwareEnd: true, EventIdle: true,
+}
+
+// missing gives a reason for each expected event that the timeline lacks.
+func (w *Watch) missing(t Timeline) []Missing {
+	var out []Missing
+	for _, name := range expected {
+		if _, ok := t.At(name); !ok {
+			out = append(out, Missing{Name: name, Reason: w.whyMissing(name)})
+		}
+	}
+	return out
+}
+
+func (w *Watch) whyMissing(name string) string {
+	switch {
+	case kvmEvents[name] && !w.target.KVM:
+		return "not under KVM: the host kernel does not see it"
+	case name == EventConsoleReady && w.target.Ready == nil:
+		return "not looked for: this app is ready at its first response"
+	case name == EventConsoleFirst || name == EventConsoleReady:
+		return w.whyNoConsole(name)
+	case (name == EventSYNACK || name == EventFirstResponse) && w.target.ServicePort == 0:
+		return "the app has no service port"
+	case name == EventFrameOut && w.dev == nil:
+		return "the guest has no network device"
+	case name == EventFirmwareEnd && len(w.target.Image) == 0:
+		return "the image's load segments are not known"
+	case name == EventIdle && !w.ready():
+		return "the guest did not become ready"
+	}
+	return w.whySilent(eventHooks[name])
+}
+
+func (w *Watch) ready() bool {
+	name := EventFirstResponse
+	if w.target.Ready != nil {
+		for _, e := range w.consoleEvents() {
+			if e.Name == EventConsoleReady {
+				return true
+			}
+		}
+		return false
+	}
+	s, err := w.state()
+	if err != nil {
+		return false
+	}
+	for _, e := range w.markEvents(&s) {
+		if e.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *Watch) whyNoConsole(name string) string {
+	hook := HookPIO
+	if w.target.ConsoleWrite {
+		hook = HookSyscall
+	} else if w.target.ConsolePort == 0 {
+		return "the guest has no console"
+	}
+	if name == EventConsoleReady {
+		if n := len(w.Lines()); n > 0 {
+			return fmt.Sprintf("none of %d console lines matched %q", n, w.target.Ready)
+		}
+	}
+	return w.whySilent([]string{hook})
+}
+
+// whySilent explains hooks that gave nothing: not attached, never fired on this
+// host, or alive but silent for this guest. Only the last is a finding about
+// the guest.
+func (w *Watch) whySilent(names []string) string {
+	var parts []string
+	for _, name := range names {
+		parts = append(parts, w.p.whySilent(name, w.dev))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (p *Probe) whySilent(name string, dev *Device) string {
+	if name == HookTCIn || name == HookTCOut {
+		if dev == nil {
+			return name + ": no device is watched"
+		}
+		return name + ": alive, but no such frame came"
+	}
+	s := p.state(name)
+	switch {
+	case s == nil || s.rung == "":
+		why := ""
+		if s != nil && len(s.refused) > 0 {
+			why = " (" + s.refused[0].Reason + ")"
+		}
+		return name + ": not attached" + why
+	case p.hits(s.hook.id) == 0:
+		return fmt.Sprintf("%s: attached by %s, but has never fired on this host", name, s.rung)
+	}
+	return name + ": alive, but did not happen in this guest"
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
+
+// Options says how a Probe is attached.
+type Options struct {
+	// Attach is the rung wanted for every hook that has it; Auto or "" takes
+	// the ladder's order.
+	Attach Rung
+	// Strict forbids falling back from Attach: Open fails if a hook that exists
+	// on that rung cannot have it.
+	Strict bool
+	// Slots is how many guests can be watched at one time, 1 to 16; 0 means 2.
+	Slots int
+}
+
+// Probe holds the programs and maps in the kernel. Closing it detaches all.
+// It may be used by several goroutines.
+type Probe struct {
+	opt    Options
+	loader *loader
+	isa    ISA
+	reader *ringbuf.Reader
+	done   chan struct{}
+
+	mu      sync.Mutex
+	states  []*state
+	watches []*Watch // by slot; nil: free
+	tc      *tcPrograms
+}
+
+// Open loads and attaches every hook by the best rung that can be had.
+//
+// A hook that cannot be attached at all does not make Open fail, unless
+// Options.Strict: [Probe.Hooks] tells which, and timelines then miss its events
+// with that reason. Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and
+// a kernel with BTF (Linux 5.8 for the ring buffer).
+func Open(opt Options) (_ *Probe, err error) {
+	if opt.Attach == "" {
+		opt.Attach = Auto
+	}
+	if opt.Slots == 0 {
+		opt.Slots = 2
+	}
+	if opt.Slots < 1 || opt.Slots > bpfMaxSlots {
+		return nil, fmt.Errorf("slots %d: must be 1 to %d", opt.Slots, bpfMaxSlots)
+	}
+	if err := usable(); err != nil {
+		return nil, err
+	}
+	p := &Probe{opt: opt, isa: hostISA(), done: make(chan struct{}), watches: make([]*Watch, opt.Slots)}
+	if p.loader, err = newLoader(); err != nil {
+		return nil, err
+	}
+	if err := p.loader.createMaps(uint32(opt.Slots)); err != nil {
+		return nil, errors.Join(err, p.loader.Close())
+	}
+	if p.reader, err = ringbuf.NewReader(p.loader.maps[bpf.KVMMapRecords]); err != nil {
+		return nil, errors.Join(fmt.Errorf("open ring buffer: %w", err), p.loader.Close())
+	}
+	go p.read()
+	if err := p.attachHooks(); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// usable checks what nothing works without, so that the error is about that and
+// not about some map.
+func usable() error {
+	if _, err := btf.LoadKernelSpec(); err != nil {
+		return fmt.Errorf("load the kernel's type information from /sys/kernel/btf/vmlinux: %w: ukprobe needs a kernel built with CONFIG_DEBUG_INFO_BTF", err)
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w%s", err, privilegeHint(err))
+	}
+	return nil
+}
+
+func (p *Probe) attachHooks() error {
+	var refused []string
+	for i := range hooks {
+		h := &hooks[i]
+		s := p.loader.attachHook(h, p.opt.Attach, p.opt.Strict)
+		if s.rung == "" && p.opt.Strict && slices.Contains(h.have(), p.opt.Attach) {
+			refused = append(refused, fmt.Sprintf("%s: %s", h.name, HookStatus{Refused: s.refused}.Why()))
+		}
+		if h.onDemand { // it was tried only to learn its rung
+			if err := s.detach(); err != nil {
+				return err
+			}
+		}
+		p.states = append(p.states, s)
+	}
+	if exec := p.state(HookExec); exec.rung == "" {
+		return fmt.Errorf("attach %s: %s%s", HookExec, HookStatus{Refused: exec.refused}.Why(), rootHint())
+	}
+	if len(refused) > 0 {
+		return fmt.Errorf("attach by %s, strictly: %s: run without --strict to let the ladder choose", p.opt.Attach, strings.Join(refused, "; "))
+	}
+	return nil
+}
+
+func rootHint() string {
+	if os.Geteuid() != 0 {
+		return " (run as root)"
+	}
+	return ""
+}
+
+// state returns the state of the hook with that name.
+func (p *Probe) state(name string) *state {
+	for _, s := range p.states {
+		if s.hook.name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// ISA is the instruction set of the host's KVM, by which exits are named.
+func (p *Probe) ISA() ISA { return p.isa }
+
+// Hooks tells, hook by hook, which rung was got, why not a better one, and
+// whether the hook has proven itself alive.
+func (p *Probe) Hooks() []HookStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]HookStatus, 0, len(p.states)+2)
+	for _, s := range p.states {
+		st := HookStatus{Hook: s.hook.name, Tells: s.hook.tells, Rung: s.rung, OnDemand: s.hook.onDemand,
+			Refused: s.refused, Hits: p.hits(s.hook.id)}
+		for _, a := range s.attached {
+			if stats, err := a.prog.Stats(); err == nil {
+				st.RecursionMisses += stats.RecursionMisses
+			}
+		}
+		out = append(out, st)
+	}
+	return append(out, p.tcStatus()...)
+}
+
+// hits reads how often a hook has fired on all CPUs.
+func (p *Probe) hits(id bpf.KVMHook) uint64 {
+	var perCPU []uint64
+	if err := p.loader.maps[bpf.KVMMapHits].Lookup(uint32(id), &perCPU); err != nil {
+		return 0
+	}
+	var sum uint64
+	for _, n := range perCPU {
+		sum += n
+	}
+	return sum
+}
+
+// demand attaches an on-demand hook for one more user; the returned function
+// gives it back and may be called more than once.
+func (p *Probe) demand(name string) (release func() error, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.state(name)
+	if s == nil || s.rung == "" {
+		return func() error { return nil }, nil // missing events will say why
+	}
+	if s.users == 0 {
+		done, err := p.loader.attachAll(s.hook, s.rung)
+		if err != nil {
+			return nil, fmt.Errorf("attach %s by %s: %w", name, s.rung, err)
+		}
+		s.attached = done
+	}
+	s.users++
+	return sync.OnceValue(func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if s.users--; s.users > 0 {
+			return nil
+		}
+		return s.detach()
+	}), nil
+}
+
+// Close detaches everything. Watches that are still open become useless.
+func (p *Probe) Close() error {
+	var errs []error
+	p.mu.Lock()
+	for _, s := range p.states {
+		errs = append(errs, s.detach())
+	}
+	if p.tc != nil {
+		errs = append(errs, p.tc.Close())
+	}
+	p.mu.Unlock()
+	errs = append(errs, p.reader.Close())
+	<-p.done
+	return errors.Join(append(errs, p.loader.Close())...)
+}
+
+// updateMap is Map.Put with an error that names the map.
+func (p *Probe) updateMap(name string, key, value any) error {
+	if err := p.loader.maps[name].Put(key, value); err != nil {
+		return fmt.Errorf("write BPF map %s: %w", name, err)
+	}
+	return nil
+}
+
+func (p *Probe) deleteKey(name string, key any) error {
+	if err := p.loader.maps[name].Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("delete from BPF map %s: %w", name, err)
+	}
+	return nil
+}

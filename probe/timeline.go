@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
+
+// Timeline is the events of one sample in the order of their times, and why
+// others are missing.
+type Timeline struct {
+	Events  []Event
+	Missing []Missing
+	// ReadyEvent is the name of the event that makes this guest ready:
+	// console_ready or first_response.
+	ReadyEvent string
+}
+
+// Phases are the spans of a boot. A nil phase is missing: one of its two events
+// is (see [Timeline.Missing]).
+type Phases struct {
+	VMM      *time.Duration // vmm_exec to guest_entry
+	Firmware *time.Duration // guest_entry to firmware_end
+	Guest    *time.Duration // firmware_end to ready
+	Total    *time.Duration // vmm_exec to ready
+}
+
+// Timeline puts together what has been seen so far.
+func (w *Watch) Timeline() Timeline {
+	t := Timeline{ReadyEvent: EventFirstResponse}
+	if w.target.Ready != nil {
+		t.ReadyEvent = EventConsoleReady
+	}
+	s, err := w.state()
+	if err == nil {
+		t.Events = w.markEvents(&s)
+	}
+	t.Events = append(t.Events, w.consoleEvents()...)
+	if e, ok := w.idleEvent(t); ok {
+		t.Events = append(t.Events, e)
+	}
+	slices.SortStableFunc(t.Events, func(a, b Event) int { return compare(a.NS, b.NS) })
+	t.Missing = w.missing(t)
+	return t
+}
+
+func compare(a, b int64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func (w *Watch) markEvents(s *bpf.KVMSlot) []Event {
+	var out []Event
+	for kind, m := range s.Marks {
+		name, ok := markNames[bpf.KVMMarkKind(kind)]
+		if !ok || m.Ns == 0 {
+			continue
+		}
+		hook := hookName(bpf.KVMHook(m.Hook))
+		out = append(out, Event{Name: name, NS: int64(m.Ns), Rung: w.rungOf(hook), Hook: hook, TID: int(m.Tid)})
+	}
+	return out
+}
+
+// rungOf tells the rung of a hook; for tcx and clsact it is the device's.
+func (w *Watch) rungOf(hook string) Rung {
+	if hook == HookTCIn || hook == HookTCOut {
+		if w.dev != nil {
+			return w.dev.Rung
+		}
+		return ""
+	}
+	if s := w.p.state(hook); s != nil {
+		return s.rung
+	}
+	return ""
+}
+
+func (w *Watch) consoleEvents() []Event {
+	var out []Event
+	for _, l := range w.Lines() {
+		if len(out) == 0 {
+			out = append(out, Event{Name: EventConsoleFirst, NS: l.FirstNS, Rung: w.rungOf(l.Hook), Hook: l.Hook})
+		}
+		if w.target.Ready != nil && !l.Partial && w.target.Ready.MatchString(l.Clean()) {
+			return append(out, Event{Name: EventConsoleReady, NS: l.LastNS, Rung: w.rungOf(l.Hook), Hook: l.Hook})
+		}
+	}
+	return out
+}
+
+// idleEvent is the first halt after the ready event.
+func (w *Watch) idleEvent(t Timeline) (Event, bool) {
+	ready, ok := t.At(t.ReadyEvent)
+	if !ok {
+		return Event{}, false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, ns := range w.halts {
+		if ns >= ready.NS {
+			return Event{Name: EventIdle, NS: ns, Rung: w.rungOf(HookHalt), Hook: HookHalt}, true
+		}
+	}
+	return Event{}, false
+}
+
+// At returns the event of that name.
+func (t Timeline) At(name string) (Event, bool) {
+	for _, e := range t.Events {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return Event{}, false
+}
+
+// Ready reports whether the guest has become ready.
+func (t Timeline) Ready() bool {
+	_, ok := t.At(t.ReadyEvent)
+	return ok
+}
+
+// span is the time from one event to another, nil if either is missing.
+func (t Timeline) span(from, to string) *time.Duration {
+	a, ok1 := t.At(from)
+	b, ok2 := t.At(to)
+	if !ok1 || !ok2 {
+		return nil
+	}
+	d := time.Duration(b.NS - a.NS)
+	return &d
+}
+
+// Phases splits the boot.
+func (t Timeline) Phases() Phases {
+	return Phases{
+		VMM:      t.span(EventVMMExec, EventGuestEntry),
+		Firmware: t.span(EventGuestEntry, EventFirmwareEnd),
+		Guest:    t.span(EventFirmwareEnd, t.ReadyEvent),
+		Total:    t.span(EventVMMExec, t.ReadyEvent),
+	}
+}
+
+// after lists pairs of events of which the second can never come before the
+// first.
+var after = [][2]string{
+	{EventVMMExec, EventVMCreated}, {EventVMCreated, EventVCPUCreated}, {EventVCPUCreated, EventFirstRun},
+	{EventFirstRun, EventGuestEntry}, {EventGuestEntry, EventFirmwareEnd}, {EventGuestEntry, EventFrameOut},
+	{EventConsoleFirst, EventConsoleReady}, {EventSYN, EventSYNACK}, {EventSYNACK, EventFirstResponse},
+	{EventFirstRequest, EventFirstResponse}, {EventVMMExec, EventConsoleFirst},
+}
+
+// Check tells what is wrong with a timeline: events against their natural
+// order. An empty result means that it is sound.
+func (t Timeline) Check() []string {
+	var out []string
+	for _, p := range after {
+		a, ok1 := t.At(p[0])
+		b, ok2 := t.At(p[1])
+		if ok1 && ok2 && b.NS < a.NS {
+			out = append(out, fmt.Sprintf("%s (%s) is %v before %s (%s)", p[1], b.Hook, time.Duration(a.NS-b.NS), p[0], a.Hook))
+		}
+	}
+	return out
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"sync"
+
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
+
+// Segment is a span of guest addresses, [Lo, Hi), that belongs to the image.
+type Segment struct{ Lo, Hi uint64 }
+
+// Target says what to watch.
+type Target struct {
+	// CgroupID is the cgroup v2 id in which the VMM will be started (its
+	// inode number). Nothing outside that cgroup is counted.
+	CgroupID uint64
+	// ConsolePort is the base port of the guest's UART, e.g. 0x3f8; 0 for none.
+	ConsolePort uint16
+	// ConsoleWrite takes the console from the write(2)s to descriptor
+	// ConsoleFD: for TCG and processes, whose console is no port.
+	ConsoleWrite bool
+	ConsoleFD    int
+	// Syscalls uses the system-call rung for KVM's ioctls as well.
+	Image []Segment // load segments, at most four; none: firmware_end is missing
+	// Ready is the console line that makes the guest ready; nil if ready is
+	// the first response on the wire.
+	Ready *regexp.Regexp
+	// ServicePort is the TCP port of the guest's service; 0 for none.
+	ServicePort uint16
+	// KVM says whether the guest runs under KVM at all, for the reasons given
+	// with missing events.
+	KVM bool
+}
+
+// Watch collects what happens in one cgroup. It is used by one goroutine; its
+// channels may be read from others.
+type Watch struct {
+	p       *Probe
+	slot    uint32
+	target  Target
+	startNS int64
+	release func() error
+	dev     *Device
+
+	// Progress receives, without blocking, a token whenever something arrived.
+	Progress chan struct{}
+
+	mu      sync.Mutex
+	lines   []Line
+	halts   []int64
+	partial Line // of a console that comes by write(2)
+	over    uint64
+}
+
+// maxLines and maxHalts bound what one guest can make ukprobe remember.
+const (
+	maxLines = 4096
+	maxHalts = 65536
+)
+
+// Watch arms the hooks for a target. Start the VMM after it returns, inside the
+// target's cgroup; then nothing is missed.
+func (p *Probe) Watch(t Target) (*Watch, error) {
+	if len(t.Image) > len(bpf.KVMSlot{}.Image) {
+		return nil, fmt.Errorf("watch: %d image segments: at most %d", len(t.Image), len(bpf.KVMSlot{}.Image))
+	}
+	w := &Watch{p: p, target: t, startNS: now(), Progress: make(chan struct{}, 1)}
+	if err := p.takeSlot(w); err != nil {
+		return nil, err
+	}
+	if err := w.arm(); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+func (p *Probe) takeSlot(w *Watch) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.watches {
+		if p.watches[i] == nil {
+			p.watches[i] = w
+			w.slot = uint32(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("watch: all %d slots are taken", len(p.watches))
+}
+
+func (w *Watch) arm() (err error) {
+	if err := w.p.clearSlot(w.slot); err != nil {
+		return err
+	}
+	var s bpf.KVMSlot
+	for i, seg := range w.target.Image {
+		s.Image[i] = bpf.KVMSegment{Lo: seg.Lo, Hi: seg.Hi}
+	}
+	if err := w.p.updateMap(bpf.KVMMapSlots, w.slot, &s); err != nil {
+		return err
+	}
+	if w.needsSyscalls() {
+		if w.release, err = w.p.demand(HookSyscall); err != nil {
+			return err
+		}
+	}
+	t := bpf.KVMTarget{Slot: w.slot, ConsolePort: w.target.ConsolePort}
+	if w.target.ConsoleWrite {
+		t.ConsoleFd = uint16(w.target.ConsoleFD) + 1
+	}
+	return w.p.updateMap(bpf.KVMMapTargets, w.target.CgroupID, &t)
+}
+
+// needsSyscalls: for a console by write(2), or for KVM's ioctls where the kernel
+// has neither kprobes nor fentry.
+func (w *Watch) needsSyscalls() bool {
+	if w.target.ConsoleWrite {
+		return true
+	}
+	s := w.p.state(HookVMIoctl)
+	return w.target.KVM && (s == nil || s.rung == "")
+}
+
+// releaseSyscalls detaches the system-call hook as soon as the vCPUs run, unless
+// the console needs it: it costs every system call of the host.
+func (w *Watch) releaseSyscalls() {
+	if !w.target.ConsoleWrite && w.release != nil {
+		_ = w.release()
+	}
+}
+
+// Close disarms the hooks for this target and frees its slot.
+func (w *Watch) Close() error {
+	errs := []error{w.p.deleteKey(bpf.KVMMapTargets, w.target.CgroupID)}
+	if w.release != nil {
+		errs = append(errs, w.release())
+	}
+	if w.dev != nil {
+		errs = append(errs, w.dev.Close())
+	}
+	w.p.mu.Lock()
+	w.p.watches[w.slot] = nil
+	w.p.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// Lines returns the console lines so far, the unfinished last one included.
+func (w *Watch) Lines() []Line {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := append([]Line(nil), w.lines...)
+	if len(w.partial.Text) > 0 {
+		return append(out, w.partial)
+	}
+	if s, err := w.state(); err == nil && s.Line.Len > 0 {
+		n := min(int(s.Line.Len), len(s.Line.Data))
+		out = append(out, Line{FirstNS: int64(s.Line.FirstNs), LastNS: int64(s.Line.LastNs),
+			Text: string(s.Line.Data[:n]), Hook: HookPIO, Partial: true})
+	}
+	return out
+}
+
+// Has reports whether the event has been seen. EventConsoleReady is judged by
+// the target's Ready pattern.
+func (w *Watch) Has(name string) bool {
+	for _, e := range w.Timeline().Events {
+		if e.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// state reads the slot.
+func (w *Watch) state() (bpf.KVMSlot, error) {
+	var s bpf.KVMSlot
+	if err := w.p.loader.maps[bpf.KVMMapSlots].Lookup(w.slot, &s); err != nil {
+		return s, fmt.Errorf("read BPF map slots: %w", err)
+	}
+	return s, nil
+}
+
+// read takes records from the ring buffer until the reader is closed.
+func (p *Probe) read() {
+	defer close(p.done)
+	var rec ringbuf.Record
+	for {
+		if err := p.reader.ReadInto(&rec); err != nil {
+			if errors.Is(err, os.ErrClosed) {
+				return
+			}
+			continue
+		}
+		r, err := decode(rec.RawSample)
+		if err != nil {
+			continue
+		}
+		p.dispatch(r)
+	}
+}
+
+// recordHeader is RECORD_HEADER of bpf/event.h, in bytes.
+const recordHeader = 32
+
+// decode reads one record; short and oversized ones are errors.
+func decode(raw []byte) (bpf.KVMRecord, error) {
+	var r bpf.KVMRecord
+	if len(raw) < recordHeader {
+		return r, fmt.Errorf("record of %d bytes: at least %d", len(raw), recordHeader)
+	}
+	r.Ns = binary.NativeEndian.Uint64(raw)
+	r.LastNs = binary.NativeEndian.Uint64(raw[8:])
+	r.Kind = binary.NativeEndian.Uint32(raw[16:])
+	r.Slot = binary.NativeEndian.Uint32(raw[20:])
+	r.Hook = binary.NativeEndian.Uint32(raw[24:])
+	r.Arg = binary.NativeEndian.Uint32(raw[28:])
+	n := copy(r.Data[:], raw[recordHeader:])
+	switch bpf.KVMRecordKind(r.Kind) {
+	case bpf.KVMRecordKindRECORD_LINE, bpf.KVMRecordKindRECORD_WRITE:
+		if int(r.Arg) > n {
+			return r, fmt.Errorf("record claims %d bytes of text and carries %d", r.Arg, n)
+		}
+	}
+	return r, nil
+}
+
+func (p *Probe) dispatch(r bpf.KVMRecord) {
+	p.mu.Lock()
+	var w *Watch
+	if int(r.Slot) < len(p.watches) {
+		w = p.watches[r.Slot]
+	}
+	p.mu.Unlock()
+	if w == nil || int64(r.Ns) < w.startNS { // of the slot's last tenant
+		return
+	}
+	w.take(r)
+	select {
+	case w.Progress <- struct{}{}:
+	default:
+	}
+}
+
+// take stores one record.
+func (w *Watch) take(r bpf.KVMRecord) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch bpf.KVMRecordKind(r.Kind) {
+	case bpf.KVMRecordKindRECORD_LINE:
+		w.addLine(Line{FirstNS: int64(r.Ns), LastNS: int64(r.LastNs), Text: string(r.Data[:r.Arg]), Hook: HookPIO})
+	case bpf.KVMRecordKindRECORD_WRITE:
+		for _, l := range w.partial.feed(int64(r.Ns), r.Data[:r.Arg]) {
+			w.addLine(l)
+		}
+	case bpf.KVMRecordKindRECORD_HALT:
+		if len(w.halts) < maxHalts {
+			w.halts = append(w.halts, int64(r.Ns))
+		} else {
+			w.over++
+		}
+	case bpf.KVMRecordKindRECORD_MARK:
+		if k := bpf.KVMMarkKind(r.Arg); k == bpf.KVMMarkKindMARK_GUEST_ENTRY || k == bpf.KVMMarkKindMARK_FIRST_RUN {
+			go w.releaseSyscalls()
+		}
+	}
+}
+
+// addLine keeps the first lines of a flood and counts the rest; the line that
+// makes the guest ready is kept wherever it comes.
+func (w *Watch) addLine(l Line) {
+	if len(w.lines) >= maxLines && (w.target.Ready == nil || !w.target.Ready.MatchString(l.Clean())) {
+		w.over++
+		return
+	}
+	w.lines = append(w.lines, l)
+}
+
+// now is CLOCK_MONOTONIC in nanoseconds, as bpf_ktime_get_ns.
+func now() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0 // cannot happen with a clock that every Linux has
+	}
+	return ts.Nano()
+}
