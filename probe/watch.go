@@ -30,8 +30,7 @@ type Target struct {
 	// ConsoleFD: for TCG and processes, whose console is no port.
 	ConsoleWrite bool
 	ConsoleFD    int
-	// Syscalls uses the system-call rung for KVM's ioctls as well.
-	Image []Segment // load segments, at most four; none: firmware_end is missing
+	Image        []Segment // load segments, at most four; none: firmware_end is missing
 	// Ready is the console line that makes the guest ready; nil if ready is
 	// the first response on the wire.
 	Ready *regexp.Regexp
@@ -52,8 +51,7 @@ type Watch struct {
 	release func() error
 	dev     *Device
 
-	// Progress receives, without blocking, a token whenever something arrived.
-	Progress chan struct{}
+	progress chan struct{}
 
 	mu      sync.Mutex
 	lines   []Line
@@ -74,7 +72,7 @@ func (p *Probe) Watch(t Target) (*Watch, error) {
 	if len(t.Image) > len(bpf.KVMSlot{}.Image) {
 		return nil, fmt.Errorf("watch: %d image segments: at most %d", len(t.Image), len(bpf.KVMSlot{}.Image))
 	}
-	w := &Watch{p: p, target: t, startNS: now(), Progress: make(chan struct{}, 1)}
+	w := &Watch{p: p, target: t, startNS: now(), progress: make(chan struct{}, 1)}
 	if err := p.takeSlot(w); err != nil {
 		return nil, err
 	}
@@ -153,6 +151,10 @@ func (w *Watch) Close() error {
 	return errors.Join(errs...)
 }
 
+// Progress receives a token, without ever blocking the probe, whenever something
+// arrived. It is for one reader.
+func (w *Watch) Progress() <-chan struct{} { return w.progress }
+
 // Lines returns the console lines so far, the unfinished last one included.
 func (w *Watch) Lines() []Line {
 	w.mu.Lock()
@@ -167,17 +169,6 @@ func (w *Watch) Lines() []Line {
 			Text: string(s.Line.Data[:n]), Hook: HookPIO, Partial: true})
 	}
 	return out
-}
-
-// Has reports whether the event has been seen. EventConsoleReady is judged by
-// the target's Ready pattern.
-func (w *Watch) Has(name string) bool {
-	for _, e := range w.Timeline().Events {
-		if e.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // state reads the slot.
@@ -245,7 +236,7 @@ func (p *Probe) dispatch(r bpf.KVMRecord) {
 	}
 	w.take(r)
 	select {
-	case w.Progress <- struct{}{}:
+	case w.progress <- struct{}{}:
 	default:
 	}
 }

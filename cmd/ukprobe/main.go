@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command ukprobe boots unikernels, microVMs, containers and processes and times
+// them from the host kernel with eBPF, without modifying any of them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Exit statuses. Documented in docs/exit-status.md.
+const (
+	exitFailed      = 1   // something did not work; the error says what
+	exitUsage       = 2   // the command line or the matrix is wrong
+	exitInterrupted = 130 // ended by Ctrl-C or SIGTERM
+)
+
+// version is set by the Makefile; otherwise the module's own is used.
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := app().RunContext(ctx, os.Args)
+	if err == nil {
+		return
+	}
+	var coder cli.ExitCoder
+	code := exitFailed
+	if errors.As(err, &coder) {
+		code = coder.ExitCode()
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(os.Stderr, "ukprobe:", text)
+	}
+	os.Exit(code)
+}
+
+func app() *cli.App {
+	return &cli.App{
+		Name:                 "ukprobe",
+		Usage:                "boot unikernels, microVMs, containers and processes, and time them from the host kernel",
+		Version:              Version(),
+		EnableBashCompletion: true,
+		// A selector holds commas of its own.
+		DisableSliceFlagSeparator: true,
+		Commands:                  []*cli.Command{runCommand(), cleanCommand(), versionCommand()},
+		// Errors are printed by main, once.
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			return usage(err)
+		},
+		CommandNotFound: nil,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usage(fmt.Errorf("no command %q: see `ukprobe --help`", c.Args().First()))
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+}
+
+// usage marks an error as the command line's.
+func usage(err error) error { return cli.Exit(err.Error(), exitUsage) }
+
+// noArguments refuses words that nothing would read.
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return usage(fmt.Errorf("%s takes no argument %q: flags come first, see `ukprobe %s --help`", c.Command.Name, c.Args().First(), c.Command.Name))
+	}
+	return nil
+}
+
+// Version is ukprobe's, with the commit if it was built from a checkout.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := strings.TrimPrefix(info.Main.Version, "v")
+	if v == "" || v == "(devel)" {
+		v = "devel"
+	}
+	return v
+}
+
+func versionCommand() *cli.Command {
+	return &cli.Command{
+		Name: "version", Usage: "print the version",
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			goVersion := ""
+			if info, ok := debug.ReadBuildInfo(); ok {
+				goVersion = " " + info.GoVersion
+			}
+			_, err := fmt.Fprintf(c.App.Writer, "ukprobe %s%s\n", Version(), goVersion)
+			return err
+		},
+	}
+}

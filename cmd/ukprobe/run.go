@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ukprobe/ukprobe/matrices"
+	"github.com/ukprobe/ukprobe/orchestrate"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/probe"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+func runCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "run",
+		Usage: "boot every cell of a matrix and time it",
+		Description: "Without arguments the built-in matrix is run: ukprobe's own reference guest, a\n" +
+			"Linux microVM and plain processes, about three minutes.\n\n" +
+			"Examples:\n" +
+			"  ukprobe run                                       # the built-in matrix\n" +
+			"  ukprobe run --only system=linux,app=nginx --samples 30\n" +
+			"  ukprobe run --matrix mine.yaml --out results-mine --listen :9435\n" +
+			"  ukprobe run --dry-run                             # what would be done",
+		Flags:  runFlags(),
+		Action: run,
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			return usage(err)
+		},
+	}
+}
+
+func runFlags() []cli.Flag {
+	env := func(name string) []string { return []string{"UKPROBE_" + name} }
+	return []cli.Flag{
+		&cli.StringFlag{Name: "matrix", Usage: "`FILE` in YAML (docs/matrix.md); default: the built-in one", EnvVars: env("MATRIX")},
+		&cli.StringSliceFlag{Name: "only", Usage: "only these cells, e.g. `system=linux,app=nginx`; repeatable, any of them"},
+		&cli.IntFlag{Name: "samples", Usage: "`N` samples of each cell (default: the matrix's, 10)", EnvVars: env("SAMPLES")},
+		&cli.IntFlag{Name: "warmup", Usage: "`N` samples of each cell before that, not kept (default: the matrix's, 1)", EnvVars: env("WARMUP")},
+		&cli.Uint64Flag{Name: "seed", Usage: "of the order of the samples (default: chosen, and recorded)", EnvVars: env("SEED")},
+		&cli.DurationFlag{Name: "timeout", Usage: "`D` after which a guest that is not ready is ended (default: the matrix's, 30s)", EnvVars: env("TIMEOUT")},
+		&cli.StringFlag{Name: "out", Usage: "results `DIR`, new or empty (default: results-<run>)", EnvVars: env("OUT")},
+		&cli.StringFlag{Name: "listen", Usage: "serve Prometheus metrics on `ADDR` while it runs, e.g. :9435; loopback unless an address is given", EnvVars: env("LISTEN")},
+		&cli.BoolFlag{Name: "linger", Usage: "with --listen: keep serving after the last sample, until Ctrl-C"},
+		&cli.StringFlag{Name: "attach", Value: string(probe.Auto), Usage: "rung of the hooks: auto|kprobe|fentry|tp_btf|raw_tp|tracepoint", EnvVars: env("ATTACH")},
+		&cli.BoolFlag{Name: "strict", Usage: "no fallback from --attach: fail if a hook cannot have that rung"},
+		&cli.StringFlag{Name: "accel", Usage: "auto|kvm|tcg for all guests (default: the matrix's)", EnvVars: env("ACCEL")},
+		&cli.BoolFlag{Name: "dry-run", Usage: "print every cell, its command line, device, CPUs and hooks; change nothing"},
+		&cli.BoolFlag{Name: "json", Usage: "print the results (or the plan of --dry-run) as JSON, and nothing else, on standard output"},
+		&cli.StringFlag{Name: "cache", Usage: "`DIR` for images that ukprobe builds (default: /var/cache/ukprobe)", Value: "/var/cache/ukprobe", EnvVars: env("CACHE")},
+		journalFlag(),
+	}
+}
+
+// run is the action of `ukprobe run`.
+func run(c *cli.Context) error {
+	o, err := runOptions(c)
+	if err != nil {
+		return err
+	}
+	if c.Bool("dry-run") {
+		return dryRun(c, o)
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("run: not root: BPF programs, taps and namespaces need it: run with sudo (`ukprobe run --dry-run` shows what would be done, `ukprobe doctor` what is missing)")
+	}
+	watcher := newProgress(os.Stderr, c.Bool("json"))
+	o.Observer = watcher
+	srv, err := listen(c.String("listen"))
+	if err != nil {
+		return err
+	}
+	defer srv.Close()
+	r, err := orchestrate.Start(c.Context, o)
+	if err != nil {
+		return interrupted(c.Context, err)
+	}
+	srv.Serve(r.Metrics().Handler(), watcher)
+	status := results.RunOK
+	doErr := r.Do(c.Context)
+	switch {
+	case c.Context.Err() != nil:
+		status = results.RunInterrupted
+	case doErr != nil:
+		status = results.RunFailed
+	}
+	watcher.Close()
+	err = errors.Join(r.Finish(status), r.Close())
+	file := r.Results()
+	if e := show(c, file, o.Out); e != nil {
+		err = errors.Join(err, e)
+	}
+	if status == results.RunInterrupted {
+		return errors.Join(err, cli.Exit(fmt.Sprintf("interrupted: %d finished samples are in %s", finished(file), o.Out), exitInterrupted))
+	}
+	if err = errors.Join(doErr, err); err != nil {
+		return err
+	}
+	if c.Bool("linger") {
+		srv.Linger(c.Context, watcher)
+	}
+	return failedCells(file)
+}
+
+// interrupted turns Ctrl-C during preparation into its own exit status.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return cli.Exit("interrupted before the first sample", exitInterrupted)
+	}
+	return err
+}
+
+// runOptions checks the flags. Nothing has been touched yet.
+func runOptions(c *cli.Context) (o orchestrate.Options, err error) {
+	if err := noArguments(c); err != nil {
+		return o, err
+	}
+	o = orchestrate.Options{Samples: c.Int("samples"), Timeout: c.Duration("timeout"), Seed: c.Uint64("seed"),
+		Strict: c.Bool("strict"), Accel: c.String("accel"), CacheDir: c.String("cache"), JournalDir: c.String("journal-dir"),
+		Out: c.String("out"), Version: Version(), Argv: os.Args}
+	if o.Matrix, err = loadMatrix(c.String("matrix")); err != nil {
+		return o, usage(err)
+	}
+	for _, text := range c.StringSlice("only") {
+		sel, err := matrix.ParseSelector(text)
+		if err != nil {
+			return o, usage(err)
+		}
+		o.Only = append(o.Only, sel)
+	}
+	if o.Attach, err = probe.ParseRung(c.String("attach")); err != nil {
+		return o, usage(err)
+	}
+	if err := checkNumbers(c, &o); err != nil {
+		return o, usage(err)
+	}
+	if !c.IsSet("seed") {
+		o.Seed = randomSeed()
+	}
+	if o.Out == "" {
+		o.Out = "results-" + orchestrate.NewRunID(time.Now(), o.Seed)
+	}
+	if o.CacheDir, err = filepath.Abs(o.CacheDir); err != nil {
+		return o, err
+	}
+	o.Out, err = filepath.Abs(o.Out)
+	return o, err
+}
+
+func checkNumbers(c *cli.Context, o *orchestrate.Options) error {
+	if c.IsSet("samples") && (o.Samples < 1 || o.Samples > 100000) {
+		return fmt.Errorf("--samples %d: must be 1 to 100000", o.Samples)
+	}
+	if c.IsSet("warmup") {
+		n := c.Int("warmup")
+		if n < 0 || n > 100000 {
+			return fmt.Errorf("--warmup %d: must be 0 to 100000", n)
+		}
+		o.Warmup = &n
+	}
+	if c.IsSet("timeout") && (o.Timeout < 10*time.Millisecond || o.Timeout > 24*time.Hour) {
+		return fmt.Errorf("--timeout %v: must be 10ms to 24h", o.Timeout)
+	}
+	switch o.Accel {
+	case "", matrix.AccelAuto, matrix.AccelKVM, matrix.AccelTCG:
+	default:
+		return fmt.Errorf("--accel %s: use auto, kvm or tcg", o.Accel)
+	}
+	if c.Bool("strict") && o.Attach == probe.Auto {
+		return errors.New("--strict: name the rung with --attach as well")
+	}
+	if c.Bool("linger") && c.String("listen") == "" {
+		return errors.New("--linger: needs --listen ADDR")
+	}
+	return nil
+}
+
+func loadMatrix(path string) (*matrix.Matrix, error) {
+	if path != "" {
+		return matrix.Load(path)
+	}
+	text, err := matrices.FS.ReadFile(matrices.Default)
+	if err != nil {
+		return nil, err
+	}
+	return matrix.Parse("built-in "+matrices.Default, text)
+}
+
+func randomSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return binary.NativeEndian.Uint64(b[:]) >> 1
+}
+
+func finished(f *results.File) int {
+	n := 0
+	for i := range f.Cells {
+		n += len(f.Cells[i].Samples)
+	}
+	return n
+}
+
+// failedCells makes a run with failures exit non-zero.
+func failedCells(f *results.File) error {
+	n := 0
+	for i := range f.Cells {
+		if f.Cells[i].Status == results.CellFailed {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return cli.Exit(fmt.Sprintf("%d of %d cells failed: the reasons are below the table", n, len(f.Cells)), exitFailed)
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

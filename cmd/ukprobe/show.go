@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/ukprobe/ukprobe/orchestrate"
+	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/probe"
+	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/report"
+)
+
+// options are how this terminal, or file, wants to be written to.
+func reportOptions() report.Options {
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	terminal := err == nil
+	if !terminal {
+		width = 0
+	}
+	return report.OptionsFor(os.Getenv, terminal, width)
+}
+
+// show prints the table and one timeline per cell.
+func show(c *cli.Context, f *results.File, dir string) error {
+	w := c.App.Writer
+	if c.Bool("json") {
+		return printJSON(w, f)
+	}
+	o := reportOptions()
+	if err := report.Table(w, f, o); err != nil {
+		return err
+	}
+	for i := range f.Cells {
+		if len(f.Cells[i].Samples) == 0 {
+			continue
+		}
+		fmt.Fprintln(w)
+		if err := report.Timeline(w, &f.Cells[i], o); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(w, "\nEvery sample: %s/run.json\n", dir)
+	return nil
+}
+
+// dryRun prints what a run would do.
+func dryRun(c *cli.Context, o orchestrate.Options) error {
+	p, err := orchestrate.MakePlan(o)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, p)
+	}
+	printPlan(c.App.Writer, p)
+	return nil
+}
+
+func printPlan(w io.Writer, p orchestrate.Plan) {
+	for _, cell := range p.Cells {
+		fmt.Fprintln(w, cell)
+		if cell.Status != "" {
+			fmt.Fprintf(w, "  %s: %s\n", cell.Status, cell.Reason)
+			continue
+		}
+		if cell.Device != "" {
+			fmt.Fprintf(w, "  device  %s, %s\n", cell.Device, cell.Address)
+		}
+		fmt.Fprintf(w, "  argv    %s\n", quote(cell.Argv))
+	}
+	fmt.Fprintf(w, "\ncpus     vcpu %s, vmm %s, client %s: %s\n", cpu.FormatList(p.CPUs.VCPU), cpu.FormatList(p.CPUs.VMM), cpu.FormatList(p.CPUs.Client), p.CPUs.Reason)
+	for _, t := range p.CPUs.Taints {
+		fmt.Fprintf(w, "taint    %s\n", t)
+	}
+	if p.HooksError != "" {
+		fmt.Fprintf(w, "hooks    %s\n", p.HooksError)
+		return
+	}
+	fmt.Fprintln(w, "\nhooks")
+	for _, h := range p.Hooks {
+		fmt.Fprintf(w, "  %-20s %-12s %s\n", h.Hook, rungText(h), h.Why())
+	}
+}
+
+func rungText(h probe.HookStatus) string {
+	switch {
+	case h.Rung == "" && h.OnDemand:
+		return "per device"
+	case h.Rung == "":
+		return "none"
+	}
+	return string(h.Rung)
+}
+
+// quote writes an argv so that it can be pasted into a shell.
+func quote(argv []string) string {
+	out := make([]string, len(argv))
+	for i, a := range argv {
+		if a == "" || strings.ContainsAny(a, " \t\n'\"\\$`<>|&;()*?[]#~") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		out[i] = a
+	}
+	return strings.Join(out, " ")
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/probe"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// cell is one cell of the matrix, prepared or with the reason why not.
+type cell struct {
+	matrix.Cell
+	system   system.System
+	platform platform.Platform
+	image    system.Boot
+	accel    string
+	counts   probe.Counts // of all its samples
+	status   string       // "" while it can be sampled, else results.Cell…
+	reason   string
+}
+
+// Vocabulary is the names that a matrix may use.
+func Vocabulary() matrix.Vocabulary {
+	v := matrix.Vocabulary{Experiments: []string{matrix.DefaultExperiment}}
+	apps := map[string]bool{}
+	for _, s := range system.All(system.Env{}) {
+		v.Systems = append(v.Systems, s.Name())
+		for _, a := range s.Apps() {
+			if !apps[a] {
+				apps[a] = true
+				v.Apps = append(v.Apps, a)
+			}
+		}
+	}
+	for _, p := range platform.All() {
+		v.Platforms = append(v.Platforms, p.Name())
+	}
+	return v
+}
+
+// expand checks the matrix and makes its cells, with the options' overrides.
+func (o *Options) expand() ([]matrix.Cell, error) {
+	if err := o.Matrix.Check(Vocabulary()); err != nil {
+		return nil, err
+	}
+	cells, err := o.Matrix.Expand()
+	if err != nil {
+		return nil, err
+	}
+	if cells, err = matrix.Select(cells, o.Only); err != nil {
+		return nil, err
+	}
+	for i := range cells {
+		if err := o.override(&cells[i].Settings); err != nil {
+			return nil, err
+		}
+	}
+	return cells, nil
+}
+
+func (o *Options) override(s *matrix.Settings) error {
+	if o.Samples > 0 {
+		s.Samples = o.Samples
+	}
+	if o.Warmup != nil {
+		s.Warmup = *o.Warmup
+	}
+	if o.Timeout > 0 {
+		s.Timeout = o.Timeout
+	}
+	if o.Accel != "" {
+		s.Accel = o.Accel
+	}
+	for _, path := range []*string{&s.Kernel, &s.Initrd} { // VMMs start in /
+		if *path == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("image %s: %w", *path, err)
+		}
+		*path = abs
+	}
+	return nil
+}
+
+// resolve finds the cell's system, platform and accelerator. What cannot be is
+// noted in the cell, not returned.
+func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
+	out := &cell{Cell: c}
+	var err error
+	if out.system, err = system.Find(systems, c.System); err != nil {
+		return out.refuse(err)
+	}
+	if out.platform, err = platform.Find(c.Platform); err != nil {
+		return out.refuse(err)
+	}
+	if err := system.Supports(out.system, c.App, c.Platform); err != nil {
+		return out.refuse(err)
+	}
+	// The accelerator depends on whether the guest uses the FPU, which the
+	// image says; until it is prepared, on what the system promises.
+	out.accel, err = out.platform.Accel(c.Accel, system.Boot{FPUFree: c.System == "reference"}, host)
+	if err != nil {
+		return out.refuse(err)
+	}
+	return out
+}
+
+// refuse notes why a cell cannot be sampled.
+func (c *cell) refuse(err error) *cell {
+	c.status = results.CellFailed
+	if errors.Is(err, system.ErrUnsupported) {
+		c.status = results.CellUnsupported
+	}
+	c.reason = strings.TrimPrefix(err.Error(), system.ErrUnsupported.Error()+": ")
+	return c
+}
+
+// prepare finds or builds the cell's image.
+func (c *cell) prepare(ctx context.Context, host platform.Host) {
+	if c.status != "" {
+		return
+	}
+	image, err := c.system.Prepare(ctx, c.App, c.Settings)
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.image = image
+	if c.accel, err = c.platform.Accel(c.Accel, image, host); err != nil {
+		c.refuse(err)
+		return
+	}
+	if image.Service != nil && image.Ready == "" && c.platform.Wire() == platform.NoWire {
+		c.refuse(fmt.Errorf("%w: %s is ready at its first response, and platform %s has no network", system.ErrUnsupported, c.App, c.Platform))
+	}
+}
+
+// boot makes the experiment of a cell.
+func (c *cell) boot(l *laboratory) *experiment.Boot {
+	return &experiment.Boot{
+		Instrument: l.instrument(c), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID,
+		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Settings: c.Settings,
+	}
+}

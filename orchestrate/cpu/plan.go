@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cpu decides which CPUs a guest's vCPU, its VMM and the client run on,
+// pins threads there, and reads the facts about the host that a result has to
+// be judged by. It changes nothing on the host: no governor, no SMT switch, no
+// cpuset. It does not know guests or experiments.
+package cpu
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// Plan says who runs where. The same CPU may be in several lists; then a taint
+// says so.
+type Plan struct {
+	VCPU   []int // the guest's one vCPU
+	VMM    []int // every other thread of the VMM
+	Client []int // the client, and ukprobe itself
+	Taints []string
+	Reason string // one sentence for a person: how the plan came about
+}
+
+// core is one physical core: its usable CPUs, ascending.
+type core struct {
+	cpus     []int
+	pkg      int
+	isolated bool // all of its usable CPUs are
+}
+
+// topology is what a plan depends on.
+type topology struct {
+	cores    []core
+	isolated []int
+	online   []int // also those this process may not use
+	sibling  map[int][]int
+}
+
+// MakePlan plans for this machine: from the CPUs that are online and that this
+// process may be pinned to, with vCPU, VMM and client on physical cores of
+// their own where there are enough, isolated ones first. Where there are not,
+// they share and the plan has taints.
+func MakePlan() (Plan, error) {
+	online, err := onlineCPUs(os.DirFS("/"))
+	if err != nil {
+		return Plan{}, err
+	}
+	usable, err := usableCPUs(online)
+	if err != nil {
+		return Plan{}, err
+	}
+	t, err := readTopology(os.DirFS("/"), usable)
+	if err != nil {
+		return Plan{}, err
+	}
+	return t.plan(), nil
+}
+
+// plan gives whole cores away, best first: an isolated one to the vCPU, the
+// next to the VMM, the rest to the client. The core of CPU 0, where interrupts
+// land by default, is the last.
+func (t topology) plan() Plan {
+	cores := t.ranked()
+	var p Plan
+	switch {
+	case len(cores) >= 3:
+		p.VCPU, p.VMM = cores[0].cpus[:1], cores[1].cpus[:1]
+		p.Client = clientCPUs(cores[2:])
+		p.Reason = fmt.Sprintf("%d physical cores: vcpu, vmm and client on cores of their own", len(cores))
+	case len(cores) == 2 && len(cores[1].cpus) > 1:
+		last := cores[1].cpus
+		p.VCPU, p.VMM, p.Client = cores[0].cpus[:1], last[len(last)-1:], last[:len(last)-1]
+		p.Reason = "2 physical cores with SMT: the vcpu has one to itself, vmm and client share the other"
+	case len(cores) == 2:
+		p.VCPU, p.VMM, p.Client = cores[0].cpus[:1], cores[0].cpus[:1], cores[1].cpus
+		p.Reason = "2 CPUs: the guest (vcpu and vmm) on one, client and ukprobe on the other"
+	default:
+		p = oneCore(cores[0].cpus)
+	}
+	slices.Sort(p.Client)
+	p.Taints = t.taints(p)
+	return p
+}
+
+// clientCPUs takes the cores that are not isolated, if any: on isolated CPUs the
+// kernel balances no load, so a client's threads would all stay on one.
+func clientCPUs(rest []core) []int {
+	var open, isolated []int
+	for _, c := range rest {
+		if c.isolated {
+			isolated = append(isolated, c.cpus...)
+		} else {
+			open = append(open, c.cpus...)
+		}
+	}
+	if len(open) > 0 {
+		return open
+	}
+	return isolated
+}
+
+func oneCore(cpus []int) Plan {
+	if len(cpus) == 1 {
+		return Plan{VCPU: cpus, VMM: cpus, Client: cpus, Reason: "1 CPU: everything shares it"}
+	}
+	last := cpus[len(cpus)-1:]
+	return Plan{VCPU: last, VMM: last, Client: cpus[:len(cpus)-1],
+		Reason: "1 physical core with SMT: the guest on its last CPU, client and ukprobe on the others"}
+}
+
+// ranked orders cores from the best for a vCPU to the worst. Beyond isolation
+// and CPU 0 it keeps to the package of the first, so that vCPU and VMM share
+// a last-level cache.
+func (t topology) ranked() []core {
+	cores := slices.Clone(t.cores)
+	slices.SortStableFunc(cores, func(a, b core) int {
+		return cmp.Or(
+			cmp.Compare(rank(!a.isolated), rank(!b.isolated)),
+			cmp.Compare(rank(slices.Contains(a.cpus, 0)), rank(slices.Contains(b.cpus, 0))),
+			cmp.Compare(a.pkg, b.pkg),
+			cmp.Compare(a.cpus[0], b.cpus[0]))
+	})
+	return cores
+}
+
+func rank(worse bool) int {
+	if worse {
+		return 1
+	}
+	return 0
+}
+
+// taints are the reasons to distrust what is measured under p.
+func (t topology) taints(p Plan) []string {
+	var out []string
+	roles := []struct {
+		name string
+		cpus []int
+	}{{"vcpu", p.VCPU}, {"vmm", p.VMM}, {"client", p.Client}}
+	for i, a := range roles {
+		for _, b := range roles[i+1:] {
+			out = append(out, t.sharing(a.name, a.cpus, b.name, b.cpus)...)
+		}
+	}
+	for _, r := range roles[:2] {
+		if !slices.Contains(t.isolated, r.cpus[0]) {
+			out = append(out, fmt.Sprintf("%s on cpu %d, which is not isolated", r.name, r.cpus[0]))
+		}
+	}
+	return append(out, t.strangers(p)...)
+}
+
+// sharing tells whether two roles are on one CPU or on one physical core.
+func (t topology) sharing(nameA string, a []int, nameB string, b []int) []string {
+	for _, x := range a {
+		if slices.Contains(b, x) {
+			return []string{fmt.Sprintf("%s and %s share cpu %d", nameA, nameB, x)}
+		}
+		for _, y := range b {
+			if slices.Contains(t.sibling[x], y) {
+				return []string{fmt.Sprintf("%s and %s share a physical core (cpus %d and %d)", nameA, nameB, x, y)}
+			}
+		}
+	}
+	return nil
+}
+
+// strangers finds SMT siblings of vCPU and VMM on which anyone may run.
+func (t topology) strangers(p Plan) []string {
+	var out []string
+	planned := slices.Concat(p.VCPU, p.VMM, p.Client)
+	for _, c := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(p.VCPU, p.VMM)))) {
+		for _, s := range t.sibling[c] {
+			if s != c && slices.Contains(t.online, s) && !slices.Contains(t.isolated, s) && !slices.Contains(planned, s) {
+				out = append(out, fmt.Sprintf("cpu %d, an SMT sibling of cpu %d, is open to other tasks", s, c))
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
+	"github.com/ukprobe/ukprobe/orchestrate/client"
+	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/journal"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/network"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/probe"
+)
+
+// settle is how long a guest is given, after it became ready, to go idle, before
+// it is ended.
+const settle = 100 * time.Millisecond
+
+// Boot is the experiment of booting one guest and timing it until its app is
+// ready. One Boot serves all the samples of a cell.
+type Boot struct {
+	Instrument Instrument
+	Journal    *journal.Journal
+	Lab        *network.Lab
+	Cgroups    cgroup.Hierarchy
+	CPUs       cpu.Plan
+	RunID      string
+
+	System   system.System
+	Platform platform.Platform
+	Image    system.Boot
+	Accel    string
+	Settings matrix.Settings
+}
+
+// wire is a tap or veth of one sample.
+type wire struct {
+	guest network.Guest
+	do    func(func() error) error // in the namespace where the VMM or process starts
+	close func() error
+}
+
+// Sample boots the guest once and ends it. The error is about ukprobe or the
+// host, and ends the run; whatever the guest does is in the sample.
+func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
+	s = Sample{Started: time.Now(), Taints: append([]string(nil), b.CPUs.Taints...)}
+	w, err := b.wire()
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	launch, err := b.launch(w)
+	if err != nil {
+		return s, err
+	}
+	s.Argv = launch.Argv
+	g, err := b.Cgroups.New(b.Journal, b.RunID, name)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	watch, err := b.watch(g, launch, w)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, b.Lab.Do(watch.Close)) }()
+	return s, b.boot(ctx, &s, g, launch, watch, w)
+}
+
+// boot starts the guest, waits for the end of the sample and collects.
+func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch platform.Launch, watch Watch, w wire) error {
+	var gst *guest
+	err := w.do(func() (err error) {
+		gst, err = start(launch, g, b.CPUs.VMM)
+		return err
+	})
+	if err != nil {
+		s.Status, s.Reason = Failed, err.Error()
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.Settings.Timeout)
+	defer cancel()
+	answered := b.ask(ctx, w.guest.IP)
+	s.Status, s.Reason = b.await(ctx, gst, watch)
+	cancel()
+	b.note(s, <-answered)
+	if err := g.Kill(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	<-gst.done
+	return b.collect(s, gst, watch)
+}
+
+// ask starts the client, if the app serves. Its times are not used, it only makes
+// the guest answer: what counts is seen on the tap.
+func (b *Boot) ask(ctx context.Context, ip netip.Addr) <-chan client.Result {
+	done := make(chan client.Result, 1)
+	svc := b.Image.Service
+	if svc == nil || b.Platform.Wire() == platform.NoWire {
+		done <- client.Result{}
+		return done
+	}
+	go func() {
+		res, _ := client.Ask(ctx, b.Lab.Do, client.Request{
+			Addr: netip.AddrPortFrom(ip, svc.Port), Timeout: b.Settings.Timeout, Payload: svc.Request,
+		})
+		done <- res
+	}()
+	return done
+}
+
+// coarseClient is a gap between two SYNs that is no longer small beside a boot.
+const coarseClient = 20 * time.Millisecond
+
+// note keeps how finely the client asked: a boot cannot be known better.
+func (b *Boot) note(s *Sample, res client.Result) {
+	s.Client = res
+	if res.LongestGap > coarseClient {
+		s.Taints = append(s.Taints, fmt.Sprintf("client: %v between two SYNs", res.LongestGap.Round(time.Millisecond)))
+	}
+}
+
+// await ends the sample: ready (and then idle, or a moment later), ended, given
+// up by KVM, out of time, or interrupted.
+func (b *Boot) await(ctx context.Context, gst *guest, watch Watch) (status, reason string) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var readyAt time.Time
+	pinned := false
+	for {
+		ended := false
+		select {
+		case <-ctx.Done():
+		case <-gst.done:
+			ended = true
+			time.Sleep(5 * time.Millisecond) // the last records are still on their way
+		case <-watch.Progress():
+		case <-tick.C:
+		}
+		t := watch.Timeline()
+		if !pinned {
+			pinned = b.pinVCPU(t)
+		}
+		if t.Ready() {
+			if readyAt.IsZero() {
+				readyAt = time.Now()
+			}
+			if _, idle := t.At(probe.EventIdle); idle || ended || time.Since(readyAt) > settle || ctx.Err() != nil {
+				return OK, ""
+			}
+			continue
+		}
+		if status, reason, over := b.verdict(ctx, gst, t, ended, watch); over {
+			return status, reason
+		}
+	}
+}
+
+// verdict says why a guest that is not ready will not become so.
+func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended bool, watch Watch) (status, reason string, over bool) {
+	if _, ok := t.At(probe.EventInternalError); ok {
+		return Failed, b.internalError(), true
+	}
+	if _, ok := t.At(probe.EventShutdown); ok {
+		return Failed, "the guest crashed: triple fault (KVM_EXIT_SHUTDOWN)" + lastLine(watch), true
+	}
+	if ended {
+		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s", b.what(), exitText(gst), stderrText(gst), lastLine(watch)), true
+	}
+	if ctx.Err() == nil {
+		return "", "", false
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return Timeout, fmt.Sprintf("not ready after %v: %s%s", b.Settings.Timeout, b.waitedFor(), lastLine(watch)), true
+	}
+	return Interrupted, "interrupted", true
+}
+
+func (b *Boot) what() string {
+	if p := b.Platform.Program(); p != "" {
+		return p
+	}
+	return "the process"
+}
+
+func (b *Boot) waitedFor() string {
+	if b.Image.Ready != "" {
+		return fmt.Sprintf("no console line matched %q", b.Image.Ready)
+	}
+	return fmt.Sprintf("no answer on TCP port %d", b.Image.Service.Port)
+}
+
+func (b *Boot) internalError() string {
+	text := "KVM gave the guest up (KVM_EXIT_INTERNAL_ERROR)"
+	if !b.Image.FPUFree {
+		text += ": where KVM only emulates, guests that use the FPU or SSE cannot run: use --accel tcg"
+	}
+	return text
+}
+
+func exitText(gst *guest) string {
+	if gst.err == nil {
+		return "exit status 0"
+	}
+	return gst.err.Error()
+}
+
+func stderrText(gst *guest) string {
+	if text := strings.TrimSpace(gst.stderr.String()); text != "" {
+		return ": " + (probe.Line{Text: lastOf(text)}).Clean()
+	}
+	return ""
+}
+
+func lastOf(text string) string { return text[strings.LastIndexByte(text, '\n')+1:] }
+
+// lastLine quotes the guest's last words.
+func lastLine(w Watch) string {
+	lines := w.Lines()
+	if len(lines) == 0 {
+		return "; it printed nothing"
+	}
+	return fmt.Sprintf("; its last line: %q", lines[len(lines)-1].Clean())
+}
+
+// pinVCPU puts the vCPU's thread, known from the kernel's events, on its CPU.
+func (b *Boot) pinVCPU(t probe.Timeline) bool {
+	e, ok := t.At(probe.EventFirstRun)
+	if !ok || len(b.CPUs.VCPU) == 0 {
+		return false
+	}
+	_ = cpu.PinThread(e.TID, b.CPUs.VCPU) // it may have ended: then there is nothing to pin
+	return true
+}
+
+// collect reads what was measured, after the guest's end.
+func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
+	time.Sleep(5 * time.Millisecond) // the last records are still on their way
+	s.Timeline = watch.Timeline()
+	s.Lines = watch.Lines()
+	s.Stderr = gst.stderr.String()
+	if s.Counts, err = watch.Counts(); err != nil {
+		return err
+	}
+	for _, wrong := range s.Timeline.Check() {
+		s.Taints = append(s.Taints, "timeline: "+wrong)
+	}
+	for cause, n := range s.Counts.Lost {
+		s.Taints = append(s.Taints, fmt.Sprintf("lost %d %s", n, cause))
+	}
+	return nil
+}
+
+// wire makes the sample's tap or veth.
+func (b *Boot) wire() (wire, error) {
+	switch b.Platform.Wire() {
+	case platform.TapWire:
+		t, err := b.Lab.Tap(network.TapOptions{})
+		if err != nil {
+			return wire{}, err
+		}
+		return wire{guest: t.Guest, do: b.Lab.Do, close: t.Close}, nil
+	case platform.VethWire:
+		v, err := b.Lab.Veth(network.VethOptions{})
+		if err != nil {
+			return wire{}, err
+		}
+		return wire{guest: v.Guest, do: v.Do, close: v.Close}, nil
+	}
+	return wire{do: b.Lab.Do, close: func() error { return nil }}, nil
+}
+
+func (b *Boot) launch(w wire) (platform.Launch, error) {
+	r := platform.Resources{MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel}
+	if b.Platform.Wire() == platform.NoWire {
+		return b.Platform.Launch(b.Image, r, nil, "")
+	}
+	args := b.System.NetworkArgs(system.Addresses{Prefix: w.guest.Prefix(), Gateway: w.guest.Gateway()})
+	return b.Platform.Launch(b.Image, r, &w.guest, args)
+}
+
+// watch arms the probes.
+func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
+	t := probe.Target{
+		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
+		Image: b.Image.Segments, KVM: l.Accel == platform.KVM,
+	}
+	if b.Image.Ready != "" {
+		re, err := regexp.Compile(b.Image.Ready)
+		if err != nil {
+			return nil, fmt.Errorf("ready pattern: %w", err)
+		}
+		t.Ready = re
+	}
+	if b.Image.Service != nil {
+		t.ServicePort = b.Image.Service.Port
+	}
+	watch, err := b.Instrument.Watch(t)
+	if err != nil {
+		return nil, err
+	}
+	if w.guest.Ifindex != 0 {
+		if err := b.Lab.Do(func() error { return watch.WatchDevice(w.guest.Ifindex) }); err != nil {
+			return nil, errors.Join(err, b.Lab.Do(watch.Close))
+		}
+	}
+	return watch, nil
+}

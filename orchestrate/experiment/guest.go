@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+)
+
+// guest is a started VMM or process.
+type guest struct {
+	cmd    *exec.Cmd
+	stdout *tail
+	stderr *tail
+	done   chan struct{} // closed when it has ended
+	err    error         // of Wait; valid after done
+}
+
+// start runs a launch inside a cgroup, on the given CPUs. The calling thread
+// must be locked and in the network namespace that the child shall have.
+//
+// The child is killed by the kernel if ukprobe dies first.
+func start(l platform.Launch, g *cgroup.Group, cpus []int) (*guest, error) {
+	restore, err := affinity(cpus)
+	if err != nil {
+		return nil, err
+	}
+	defer restore()
+	gst := &guest{stdout: newTail(4 << 10), stderr: newTail(4 << 10), done: make(chan struct{})}
+	gst.cmd = &exec.Cmd{
+		Path: l.Argv[0], Args: l.Argv, Env: l.Env, Dir: "/",
+		SysProcAttr: &syscall.SysProcAttr{
+			Chroot: l.Chroot, UseCgroupFD: true, CgroupFD: g.FD(),
+			Pdeathsig: syscall.SIGKILL, Setsid: true,
+		},
+	}
+	outR, err := gst.pipe(&gst.cmd.Stdout)
+	if err != nil {
+		return nil, err
+	}
+	errR, err := gst.pipe(&gst.cmd.Stderr)
+	if err != nil {
+		return nil, errors.Join(err, outR.Close())
+	}
+	if err := gst.cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", l.Argv[0], err), outR.Close(), errR.Close(), closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr))
+	}
+	_, _ = closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr)
+	go gst.wait(outR, errR)
+	return gst, nil
+}
+
+// pipe makes one of the child's streams a pipe; the reading end is returned.
+func (g *guest) pipe(stream *io.Writer) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe for the guest's console: %w", err)
+	}
+	*stream = w
+	return r, nil
+}
+
+func closeWriter(w io.Writer) error {
+	if c, ok := w.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// wait drains the streams, so that the guest never blocks on them, and reaps.
+func (g *guest) wait(out, errs *os.File) {
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = io.Copy(g.stdout, out); _ = out.Close() })
+	wg.Go(func() { _, _ = io.Copy(g.stderr, errs); _ = errs.Close() })
+	g.err = g.cmd.Wait()
+	close(g.done)
+	wg.Wait()
+}
+
+// affinity puts this thread, and so the next child, on some CPUs. No CPUs means
+// where it is.
+func affinity(cpus []int) (restore func(), err error) {
+	if len(cpus) == 0 {
+		return func() {}, nil
+	}
+	var before, set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return nil, fmt.Errorf("read CPU affinity: %w", err)
+	}
+	for _, c := range cpus {
+		set.Set(c)
+	}
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("set CPU affinity to %v: %w", cpus, err)
+	}
+	return func() { _ = unix.SchedSetaffinity(0, &before) }, nil
+}
+
+// tail keeps the last bytes written to it.
+type tail struct {
+	mu   sync.Mutex
+	most int
+	buf  []byte
+}
+
+func newTail(most int) *tail { return &tail{most: most} }
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if over := len(t.buf) - t.most; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(p), nil
+}
+
+// String is what was kept.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.buf)
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"context"
+	"maps"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/probe"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// fingerprint describes the host that is measured on.
+func fingerprint(h platform.Host, p *probe.Probe, cells []*cell) results.Host {
+	f := cpu.Facts()
+	out := results.Host{
+		Kernel: f.Kernel.Value, CPUModel: f.CPUModel.Value, Hypervisor: f.Hypervisor.Value,
+		KVMParameters: f.KVMParams, Governor: f.Governor.Value, SMT: f.SMT.Value,
+		IsolatedCPUs: f.Isolated.Value, Cmdline: f.Cmdline.Value,
+		Versions: versions(cells), Rungs: map[string]results.Rung{}, Accelerators: []string{platform.TCG},
+	}
+	out.CPUs, _ = strconv.Atoi(f.OnlineCPUs.Value)
+	if h.KVM {
+		out.Accelerators = append(out.Accelerators, platform.KVM)
+	}
+	if h.KVM && !h.Hardware {
+		if out.KVMParameters == nil {
+			out.KVMParameters = map[string]string{}
+		}
+		out.KVMParameters["hardware"] = "none: KVM emulates every instruction"
+	}
+	for _, s := range p.Hooks() {
+		out.Rungs[s.Hook] = results.Rung{Rung: string(s.Rung), Reason: s.Why()}
+	}
+	return out
+}
+
+// versions asks the VMMs that the cells use for their versions, by their first
+// line of output.
+func versions(cells []*cell) map[string]string {
+	programs := map[string]bool{}
+	for _, c := range cells {
+		if c.platform != nil && c.platform.Program() != "" {
+			programs[c.platform.Program()] = true
+		}
+	}
+	out := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(programs)) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		text, err := exec.CommandContext(ctx, name, "--version").Output()
+		cancel()
+		if err == nil {
+			line, _, _ := strings.Cut(string(text), "\n")
+			out[name] = line
+		}
+	}
+	return out
+}

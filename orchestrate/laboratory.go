@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
+	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/journal"
+	"github.com/ukprobe/ukprobe/orchestrate/network"
+	"github.com/ukprobe/ukprobe/probe"
+)
+
+// kindTempDir is the journal's kind of the run's work folder.
+const kindTempDir = journal.KindTempDir
+
+// laboratory is what a run has set up on the host. All of it is in the journal
+// before it is made, and gone after close.
+type laboratory struct {
+	runID   string
+	journal *journal.Journal
+	workDir string
+	cgroups cgroup.Hierarchy
+	net     *network.Lab
+	cpus    cpu.Plan
+	probe   *probe.Probe
+	metrics *Metrics
+}
+
+// Undoers puts back every kind of thing that a run makes, for clean.
+func Undoers() map[journal.Kind]journal.Undoer {
+	all := network.Undoers()
+	all[journal.KindCgroup] = cgroup.Undo
+	all[journal.KindProcess] = journal.UndoProcess
+	all[kindTempDir] = journal.UndoTempDir
+	return all
+}
+
+// openLaboratory sets everything up; on an error nothing is left.
+func openLaboratory(o *Options, runID string) (_ *laboratory, err error) {
+	l := &laboratory{runID: runID}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.close())
+		}
+	}()
+	if l.cgroups, err = cgroup.Find(); err != nil {
+		return nil, err
+	}
+	if l.journal, err = journal.Open(o.JournalDir, runID); err != nil {
+		return nil, err
+	}
+	l.workDir = filepath.Join(os.TempDir(), "ukprobe-"+runID)
+	if err := l.journal.Record(journal.Entry{Kind: kindTempDir, Name: l.workDir}); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(l.workDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the run's work folder: %w", err)
+	}
+	if l.cpus, err = cpu.MakePlan(); err != nil {
+		return nil, err
+	}
+	if l.probe, err = probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict}); err != nil {
+		return nil, err
+	}
+	l.net, err = network.NewLab(l.journal, runID)
+	return l, err
+}
+
+// instrument is the probe, with the cell's metrics counted.
+func (l *laboratory) instrument(c *cell) experiment.Instrument {
+	return experiment.Kernel{Probe: l.probe, Tracked: func(w *probe.Watch) func() error { return l.metrics.track(w, c) }}
+}
+
+// close puts the host back. What fails is reported and left in the journal, so
+// that clean can try again.
+func (l *laboratory) close() error {
+	var errs []error
+	if l.probe != nil {
+		errs = append(errs, l.probe.Close())
+	}
+	if l.net != nil {
+		errs = append(errs, l.net.Close())
+	}
+	if l.journal == nil {
+		return errors.Join(errs...)
+	}
+	report, err := l.journal.Rollback(context.Background(), Undoers())
+	errs = append(errs, err, report.Err(), l.journal.Close())
+	return errors.Join(errs...)
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package matrix
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Limits of a matrix file. They keep a mistake from running for years, and a
+// hostile file from exhausting the machine.
+const (
+	MaxFileSize  = 1 << 20   // bytes
+	MaxLine      = 8192      // bytes of one line
+	MaxCells     = 10_000    // after expansion
+	MaxSamples   = 100_000   // of one cell; also of warm-ups
+	MaxSteps     = 1_000_000 // samples and warm-ups of all cells together
+	MaxTimeout   = 24 * time.Hour
+	MaxMemoryMiB = 1 << 20
+	MaxVCPUs     = 1024
+	MaxArgs      = 2048   // bytes: Linux' command line on x86 has no more
+	MaxReady     = 1024   // bytes of the regular expression
+	maxItems     = 50_000 // of all lists with dashes: every cell, and its four names
+	maxDepth     = 16     // of nested lists and mappings in [] and {}
+	maxErrors    = 20     // shown at once
+)
+
+// Accelerators that a cell may ask for.
+const (
+	AccelAuto = "auto"
+	AccelKVM  = "kvm"
+	AccelTCG  = "tcg"
+)
+
+// DefaultExperiment is the experiment of a cell that names none.
+const DefaultExperiment = "boot"
+
+// DefaultSettings are the settings of a cell where the file says nothing.
+func DefaultSettings() Settings {
+	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto}
+}
+
+// Settings say how a cell is sampled.
+type Settings struct {
+	Samples   int           // repetitions that are kept
+	Warmup    int           // repetitions before them that are not
+	Timeout   time.Duration // of one sample
+	MemoryMiB int
+	VCPUs     int
+	Accel     string // auto, kvm or tcg
+	Args      string // appended to the guest's command line
+	Kernel    string // path in place of the system's image; "" for that image
+	Initrd    string // likewise
+	Ready     string // regular expression in place of the app's ready line; "" for that one
+	Port      int    // TCP port in place of the app's; 0 for that one
+}
+
+// Cell is one cell of the expanded matrix.
+type Cell struct {
+	System, App, Platform, Experiment string
+	Settings
+	Pos string // of its entry in the file: name:line:column
+}
+
+// ID names the cell: system/app/platform/experiment.
+func (c Cell) ID() string {
+	return c.System + "/" + c.App + "/" + c.Platform + "/" + c.Experiment
+}
+
+// Matrix is a parsed matrix file.
+type Matrix struct {
+	Name    string
+	src     *source
+	entries []entry
+}
+
+// entry is one item of cells, before the product is taken.
+type entry struct {
+	at       pos
+	names    [4][]name // in the order of dimensions
+	settings Settings
+}
+
+type name struct {
+	text string
+	at   pos
+}
+
+// dimensions are the keys that a product is taken over.
+var dimensions = [4]string{"system", "app", "platform", "experiment"}
+
+// Load reads and parses the matrix file at path.
+func Load(path string) (*Matrix, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("matrix file: %w", err)
+	}
+	defer f.Close()
+	src, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("matrix file: %w", err)
+	}
+	return Parse(path, src)
+}
+
+// Expand takes the product of every entry's lists, in the order of the file.
+// Two entries must not ask for the same cell: the same system, app, platform
+// and experiment under accelerators that can be the same.
+func (m *Matrix) Expand() ([]Cell, error) {
+	var cells []Cell
+	first := map[string][]int{} // Cell.ID to indexes in cells
+	var errs errorList
+	for i := range m.entries {
+		e := &m.entries[i]
+		for c := range e.cells(m.src) {
+			for _, j := range first[c.ID()] {
+				if sameAccel(cells[j].Accel, c.Accel) {
+					errs.add(m.src.errorAt(e.at, "the cell %s (accel %s) is already asked for at %s (accel %s)",
+						c.ID(), c.Accel, cells[j].Pos, cells[j].Accel))
+					break
+				}
+			}
+			first[c.ID()] = append(first[c.ID()], len(cells))
+			cells = append(cells, c)
+		}
+	}
+	if err := errs.err(); err != nil {
+		return nil, err
+	}
+	return cells, nil
+}
+
+func sameAccel(a, b string) bool { return a == b || a == AccelAuto || b == AccelAuto }
+
+// cells yields the entry's product, the last dimension changing fastest.
+func (e *entry) cells(src *source) func(yield func(Cell) bool) {
+	return func(yield func(Cell) bool) {
+		for _, s := range e.names[0] {
+			for _, a := range e.names[1] {
+				for _, p := range e.names[2] {
+					for _, x := range e.names[3] {
+						c := Cell{s.text, a.text, p.text, x.text, e.settings, src.position(e.at)}
+						if !yield(c) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// size is the number of cells that the entry expands to; above MaxCells it is
+// no more than a larger number.
+func (e *entry) size() int {
+	n := 1
+	for _, ns := range e.names {
+		n = min(n*len(ns), MaxCells+1) // cannot overflow
+	}
+	return n
+}
+
+// besideFile returns a path as the file means it: relative to its folder.
+func besideFile(file, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(filepath.Dir(file), path)
+}

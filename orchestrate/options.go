@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"time"
+
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/probe"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// Options is what a run is told. Zero values of Samples and so on leave the
+// matrix's own settings.
+type Options struct {
+	Matrix *matrix.Matrix
+	Only   []matrix.Selector
+
+	Samples int           // > 0: of every cell
+	Warmup  *int          // not nil: of every cell
+	Timeout time.Duration // > 0: of every sample
+	Accel   string        // not "": of every cell
+	Seed    uint64        // of the order of the samples
+	Attach  probe.Rung    // the rung wanted
+	Strict  bool          // no other rung
+
+	Out        string // results folder, made by the run
+	CacheDir   string // of built images
+	JournalDir string // of host changes, for clean
+	Version    string // of ukprobe
+	Argv       []string
+
+	Observer Observer
+}
+
+// Progress says where a run is.
+type Progress struct {
+	Step, Steps int    // of all samples, from 1
+	Cell        string // its ID
+	Accel       string
+	Sample      int // of the cell, from 1
+	Samples     int
+	Warmup      bool
+	Left        time.Duration // estimated; negative if unknown yet
+}
+
+// Observer is told what a run does. Its methods are called from one goroutine.
+type Observer interface {
+	Log(format string, args ...any)
+	Begin(p Progress)
+	End(p Progress, s results.Sample)
+}
+
+// Quiet is the Observer that ignores everything.
+type Quiet struct{}
+
+// Log implements Observer.
+func (Quiet) Log(string, ...any) {}
+
+// Begin implements Observer.
+func (Quiet) Begin(Progress) {}
+
+// End implements Observer.
+func (Quiet) End(Progress, results.Sample) {}

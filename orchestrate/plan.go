@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/network"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/probe"
+)
+
+// Plan is what a run would do: for --dry-run.
+type Plan struct {
+	Cells []PlannedCell      `json:"cells"`
+	CPUs  cpu.Plan           `json:"cpus"`
+	Hooks []probe.HookStatus `json:"hooks"`
+	// HooksError says why the hooks could not be tried.
+	HooksError string `json:"hooks_error,omitempty"`
+}
+
+// PlannedCell is one cell of a plan.
+type PlannedCell struct {
+	Cell    string   `json:"cell"`
+	Pos     string   `json:"pos"` // in the matrix file
+	Accel   string   `json:"accel"`
+	Samples int      `json:"samples"`
+	Warmup  int      `json:"warmup"`
+	Argv    []string `json:"argv,omitempty"`
+	Device  string   `json:"device,omitempty"` // the tap or veth it would have
+	Address string   `json:"address,omitempty"`
+	Status  string   `json:"status,omitempty"` // not "": it would not be sampled
+	Reason  string   `json:"reason,omitempty"`
+}
+
+// Stands for an image that is built at the first run, in a plan's argv.
+const unbuilt = "<built at the first run>"
+
+// MakePlan works out what a run would do and changes nothing: no image is built,
+// no device made. The hooks are attached for a moment to learn their rungs.
+func MakePlan(o Options) (Plan, error) {
+	var p Plan
+	wanted, err := o.expand()
+	if err != nil {
+		return p, err
+	}
+	if p.CPUs, err = cpu.MakePlan(); err != nil {
+		return p, err
+	}
+	host := platform.DetectHost()
+	systems := system.All(system.Env{})
+	for _, c := range wanted {
+		p.Cells = append(p.Cells, resolve(c, systems, host).planned())
+	}
+	pr, err := probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict})
+	if err != nil {
+		p.HooksError = err.Error()
+		return p, nil
+	}
+	p.Hooks = pr.Hooks()
+	return p, pr.Close()
+}
+
+// planned describes a cell as if it were the only one running.
+func (c *cell) planned() PlannedCell {
+	out := PlannedCell{Cell: c.ID(), Pos: c.Pos, Accel: c.accel, Samples: c.Samples, Warmup: c.Warmup, Status: c.status, Reason: c.reason}
+	if c.status != "" {
+		return out
+	}
+	nic := network.Guest{Name: "uktap0", IP: netip.MustParseAddr("198.18.0.2"), MAC: net.HardwareAddr{0x52, 0x54, 0, 0, 0, 2}}
+	image := system.Boot{Kernel: orUnbuilt(c.Kernel), Initrd: c.Initrd, Cmdline: c.Args}
+	if c.System == "linux" {
+		image.Initrd = orUnbuilt(c.Initrd)
+	}
+	var netArgs string
+	var guest *network.Guest
+	switch c.platform.Wire() {
+	case platform.TapWire:
+		guest = &nic
+		netArgs = c.system.NetworkArgs(system.Addresses{Prefix: nic.Prefix(), Gateway: nic.Gateway()})
+	case platform.VethWire:
+		nic.Name = "ukveth0"
+		image.RootFS, image.Argv = unbuilt, []string{"<" + c.App + " of Debian's package>"}
+		guest = &nic
+	}
+	if guest != nil {
+		out.Device, out.Address = guest.Name, guest.Prefix().String()
+	}
+	l, err := c.platform.Launch(image, platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel}, guest, netArgs)
+	if err != nil {
+		c.refuse(err)
+		out.Status, out.Reason = c.status, c.reason
+		return out
+	}
+	out.Argv = l.Argv
+	return out
+}
+
+func orUnbuilt(path string) string {
+	if path == "" {
+		return unbuilt
+	}
+	return path
+}
+
+// String says in one line where the cell would run.
+func (c PlannedCell) String() string {
+	return fmt.Sprintf("%s (%s, %d samples)", c.Cell, c.Accel, c.Samples)
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package platform knows what runs a system: for each VMM its command line, its
+// devices and where the guest's console comes out. One file per VMM.
+//
+// It starts nothing and measures nothing.
+package platform
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/network"
+	"github.com/ukprobe/ukprobe/orchestrate/system"
+)
+
+// Accelerators, as they stand in results.
+const (
+	KVM  = "kvm"
+	TCG  = "tcg"
+	None = "none" // nothing is virtualised
+)
+
+// Wire is how a platform connects a guest to the network.
+type Wire int
+
+// The wires.
+const (
+	NoWire   Wire = iota
+	TapWire       // a tap, opened by the VMM by its name
+	VethWire      // a veth into a network namespace, for processes
+)
+
+// Console says where the guest's console bytes can be seen.
+type Console struct {
+	Port  uint16 // a UART's base port, under KVM; 0 for none
+	Write bool   // else the VMM's write(2)s to its standard output
+}
+
+// Launch is a command to start.
+type Launch struct {
+	Argv    []string // Argv[0] is a path, inside Chroot if that is set
+	Env     []string // the whole environment
+	Chroot  string
+	Console Console
+	Accel   string
+}
+
+// Resources are what a guest is given.
+type Resources struct {
+	MemoryMiB int
+	VCPUs     int
+	Accel     string
+}
+
+// Platform is one column of the boot matrix.
+type Platform interface {
+	Name() string
+	// Wire is the network that a guest on this platform has.
+	Wire() Wire
+	// Accel resolves what a cell asks for (auto, kvm, tcg) on this host, or
+	// says why it cannot be.
+	Accel(want string, b system.Boot, h Host) (string, error)
+	// Launch makes the command. nic is nil if there is no wire; netArgs are the
+	// words for the guest's command line about it.
+	Launch(b system.Boot, r Resources, nic *network.Guest, netArgs string) (Launch, error)
+	// Program is the VMM's name, as found in PATH; "" if there is none.
+	Program() string
+}
+
+// All returns the platforms in the order of tables.
+func All() []Platform {
+	return []Platform{qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true}, process{}}
+}
+
+// Find returns the platform of that name.
+func Find(name string) (Platform, error) {
+	var names []string
+	for _, p := range All() {
+		if p.Name() == name {
+			return p, nil
+		}
+		names = append(names, p.Name())
+	}
+	return nil, fmt.Errorf("platform %q: not known: use one of %s", name, strings.Join(names, ", "))
+}
+
+// Host is what a host offers to virtual machines.
+type Host struct {
+	KVM       bool   // /dev/kvm opens
+	KVMReason string // why it does not
+	Hardware  bool   // the CPU has VMX or SVM behind it
+}
+
+// DetectHost looks at /dev/kvm and the CPU's flags.
+func DetectHost() Host {
+	var h Host
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	switch {
+	case err == nil:
+		h.KVM = true
+		_ = f.Close()
+	case errors.Is(err, os.ErrPermission):
+		h.KVMReason = fmt.Sprintf("%v: run as root or join group kvm", err)
+	default:
+		h.KVMReason = fmt.Sprintf("%v: load kvm_intel or kvm_amd (modprobe), and see that virtualisation is switched on in the firmware", err)
+	}
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		h.Hardware = hasVirtualisation(string(info))
+	}
+	return h
+}
+
+// hasVirtualisation looks for the flags vmx and svm in /proc/cpuinfo.
+func hasVirtualisation(cpuinfo string) bool {
+	for line := range strings.Lines(cpuinfo) {
+		if name, flags, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "flags" {
+			fields := " " + strings.TrimSpace(flags) + " "
+			return strings.Contains(fields, " vmx ") || strings.Contains(fields, " svm ")
+		}
+	}
+	return false
+}
+
+// errNoKVM explains why KVM cannot be used.
+func (h Host) errNoKVM() error {
+	return fmt.Errorf("%w: accel kvm: %s", system.ErrUnsupported, h.KVMReason)
+}
+
+// resolve is the choice of accelerator that all VMMs share: KVM where hardware
+// stands behind it; where KVM only emulates instructions, only for guests that
+// never touch the FPU; else TCG.
+func (h Host) resolve(want string, b system.Boot) (string, error) {
+	switch want {
+	case matrix.AccelTCG:
+		return TCG, nil
+	case matrix.AccelKVM:
+		if !h.KVM {
+			return "", h.errNoKVM()
+		}
+		return KVM, nil
+	}
+	if h.KVM && (h.Hardware || b.FPUFree) {
+		return KVM, nil
+	}
+	return TCG, nil
+}

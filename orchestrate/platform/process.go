@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package platform
+
+import (
+	"fmt"
+
+	"github.com/ukprobe/ukprobe/orchestrate/network"
+	"github.com/ukprobe/ukprobe/orchestrate/system"
+)
+
+// process runs a program in a root of its own, in a network namespace behind a
+// veth. Nothing is virtualised.
+type process struct{}
+
+// Name implements Platform.
+func (process) Name() string { return "process" }
+
+// Program implements Platform.
+func (process) Program() string { return "" }
+
+// Wire implements Platform.
+func (process) Wire() Wire { return VethWire }
+
+// Accel implements Platform: there is none to choose, whatever the other cells
+// of a run ask for.
+func (process) Accel(string, system.Boot, Host) (string, error) { return None, nil }
+
+// Launch implements Platform.
+func (process) Launch(b system.Boot, r Resources, _ *network.Guest, _ string) (Launch, error) {
+	if b.RootFS == "" || len(b.Argv) == 0 {
+		return Launch{}, fmt.Errorf("%w: platform process runs programs; this system is a guest", system.ErrUnsupported)
+	}
+	return Launch{Argv: b.Argv, Env: b.Env, Chroot: b.RootFS, Console: Console{Write: true}, Accel: r.Accel}, nil
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/probe"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// record turns a cell into what is stored of it before its first sample.
+func (c *cell) record() results.Cell {
+	out := results.Cell{System: c.System, App: c.App, Platform: c.Platform, Experiment: c.Experiment,
+		Accel: c.accel, Status: c.status, Reason: c.reason, Argv: []string{}}
+	if c.image.Image.Path != "" {
+		out.Image = &results.Image{Path: c.image.Image.Path, SHA256: c.image.Image.SHA256, Size: c.image.Image.Size}
+	}
+	return out
+}
+
+// record turns a sample into what is stored of it.
+func record(s experiment.Sample) results.Sample {
+	out := results.Sample{Started: s.Started, Status: s.Status, Reason: s.Reason, Taints: s.Taints,
+		Values: values(s), Lost: s.Counts.Lost}
+	for _, e := range s.Timeline.Events {
+		out.Events = append(out.Events, results.Event{Name: e.Name, NS: e.NS, Rung: string(e.Rung), Hook: e.Hook})
+	}
+	for _, m := range s.Timeline.Missing {
+		out.Missing = append(out.Missing, results.Missing{Name: m.Name, Reason: m.Reason})
+	}
+	p := s.Timeline.Phases()
+	out.Phases = results.Phases{VMMNs: ns(p.VMM), FirmwareNs: ns(p.Firmware), GuestNs: ns(p.Guest), TotalNs: ns(p.Total)}
+	for _, l := range s.Lines {
+		out.Console = append(out.Console, results.ConsoleLine{FirstNS: l.FirstNS, LastNS: l.LastNS, Text: l.Clean()})
+	}
+	if s.Status != experiment.OK {
+		out.Stderr = s.Stderr
+	}
+	return out
+}
+
+func ns(d *time.Duration) *int64 {
+	if d == nil {
+		return nil
+	}
+	n := d.Nanoseconds()
+	return &n
+}
+
+// values are the sample's counts by name.
+func values(s experiment.Sample) map[string]float64 {
+	out := map[string]float64{}
+	for name, n := range s.Counts.Values {
+		out[name] = float64(n)
+	}
+	for port, n := range s.Counts.Ports {
+		direction := "in"
+		if port.Out {
+			direction = "out"
+		}
+		out[fmt.Sprintf("pio_%s_port_0x%x", direction, port.Number)] = float64(n)
+	}
+	for reason, h := range s.Counts.Exits {
+		out["kvm_exits_"+reason] = float64(h.Count)
+	}
+	for reason, n := range s.Counts.UserExitCounts {
+		out["kvm_userspace_exits_"+reason] = float64(n)
+	}
+	if s.Client.SYNs > 0 {
+		out["client_syns"] = float64(s.Client.SYNs)
+		out["client_longest_gap_ns"] = float64(s.Client.LongestGap.Nanoseconds())
+	}
+	return out
+}
+
+// histograms are the final native histograms of a cell: scraping may have missed
+// the end of a short run.
+func histograms(c probe.Counts) []results.Histogram {
+	var out []results.Histogram
+	add := func(name string, labels map[string]string, h probe.Histogram) {
+		buckets := make(map[int32]uint64, len(h.Buckets))
+		for i, n := range h.Buckets {
+			buckets[int32(i)] = n
+		}
+		out = append(out, results.Histogram{Name: name, Labels: labels, Schema: probe.HistogramSchema,
+			ZeroCount: h.Zero, Count: h.Count, Sum: float64(h.SumNS) / 1e9, Buckets: buckets})
+	}
+	for _, reason := range slices.Sorted(maps.Keys(c.Exits)) {
+		add("ukprobe_kvm_exit_handling_seconds", map[string]string{"isa": string(c.ISA), "reason": reason}, c.Exits[reason])
+	}
+	for _, reason := range slices.Sorted(maps.Keys(c.UserExits)) {
+		add("ukprobe_vmm_round_trip_seconds", map[string]string{"reason": reason}, c.UserExits[reason])
+	}
+	return out
+}

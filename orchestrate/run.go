@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// Run is one run of a matrix, from the laboratory's set-up to the last sample.
+type Run struct {
+	opt     Options
+	id      string
+	lab     *laboratory
+	cells   []*cell
+	store   *results.Store
+	metrics *Metrics
+	took    map[int]*mean // of a cell's samples, for the estimate
+	order   []matrix.Step
+}
+
+// NewRunID names a run by its start: sortable, and short enough for names of
+// interfaces' namespaces and cgroups.
+func NewRunID(t time.Time, seed uint64) string {
+	return fmt.Sprintf("%s-%04x", t.UTC().Format("20060102-150405"), uint16(seed))
+}
+
+// Start checks the matrix, sets the laboratory up and prepares the images. The
+// caller must call Close, also after an error of Do.
+func Start(ctx context.Context, o Options) (_ *Run, err error) {
+	if o.Observer == nil {
+		o.Observer = Quiet{}
+	}
+	wanted, err := o.expand()
+	if err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	r := &Run{opt: o, id: NewRunID(started, o.Seed), took: map[int]*mean{}, metrics: newMetrics()}
+	if r.lab, err = openLaboratory(&r.opt, r.id); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}()
+	r.lab.metrics = r.metrics
+	r.metrics.attach(r.lab.probe)
+	host := platform.DetectHost()
+	systems := system.All(system.Env{CacheDir: o.CacheDir, WorkDir: r.lab.workDir, Logf: o.Observer.Log})
+	for _, c := range wanted {
+		cell := resolve(c, systems, host)
+		cell.prepare(ctx, host)
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		r.cells = append(r.cells, cell)
+	}
+	r.order = matrix.Order(wanted, o.Seed)
+	return r, r.createStore(started, host)
+}
+
+// createStore writes the head of the results: what will be measured, on what.
+func (r *Run) createStore(started time.Time, host platform.Host) (err error) {
+	head := results.Run{ID: r.id, Version: r.opt.Version, Started: started, Seed: r.opt.Seed, Argv: r.opt.Argv, Status: results.RunRunning}
+	cells := make([]results.Cell, len(r.cells))
+	for i, c := range r.cells {
+		cells[i] = c.record()
+	}
+	r.store, err = results.Create(r.opt.Out, head, fingerprint(host, r.lab.probe, r.cells), cells)
+	return err
+}
+
+// ID is the run's name.
+func (r *Run) ID() string { return r.id }
+
+// Do takes the samples. It returns context.Cause if it was interrupted; what had
+// been finished is kept.
+func (r *Run) Do(ctx context.Context) error {
+	for i, step := range r.order {
+		c := r.cells[step.Cell]
+		if c.status != "" {
+			continue
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := r.sample(ctx, i, step, c); err != nil {
+			return err
+		}
+	}
+	return r.store.SetHost(fingerprint(platform.DetectHost(), r.lab.probe, r.cells))
+}
+
+// sample takes one sample and stores it, unless it is a warm-up.
+func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) error {
+	p := Progress{Step: i + 1, Steps: len(r.order), Cell: c.ID(), Accel: c.accel, Sample: step.Sample + 1,
+		Samples: c.Samples, Warmup: step.Warmup, Left: r.left(i)}
+	r.opt.Observer.Begin(p)
+	begun := time.Now()
+	s, err := c.boot(r.lab).Sample(ctx, fmt.Sprintf("s%d", i))
+	if err != nil {
+		return fmt.Errorf("%s, sample %d: %w", c.ID(), step.Sample+1, err)
+	}
+	r.note(step.Cell, time.Since(begun))
+	if s.Status == experiment.Interrupted {
+		return context.Cause(ctx)
+	}
+	rec := record(s)
+	r.opt.Observer.End(p, rec)
+	if step.Warmup {
+		return nil
+	}
+	r.metrics.observe(c, rec)
+	c.counts.Add(s.Counts)
+	return errors.Join(
+		r.store.AddSample(step.Cell, rec),
+		r.store.SetCellArgv(step.Cell, s.Argv),
+		r.store.SetCellHistograms(step.Cell, histograms(c.counts)))
+}
+
+// Metrics is what --listen serves.
+func (r *Run) Metrics() *Metrics { return r.metrics }
+
+// Results is what has been stored so far.
+func (r *Run) Results() *results.File { return r.store.Snapshot() }
+
+// Finish writes the run's end.
+func (r *Run) Finish(status string) error { return r.store.Finish(status) }
+
+// Close puts the host back. Metrics that were taken can still be served.
+func (r *Run) Close() error {
+	var errs []error
+	if r.lab != nil {
+		r.metrics.detach()
+		errs = append(errs, r.lab.close())
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// mean is a running mean of durations.
+type mean struct {
+	n   int
+	sum time.Duration
+}
+
+func (r *Run) note(cell int, d time.Duration) {
+	m := r.took[cell]
+	if m == nil {
+		m = &mean{}
+		r.took[cell] = m
+	}
+	m.n++
+	m.sum += d
+}
+
+// left estimates the time that the remaining samples take: a cell's own mean, or
+// the mean of all cells for one that has not been sampled.
+func (r *Run) left(from int) time.Duration {
+	var all mean
+	for _, m := range r.took {
+		all.n++
+		all.sum += m.sum / time.Duration(m.n)
+	}
+	if all.n == 0 {
+		return -1
+	}
+	var left time.Duration
+	for _, s := range r.order[from:] {
+		if m := r.took[s.Cell]; m != nil {
+			left += m.sum / time.Duration(m.n)
+		} else if r.cells[s.Cell].status == "" {
+			left += all.sum / time.Duration(all.n)
+		}
+	}
+	return left
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package system
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+
+	"github.com/ukprobe/ukprobe/guests/linux"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+)
+
+// builder makes the images of Linux guests and processes.
+func (e Env) builder() *linux.Builder { return &linux.Builder{Dir: e.CacheDir, Logf: e.Logf} }
+
+// linuxCmdline is what the published evaluations give a Linux guest: the console
+// on the serial line and silent but for errors, no reboot after a panic.
+const linuxCmdline = "console=ttyS0 quiet panic=-1 reboot=t"
+
+// Linux is a microVM of Debian's cloud kernel and an initramfs with the app.
+type Linux struct{ builder *linux.Builder }
+
+// Name implements System.
+func (*Linux) Name() string { return "linux" }
+
+// Apps implements System.
+func (*Linux) Apps() []string { return linux.Apps() }
+
+// Platforms implements System. Debian's cloud kernel hangs at the start on QEMU's
+// microvm with ACPI, and takes no virtio-mmio devices without.
+func (*Linux) Platforms() []string { return []string{"qemu", "qemu1nic"} }
+
+// Prepare implements System.
+func (l *Linux) Prepare(ctx context.Context, app string, s matrix.Settings) (Boot, error) {
+	kernel, initrd := s.Kernel, s.Initrd
+	if kernel == "" {
+		k, err := l.builder.Kernel(ctx)
+		if err != nil {
+			return Boot{}, err
+		}
+		kernel = k.Path
+	}
+	if initrd == "" {
+		i, err := l.builder.Initramfs(ctx, app)
+		if err != nil {
+			return Boot{}, err
+		}
+		initrd = i.Path
+	}
+	img, err := imageOf(kernel)
+	if err != nil {
+		return Boot{}, err
+	}
+	if _, err := imageOf(initrd); err != nil {
+		return Boot{}, err
+	}
+	segs, err := segmentsOf(kernel)
+	if err != nil {
+		return Boot{}, err
+	}
+	b := Boot{Image: img, Kernel: kernel, Initrd: initrd, Segments: segs, Cmdline: linuxCmdline}
+	b.linuxApp(app)
+	return b, b.override(s)
+}
+
+// linuxApp says when an app of guests/linux is ready, the same for a microVM and
+// a process.
+func (b *Boot) linuxApp(app string) {
+	if line := linux.ReadyLine(app); line != "" {
+		b.Ready = "^" + regexp.QuoteMeta(line)
+	}
+	if port := linux.Port(app); port != 0 {
+		b.Service = &Service{Port: port, Request: httpGet("/")}
+	}
+}
+
+// NetworkArgs implements System, in the syntax of the kernel's nfsroot.rst.
+func (*Linux) NetworkArgs(a Addresses) string {
+	mask := net.CIDRMask(a.Prefix.Bits(), 32)
+	return fmt.Sprintf("ip=%s::%s:%s::eth0:off", a.Prefix.Addr(), a.Gateway, net.IP(mask))
+}
+
+// Process is the bare Linux process, of the same binaries as Linux.
+type Process struct{ builder *linux.Builder }
+
+// Name implements System.
+func (*Process) Name() string { return "process" }
+
+// Apps implements System.
+func (*Process) Apps() []string { return linux.Apps() }
+
+// Platforms implements System.
+func (*Process) Platforms() []string { return []string{"process"} }
+
+// Prepare implements System.
+func (p *Process) Prepare(ctx context.Context, app string, s matrix.Settings) (Boot, error) {
+	root, err := p.builder.RootFS(ctx, app)
+	if err != nil {
+		return Boot{}, err
+	}
+	img, err := imageOf(root.Dir + root.Argv[0])
+	if err != nil {
+		return Boot{}, err
+	}
+	b := Boot{Image: img, RootFS: root.Dir, Argv: slices.Clone(root.Argv), Env: root.Env}
+	b.linuxApp(app)
+	return b, b.override(s)
+}
+
+// NetworkArgs implements System: a process finds its network set up.
+func (*Process) NetworkArgs(Addresses) string { return "" }

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package system knows what is evaluated: for each system, which apps it has,
+// where its image comes from, how its addresses are written, and what makes an
+// app ready. One file per system.
+//
+// It does not know VMMs: package platform turns what is said here into a command
+// line.
+package system
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/probe"
+)
+
+// Names of the apps.
+const (
+	Hello = "hello" // prints one line and idles
+	Nginx = "nginx" // serves a 612-byte page over HTTP
+	HTTP  = "http"  // the reference guest's own few lines of HTTP
+)
+
+// Service is an app that is ready when it answers on the wire.
+type Service struct {
+	Port    uint16 // TCP
+	Request []byte // what the client sends once it is connected
+}
+
+// Image is the file whose size and checksum stand for the system in results.
+type Image struct {
+	Path   string
+	SHA256 string // lower-case hex
+	Size   int64  // bytes
+}
+
+// Boot is one app of one system, ready to be put on a platform.
+type Boot struct {
+	Image Image
+
+	// A guest: what the VMM loads.
+	Kernel  string // path
+	Initrd  string // path, or ""
+	Cmdline string // without the network's words
+	// Segments are the guest addresses of the image, by which the end of the
+	// firmware is recognised.
+	Segments []probe.Segment
+	// FPUFree says that the guest touches neither x87 nor SSE, so that it also
+	// runs where KVM only emulates instructions.
+	FPUFree bool
+
+	// A process: what is run in which root.
+	RootFS string
+	Argv   []string
+	Env    []string
+
+	Ready   string   // console line that makes it ready, a regular expression; "" for a service
+	Service *Service // nil if the app does not serve
+}
+
+// Addresses are what a guest has to be told about its network.
+type Addresses struct {
+	Prefix  netip.Prefix // the guest's address with its network's length
+	Gateway netip.Addr
+}
+
+// System is one system of the matrix.
+type System interface {
+	Name() string
+	// Apps lists the apps that it has.
+	Apps() []string
+	// Platforms lists the platforms that it runs on.
+	Platforms() []string
+	// Prepare finds or builds the image of an app. It may take minutes at the
+	// first time.
+	Prepare(ctx context.Context, app string, s matrix.Settings) (Boot, error)
+	// NetworkArgs writes addresses in the system's own syntax, for its command
+	// line.
+	NetworkArgs(a Addresses) string
+}
+
+// Env is what systems need from the machine.
+type Env struct {
+	CacheDir string // where built images are kept
+	WorkDir  string // of this run, gone at its end
+	Logf     func(format string, args ...any)
+}
+
+// All returns the systems, in the order of tables.
+func All(e Env) []System {
+	builder := e.builder()
+	return []System{&Reference{workDir: e.WorkDir}, &Linux{builder: builder}, &Process{builder: builder}}
+}
+
+// Find returns the system of that name.
+func Find(all []System, name string) (System, error) {
+	names := make([]string, 0, len(all))
+	for _, s := range all {
+		if s.Name() == name {
+			return s, nil
+		}
+		names = append(names, s.Name())
+	}
+	return nil, fmt.Errorf("system %q: not known: use one of %s", name, strings.Join(names, ", "))
+}
+
+// ErrUnsupported wraps the reason why a system cannot do something at all. Such
+// a cell is unsupported, not failed.
+var ErrUnsupported = errors.New("unsupported")
+
+// Supports returns an error wrapping ErrUnsupported if the system does not have
+// the app or does not run on the platform.
+func Supports(s System, app, platform string) error {
+	if !slices.Contains(s.Apps(), app) {
+		return fmt.Errorf("%w: %s has no %s (it has %s)", ErrUnsupported, s.Name(), app, strings.Join(s.Apps(), ", "))
+	}
+	if !slices.Contains(s.Platforms(), platform) {
+		return fmt.Errorf("%w: %s does not run on %s (it runs on %s)", ErrUnsupported, s.Name(), platform, strings.Join(s.Platforms(), ", "))
+	}
+	return nil
+}
+
+// imageOf measures a file.
+func imageOf(path string) (Image, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Image{}, fmt.Errorf("image: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return Image{}, fmt.Errorf("image: %w", err)
+	}
+	switch {
+	case st.IsDir():
+		return Image{}, fmt.Errorf("image %s: is a directory: give the kernel file itself", path)
+	case !st.Mode().IsRegular():
+		return Image{}, fmt.Errorf("image %s: not a regular file", path)
+	case st.Size() == 0:
+		return Image{}, fmt.Errorf("image %s: is empty", path)
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return Image{}, fmt.Errorf("image %s: %w", path, err)
+	}
+	return Image{Path: path, SHA256: hex.EncodeToString(h.Sum(nil)), Size: st.Size()}, nil
+}
+
+// httpGet is the request that a service of HTTP is asked.
+func httpGet(path string) []byte {
+	return []byte("GET " + path + " HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
+}
+
+// override applies the cell's own image, ready line and port.
+func (b *Boot) override(s matrix.Settings) error {
+	if s.Ready != "" {
+		b.Ready, b.Service = s.Ready, nil
+	}
+	if s.Port != 0 {
+		svc := Service{Port: uint16(s.Port), Request: httpGet("/")}
+		if b.Service != nil {
+			svc.Request = b.Service.Request
+		}
+		b.Service, b.Ready = &svc, s.Ready
+	}
+	if s.Args != "" {
+		b.Cmdline = strings.TrimSpace(b.Cmdline + " " + s.Args)
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package results
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Bounds of the texts kept with a sample. A guest that prints for ever must
+// not fill the disk.
+const (
+	MaxConsoleLines = 200      // half from the start, half from the end
+	MaxConsoleText  = 1024     // bytes of one line
+	MaxStderr       = 16 << 10 // bytes, from the end
+)
+
+var sampleStatuses = []string{SampleOK, SampleFailed, SampleTimeout, SampleInterrupted}
+
+// normalize returns the sample as it is stored: no nil lists, texts bounded and
+// valid UTF-8, and what was not measured moved to Missing. It changes nothing
+// that s points to.
+func normalize(s Sample) (Sample, error) {
+	if !slices.Contains(sampleStatuses, s.Status) {
+		return s, fmt.Errorf("sample status %q is none of %s", s.Status, strings.Join(sampleStatuses, ", "))
+	}
+	for name := range s.Phases.byName() {
+		if _, taken := s.Values[name]; taken {
+			return s, fmt.Errorf("value %q has the name of a phase: give it another name", name)
+		}
+	}
+	s.Started = s.Started.UTC().Round(0)
+	s.Taints = orEmpty(s.Taints)
+	s.Events = orEmpty(s.Events)
+	s.Missing = slices.Clone(orEmpty(s.Missing))
+	s.dropImpossible()
+	s.boundConsole()
+	s.Reason = strings.ToValidUTF8(s.Reason, "\uFFFD")
+	s.Stderr = strings.ToValidUTF8(tail(s.Stderr, MaxStderr), "\uFFFD")
+	return s, nil
+}
+
+// dropImpossible takes out figures that cannot have been measured: values that
+// are not numbers, and phases that are not longer than nothing. JSON has no
+// word for the former, and the latter would pass for a measurement.
+func (s *Sample) dropImpossible() {
+	values := make(map[string]float64, len(s.Values))
+	var gone []Missing
+	for name, v := range s.Values {
+		if notFinite(v) {
+			gone = append(gone, Missing{name, fmt.Sprintf("the value was %v", v)})
+			continue
+		}
+		values[name] = v
+	}
+	s.Values = values
+	for _, p := range []struct {
+		name string
+		ns   **int64
+	}{
+		{"vmm_ns", &s.Phases.VMMNs}, {"firmware_ns", &s.Phases.FirmwareNs},
+		{"guest_ns", &s.Phases.GuestNs}, {"total_ns", &s.Phases.TotalNs},
+	} {
+		if *p.ns != nil && **p.ns <= 0 {
+			gone = append(gone, Missing{p.name, fmt.Sprintf("the phase came out as %d ns: its events are out of order", **p.ns)})
+			*p.ns = nil
+		}
+	}
+	slices.SortFunc(gone, func(a, b Missing) int { return cmp.Compare(a.Name, b.Name) })
+	s.Missing = append(s.Missing, gone...)
+}
+
+// boundConsole keeps the first and the last lines: how a guest started and how
+// it ended are what a person looks for.
+func (s *Sample) boundConsole() {
+	lines := s.Console
+	if n := len(lines); n > MaxConsoleLines {
+		half := MaxConsoleLines / 2
+		s.ConsoleOmitted += uint64(n - MaxConsoleLines)
+		lines = slices.Concat(lines[:half], lines[n-half:])
+	} else {
+		lines = slices.Clone(lines)
+	}
+	for i := range lines {
+		text := lines[i].Text
+		if len(text) > MaxConsoleText {
+			text = text[:MaxConsoleText]
+		}
+		lines[i].Text = strings.ToValidUTF8(text, "\uFFFD")
+	}
+	s.Console = lines
+}
+
+func tail(s string, n int) string {
+	if len(s) > n {
+		return s[len(s)-n:]
+	}
+	return s
+}
+
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+func (r *Run) normalize() {
+	r.Argv = orEmpty(r.Argv)
+	r.Started = r.Started.UTC().Round(0)
+	r.Finished = nil
+	r.Status = RunRunning
+}
+
+func (h *Host) normalize() {
+	h.Accelerators = orEmpty(h.Accelerators)
+	for _, m := range []*map[string]string{&h.KVMParameters, &h.Versions} {
+		if *m == nil {
+			*m = map[string]string{}
+		}
+	}
+	if h.Rungs == nil {
+		h.Rungs = map[string]Rung{}
+	}
+}

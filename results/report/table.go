@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// Table writes the medians of every cell with their intervals. Each
+// accelerator, and each experiment, has a block of its own: figures from
+// different ones do not compare. What needs a sentence is a footnote.
+func Table(w io.Writer, f *results.File, o Options) error {
+	var b strings.Builder
+	if len(f.Cells) == 0 {
+		b.WriteString("The run has no cells.")
+	}
+	for i, g := range groups(f.Cells) {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		o.block(&b, g)
+	}
+	for _, line := range o.legend(f.Cells) {
+		b.WriteString("\n" + wrap(line, o.width(), 0))
+	}
+	b.WriteByte('\n')
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+type group struct {
+	accel, experiment string
+	cells             []*results.Cell
+}
+
+// groups splits the cells by accelerator and experiment, both in the order of
+// their first cell.
+func groups(cells []results.Cell) []group {
+	var gs []group
+	for i := range cells {
+		c := &cells[i]
+		at := slices.IndexFunc(gs, func(g group) bool { return g.accel == c.Accel && g.experiment == c.Experiment })
+		if at < 0 {
+			at = len(gs)
+			gs = append(gs, group{accel: c.Accel, experiment: c.Experiment})
+		}
+		gs[at].cells = append(gs[at].cells, c)
+	}
+	return gs
+}
+
+func (o Options) heading(g group) string {
+	switch g.accel {
+	case "", "none":
+		return o.clean(g.experiment) + ", no accelerator"
+	}
+	return o.clean(g.experiment) + ", accelerator " + o.clean(g.accel)
+}
+
+var phases = []struct{ metric, title string }{
+	{"vmm_ns", "VMM"}, {"firmware_ns", "firmware"}, {"guest_ns", "guest"}, {"total_ns", "total"},
+}
+
+func (o Options) block(b *strings.Builder, g group) {
+	b.WriteString(o.paint(text.Bold, o.heading(g)) + "\n")
+	t := table.NewWriter()
+	t.SetStyle(o.style())
+	header := table.Row{"system", "app", "platform", "ok/n"}
+	for _, p := range phases {
+		header = append(header, p.title)
+	}
+	t.AppendHeader(append(header, "taints"))
+	t.SetColumnConfigs(columns())
+	var notes []string
+	for _, c := range g.cells {
+		row, note := o.row(c, len(notes)+1)
+		if note != "" {
+			notes = append(notes, note)
+		}
+		t.AppendRow(row)
+	}
+	for _, line := range strings.Split(t.Render(), "\n") {
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	for _, n := range notes {
+		b.WriteString(wrap(n, o.width(), 4) + "\n")
+	}
+}
+
+func columns() []table.ColumnConfig {
+	const nameWidth = 16
+	cs := make([]table.ColumnConfig, 9)
+	for i := range cs {
+		cs[i] = table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight}
+		if i < 3 {
+			cs[i] = table.ColumnConfig{Number: i + 1, WidthMax: nameWidth, WidthMaxEnforcer: text.WrapHard}
+		}
+	}
+	return cs
+}
+
+func (o Options) style() table.Style {
+	s := table.StyleLight
+	if o.ASCII {
+		s = table.StyleDefault
+	}
+	s.Format.Header = text.FormatDefault
+	s.Options = table.Options{SeparateHeader: true}
+	s.Box.PaddingLeft = ""
+	return s
+}
+
+// row returns a cell's row, and its footnote with the given number where it
+// needs one.
+func (o Options) row(c *results.Cell, number int) (table.Row, string) {
+	ok, tainted := 0, 0
+	for i := range c.Samples {
+		if c.Samples[i].Status == results.SampleOK {
+			ok++
+		}
+		if len(c.Samples[i].Taints) > 0 {
+			tainted++
+		}
+	}
+	mark, note := "", o.note(c)
+	if note != "" {
+		mark = fmt.Sprintf("[%d]", number)
+		note = mark + " " + note
+	}
+	row := table.Row{o.clean(c.System), o.clean(c.App), o.clean(c.Platform), fmt.Sprintf("%d/%d\n%s", ok, len(c.Samples), mark)}
+	if c.Status != results.CellOK {
+		row = append(row, o.paint(statusColor(c.Status), o.clean(c.Status)), "", "", "")
+	} else {
+		for _, p := range phases {
+			row = append(row, o.figure(c, p.metric))
+		}
+	}
+	taints := fmt.Sprint(tainted)
+	if tainted > 0 {
+		taints = o.paint(text.FgYellow, taints)
+	}
+	return append(row, taints), note
+}
+
+func (o Options) figure(c *results.Cell, metric string) string {
+	s, ok := c.Summary[metric]
+	if !ok {
+		return o.pick("–", "-")
+	}
+	return o.median(s)
+}
+
+func statusColor(status string) text.Color {
+	if status == results.CellFailed {
+		return text.FgRed
+	}
+	return text.Faint
+}
+
+// note is what a reader of the cell's row must know besides its figures.
+func (o Options) note(c *results.Cell) string {
+	var parts []string
+	if c.Status != results.CellOK {
+		reason := o.clean(c.Reason)
+		if reason == "" {
+			reason = "no reason was given"
+		}
+		parts = append(parts, o.clean(c.Status)+": "+reason)
+	} else if c.Reason != "" {
+		parts = append(parts, o.clean(c.Reason))
+	}
+	parts = append(parts, o.mixedRungs(c)...)
+	return strings.Join(parts, "; ")
+}
+
+// mixedRungs names the events that were not taken by the same rung in every ok
+// sample: their figures must not be read as one.
+func (o Options) mixedRungs(c *results.Cell) []string {
+	rungs := map[string][]string{}
+	for i := range c.Samples {
+		if c.Samples[i].Status != results.SampleOK {
+			continue
+		}
+		for _, e := range c.Samples[i].Events {
+			if !slices.Contains(rungs[e.Name], e.Rung) {
+				rungs[e.Name] = append(rungs[e.Name], e.Rung)
+			}
+		}
+	}
+	var out []string
+	for name, rs := range rungs {
+		if len(rs) > 1 {
+			slices.Sort(rs)
+			out = append(out, o.clean(name+" comes from different rungs: "+strings.Join(rs, ", ")))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// legend explains the table: what ± is, and what the samples were tainted by.
+func (o Options) legend(cells []results.Cell) []string {
+	interval, none := false, false
+	taints := map[string]int{}
+	for i := range cells {
+		c := &cells[i]
+		for _, p := range phases {
+			if s, ok := c.Summary[p.metric]; ok {
+				interval = interval || s.CI95 != nil
+				none = none || s.CI95 == nil
+			}
+		}
+		for j := range c.Samples {
+			for _, t := range c.Samples[j].Taints {
+				taints[o.clean(t)]++
+			}
+		}
+	}
+	var out []string
+	if interval {
+		out = append(out, "Medians; "+o.plusMinus()+" is the larger distance to an end of the 95 % interval.")
+	}
+	if none {
+		out = append(out, "A median without an interval has fewer than 6 samples.")
+	}
+	if len(taints) > 0 {
+		out = append(out, "Taints: "+o.countedTaints(taints)+".")
+	}
+	return out
+}
+
+// countedTaints lists the most frequent taints.
+func (o Options) countedTaints(taints map[string]int) string {
+	const most = 5
+	names := make([]string, 0, len(taints))
+	for t := range taints {
+		names = append(names, t)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if d := taints[b] - taints[a]; d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	rest := ""
+	if len(names) > most {
+		rest = fmt.Sprintf(", and %d more kinds", len(names)-most)
+		names = names[:most]
+	}
+	for i, t := range names {
+		names[i] = fmt.Sprintf("%s (%d)", t, taints[t])
+	}
+	return strings.Join(names, ", ") + rest
+}

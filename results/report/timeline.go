@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// Timeline draws one sample of a cell: the one whose total is the median (the
+// lower one of two), so a sample that was really measured. Without any it
+// draws the last sample and says what became of it. A bar shows the phases in
+// proportion; below it is each event in order, and each missing one with its
+// reason.
+func Timeline(w io.Writer, c *results.Cell, o Options) error {
+	var b strings.Builder
+	at, median := pickSample(c)
+	if at < 0 {
+		title := o.clean(c.Name()) + ": no sample"
+		if c.Reason != "" {
+			title += ", " + o.clean(c.Status+": "+c.Reason)
+		}
+		b.WriteString(o.title(title))
+	} else {
+		s := &c.Samples[at]
+		b.WriteString(o.title(o.clean(c.Name()) + o.sampleTitle(s, at, len(c.Samples), median)))
+		o.bar(&b, s.Phases)
+		o.events(&b, s)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// pickSample returns the index of the ok sample with the median total, else of
+// the last sample, else -1.
+func pickSample(c *results.Cell) (at int, median bool) {
+	var whole []int
+	for i := range c.Samples {
+		if c.Samples[i].Status == results.SampleOK && c.Samples[i].Phases.TotalNs != nil {
+			whole = append(whole, i)
+		}
+	}
+	if len(whole) == 0 {
+		return len(c.Samples) - 1, false
+	}
+	slices.SortStableFunc(whole, func(a, b int) int {
+		return cmp.Compare(*c.Samples[a].Phases.TotalNs, *c.Samples[b].Phases.TotalNs)
+	})
+	return whole[(len(whole)-1)/2], true
+}
+
+func (o Options) sampleTitle(s *results.Sample, at, n int, median bool) string {
+	title := fmt.Sprintf(": sample %d of %d", at+1, n)
+	switch {
+	case median:
+		title += ", the median, " + o.duration(float64(*s.Phases.TotalNs))
+	case s.Status != results.SampleOK:
+		title += ", " + strings.TrimSuffix(o.clean(s.Status+": "+s.Reason), ":")
+	default:
+		title += ", no total"
+	}
+	if len(s.Taints) > 0 {
+		title += ", tainted: " + o.clean(strings.Join(s.Taints, ", "))
+	}
+	return title
+}
+
+func (o Options) title(s string) string {
+	return o.paint(text.Bold, wrap(s, o.width(), 2)) + "\n"
+}
+
+type segment struct {
+	name, utf8, ascii string
+	color             text.Color
+	ns                int64
+	columns           int
+}
+
+// bar writes the phases as one bar of the whole width, and its key. Time of
+// the total that no phase covers is drawn too.
+func (o Options) bar(b *strings.Builder, p results.Phases) {
+	all := []segment{
+		{name: "VMM", utf8: "▒", ascii: "-", color: text.FgBlue},
+		{name: "firmware", utf8: "░", ascii: "+", color: text.FgYellow},
+		{name: "guest", utf8: "█", ascii: "#", color: text.FgGreen},
+		{name: "in no phase", utf8: "·", ascii: ".", color: text.Faint},
+	}
+	var covered int64
+	for i, ns := range []*int64{p.VMMNs, p.FirmwareNs, p.GuestNs} {
+		if ns != nil {
+			all[i].ns = *ns
+			covered += *ns
+		}
+	}
+	if p.TotalNs != nil && *p.TotalNs > covered {
+		all[3].ns = *p.TotalNs - covered
+	}
+	segs := slices.DeleteFunc(all, func(s segment) bool { return s.ns <= 0 })
+	if len(segs) == 0 {
+		return
+	}
+	share(segs, o.width())
+	var key []string
+	for _, s := range segs {
+		glyph := o.pick(s.utf8, s.ascii)
+		b.WriteString(o.paint(s.color, strings.Repeat(glyph, s.columns)))
+		key = append(key, o.paint(s.color, glyph)+" "+s.name+" "+o.duration(float64(s.ns)))
+	}
+	b.WriteString("\n" + strings.Join(key, "   ") + "\n")
+}
+
+// share divides the columns among the segments in proportion to their time, by
+// largest remainder, with at least one column for each.
+func share(segs []segment, columns int) {
+	var total float64
+	for _, s := range segs {
+		total += float64(s.ns)
+	}
+	free := columns - len(segs)
+	left := free
+	remainders := make([]float64, len(segs))
+	order := make([]int, len(segs))
+	for i := range segs {
+		exact := float64(free) * float64(segs[i].ns) / total
+		segs[i].columns = 1 + int(exact)
+		left -= int(exact)
+		remainders[i], order[i] = exact-float64(int(exact)), i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(remainders[b], remainders[a]) })
+	for _, i := range order[:max(0, min(left, len(order)))] {
+		segs[i].columns++
+	}
+}
+
+// events writes one line per event: its offset from vmm_exec, its name, the
+// rung and the hook. Missing ones follow.
+func (o Options) events(b *strings.Builder, s *results.Sample) {
+	es := slices.Clone(s.Events)
+	slices.SortStableFunc(es, func(a, b results.Event) int {
+		return cmp.Or(cmp.Compare(a.NS, b.NS), cmp.Compare(rank(a.Name), rank(b.Name)))
+	})
+	if len(es) > 0 {
+		zero := es[0]
+		if i := slices.IndexFunc(es, func(e results.Event) bool { return e.Name == results.EventVMMExec }); i >= 0 {
+			zero = es[i]
+		} else {
+			b.WriteString("  offsets from " + o.clean(zero.Name) + ": " + results.EventVMMExec + " is missing\n")
+		}
+		for _, e := range es {
+			line := fmt.Sprintf("%12.3f ms  %-14s  %-10s  %s", float64(e.NS-zero.NS)/1e6, o.clean(e.Name), o.clean(e.Rung), o.clean(e.Hook))
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
+	}
+	missing := slices.Clone(s.Missing)
+	slices.SortStableFunc(missing, func(a, b results.Missing) int { return cmp.Compare(rank(a.Name), rank(b.Name)) })
+	const indent = 33 // where the rungs begin
+	for _, m := range missing {
+		line := fmt.Sprintf("%15s  %-14s  ", "missing", o.clean(m.Name))
+		reason := wrap(o.clean(m.Reason), max(o.width(), indent+20), indent)
+		b.WriteString(o.paint(text.Faint, strings.TrimRight(line+reason, " ")) + "\n")
+	}
+}
+
+// rank is an event's place in the expected order; others come last.
+func rank(name string) int {
+	if i := slices.Index(results.EventOrder, name); i >= 0 {
+		return i
+	}
+	return len(results.EventOrder)
+}

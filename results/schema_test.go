@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package results
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+const schemaPath = "../docs/run.schema.json"
+
+func compileSchema(t *testing.T, fragment string) *jsonschema.Schema {
+	t.Helper()
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	s, err := c.Compile(schemaPath + fragment)
+	must(t, err)
+	return s
+}
+
+// fullRun is a run.json that uses every field, written by the store.
+func fullRun(t *testing.T) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	s := mustCreate(t, dir)
+	must(t, s.SetCellArgv(0, []string{"qemu"}))
+	must(t, s.SetCellImage(0, Image{Path: "/img", SHA256: strings.Repeat("0f", 32), Size: 1}))
+	must(t, s.SetCellHistograms(0, []Histogram{{Name: "h_seconds", Labels: map[string]string{"a": "b"}, Schema: 3,
+		Count: math.MaxUint64, Sum: 1, Buckets: map[int32]uint64{-7: 1}}}))
+	for i := range 6 {
+		sample := okSample(int64(i + 1))
+		sample.Console = make([]ConsoleLine, MaxConsoleLines+1)
+		sample.Phases.FirmwareNs = ns(1)
+		must(t, s.AddSample(0, sample))
+	}
+	must(t, s.AddSample(1, okSample(5)))
+	must(t, s.AddSample(1, Sample{Status: SampleFailed, Reason: "crashed", Stderr: "boom", Started: time.Now()}))
+	must(t, s.Finish(RunInterrupted))
+	data, err := os.ReadFile(filepath.Join(dir, FileName))
+	must(t, err)
+	return data
+}
+
+func validate(t *testing.T, s *jsonschema.Schema, data []byte) error {
+	t.Helper()
+	v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(data)))
+	must(t, err)
+	return s.Validate(v)
+}
+
+func TestSchemaAcceptsRuns(t *testing.T) {
+	schema := compileSchema(t, "")
+	must(t, validate(t, schema, fullRun(t)))
+
+	dir := t.TempDir()
+	empty, err := Create(dir, Run{ID: "x", Started: started}, Host{}, nil)
+	must(t, err)
+	must(t, empty.Close())
+	data, err := os.ReadFile(filepath.Join(dir, FileName))
+	must(t, err)
+	must(t, validate(t, schema, data))
+}
+
+func TestSchemaAcceptsJournal(t *testing.T) {
+	dir := t.TempDir()
+	s := mustCreate(t, dir)
+	s.alwaysBelow, s.rewriteTook = 0, time.Hour
+	must(t, s.AddSample(0, okSample(3)))
+	data, err := os.ReadFile(filepath.Join(dir, JournalName))
+	must(t, err)
+	schema := compileSchema(t, "#/$defs/journal_entry")
+	must(t, validate(t, schema, data))
+	if validate(t, schema, []byte(`{"cell":0}`)) == nil {
+		t.Error("an entry without a sample is accepted")
+	}
+}
+
+func TestSchemaRefuses(t *testing.T) {
+	schema := compileSchema(t, "")
+	good := string(fullRun(t))
+	tests := []struct{ name, old, new string }{
+		{"another format", `"ukprobe-run"`, `"run"`},
+		{"another version", `"format_version": 1`, `"format_version": 2`},
+		{"no host", `"host"`, `"hosts"`},
+		{"an unknown field", `"cpu_model"`, `"colour":"red","cpu_model"`},
+		{"a run status of no meaning", `"interrupted"`, `"stopped"`},
+		{"a cell status of no meaning", `"accel":"kvm","status":"ok"`, `"accel":"kvm","status":"fine"`},
+		{"a phase of zero", `"firmware_ns":1`, `"firmware_ns":0`},
+		{"a phase that is a fraction", `"firmware_ns":1`, `"firmware_ns":1.5`},
+		{"a negative loss", `"ringbuf":3`, `"ringbuf":-3`},
+		{"an event without its rung", `"rung":"tracepoint",`, ``},
+		{"an interval of one", `"ci95":[1,6]`, `"ci95":[1]`},
+		{"a time that is none", started.Format(time.RFC3339Nano), "yesterday"},
+		{"a short hash", `"sha256":"0f`, `"sha256":"`},
+		{"a bucket without a number", `"buckets":{"-7"`, `"buckets":{"x"`},
+		{"an empty system", `"system":"reference"`, `"system":""`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bad := strings.Replace(good, tt.old, tt.new, 1)
+			if bad == good {
+				t.Fatalf("%q is not in the run", tt.old)
+			}
+			if validate(t, schema, []byte(bad)) == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+// TestSchemaIsTheTypes holds the schema's properties against the Go types, and
+// checks that every property is described.
+func TestSchemaIsTheTypes(t *testing.T) {
+	data, err := os.ReadFile(schemaPath)
+	must(t, err)
+	var root map[string]any
+	must(t, json.Unmarshal(data, &root))
+	defs := root["$defs"].(map[string]any)
+	at := func(v any, path ...string) any {
+		for _, p := range path {
+			v = v.(map[string]any)[p]
+		}
+		return v
+	}
+	sample, cell := defs["sample"], defs["cell"]
+	for _, tt := range []struct {
+		typ    any
+		schema any
+	}{
+		{File{}, root},
+		{Run{}, defs["run"]},
+		{Host{}, defs["host"]},
+		{Rung{}, at(defs["host"], "properties", "rungs", "additionalProperties")},
+		{Cell{}, cell},
+		{Image{}, at(cell, "properties", "image")},
+		{Sample{}, sample},
+		{Event{}, at(sample, "properties", "events", "items")},
+		{Missing{}, at(sample, "properties", "missing", "items")},
+		{Phases{}, at(sample, "properties", "phases")},
+		{ConsoleLine{}, at(sample, "properties", "console", "items")},
+		{Histogram{}, defs["histogram"]},
+		{Summary{}, defs["summary"]},
+		{journalEntry{}, defs["journal_entry"]},
+	} {
+		typ := reflect.TypeOf(tt.typ)
+		want, wantRequired := map[string]bool{}, map[string]bool{}
+		for i := range typ.NumField() {
+			name, opts, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			want[name] = true
+			if opts != "omitempty" {
+				wantRequired[name] = true
+			}
+		}
+		got, gotRequired := map[string]bool{}, map[string]bool{}
+		for name, p := range at(tt.schema, "properties").(map[string]any) {
+			got[name] = true
+			prop := p.(map[string]any)
+			if _, isRef := prop["$ref"]; !isRef && prop["description"] == nil {
+				t.Errorf("%s.%s is not described", typ.Name(), name)
+			}
+		}
+		required, _ := at(tt.schema, "required").([]any)
+		for _, name := range required {
+			gotRequired[name.(string)] = true
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s, -type +schema:\n%s", typ.Name(), d)
+		}
+		if d := cmp.Diff(wantRequired, gotRequired); d != "" {
+			t.Errorf("%s, required, -type +schema:\n%s", typ.Name(), d)
+		}
+	}
+}

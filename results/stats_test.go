@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package results
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// ranks returns the 1-based ranks of the interval that Summarize picks for n
+// values: the values are their own ranks, in shuffled order.
+func ranks(t *testing.T, n int) (lo, hi int) {
+	t.Helper()
+	values := make([]float64, n)
+	for i, r := range rand.New(rand.NewPCG(1, uint64(n))).Perm(n) {
+		values[i] = float64(r + 1)
+	}
+	s, ok := Summarize(values)
+	if !ok || s.CI95 == nil {
+		t.Fatalf("n=%d: no interval: %+v", n, s)
+	}
+	return int(s.CI95[0]), int(s.CI95[1])
+}
+
+// coverage is the exact probability that the lo-th and hi-th of n values
+// enclose the median: the sum of C(n,k)/2^n for lo <= k < hi.
+func coverage(n, lo, hi int) float64 {
+	sum := new(big.Int)
+	for k := lo; k < hi; k++ {
+		sum.Add(sum, new(big.Int).Binomial(int64(n), int64(k)))
+	}
+	q, _ := new(big.Rat).SetFrac(sum, new(big.Int).Lsh(big.NewInt(1), uint(n))).Float64()
+	return q
+}
+
+// TestIntervalAgainstTables holds the ranks and levels against the table
+// "Confidence intervals for the population median" found in statistics
+// textbooks (the rows where the narrowest interval of at least 95 % is
+// symmetric; the levels are printed with one decimal).
+func TestIntervalAgainstTables(t *testing.T) {
+	tests := []struct {
+		n, lo, hi int
+		percent   float64
+	}{
+		{6, 1, 6, 96.9}, {7, 1, 7, 98.4}, {9, 2, 8, 96.1}, {10, 2, 9, 97.9}, {12, 3, 10, 96.1},
+		{13, 3, 11, 97.8}, {15, 4, 12, 96.5}, {17, 5, 13, 95.1}, {18, 5, 14, 96.9}, {20, 6, 15, 95.9},
+	}
+	for _, tt := range tests {
+		lo, hi := ranks(t, tt.n)
+		if lo != tt.lo || hi != tt.hi {
+			t.Errorf("n=%d: ranks %d..%d, the table has %d..%d", tt.n, lo, hi, tt.lo, tt.hi)
+		}
+		if got := 100 * coverage(tt.n, lo, hi); math.Abs(got-tt.percent) > 0.051 {
+			t.Errorf("n=%d: %.2f %%, the table has %.1f %%", tt.n, got, tt.percent)
+		}
+	}
+}
+
+// TestIntervalCovers checks the promise itself, for every n and in particular
+// where the library goes over to an approximation: at least 95 %, and no wider
+// than needed (without its outermost rank on both sides it is below).
+func TestIntervalCovers(t *testing.T) {
+	for n := 6; n <= 600; n++ {
+		lo, hi := ranks(t, n)
+		if c := coverage(n, lo, hi); c < 0.95 {
+			t.Errorf("n=%d: ranks %d..%d cover %.4f", n, lo, hi, c)
+		}
+		if c := coverage(n, lo+1, hi-1); c >= 0.95 {
+			t.Errorf("n=%d: ranks %d..%d would do: they cover %.4f", n, lo+1, hi-1, c)
+		}
+	}
+}
+
+func TestSummarize(t *testing.T) {
+	const note = "need >= 6 samples for confidence interval at level 0.95"
+	tests := []struct {
+		name   string
+		values []float64
+		want   Summary
+		ok     bool
+	}{
+		{"none", nil, Summary{}, false},
+		{"not a number", []float64{1, math.NaN()}, Summary{}, false},
+		{"infinite", []float64{math.Inf(-1)}, Summary{}, false},
+		{"one", []float64{7}, Summary{N: 1, Median: 7, Min: 7, Max: 7, Note: note}, true},
+		{"even", []float64{4, 1, 3, 2}, Summary{N: 4, Median: 2.5, Min: 1, Max: 4, Note: note}, true},
+		{"five is too few", []float64{5, 4, 3, 2, 1}, Summary{N: 5, Median: 3, Min: 1, Max: 5, Note: note}, true},
+		{"six", []float64{6, 5, 4, 3, 2, 1}, Summary{N: 6, Median: 3.5, CI95: &[2]float64{1, 6}, Min: 1, Max: 6}, true},
+		{"an odd median is one of the samples", []float64{100000000.25, 3, 900000000.75},
+			Summary{N: 3, Median: 100000000.25, Min: 3, Max: 900000000.75, Note: note}, true},
+		{"ten, one far out", []float64{10, 9, 8, 7, 1e9, 5, 4, 3, 2, 1},
+			Summary{N: 10, Median: 6, CI95: &[2]float64{2, 10}, Min: 1, Max: 1e9}, true},
+		{"huge", []float64{math.MaxFloat64, math.MaxFloat64},
+			Summary{N: 2, Median: math.MaxFloat64, Min: math.MaxFloat64, Max: math.MaxFloat64, Note: note}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before := append([]float64(nil), tt.values...)
+			got, ok := Summarize(tt.values)
+			if d := cmp.Diff(tt.want, got); d != "" || ok != tt.ok {
+				t.Errorf("ok = %v, want %v; -want +got:\n%s", ok, tt.ok, d)
+			}
+			if len(before) > 0 && !math.IsNaN(before[len(before)-1]) {
+				if d := cmp.Diff(before, tt.values); d != "" {
+					t.Errorf("the caller's values were reordered:\n%s", d)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package results
+
+import "time"
+
+const (
+	// Format is the value of run.json's "format".
+	Format = "ukprobe-run"
+	// FormatVersion is the newest version of the format this package writes and reads.
+	FormatVersion = 1
+)
+
+// Statuses of a run. A run.json that still says RunRunning belongs to a run
+// that is under way or was killed.
+const (
+	RunRunning     = "running"
+	RunOK          = "ok"
+	RunFailed      = "failed"
+	RunInterrupted = "interrupted"
+)
+
+// Statuses of a cell.
+const (
+	CellOK          = "ok"
+	CellFailed      = "failed"
+	CellUnsupported = "unsupported"
+	CellSkipped     = "skipped"
+)
+
+// Statuses of a sample. Only ok samples enter the summary.
+const (
+	SampleOK          = "ok"
+	SampleFailed      = "failed"
+	SampleTimeout     = "timeout"
+	SampleInterrupted = "interrupted"
+)
+
+// The events of a boot sample.
+const (
+	EventVMMExec       = "vmm_exec"
+	EventVMCreated     = "vm_created"
+	EventVCPUCreated   = "vcpu_created"
+	EventFirstRun      = "first_run"
+	EventGuestEntry    = "guest_entry"
+	EventFirmwareEnd   = "firmware_end"
+	EventConsoleFirst  = "console_first"
+	EventConsoleReady  = "console_ready"
+	EventFrameOut      = "frame_out"
+	EventSynAck        = "syn_ack"
+	EventFirstResponse = "first_response"
+	EventIdle          = "idle"
+	EventVMMExit       = "vmm_exit"
+)
+
+// EventOrder is the order in which the events of a boot sample are expected.
+var EventOrder = []string{
+	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry,
+	EventFirmwareEnd, EventConsoleFirst, EventConsoleReady, EventFrameOut,
+	EventSynAck, EventFirstResponse, EventIdle, EventVMMExit,
+}
+
+// File is the content of run.json.
+type File struct {
+	Format        string `json:"format"`
+	FormatVersion int    `json:"format_version"`
+	Run           Run    `json:"run"`
+	Host          Host   `json:"host"`
+	Cells         []Cell `json:"cells"`
+}
+
+// Run says which run this was.
+type Run struct {
+	ID       string     `json:"id"`
+	Version  string     `json:"version"`            // of ukprobe
+	Started  time.Time  `json:"started"`            // wall clock
+	Finished *time.Time `json:"finished,omitempty"` // absent while running, or when killed
+	Seed     uint64     `json:"seed"`               // of the order of the samples
+	Argv     []string   `json:"argv"`
+	Status   string     `json:"status"`
+}
+
+// Host is the fingerprint of the machine that was measured on.
+type Host struct {
+	Kernel        string            `json:"kernel"` // uname -r
+	CPUModel      string            `json:"cpu_model"`
+	CPUs          int               `json:"cpus"`       // online
+	Hypervisor    string            `json:"hypervisor"` // "" on bare metal
+	Accelerators  []string          `json:"accelerators"`
+	KVMParameters map[string]string `json:"kvm_parameters"` // module.parameter: value
+	Governor      string            `json:"governor"`       // "" where there is no cpufreq
+	SMT           string            `json:"smt"`            // /sys/devices/system/cpu/smt/control
+	IsolatedCPUs  string            `json:"isolated_cpus"`  // kernel list format: 1,3-5
+	Cmdline       string            `json:"cmdline"`
+	Versions      map[string]string `json:"versions"` // program: version
+	Rungs         map[string]Rung   `json:"rungs"`    // hook: the rung it got
+}
+
+// Rung is the attach mechanism a hook got, and why not a better one.
+type Rung struct {
+	Rung   string `json:"rung"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Cell is one (system, app, platform, experiment) of the matrix under one
+// accelerator, with all its samples.
+type Cell struct {
+	System     string             `json:"system"`
+	App        string             `json:"app"`
+	Platform   string             `json:"platform"`
+	Experiment string             `json:"experiment"`
+	Accel      string             `json:"accel"` // kvm, tcg, or none where nothing is virtualised
+	Status     string             `json:"status"`
+	Reason     string             `json:"reason,omitempty"`
+	Image      *Image             `json:"image,omitempty"`
+	Argv       []string           `json:"argv"`
+	Samples    []Sample           `json:"samples"`
+	Histograms []Histogram        `json:"histograms,omitempty"`
+	Summary    map[string]Summary `json:"summary"`
+}
+
+// Image is the file that was booted.
+type Image struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"` // lower-case hex
+	Size   int64  `json:"size"`   // bytes
+}
+
+// Sample is one repetition of a cell.
+type Sample struct {
+	Started        time.Time          `json:"started"` // wall clock
+	Status         string             `json:"status"`
+	Reason         string             `json:"reason,omitempty"`
+	Taints         []string           `json:"taints"`
+	Events         []Event            `json:"events"`
+	Missing        []Missing          `json:"missing"`
+	Phases         Phases             `json:"phases"`
+	Values         map[string]float64 `json:"values,omitempty"` // the unit is in the name
+	Lost           map[string]uint64  `json:"lost,omitempty"`
+	Console        []ConsoleLine      `json:"console,omitempty"`
+	ConsoleOmitted uint64             `json:"console_omitted,omitempty"` // lines cut from the middle
+	Stderr         string             `json:"stderr,omitempty"`          // tail of the VMM's, on failure
+}
+
+// Event is one timestamp, and where it came from.
+type Event struct {
+	Name string `json:"name"`
+	NS   int64  `json:"ns"` // CLOCK_MONOTONIC
+	Rung string `json:"rung"`
+	Hook string `json:"hook"`
+}
+
+// Missing is an event that was expected and not seen.
+type Missing struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+}
+
+// Phases are the spans between events, in nanoseconds; nil when one of the
+// events of a span is missing.
+type Phases struct {
+	VMMNs      *int64 `json:"vmm_ns,omitempty"`
+	FirmwareNs *int64 `json:"firmware_ns,omitempty"`
+	GuestNs    *int64 `json:"guest_ns,omitempty"`
+	TotalNs    *int64 `json:"total_ns,omitempty"`
+}
+
+// ConsoleLine is one line of the guest's console, with the time of its first
+// and last byte (CLOCK_MONOTONIC ns).
+type ConsoleLine struct {
+	FirstNS int64  `json:"first_ns"`
+	LastNS  int64  `json:"last_ns"`
+	Text    string `json:"text"`
+}
+
+// Histogram is the final state of one native histogram with one set of labels,
+// in Prometheus' exponential schema: bucket i of schema s ends at 2^(i*2^-s).
+// Buckets hold counts, not cumulated ones, of positive observations.
+type Histogram struct {
+	Name      string            `json:"name"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Schema    int32             `json:"schema"`
+	ZeroCount uint64            `json:"zero_count"`
+	Count     uint64            `json:"count"`
+	Sum       float64           `json:"sum"` // in the unit that the name ends with
+	Buckets   map[int32]uint64  `json:"buckets"`
+}
+
+// Summary describes the ok samples of one metric. Its figures have the unit
+// that the metric's name ends with.
+type Summary struct {
+	N      int         `json:"n"`
+	Median float64     `json:"median"`
+	CI95   *[2]float64 `json:"ci95"` // null: too few samples for an interval
+	Min    float64     `json:"min"`
+	Max    float64     `json:"max"`
+	Note   string      `json:"note,omitempty"` // why ci95 is null
+}
