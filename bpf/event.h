@@ -130,7 +130,7 @@ struct counters {
  * the vendor's code into EXIT_CODES, then by a table of user space's into
  * EXIT_CLASSES, of which class 0 is "other".
  */
-#define EXIT_CODES 192
+#define EXIT_CODES 256
 #define EXIT_CLASSES 64
 /* KVM_EXIT_* of include/uapi/linux/kvm.h: 0 to 41 so far. */
 #define USER_EXIT_CLASSES 64

@@ -331,7 +331,8 @@ static __always_inline u32 exit_class(u32 isa, u32 reason)
 		code = reason;
 	else if (isa == KVM_ISA_SVM && reason >= 0x400 && reason < 0x40f)
 		code = reason - 0x400 + 0xb0;
-	return exit_class_of[code] % EXIT_CLASSES;
+	asm volatile("" : "+r"(code)); /* or clang drops the bound that the verifier needs */
+	return exit_class_of[code % EXIT_CODES] % EXIT_CLASSES;
 }
 
 /*
@@ -607,22 +608,26 @@ int BPF_KPROBE(kprobe_pio, void *vcpu, u32 bus, u64 addr, int len, const void *v
 	return bus_access(1, bus, addr, len, val);
 }
 
+/* The last argument by helper (Linux 5.17): before 6.3 the verifier refuses a const void *. */
 SEC("fentry/kvm_io_bus_write")
-int BPF_PROG(fentry_pio, void *vcpu, u32 bus, u64 addr, int len, const void *val)
+int BPF_PROG(fentry_pio, void *vcpu, u32 bus, u64 addr, int len)
 {
-	return bus_access(1, bus, addr, len, val);
+	u64 val = 0;
+
+	bpf_get_func_arg(ctx, 4, &val);
+	return bus_access(1, bus, addr, len, (const void *)val);
 }
 
 SEC("kprobe/kvm_io_bus_read")
-int BPF_KPROBE(kprobe_pio_in, void *vcpu, u32 bus, u64 addr, int len, void *val)
+int BPF_KPROBE(kprobe_pio_in, void *vcpu, u32 bus, u64 addr, int len)
 {
-	return bus_access(0, bus, addr, len, val);
+	return bus_access(0, bus, addr, len, NULL);
 }
 
 SEC("fentry/kvm_io_bus_read")
-int BPF_PROG(fentry_pio_in, void *vcpu, u32 bus, u64 addr, int len, void *val)
+int BPF_PROG(fentry_pio_in, void *vcpu, u32 bus, u64 addr, int len)
 {
-	return bus_access(0, bus, addr, len, val);
+	return bus_access(0, bus, addr, len, NULL);
 }
 
 SEC("tp_btf/kvm_pio")

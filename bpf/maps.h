@@ -125,16 +125,17 @@ static __always_inline struct target *current_target(void)
 /*
  * mark records the first time of an event in its slot. The slot itself holds
  * it, so that a full ring buffer loses nothing; the record only wakes the
- * reader up. Two vCPUs that race both write a time of that moment.
+ * reader up. Two vCPUs that race both write a time of that moment. tid: the
+ * thread that it is about, or 0.
  */
-static __always_inline void mark(u32 slot, u32 kind, u32 hook, u64 ns)
+static __always_inline void mark_of(u32 tid, u32 slot, u32 kind, u32 hook, u64 ns)
 {
 	struct slot *s = bpf_map_lookup_elem(&slots, &slot);
 	struct record *r;
 
 	if (!s || kind >= MARK_KINDS || s->marks[kind].ns)
 		return;
-	s->marks[kind].tid = (u32)bpf_get_current_pid_tgid();
+	s->marks[kind].tid = tid;
 	s->marks[kind].hook = hook;
 	s->marks[kind].ns = ns;
 	s->active = 1;
@@ -149,6 +150,12 @@ static __always_inline void mark(u32 slot, u32 kind, u32 hook, u64 ns)
 	r->hook = hook;
 	r->arg = kind;
 	bpf_ringbuf_submit(r, 0);
+}
+
+/* mark for an event of the current thread. Not in tc programs before 6.10. */
+static __always_inline void mark(u32 slot, u32 kind, u32 hook, u64 ns)
+{
+	mark_of((u32)bpf_get_current_pid_tgid(), slot, kind, hook, ns);
 }
 
 #endif

@@ -87,14 +87,14 @@ int tc_out(struct __sk_buff *skb)
 	if (!d)
 		return TC_NEXT;
 	account(skb, d->slot, COUNT_FRAMES_OUT, COUNT_BYTES_OUT);
-	mark(d->slot, MARK_FRAME_OUT, HOOK_TC_OUT, now);
+	mark_of(0, d->slot, MARK_FRAME_OUT, HOOK_TC_OUT, now);
 	if (!d->service_port || !read_tcp(skb, &tcp, &payload) ||
 	    bpf_ntohs(tcp.src) != d->service_port)
 		return TC_NEXT;
 	if ((tcp.flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
-		mark(d->slot, MARK_SYN_ACK, HOOK_TC_OUT, now);
+		mark_of(0, d->slot, MARK_SYN_ACK, HOOK_TC_OUT, now);
 	if (payload)
-		mark(d->slot, MARK_FIRST_RESPONSE, HOOK_TC_OUT, now);
+		mark_of(0, d->slot, MARK_FIRST_RESPONSE, HOOK_TC_OUT, now);
 	return TC_NEXT;
 }
 
@@ -110,14 +110,14 @@ int tc_in(struct __sk_buff *skb)
 	if (!d)
 		return TC_NEXT;
 	account(skb, d->slot, COUNT_FRAMES_IN, COUNT_BYTES_IN);
-	mark(d->slot, MARK_FRAME_IN, HOOK_TC_IN, now);
+	mark_of(0, d->slot, MARK_FRAME_IN, HOOK_TC_IN, now);
 	if (!d->service_port || !read_tcp(skb, &tcp, &payload) ||
 	    bpf_ntohs(tcp.dst) != d->service_port)
 		return TC_NEXT;
 	if (tcp.flags & TCP_SYN)
-		mark(d->slot, MARK_SYN, HOOK_TC_IN, now);
+		mark_of(0, d->slot, MARK_SYN, HOOK_TC_IN, now);
 	if (payload)
-		mark(d->slot, MARK_FIRST_REQUEST, HOOK_TC_IN, now);
+		mark_of(0, d->slot, MARK_FIRST_REQUEST, HOOK_TC_IN, now);
 	return TC_NEXT;
 }
 
@@ -133,7 +133,7 @@ static __always_inline int tap_frame(struct net_device *dev, u32 hook, u32 count
 	if (!d)
 		return 0;
 	count(d->slot, counter, 1);
-	mark(d->slot, kind, hook, now);
+	mark_of(0, d->slot, kind, hook, now);
 	return 0;
 }
 

@@ -39,19 +39,19 @@ func hostISA() ISA {
 
 // exitCodes is EXIT_CODES, exitClasses EXIT_CLASSES of bpf/event.h.
 const (
-	exitCodes   = 192
+	exitCodes   = 256
 	exitClasses = 64
 )
 
-// reason is an exit reason that has a histogram of its own.
-type reason struct {
+// exitReason is an exit reason that has a histogram of its own.
+type exitReason struct {
 	code uint32 // as the CPU gives it
 	name string
 }
 
 // vmxReasons: arch/x86/include/uapi/asm/vmx.h, without the VMX instructions,
 // which only a nested hypervisor uses.
-var vmxReasons = []reason{
+var vmxReasons = []exitReason{
 	{0, "exception_nmi"}, {1, "external_interrupt"}, {2, "triple_fault"}, {3, "init_signal"}, {4, "sipi_signal"},
 	{7, "interrupt_window"}, {8, "nmi_window"}, {9, "task_switch"}, {10, "cpuid"}, {12, "hlt"}, {13, "invd"},
 	{14, "invlpg"}, {15, "rdpmc"}, {16, "rdtsc"}, {18, "vmcall"}, {28, "cr_access"}, {29, "dr_access"},
@@ -66,7 +66,7 @@ var vmxReasons = []reason{
 
 // svmReasons: arch/x86/include/uapi/asm/svm.h; control and debug registers and
 // exceptions as far as KVM intercepts them.
-var svmReasons = []reason{
+var svmReasons = []exitReason{
 	{0x000, "read_cr0"}, {0x003, "read_cr3"}, {0x004, "read_cr4"}, {0x008, "read_cr8"},
 	{0x010, "write_cr0"}, {0x013, "write_cr3"}, {0x014, "write_cr4"}, {0x018, "write_cr8"},
 	{0x041, "db_excp"}, {0x043, "bp_excp"}, {0x046, "ud_excp"}, {0x047, "nm_excp"}, {0x04d, "gp_excp"},
@@ -81,7 +81,7 @@ var svmReasons = []reason{
 	{0x400, "npf"}, {0x401, "avic_incomplete_ipi"}, {0x402, "avic_unaccelerated_access"}, {0x403, "vmgexit"},
 }
 
-func reasonsOf(isa ISA) []reason {
+func reasonsOf(isa ISA) []exitReason {
 	if isa == SVM {
 		return svmReasons
 	}

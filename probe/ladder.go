@@ -5,6 +5,9 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -92,23 +95,120 @@ func (s *state) detach() error {
 	return err
 }
 
-// explain shortens what the kernel said to one line with its usual cause.
+// explain says in a short sentence why a rung could not be had. What is not
+// recognised stays the kernel's own words, cut to one line.
 func explain(err error, rung Rung) string {
-	var ve *ebpf.VerifierError
+	var reasons, absent []string
+	for _, e := range alternatives(err) {
+		if name := absentTarget(e); name != "" {
+			absent = append(absent, name)
+		} else {
+			reasons = append(reasons, whyRefused(e, rung))
+		}
+	}
+	// That the other vendor's function is not there is no news if this one's is
+	// refused.
+	if len(reasons) == 0 && len(absent) > 0 {
+		return noTarget(absent, rung)
+	}
+	slices.Sort(reasons)
+	return strings.Join(slices.Compact(reasons), "; ")
+}
+
+// alternatives takes apart what errors.Join put together; an error of one text
+// that wraps several others stays one.
+func alternatives(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	var texts []string
+	for _, e := range joined.Unwrap() {
+		out = append(out, alternatives(e)...)
+		texts = append(texts, e.Error())
+	}
+	if strings.Join(texts, "\n") != err.Error() {
+		return []error{err}
+	}
+	return out
+}
+
+// absentPatterns find the name of what to attach to in the errors of
+// cilium/ebpf for one that the kernel does not have: of a program by BTF, of a
+// kprobe (first by perf event, then by tracefs), of a raw tracepoint, and of a
+// tracepoint's id.
+var absentPatterns = []*regexp.Regexp{
+	regexp.MustCompile(`(?:fentry|fexit|raw_tp) (\S+) not supported$`),
+	regexp.MustCompile(`^(\w+): .*token \S+: not found`),
+	regexp.MustCompile(`^(\w+): no such file or directory$`),
+	regexp.MustCompile(`^(\w+/\w+): .*/id: no such file or directory$`),
+}
+
+// absentTarget is the function or tracepoint that the kernel does not have, or
+// "" if that is not what the error is about.
+func absentTarget(err error) string {
 	text := err.Error()
-	if errors.As(err, &ve) {
-		text = ve.Error()
+	for _, re := range absentPatterns {
+		if m := re.FindStringSubmatch(text); m != nil {
+			return m[1]
+		}
 	}
-	text, _, _ = strings.Cut(text, "\n")
-	const most = 160
-	if len(text) > most {
-		text = text[:most] + "…"
+	return ""
+}
+
+// noTarget names what is not there and the modules that would bring it.
+func noTarget(names []string, rung Rung) string {
+	var modules []string
+	for _, name := range names {
+		for prefix, module := range map[string]string{"svm_": "kvm_amd", "vmx_": "kvm_intel", "kvm": "kvm", "tun_": "tun"} {
+			if strings.HasPrefix(name, prefix) {
+				modules = append(modules, module)
+			}
+		}
 	}
-	switch {
-	case rung == Kprobe && strings.Contains(text, "trace_kprobe") || rung == Kprobe && strings.Contains(text, "kprobe_events"):
-		return "the kernel has no kprobes (CONFIG_KPROBES): " + text
-	case rung == Tracepoint && strings.Contains(text, "tracefs"):
-		return "tracefs is not mounted (mount -t tracefs none /sys/kernel/tracing): " + text
+	what := "tracepoint"
+	if rung == Fentry || rung == Kprobe {
+		what = "function"
+	}
+	text := fmt.Sprintf("no %s %s in this kernel", what, strings.Join(names, " or "))
+	if len(modules) > 0 {
+		slices.Sort(modules)
+		text += fmt.Sprintf(" (%s not loaded?)", strings.Join(slices.Compact(modules), " or "))
 	}
 	return text
 }
+
+// whyRefused is the sentence for an error that is not about a missing target.
+func whyRefused(err error, rung Rung) string {
+	text := err.Error()
+	refused := errors.Is(err, os.ErrPermission)
+	unsupported := errors.Is(err, ebpf.ErrNotSupported)
+	switch {
+	case strings.Contains(text, "neither debugfs nor tracefs"):
+		return "tracefs is not mounted (mount -t tracefs none /sys/kernel/tracing)"
+	case rung == Kprobe && errors.Is(err, os.ErrNotExist) && strings.Contains(text, "/kprobe_events:"):
+		return "the kernel has no kprobes (CONFIG_KPROBES)"
+	case rung == Fentry && unsupported:
+		return "the kernel has no BPF trampolines on functions (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)"
+	case rung == TCX && unsupported:
+		return "the kernel has no tcx (Linux 6.6)"
+	case rung == Fentry && refused:
+		return "the kernel forbids BPF trampolines on functions (EPERM: a security policy, or no CAP_BPF and CAP_PERFMON)"
+	case refused:
+		return "the kernel forbids it (EPERM: a security policy, or no CAP_BPF and CAP_PERFMON)"
+	}
+	return firstLine(text)
+}
+
+// firstLine cuts a message to what fits on a line.
+func firstLine(text string) string {
+	text, _, _ = strings.Cut(text, "\n")
+	if r := []rune(text); len(r) > maxReason {
+		return string(r[:maxReason]) + "…"
+	}
+	return text
+}
+
+// maxReason is the length of a reason, in characters, that a person still reads.
+const maxReason = 160
