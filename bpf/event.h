@@ -132,8 +132,10 @@ struct counters {
  */
 #define EXIT_CODES 256
 #define EXIT_CLASSES 64
+#define EXIT_HISTS (MAX_SLOTS * EXIT_CLASSES)
 /* KVM_EXIT_* of include/uapi/linux/kvm.h: 0 to 41 so far. */
 #define USER_EXIT_CLASSES 64
+#define USER_EXIT_HISTS (MAX_SLOTS * USER_EXIT_CLASSES)
 
 /* A vCPU's thread, by its id. */
 struct vcpu_state {

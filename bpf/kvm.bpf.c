@@ -561,8 +561,8 @@ static __always_inline void count_port(u32 slot, u16 port, u32 out, u32 n)
  * One port access of `times` elements. data: the elements, where the rung gives
  * them, else NULL and val is the first one.
  */
-static __always_inline int port_access(u32 out, u16 port, u32 size, u32 times,
-				       const void *data, u32 val)
+static __always_inline int port_access(u32 out, u16 port, u32 size, u32 times, const void *data,
+				       u32 val)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct target *t;

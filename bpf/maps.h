@@ -73,7 +73,7 @@ struct {
 /* Handling time of exits: exit to next entry, by slot and class. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MAX_SLOTS * EXIT_CLASSES);
+	__uint(max_entries, EXIT_HISTS);
 	__type(key, u32);
 	__type(value, struct hist);
 } exit_hist SEC(".maps");
@@ -81,7 +81,7 @@ struct {
 /* Round trips through the VMM: userspace exit to next KVM_RUN. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MAX_SLOTS * USER_EXIT_CLASSES);
+	__uint(max_entries, USER_EXIT_HISTS);
 	__type(key, u32);
 	__type(value, struct hist);
 } user_exit_hist SEC(".maps");
@@ -89,7 +89,7 @@ struct {
 /* Exits to user space by reason; counted also where round trips are not seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MAX_SLOTS * USER_EXIT_CLASSES);
+	__uint(max_entries, USER_EXIT_HISTS);
 	__type(key, u32);
 	__type(value, u64);
 } user_exits SEC(".maps");

@@ -53,7 +53,7 @@ func app() *cli.App {
 		EnableBashCompletion: true,
 		// A selector holds commas of its own.
 		DisableSliceFlagSeparator: true,
-		Commands:                  []*cli.Command{runCommand(), cleanCommand(), versionCommand()},
+		Commands:                  []*cli.Command{runCommand(), imageCommand(), cleanCommand(), versionCommand()},
 		// Errors are printed by main, once.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {

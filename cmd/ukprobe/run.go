@@ -59,7 +59,7 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "accel", Usage: "auto|kvm|tcg for all guests (default: the matrix's)", EnvVars: env("ACCEL")},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print every cell, its command line, device, CPUs and hooks; change nothing"},
 		&cli.BoolFlag{Name: "json", Usage: "print the results (or the plan of --dry-run) as JSON, and nothing else, on standard output"},
-		&cli.StringFlag{Name: "cache", Usage: "`DIR` for images that ukprobe builds (default: /var/cache/ukprobe)", Value: "/var/cache/ukprobe", EnvVars: env("CACHE")},
+		cacheFlag(),
 		journalFlag(),
 	}
 }

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# `make run` does the main job, `make test` tests everything; both install what
+# is missing. `make help` lists the rest.
+
+GO       ?= go
+CACHE    := $(CURDIR)/.cache
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  := -X main.version=$(VERSION)
+ARGS     ?=
+KERNEL   ?= bookworm
+KERNELS  ?= bookworm bookworm-backports
+LINT     := $(CACHE)/golangci-lint
+
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/ukprobe
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ukprobe ./cmd/ukprobe
+
+.PHONY: run
+run: setup-run build ## run the built-in matrix (ARGS= for more flags)
+	./bin/ukprobe run --cache $(CACHE)/images $(ARGS)
+
+.PHONY: test
+test: setup-test check unit e2e hostvm-test ## all tests: checks, unit, end to end, and those on other kernels
+
+.PHONY: unit
+unit: ## unit tests with the race detector, as root
+	CGO_ENABLED=1 $(GO) test -race -count=1 -p 2 $$($(GO) list ./... | grep -v -e /test/)
+
+.PHONY: e2e
+e2e: build images ## end-to-end tests on this machine
+	UKPROBE_BINARY=$(CURDIR)/bin/ukprobe $(GO) test -count=1 -timeout 30m -skip TestHostVM -v ./test/e2e ./test/hostvm
+
+.PHONY: hostvm-test
+hostvm-test: build images ## the end-to-end tests on KERNELS, under emulation
+	UKPROBE_BINARY=$(CURDIR)/bin/ukprobe HOSTVM_KERNELS='$(KERNELS)' $(GO) test -count=1 -timeout 60m -run TestHostVM -v ./test/e2e
+
+.PHONY: images
+images: build ## build the images of Linux guests and processes
+	./bin/ukprobe image build --cache $(CACHE)/images
+
+.PHONY: hostvm
+hostvm: ## a shell, or CMD='…', on Debian's KERNEL under emulation
+	@mkdir -p $(CACHE)/hostvm
+	@$(GO) build -o $(CACHE)/hostvm/hostvm ./test/hostvm/cmd/hostvm
+	@$(CACHE)/hostvm/hostvm --kernel $(KERNEL) $(if $(CMD),-- sh -c '$(CMD)')
+
+.PHONY: bench
+bench: setup-bench ## what the probes cost, as ratios
+	$(GO) run ./test/bench $(ARGS)
+
+.PHONY: check
+check: generated lint ## generated files reproduce; vet, lint, formats
+
+.PHONY: generate
+generate: ## rebuild the BPF objects and the reference guest
+	$(GO) generate ./bpf
+	$(MAKE) -C guests/reference
+
+.PHONY: generated
+generated: ## check that generated files are what the sources give
+	scripts/check-generated
+
+.PHONY: lint
+lint: $(LINT) ## go vet, golangci-lint, gofmt, clang-format, shellcheck
+	scripts/lint $(LINT)
+
+$(LINT): tools/go.mod
+	cd tools && $(GO) build -o $(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: setup-run setup-test setup-bench
+setup-run setup-test setup-bench: setup-%:
+	@scripts/setup $*
+
+.PHONY: clean
+clean: ## remove what was built (not the host's leftovers: ukprobe clean)
+	rm -rf bin

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ukprobe/ukprobe/guests/linux"
+)
+
+// defaultCache is where images are kept that ukprobe builds.
+const defaultCache = "/var/cache/ukprobe"
+
+func cacheFlag() cli.Flag {
+	return &cli.StringFlag{Name: "cache", Value: defaultCache, EnvVars: []string{"UKPROBE_CACHE"},
+		Usage: "`DIR` for images that ukprobe builds"}
+}
+
+func imageCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "image",
+		Usage: "build the images of Linux guests and processes",
+		Subcommands: []*cli.Command{{
+			Name:      "build",
+			Usage:     "build, or find in the cache, what the systems linux and process boot",
+			ArgsUsage: "[APP…]",
+			Description: "From Debian's unmodified packages: the cloud kernel, and per app an initramfs and\n" +
+				"a root folder. `ukprobe run` does the same when it needs one.",
+			Flags:  []cli.Flag{cacheFlag()},
+			Action: buildImages,
+		}},
+	}
+}
+
+func buildImages(c *cli.Context) error {
+	dir, err := filepath.Abs(c.String("cache"))
+	if err != nil {
+		return err
+	}
+	b := &linux.Builder{Dir: dir, Logf: func(format string, args ...any) { fmt.Fprintf(c.App.ErrWriter, format+"\n", args...) }}
+	apps := c.Args().Slice()
+	if len(apps) == 0 {
+		apps = linux.Apps()
+	}
+	k, err := b.Kernel(c.Context)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "kernel\t%s\t%d\n", k.Path, k.Size)
+	for _, app := range apps {
+		if err := buildApp(c, c.App.Writer, b, app); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func buildApp(c *cli.Context, w io.Writer, b *linux.Builder, app string) error {
+	i, err := b.Initramfs(c.Context, app)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "initramfs %s\t%s\t%d\n", app, i.Path, i.Size)
+	r, err := b.RootFS(c.Context, app)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "rootfs %s\t%s\t%d\n", app, r.Dir, r.Size)
+	return nil
+}
