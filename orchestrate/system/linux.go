@@ -4,8 +4,6 @@ package system
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"regexp"
 	"slices"
 
@@ -15,10 +13,6 @@ import (
 
 // builder makes the images of Linux guests and processes.
 func (e Env) builder() *linux.Builder { return &linux.Builder{Dir: e.CacheDir, Logf: e.Logf} }
-
-// linuxCmdline is what the published evaluations give a Linux guest: the console
-// on the serial line and silent but for errors, no reboot after a panic.
-const linuxCmdline = "console=ttyS0 quiet panic=-1 reboot=t"
 
 // Linux is a microVM of Debian's cloud kernel and an initramfs with the app.
 type Linux struct{ builder *linux.Builder }
@@ -61,7 +55,7 @@ func (l *Linux) Prepare(ctx context.Context, app string, s matrix.Settings) (Boo
 	if err != nil {
 		return Boot{}, err
 	}
-	b := Boot{Image: img, Kernel: kernel, Initrd: initrd, Segments: segs, Cmdline: linuxCmdline}
+	b := Boot{Image: img, Kernel: kernel, Initrd: initrd, Segments: segs, Cmdline: linux.CommandLine()}
 	b.linuxApp(app)
 	return b, b.override(s)
 }
@@ -79,8 +73,11 @@ func (b *Boot) linuxApp(app string) {
 
 // NetworkArgs implements System, in the syntax of the kernel's nfsroot.rst.
 func (*Linux) NetworkArgs(a Addresses) string {
-	mask := net.CIDRMask(a.Prefix.Bits(), 32)
-	return fmt.Sprintf("ip=%s::%s:%s::eth0:off", a.Prefix.Addr(), a.Gateway, net.IP(mask))
+	word, err := linux.IPWord(a.Prefix, a.Gateway)
+	if err != nil {
+		return "" // only for addresses that are not IPv4, which the lab does not give
+	}
+	return word
 }
 
 // Process is the bare Linux process, of the same binaries as Linux.

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"bytes"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// libraryFolders are where the loader of Debian amd64 looks by default, in
+// its order (ld.so(8), with Debian's multiarch folders first).
+var libraryFolders = []string{"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib"}
+
+// libraries returns the paths, below root, of the loader and of every shared
+// library that the programs need: what ldd prints, but read from the files'
+// dynamic sections, without running them and without the host's libraries.
+// RPATH, RUNPATH and libraries opened at run time (dlopen) are not followed.
+func libraries(root string, programs ...string) ([]string, error) {
+	var found []string
+	queue := slices.Clone(programs)
+	for len(queue) > 0 {
+		name := queue[0]
+		queue = queue[1:]
+		interp, needed, err := dependencies(root, name)
+		if err != nil {
+			return nil, err
+		}
+		if interp != "" {
+			needed = append([]string{interp}, needed...)
+		}
+		for _, lib := range needed {
+			at, err := findLibrary(root, lib, found)
+			if err != nil {
+				return nil, fmt.Errorf("%s needs %s: %w", name, lib, err)
+			}
+			if !slices.Contains(found, at) {
+				found = append(found, at)
+				queue = append(queue, at)
+			}
+		}
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+// dependencies returns the loader (its absolute path) and the libraries
+// (their sonames) that the ELF file at name below root asks for.
+func dependencies(root, name string) (interp string, needed []string, err error) {
+	real, err := resolve(root, name)
+	if err != nil {
+		return "", nil, err
+	}
+	f, err := elf.Open(real)
+	if err != nil {
+		return "", nil, fmt.Errorf("read %s: %w", real, err)
+	}
+	defer func() { _ = f.Close() }()
+	for _, p := range f.Progs {
+		if p.Type != elf.PT_INTERP {
+			continue
+		}
+		b := make([]byte, p.Filesz)
+		if _, err := p.ReadAt(b, 0); err != nil {
+			return "", nil, fmt.Errorf("read the loader's name in %s: %w", real, err)
+		}
+		interp = string(bytes.TrimRight(b, "\x00"))
+	}
+	needed, err = f.ImportedLibraries()
+	if err != nil {
+		return "", nil, fmt.Errorf("read the libraries of %s: %w", real, err)
+	}
+	return interp, needed, nil
+}
+
+// findLibrary returns where below root lib is, an absolute path or a soname.
+// A soname already found is taken from there: the loader, which is at a path
+// of its own, is needed by name too.
+func findLibrary(root, lib string, found []string) (string, error) {
+	candidates := []string{lib}
+	if !path.IsAbs(lib) {
+		for _, f := range found {
+			if path.Base(f) == lib {
+				return f, nil
+			}
+		}
+		candidates = candidates[:0]
+		for _, dir := range libraryFolders {
+			candidates = append(candidates, path.Join(dir, lib))
+		}
+	}
+	for _, c := range candidates {
+		_, err := resolve(root, c)
+		if err == nil {
+			return c, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("it is in none of the recipe's packages (looked for %s)", strings.Join(candidates, ", "))
+}
+
+// resolve returns the host's path of the regular file name below root,
+// following links of the last component as if root were "/".
+func resolve(root, name string) (string, error) {
+	const maxLinks = 40 // the kernel's limit (path_resolution(7))
+	for range maxLinks {
+		host := filepath.Join(root, name)
+		info, err := os.Lstat(host)
+		switch {
+		case err != nil:
+			return "", err
+		case info.Mode().IsRegular():
+			return host, nil
+		case info.Mode()&fs.ModeSymlink == 0:
+			return "", fmt.Errorf("%s is neither a file nor a link", host)
+		}
+		target, err := os.Readlink(host)
+		if err != nil {
+			return "", err
+		}
+		if !path.IsAbs(target) {
+			target = path.Join(path.Dir(name), target)
+		}
+		name = path.Clean("/" + target)
+	}
+	return "", fmt.Errorf("%s below %s: too many links", name, root)
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/deb"
+)
+
+// Names inside a kernel's cache entry.
+const (
+	vmlinuzPrefix = "vmlinuz-" // and the release
+	modulesFolder = "modules"  // the modules for the network
+	orderFile     = "order"    // in modulesFolder: their file names, in loading order
+)
+
+// Kernel returns Debian's cloud kernel, downloading and unpacking its package
+// if the cache does not hold it.
+func (b *Builder) Kernel(ctx context.Context) (Kernel, error) {
+	k, err := b.kernel(ctx)
+	if err != nil {
+		return Kernel{}, fmt.Errorf("build the Linux kernel's image: %w", err)
+	}
+	return k, nil
+}
+
+func (b *Builder) kernel(ctx context.Context) (Kernel, error) {
+	pkg, err := b.kernelDeb(ctx)
+	if err != nil {
+		return Kernel{}, err
+	}
+	name, err := key("kernel", pkg)
+	if err != nil {
+		return Kernel{}, err
+	}
+	dir, err := b.entry(ctx, name, func(dir, scratch string) error {
+		return buildKernel(ctx, pkg, dir, scratch)
+	})
+	if err != nil {
+		return Kernel{}, err
+	}
+	k := Kernel{Package: pkg.Name, Version: pkg.Version}
+	if k.Path, err = only(filepath.Join(dir, vmlinuzPrefix+"*")); err != nil {
+		return Kernel{}, err
+	}
+	k.Release = strings.TrimPrefix(filepath.Base(k.Path), vmlinuzPrefix)
+	k.SHA256, k.Size, err = digest(k.Path)
+	return k, err
+}
+
+// buildKernel takes the kernel and the modules for the network out of pkg.
+func buildKernel(ctx context.Context, pkg deb.Package, dir, scratch string) error {
+	if err := deb.Unpack(ctx, pkg, scratch); err != nil {
+		return err
+	}
+	vmlinuz, err := only(filepath.Join(scratch, "boot", vmlinuzPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	release := strings.TrimPrefix(filepath.Base(vmlinuz), vmlinuzPrefix)
+	libModules := filepath.Join(scratch, "lib/modules", release)
+	if !isFolder(libModules) { // packages of a merged /usr
+		libModules = filepath.Join(scratch, "usr/lib/modules", release)
+	}
+	modules, err := moduleOrder(libModules, networkModules...)
+	if err != nil {
+		return err
+	}
+	t := tree{}
+	if err := t.copy("/"+filepath.Base(vmlinuz), vmlinuz, 0o644); err != nil {
+		return err
+	}
+	var order strings.Builder
+	t.folder("/" + modulesFolder)
+	for _, m := range modules {
+		name := filepath.Base(m.path)
+		fmt.Fprintln(&order, name)
+		if err := t.copy("/"+modulesFolder+"/"+name, m.path, 0o644); err != nil {
+			return err
+		}
+	}
+	t.file("/"+modulesFolder+"/"+orderFile, []byte(order.String()), 0o644)
+	return t.writeInto(dir)
+}
+
+// only returns the one path that matches pattern.
+func only(pattern string) (string, error) {
+	paths, err := filepath.Glob(pattern)
+	if err != nil {
+		return "", err
+	}
+	if len(paths) != 1 {
+		return "", fmt.Errorf("%d files match %s, want one: %w", len(paths), pattern, os.ErrNotExist)
+	}
+	return paths[0], nil
+}

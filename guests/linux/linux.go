@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package linux builds what the systems "linux" (a microVM) and "process"
+// (the bare Linux process) boot: Debian's cloud kernel, one initramfs per app
+// and one root folder per app. The microVM and the process run the same
+// unmodified Debian binaries with the same configuration, so that what differs
+// between their figures is the system and not the app.
+//
+// It knows Debian's packages, the files that an app needs and the words of the
+// kernel's command line. It does not know VMMs, networks or experiments, and it
+// starts nothing.
+package linux
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ukprobe/ukprobe/internal/deb"
+)
+
+// Builder makes the images, or finds them in its cache. It may be used by
+// several goroutines, and several processes may share one cache folder. It runs
+// apt, so it must not be called by a thread in a network namespace from which
+// no Debian archive is reached: build first, then make the networks.
+type Builder struct {
+	// Dir is the cache folder, such as <tree>/.cache/images.
+	Dir string
+	// Packages is the cache folder of the Debian packages; "" is
+	// Dir/packages.
+	Packages string
+	// Logf is told what is downloaded and built; it may be nil.
+	Logf func(format string, args ...any)
+
+	mu       sync.Mutex
+	resolved map[string][]deb.Package // what apt answered, by what was asked
+}
+
+// Kernel is Debian's cloud kernel, as the package holds it.
+type Kernel struct {
+	Path    string // the compressed kernel (bzImage), the package's vmlinuz
+	Package string // such as linux-image-6.1.0-56-cloud-amd64
+	Version string // of the package, such as 6.1.192-2
+	Release string // as uname -r prints it, such as 6.1.0-56-cloud-amd64
+	SHA256  string // of the file at Path, in hexadecimal
+	Size    int64  // of the file at Path, in bytes
+}
+
+// Initramfs is a gzip-compressed newc cpio archive that holds one app.
+type Initramfs struct {
+	Path     string
+	App      string
+	SHA256   string // of the file at Path, in hexadecimal
+	Size     int64  // of the file at Path, in bytes
+	Packages []deb.Package
+}
+
+// RootFS is a folder to chroot into, as root, and what to run there. The
+// program needs no /proc. It writes below /run and /var/lib/nginx, and its
+// console is its standard output and standard error.
+type RootFS struct {
+	Dir      string
+	App      string
+	Argv     []string // the program's path is inside Dir
+	Env      []string // the whole environment
+	Packages []deb.Package
+	Size     int64 // of the regular files below Dir, in bytes
+}
+
+// Apps returns the apps that can be built, sorted.
+func Apps() []string {
+	return slices.Sorted(maps.Keys(apps))
+}
+
+// ReadyLine returns the console line that says that the app is ready, or ""
+// for a service, which is ready at its first response on the wire.
+func ReadyLine(app string) string {
+	return apps[app].readyLine
+}
+
+// Port returns the TCP port at which the app serves, or 0 if it serves none.
+func Port(app string) uint16 {
+	return apps[app].port
+}
+
+// lookup returns the recipe of an app.
+func lookup(app string) (recipe, error) {
+	r, ok := apps[app]
+	if !ok {
+		return recipe{}, fmt.Errorf("no app %q for linux and process: want one of %s", app, strings.Join(Apps(), ", "))
+	}
+	return r, nil
+}
+
+func (b *Builder) logf(format string, args ...any) {
+	if b.Logf != nil {
+		b.Logf(format, args...)
+	}
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"runtime"
+
+	"github.com/ukprobe/ukprobe/internal/deb"
+)
+
+// suite is the Debian release that kernel and apps are taken from, whatever
+// the machine runs, so that figures of different machines are of the same
+// versions.
+const suite = "bookworm"
+
+// kernelPackage is the meta package of Debian's kernel for virtual machines.
+const kernelPackage = "linux-image-cloud-amd64"
+
+// busyboxPackage and busyboxPath are the shell and tools of every image.
+const (
+	busyboxPackage = "busybox-static"
+	busyboxPath    = "/bin/busybox"
+)
+
+// recipe is what one app consists of, in the microVM and as a process alike.
+type recipe struct {
+	packages  []string          // of which programs and libraries are taken
+	programs  []string          // their paths in the packages; libraries follow
+	files     map[string]string // path in the image → name in files/
+	folders   []string          // empty folders that the app writes to
+	initApp   string            // name in files/ of the end of /init
+	argv      []string          // of the bare process
+	readyLine string
+	port      uint16
+}
+
+var apps = map[string]recipe{
+	"hello": {
+		packages:  []string{busyboxPackage},
+		programs:  []string{busyboxPath},
+		files:     map[string]string{"/hello.sh": "hello.sh"},
+		initApp:   "app-hello.sh",
+		argv:      []string{busyboxPath, "sh", "/hello.sh"},
+		readyLine: "ukprobe-hello: ready",
+	},
+	"nginx": {
+		packages: []string{"nginx", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"},
+		programs: []string{"/usr/sbin/nginx"},
+		files: map[string]string{
+			"/etc/nginx/nginx.conf":    "nginx.conf",
+			"/etc/passwd":              "passwd",
+			"/etc/group":               "group",
+			"/var/www/html/index.html": "index.html",
+		},
+		folders: []string{"/run", "/var/lib/nginx", "/var/log/nginx"},
+		initApp: "app-nginx.sh",
+		argv:    []string{"/usr/sbin/nginx", "-e", "stderr", "-c", "/etc/nginx/nginx.conf"},
+		port:    80,
+	},
+}
+
+// processEnv is the environment of the bare process.
+var processEnv = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/"}
+
+//go:embed files
+var embedded embed.FS
+
+// sources are the Go files that decide what an image holds: with files/ they
+// are the recipe, so that a change of either makes the cache build anew.
+//
+//go:embed apptree.go elf.go initramfs.go kernel.go modules.go recipe.go rootfs.go tree.go
+var sources embed.FS
+
+// file returns a file of files/; its name is known at compile time.
+func file(name string) ([]byte, error) {
+	return embedded.ReadFile("files/" + name)
+}
+
+// key returns the name of a cache entry of a kind: it changes with the packages, with the recipe and
+// with the Go release, whose compressor the initramfs depends on.
+func key(kind string, pkgs ...deb.Package) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, kind, runtime.Version())
+	for _, p := range pkgs {
+		fmt.Fprintln(h, p.Name, p.Version, p.Arch, p.SHA256)
+	}
+	for _, fsys := range []fs.FS{embedded, sources} {
+		err := fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := fs.ReadFile(fsys, path)
+			fmt.Fprintln(h, path, len(data))
+			h.Write(data)
+			return err
+		})
+		if err != nil {
+			return "", fmt.Errorf("hash the recipe: %w", err)
+		}
+	}
+	const hexDigits = 16
+	return kind + "-" + hex.EncodeToString(h.Sum(nil))[:hexDigits], nil
+}
