@@ -56,13 +56,21 @@ func MakePlan(o Options) (Plan, error) {
 	for _, c := range wanted {
 		p.Cells = append(p.Cells, resolve(c, systems, host).planned())
 	}
+	p.HooksError = p.tryHooks(o)
+	return p, nil
+}
+
+// tryHooks attaches and detaches all hooks; it returns what went wrong.
+func (p *Plan) tryHooks(o Options) string {
 	pr, err := probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict})
-	if err != nil {
-		p.HooksError = err.Error()
-		return p, nil
+	if err == nil {
+		p.Hooks = pr.Hooks()
+		err = pr.Close()
 	}
-	p.Hooks = pr.Hooks()
-	return p, pr.Close()
+	if err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // planned describes a cell as if it were the only one running.

@@ -27,12 +27,15 @@ const (
 // version is set by the Makefile; otherwise the module's own is used.
 var version = ""
 
-func main() {
+func main() { os.Exit(status()) }
+
+// status runs the command line and returns the exit status.
+func status() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := app().RunContext(ctx, os.Args)
 	if err == nil {
-		return
+		return 0
 	}
 	var coder cli.ExitCoder
 	code := exitFailed
@@ -42,7 +45,7 @@ func main() {
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(os.Stderr, "ukprobe:", text)
 	}
-	os.Exit(code)
+	return code
 }
 
 func app() *cli.App {
@@ -53,13 +56,12 @@ func app() *cli.App {
 		EnableBashCompletion: true,
 		// A selector holds commas of its own.
 		DisableSliceFlagSeparator: true,
-		Commands:                  []*cli.Command{runCommand(), imageCommand(), cleanCommand(), versionCommand()},
+		Commands:                  []*cli.Command{runCommand(), imageCommand(), doctorCommand(), cleanCommand(), versionCommand()},
 		// Errors are printed by main, once.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
 			return usage(err)
 		},
-		CommandNotFound: nil,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usage(fmt.Errorf("no command %q: see `ukprobe --help`", c.Args().First()))

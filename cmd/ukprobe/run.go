@@ -91,7 +91,7 @@ func run(c *cli.Context) error {
 	status := results.RunOK
 	doErr := r.Do(c.Context)
 	switch {
-	case c.Context.Err() != nil:
+	case c.Err() != nil:
 		status = results.RunInterrupted
 	case doErr != nil:
 		status = results.RunFailed

@@ -25,7 +25,7 @@ func listen(addr string) (*server, error) {
 	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--listen %s: %v: use HOST:PORT or :PORT", addr, err))
+		return nil, usage(fmt.Errorf("--listen %s: %w: use HOST:PORT or :PORT", addr, err))
 	}
 	if host == "" {
 		host = "127.0.0.1"

@@ -16,14 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Failure is an entry that could not be undone, and why. Entry is zero when
+// UndoError is an entry that could not be undone, and why. Entry is zero when
 // the journal itself is what cannot be read.
-type Failure struct {
+type UndoError struct {
 	Entry Entry
 	Err   error
 }
 
-func (f Failure) Error() string {
+func (f UndoError) Error() string {
 	if f.Entry.Kind == "" {
 		return f.Err.Error()
 	}
@@ -37,7 +37,7 @@ type RunReport struct {
 	OwnerPID int    // who made it; 0 when the journal does not say
 	InUse    string // "in use by pid N" for a live run, whose journal was left alone
 	Undone   []Entry
-	Failed   []Failure // still in place, and still in the journal
+	Failed   []UndoError // still in place, and still in the journal
 }
 
 // Report is the outcome of Clean or Rollback.
@@ -98,7 +98,7 @@ func Clean(ctx context.Context, dir string, undo map[Kind]Undoer) (Report, error
 func cleanOne(ctx context.Context, path string, undo map[Kind]Undoer) (RunReport, bool) {
 	run := RunReport{Path: path, RunID: strings.TrimSuffix(filepath.Base(path), suffix)}
 	fail := func(err error) (RunReport, bool) {
-		run.Failed = append(run.Failed, Failure{Err: fmt.Errorf("journal %s: %w", path, err)})
+		run.Failed = append(run.Failed, UndoError{Err: fmt.Errorf("journal %s: %w", path, err)})
 		return run, true
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -180,7 +180,7 @@ func (j *Journal) rollback(ctx context.Context, undo map[Kind]Undoer, run *RunRe
 			err = j.Forget(e)
 		}
 		if err != nil {
-			run.Failed = append(run.Failed, Failure{Entry: e, Err: err})
+			run.Failed = append(run.Failed, UndoError{Entry: e, Err: err})
 		}
 	}
 }

@@ -16,9 +16,9 @@ import (
 )
 
 var (
-	// ErrExists: the run already has a journal, live or left behind.
+	// ErrExists says that the run already has a journal, live or left behind.
 	ErrExists = errors.New("journal already exists")
-	// ErrLeft: host changes are still in place.
+	// ErrLeft says that host changes are still in place.
 	ErrLeft = errors.New("host changes left in place")
 )
 

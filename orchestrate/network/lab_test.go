@@ -85,7 +85,7 @@ func TestDo(t *testing.T) {
 		}
 		return fault
 	})
-	if err != fault {
+	if !errors.Is(err, fault) {
 		t.Errorf("got %v", err)
 	}
 	if err := l.Do(func() error { runtime.Goexit(); return nil }); !errors.Is(err, errGoexit) {

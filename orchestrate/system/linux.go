@@ -57,7 +57,8 @@ func (l *Linux) Prepare(ctx context.Context, app string, s matrix.Settings) (Boo
 	}
 	b := Boot{Image: img, Kernel: kernel, Initrd: initrd, Segments: segs, Cmdline: linux.CommandLine()}
 	b.linuxApp(app)
-	return b, b.override(s)
+	b.override(s)
+	return b, nil
 }
 
 // linuxApp says when an app of guests/linux is ready, the same for a microVM and
@@ -104,7 +105,8 @@ func (p *Process) Prepare(ctx context.Context, app string, s matrix.Settings) (B
 	}
 	b := Boot{Image: img, RootFS: root.Dir, Argv: slices.Clone(root.Argv), Env: root.Env}
 	b.linuxApp(app)
-	return b, b.override(s)
+	b.override(s)
+	return b, nil
 }
 
 // NetworkArgs implements System: a process finds its network set up.

@@ -47,7 +47,8 @@ func (r *Reference) Prepare(_ context.Context, app string, s matrix.Settings) (B
 		b.Ready, b.Cmdline = "", "port=80 end=hold"
 		b.Service = &Service{Port: 80, Request: httpGet("/")}
 	}
-	return b, b.override(s)
+	b.override(s)
+	return b, nil
 }
 
 // NetworkArgs implements System.

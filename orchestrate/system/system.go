@@ -162,7 +162,7 @@ func httpGet(path string) []byte {
 }
 
 // override applies the cell's own image, ready line and port.
-func (b *Boot) override(s matrix.Settings) error {
+func (b *Boot) override(s matrix.Settings) {
 	if s.Ready != "" {
 		b.Ready, b.Service = s.Ready, nil
 	}
@@ -176,5 +176,4 @@ func (b *Boot) override(s matrix.Settings) error {
 	if s.Args != "" {
 		b.Cmdline = strings.TrimSpace(b.Cmdline + " " + s.Args)
 	}
-	return nil
 }

@@ -25,11 +25,13 @@ const noStatus = 125
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	if err := app().RunContext(ctx, os.Args); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(noStatus)
+	err := app().RunContext(ctx, os.Args)
+	if err == nil {
+		return
 	}
+	fmt.Fprintln(os.Stderr, err)
+	stop()
+	os.Exit(noStatus)
 }
 
 func app() *cli.App {
