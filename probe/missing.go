@@ -24,13 +24,13 @@ func (w *Watch) missing(t Timeline) []Missing {
 	var out []Missing
 	for _, name := range expected {
 		if _, ok := t.At(name); !ok {
-			out = append(out, Missing{Name: name, Reason: w.whyMissing(name)})
+			out = append(out, Missing{Name: name, Reason: w.whyMissing(t, name)})
 		}
 	}
 	return out
 }
 
-func (w *Watch) whyMissing(name string) string {
+func (w *Watch) whyMissing(t Timeline, name string) string {
 	switch {
 	case kvmEvents[name] && !w.target.KVM:
 		return "not under KVM: the host kernel does not see it"
@@ -44,32 +44,10 @@ func (w *Watch) whyMissing(name string) string {
 		return "the guest has no network device"
 	case name == EventFirmwareEnd && len(w.target.Image) == 0:
 		return "the image's load segments are not known"
-	case name == EventIdle && !w.ready():
+	case name == EventIdle && !t.Ready():
 		return "the guest did not become ready"
 	}
 	return w.whySilent(eventHooks[name])
-}
-
-func (w *Watch) ready() bool {
-	name := EventFirstResponse
-	if w.target.Ready != nil {
-		for _, e := range w.consoleEvents() {
-			if e.Name == EventConsoleReady {
-				return true
-			}
-		}
-		return false
-	}
-	s, err := w.state()
-	if err != nil {
-		return false
-	}
-	for _, e := range w.markEvents(&s) {
-		if e.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 func (w *Watch) whyNoConsole(name string) string {

@@ -85,17 +85,34 @@ func (w *Watch) rungOf(hook string) Rung {
 	return ""
 }
 
+// consoleEvents costs the same however much the guest prints: it is asked for
+// again and again while a guest boots.
 func (w *Watch) consoleEvents() []Event {
 	var out []Event
-	for _, l := range w.Lines() {
-		if len(out) == 0 {
-			out = append(out, Event{Name: EventConsoleFirst, NS: l.FirstNS, Rung: w.rungOf(l.Hook), Hook: l.Hook})
-		}
-		if w.target.Ready != nil && !l.Partial && w.target.Ready.MatchString(l.Clean()) {
-			return append(out, Event{Name: EventConsoleReady, NS: l.LastNS, Rung: w.rungOf(l.Hook), Hook: l.Hook})
-		}
+	first, ready := w.consoleLines()
+	if first != nil {
+		out = append(out, Event{Name: EventConsoleFirst, NS: first.FirstNS, Rung: w.rungOf(first.Hook), Hook: first.Hook})
+	}
+	if ready != nil {
+		out = append(out, Event{Name: EventConsoleReady, NS: ready.LastNS, Rung: w.rungOf(ready.Hook), Hook: ready.Hook})
 	}
 	return out
+}
+
+// consoleLines are the first line and the one that made the guest ready.
+func (w *Watch) consoleLines() (first, ready *Line) {
+	w.mu.Lock()
+	ready = w.ready
+	if len(w.lines) > 0 {
+		first = &w.lines[0]
+	}
+	w.mu.Unlock()
+	if first == nil {
+		if l, ok := w.unfinished(); ok {
+			first = &l
+		}
+	}
+	return first, ready
 }
 
 // idleEvent is the first halt after the ready event.

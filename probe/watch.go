@@ -55,6 +55,7 @@ type Watch struct {
 
 	mu      sync.Mutex
 	lines   []Line
+	ready   *Line // the first that matched the ready pattern
 	halts   []int64
 	partial Line // of a console that comes by write(2)
 	over    uint64
@@ -145,6 +146,7 @@ func (w *Watch) Close() error {
 	if w.dev != nil {
 		errs = append(errs, w.dev.Close())
 	}
+	errs = append(errs, w.p.clearVCPUs(w.slot)) // threads that live on are no longer this slot's
 	w.p.mu.Lock()
 	w.p.watches[w.slot] = nil
 	w.p.mu.Unlock()
@@ -158,17 +160,29 @@ func (w *Watch) Progress() <-chan struct{} { return w.progress }
 // Lines returns the console lines so far, the unfinished last one included.
 func (w *Watch) Lines() []Line {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	out := append([]Line(nil), w.lines...)
-	if len(w.partial.Text) > 0 {
-		return append(out, w.partial)
-	}
-	if s, err := w.state(); err == nil && s.Line.Len > 0 {
-		n := min(int(s.Line.Len), len(s.Line.Data))
-		out = append(out, Line{FirstNS: int64(s.Line.FirstNs), LastNS: int64(s.Line.LastNs),
-			Text: string(s.Line.Data[:n]), Hook: HookPIO, Partial: true})
+	w.mu.Unlock()
+	if l, ok := w.unfinished(); ok {
+		out = append(out, l)
 	}
 	return out
+}
+
+// unfinished is the line that has no end yet.
+func (w *Watch) unfinished() (Line, bool) {
+	w.mu.Lock()
+	partial := w.partial
+	w.mu.Unlock()
+	if partial.Text != "" {
+		return partial, true
+	}
+	s, err := w.state()
+	if err != nil || s.Line.Len == 0 {
+		return Line{}, false
+	}
+	n := min(int(s.Line.Len), len(s.Line.Data))
+	return Line{FirstNS: int64(s.Line.FirstNs), LastNS: int64(s.Line.LastNs),
+		Text: string(s.Line.Data[:n]), Hook: HookPIO, Partial: true}, true
 }
 
 // state reads the slot.
@@ -268,7 +282,11 @@ func (w *Watch) take(r bpf.KVMRecord) {
 // addLine keeps the first lines of a flood and counts the rest; the line that
 // makes the guest ready is kept wherever it comes.
 func (w *Watch) addLine(l Line) {
-	if len(w.lines) >= maxLines && (w.target.Ready == nil || !w.target.Ready.MatchString(l.Clean())) {
+	matched := w.ready == nil && w.target.Ready != nil && w.target.Ready.MatchString(l.Clean())
+	if matched {
+		w.ready = &l
+	}
+	if len(w.lines) >= maxLines && !matched {
 		w.over++
 		return
 	}

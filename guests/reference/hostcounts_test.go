@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reference
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// hostCounts is what the host's KVM saw of one run, counted by perf and not by
+// anything of ours.
+type hostCounts struct{ PIO, UART, CPUID, HLT int }
+
+var hostEvents = []string{
+	"-e", "kvm:kvm_pio", "--filter", "port==" + strconv.Itoa(PIOPort),
+	"-e", "kvm:kvm_pio", "--filter", "port>=" + strconv.Itoa(COM1) + " && port<=" + strconv.Itoa(COM1+7),
+	"-e", "kvm:kvm_cpuid",
+	"-e", "kvm:kvm_vcpu_wakeup",
+	"-e", "kvm:kvm_exit",
+	// HLT is 12 on Intel and 0x78 on AMD; neither means a thing on the other
+	"-e", "kvm:kvm_exit", "--filter", "exit_reason==12 || exit_reason==120",
+}
+
+func needPerf(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("perf"); err != nil {
+		t.Skip("perf is missing: install the package linux-perf")
+	}
+	args := append(append([]string{"stat"}, hostEvents...), "true")
+	if out, err := exec.Command("perf", args...).CombinedOutput(); err != nil {
+		t.Skipf("perf cannot count KVM's tracepoints here: %v: %s", err, out)
+	}
+}
+
+// countOnHost runs a guest under perf and returns the host's counts and the
+// console.
+func countOnHost(t *testing.T, kernel string, c Cmdline) (hostCounts, []string) {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "perf")
+	perf := append([]string{"perf", "stat", "-x", ",", "-o", out}, hostEvents...)
+	lines, _ := run(t, append(perf, qemuArgs("microvm", "kvm", kernel, c.String())...))
+	data, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n []int
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Split(line, ",")
+		if len(fields) < 3 || !strings.HasPrefix(fields[2], "kvm:") {
+			continue
+		}
+		value, err := strconv.Atoi(fields[0])
+		if err != nil {
+			t.Fatalf("perf says %q: %v", line, err)
+		}
+		n = append(n, value)
+	}
+	if len(n) != 6 {
+		t.Fatalf("perf gave %d counts, want 6:\n%s", len(n), data)
+	}
+	hlt := n[3] // a KVM that only emulates has no exits, but wake-ups
+	if exits := n[4]; exits > 0 {
+		hlt = n[5]
+	}
+	return hostCounts{PIO: n[0], UART: n[1], CPUID: n[2], HLT: hlt}, lines
+}
+
+// KVM counts what the guest was told to do: port writes, bytes and HLTs
+// exactly, CPUIDs exactly beyond the firmware's own.
+func TestHostCountsTheSame(t *testing.T) {
+	needAccel(t, "kvm")
+	needPerf(t)
+	kernel := writeImage(t, Image())
+	uart := func(lines []string) int {
+		return ConsoleSetupOuts + len(strings.Join(lines, "\n")) + 1
+	}
+	idle, lines := countOnHost(t, kernel, Cmdline{End: EndExit})
+	want := hostCounts{UART: uart(lines), CPUID: idle.CPUID}
+	if diff := cmp.Diff(want, idle); diff != "" {
+		t.Errorf("a guest that does nothing (-want +got):\n%s", diff)
+	}
+	busy, lines := countOnHost(t, kernel, Cmdline{PIO: 1234, CPUID: 567, HLT: 31, End: EndExit})
+	want = hostCounts{PIO: 1234, UART: uart(lines), CPUID: idle.CPUID + 567, HLT: 31}
+	if diff := cmp.Diff(want, busy); diff != "" {
+		t.Errorf("a busy guest (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reference guest: it does exactly what its command line says, and says
+ * what it did. See docs/systems/reference.md for the contract.
+ */
+#include "reference.h"
+
+struct counts counts;
+
+static void port_writes(u32 n)
+{
+	for (; counts.pio < n; counts.pio++)
+		outb(PIO_PORT, (u8)counts.pio);
+}
+
+static void cpuids(u32 n)
+{
+	u32 a, b, c, d;
+
+	for (; counts.cpuid < n; counts.cpuid++)
+		__asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(0), "c"(0));
+}
+
+static void sleeps(u32 n)
+{
+	for (; counts.hlt < n; counts.hlt++)
+		timer_wait();
+}
+
+/* Writes once to every page of n MiB above the first 2 MiB. */
+static void touch_memory(u32 n)
+{
+	u32 have = boot.ram_end > 2 * MIB ? (boot.ram_end - 2 * MIB) / MIB : 0;
+	volatile u32 *page = (volatile u32 *)(2 * MIB);
+
+	if (n > have) {
+		line("not enough memory: need ");
+		put_u64(n);
+		put(" MiB, have ");
+		put_u64(have);
+		put(" MiB\n");
+		crash_triple();
+	}
+	for (; counts.mem_pages < n * (MIB / PAGE); counts.mem_pages++, page += PAGE / 4)
+		*page = counts.mem_pages;
+}
+
+static const char boot_names[][10] = {
+	[BOOT_MULTIBOOT] = "multiboot",
+	[BOOT_PVH] = "pvh",
+	[BOOT_LINUX64] = "linux64",
+};
+
+static void print_counts(void)
+{
+	struct counts c = counts;
+	u32 bytes = console_bytes;
+
+	line("counts");
+	put(" boot=");
+	put(boot_names[boot.protocol]);
+	put_field("pio", c.pio);
+	put_field("cpuid", c.cpuid);
+	put_field("hlt", c.hlt);
+	put_field("pages", c.mem_pages);
+	put_field("frames-out", net_frames_out);
+	put_field("console", bytes);
+	put_field("port-io", c.port_io);
+	put_field("mmio", c.mmio);
+	put("\n");
+}
+
+static void print_tsc(const char *what, u64 tsc)
+{
+	line(what);
+	put_field("tsc", tsc);
+	put("\n");
+}
+
+/* isa-debug-exit if there is one, else the keyboard controller's reset line
+ * (Firecracker ends on it), else a triple fault. */
+static _Noreturn void leave(void)
+{
+	outl(DEBUG_EXIT_PORT, DEBUG_EXIT_VALUE);
+	outb(0x64, 0xfe);
+	crash_triple();
+}
+
+static _Noreturn void crash(void)
+{
+	if (opt.crash_gp)
+		crash_gp();
+	crash_triple();
+}
+
+static _Noreturn void finish(void)
+{
+	switch (opt.end) {
+	case END_EXIT:
+		leave();
+	case END_CRASH:
+		crash();
+	case END_SPIN:
+		spin_forever();
+	case END_HALT:
+		halt_forever();
+	default:
+		if (opt.net)
+			net_hold();
+		halt_forever();
+	}
+}
+
+static void work(void)
+{
+	if (opt.hlt || opt.net)
+		interrupts_init();
+	port_writes(opt.pio);
+	cpuids(opt.cpuid);
+	sleeps(opt.hlt);
+	touch_memory(opt.mem_mib);
+	if (opt.net) {
+		net_init();
+		net_announce();
+	}
+}
+
+_Noreturn void reference_main(u32 protocol, u32 info, u64 tsc_start)
+{
+	bootinfo_read(protocol, info);
+	console_init();
+	print_tsc("start", tsc_start);
+	cmdline_parse(boot.cmdline);
+	work();
+	print_counts();
+	if (opt.crash_early)
+		crash();
+	if (opt.spin_early)
+		spin_forever();
+	print_tsc("ready", rdtsc());
+	finish();
+}
