@@ -39,7 +39,7 @@ enum hook {
 	HOOK_EXEC,
 	HOOK_EXIT,
 	HOOK_VM_IOCTL,
-	HOOK_VCPU_IOCTL,
+	HOOK_VCPU,
 	HOOK_RUN,
 	HOOK_ENTRY,
 	HOOK_KVM_EXIT,
@@ -147,11 +147,6 @@ struct vcpu_state {
 	u32 exit_class;
 	u32 user_exit_class;
 	u32 pad;
-};
-
-struct ioctl_call {
-	u64 ns;
-	u64 cmd;
 };
 
 struct pio_key {

@@ -17,10 +17,10 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	HistTestMapCounts           = "counts"
+	HistTestMapCreating         = "creating"
 	HistTestMapDevices          = "devices"
 	HistTestMapExitHist         = "exit_hist"
 	HistTestMapHits             = "hits"
-	HistTestMapIoctls           = "ioctls"
 	HistTestMapPorts            = "ports"
 	HistTestMapRecords          = "records"
 	HistTestMapSlots            = "slots"
@@ -83,10 +83,10 @@ type HistTestProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type HistTestMapSpecs struct {
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	Hits         *ebpf.MapSpec `ebpf:"hits"`
-	Ioctls       *ebpf.MapSpec `ebpf:"ioctls"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
@@ -123,10 +123,10 @@ func (o *HistTestObjects) Close() error {
 // It can be passed to LoadHistTestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HistTestMaps struct {
 	Counts       *ebpf.Map `ebpf:"counts"`
+	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	Hits         *ebpf.Map `ebpf:"hits"`
-	Ioctls       *ebpf.Map `ebpf:"ioctls"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
@@ -139,10 +139,10 @@ type HistTestMaps struct {
 func (m *HistTestMaps) Close() error {
 	return _HistTestClose(
 		m.Counts,
+		m.Creating,
 		m.Devices,
 		m.ExitHist,
 		m.Hits,
-		m.Ioctls,
 		m.Ports,
 		m.Records,
 		m.Slots,

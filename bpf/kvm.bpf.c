@@ -11,7 +11,6 @@
 #include "maps.h"
 
 #define KVM_CREATE_VM 0xae01
-#define KVM_CREATE_VCPU 0xae41
 
 #define KVM_ISA_VMX 1
 #define KVM_ISA_SVM 2
@@ -48,41 +47,33 @@ static __always_inline struct vcpu_state *current_vcpu(void)
 	return bpf_map_lookup_elem(&vcpus, &tid);
 }
 
-/* ---- KVM_CREATE_VM and KVM_CREATE_VCPU ---- */
+/* ---- KVM_CREATE_VM ---- */
 
 static __always_inline int vm_ioctl_enter(u64 cmd)
 {
-	struct ioctl_call call = {};
 	struct target *t = current_target();
 	u32 tid = (u32)bpf_get_current_pid_tgid();
+	u64 now = bpf_ktime_get_ns();
 
-	if (!t || (cmd != KVM_CREATE_VM && cmd != KVM_CREATE_VCPU))
+	if (!t || cmd != KVM_CREATE_VM)
 		return 0;
-	call.ns = bpf_ktime_get_ns();
-	call.cmd = cmd;
-	if (cmd == KVM_CREATE_VM)
-		mark(t->slot, MARK_VM_CREATE, HOOK_VM_IOCTL, call.ns);
-	bpf_map_update_elem(&ioctls, &tid, &call, BPF_ANY);
+	mark(t->slot, MARK_VM_CREATE, HOOK_VM_IOCTL, now);
+	bpf_map_update_elem(&creating, &tid, &now, BPF_ANY);
 	return 0;
 }
 
-static __always_inline int vm_ioctl_return(u32 hook, long ret)
+static __always_inline int vm_ioctl_return(long ret)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid();
-	struct ioctl_call *call;
 	struct target *t;
 
-	hit(hook);
+	hit(HOOK_VM_IOCTL);
 	t = current_target();
-	if (!t)
-		return 0;
-	call = bpf_map_lookup_elem(&ioctls, &tid);
-	if (!call)
+	if (!t || !bpf_map_lookup_elem(&creating, &tid))
 		return 0;
 	if (ret >= 0)
-		mark(t->slot, call->cmd == KVM_CREATE_VM ? MARK_VM_CREATED : MARK_VCPU_CREATED,
-		     hook, bpf_ktime_get_ns());
-	bpf_map_delete_elem(&ioctls, &tid);
+		mark(t->slot, MARK_VM_CREATED, HOOK_VM_IOCTL, bpf_ktime_get_ns());
+	bpf_map_delete_elem(&creating, &tid);
 	return 0;
 }
 
@@ -95,7 +86,7 @@ int BPF_KPROBE(kprobe_vm_ioctl, void *file, unsigned int cmd)
 SEC("kretprobe/kvm_dev_ioctl")
 int BPF_KRETPROBE(kretprobe_vm_ioctl, long ret)
 {
-	return vm_ioctl_return(HOOK_VM_IOCTL, ret);
+	return vm_ioctl_return(ret);
 }
 
 SEC("fentry/kvm_dev_ioctl")
@@ -107,31 +98,33 @@ int BPF_PROG(fentry_vm_ioctl, void *file, unsigned int cmd)
 SEC("fexit/kvm_dev_ioctl")
 int BPF_PROG(fexit_vm_ioctl, void *file, unsigned int cmd, unsigned long arg, long ret)
 {
-	return vm_ioctl_return(HOOK_VM_IOCTL, ret);
+	return vm_ioctl_return(ret);
 }
 
-SEC("kprobe/kvm_vm_ioctl")
-int BPF_KPROBE(kprobe_vcpu_ioctl, void *file, unsigned int cmd)
+/* ---- KVM_CREATE_VCPU: its last step ---- */
+
+static __always_inline int vcpu_created(void)
 {
-	return vm_ioctl_enter(cmd);
+	u64 now = bpf_ktime_get_ns();
+	struct target *t;
+
+	hit(HOOK_VCPU);
+	t = current_target();
+	if (t)
+		mark(t->slot, MARK_VCPU_CREATED, HOOK_VCPU, now);
+	return 0;
 }
 
-SEC("kretprobe/kvm_vm_ioctl")
-int BPF_KRETPROBE(kretprobe_vcpu_ioctl, long ret)
+SEC("kprobe/kvm_arch_vcpu_postcreate")
+int kprobe_vcpu(void *ctx)
 {
-	return vm_ioctl_return(HOOK_VCPU_IOCTL, ret);
+	return vcpu_created();
 }
 
-SEC("fentry/kvm_vm_ioctl")
-int BPF_PROG(fentry_vcpu_ioctl, void *file, unsigned int cmd)
+SEC("fentry/kvm_arch_vcpu_postcreate")
+int BPF_PROG(fentry_vcpu)
 {
-	return vm_ioctl_enter(cmd);
-}
-
-SEC("fexit/kvm_vm_ioctl")
-int BPF_PROG(fexit_vcpu_ioctl, void *file, unsigned int cmd, unsigned long arg, long ret)
-{
-	return vm_ioctl_return(HOOK_VCPU_IOCTL, ret);
+	return vcpu_created();
 }
 
 /* ---- KVM_RUN: into KVM, and out of it to the VMM ---- */

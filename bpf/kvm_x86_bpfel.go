@@ -59,25 +59,25 @@ type KVMHist struct {
 type KVMHook uint32
 
 const (
-	KVMHookHOOK_NONE       KVMHook = 0
-	KVMHookHOOK_EXEC       KVMHook = 1
-	KVMHookHOOK_EXIT       KVMHook = 2
-	KVMHookHOOK_VM_IOCTL   KVMHook = 3
-	KVMHookHOOK_VCPU_IOCTL KVMHook = 4
-	KVMHookHOOK_RUN        KVMHook = 5
-	KVMHookHOOK_ENTRY      KVMHook = 6
-	KVMHookHOOK_KVM_EXIT   KVMHook = 7
-	KVMHookHOOK_USER_EXIT  KVMHook = 8
-	KVMHookHOOK_PIO        KVMHook = 9
-	KVMHookHOOK_CPUID      KVMHook = 10
-	KVMHookHOOK_HALT       KVMHook = 11
-	KVMHookHOOK_INSN       KVMHook = 12
-	KVMHookHOOK_TAP_OUT    KVMHook = 13
-	KVMHookHOOK_TAP_IN     KVMHook = 14
-	KVMHookHOOK_TC_OUT     KVMHook = 15
-	KVMHookHOOK_TC_IN      KVMHook = 16
-	KVMHookHOOK_SYSCALL    KVMHook = 17
-	KVMHookHOOK_KINDS      KVMHook = 18
+	KVMHookHOOK_NONE      KVMHook = 0
+	KVMHookHOOK_EXEC      KVMHook = 1
+	KVMHookHOOK_EXIT      KVMHook = 2
+	KVMHookHOOK_VM_IOCTL  KVMHook = 3
+	KVMHookHOOK_VCPU      KVMHook = 4
+	KVMHookHOOK_RUN       KVMHook = 5
+	KVMHookHOOK_ENTRY     KVMHook = 6
+	KVMHookHOOK_KVM_EXIT  KVMHook = 7
+	KVMHookHOOK_USER_EXIT KVMHook = 8
+	KVMHookHOOK_PIO       KVMHook = 9
+	KVMHookHOOK_CPUID     KVMHook = 10
+	KVMHookHOOK_HALT      KVMHook = 11
+	KVMHookHOOK_INSN      KVMHook = 12
+	KVMHookHOOK_TAP_OUT   KVMHook = 13
+	KVMHookHOOK_TAP_IN    KVMHook = 14
+	KVMHookHOOK_TC_OUT    KVMHook = 15
+	KVMHookHOOK_TC_IN     KVMHook = 16
+	KVMHookHOOK_SYSCALL   KVMHook = 17
+	KVMHookHOOK_KINDS     KVMHook = 18
 )
 
 type KVMLine struct {
@@ -185,10 +185,10 @@ type KVMVcpuState struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	KVMMapCounts              = "counts"
+	KVMMapCreating            = "creating"
 	KVMMapDevices             = "devices"
 	KVMMapExitHist            = "exit_hist"
 	KVMMapHits                = "hits"
-	KVMMapIoctls              = "ioctls"
 	KVMMapPorts               = "ports"
 	KVMMapRecords             = "records"
 	KVMMapSlots               = "slots"
@@ -202,11 +202,10 @@ const (
 	KVMProgFentryPio          = "fentry_pio"
 	KVMProgFentryPioIn        = "fentry_pio_in"
 	KVMProgFentryRun          = "fentry_run"
-	KVMProgFentryVcpuIoctl    = "fentry_vcpu_ioctl"
+	KVMProgFentryVcpu         = "fentry_vcpu"
 	KVMProgFentryVmIoctl      = "fentry_vm_ioctl"
 	KVMProgFexitKvmExit       = "fexit_kvm_exit"
 	KVMProgFexitUserExit      = "fexit_user_exit"
-	KVMProgFexitVcpuIoctl     = "fexit_vcpu_ioctl"
 	KVMProgFexitVmIoctl       = "fexit_vm_ioctl"
 	KVMProgKprobeCpuid        = "kprobe_cpuid"
 	KVMProgKprobeEntry        = "kprobe_entry"
@@ -214,11 +213,10 @@ const (
 	KVMProgKprobePio          = "kprobe_pio"
 	KVMProgKprobePioIn        = "kprobe_pio_in"
 	KVMProgKprobeRun          = "kprobe_run"
-	KVMProgKprobeVcpuIoctl    = "kprobe_vcpu_ioctl"
+	KVMProgKprobeVcpu         = "kprobe_vcpu"
 	KVMProgKprobeVmIoctl      = "kprobe_vm_ioctl"
 	KVMProgKretprobeKvmExit   = "kretprobe_kvm_exit"
 	KVMProgKretprobeUserExit  = "kretprobe_user_exit"
-	KVMProgKretprobeVcpuIoctl = "kretprobe_vcpu_ioctl"
 	KVMProgKretprobeVmIoctl   = "kretprobe_vm_ioctl"
 	KVMProgRawTpCpuid         = "raw_tp_cpuid"
 	KVMProgRawTpEntry         = "raw_tp_entry"
@@ -297,11 +295,10 @@ type KVMProgramSpecs struct {
 	FentryPio          *ebpf.ProgramSpec `ebpf:"fentry_pio"`
 	FentryPioIn        *ebpf.ProgramSpec `ebpf:"fentry_pio_in"`
 	FentryRun          *ebpf.ProgramSpec `ebpf:"fentry_run"`
-	FentryVcpuIoctl    *ebpf.ProgramSpec `ebpf:"fentry_vcpu_ioctl"`
+	FentryVcpu         *ebpf.ProgramSpec `ebpf:"fentry_vcpu"`
 	FentryVmIoctl      *ebpf.ProgramSpec `ebpf:"fentry_vm_ioctl"`
 	FexitKvmExit       *ebpf.ProgramSpec `ebpf:"fexit_kvm_exit"`
 	FexitUserExit      *ebpf.ProgramSpec `ebpf:"fexit_user_exit"`
-	FexitVcpuIoctl     *ebpf.ProgramSpec `ebpf:"fexit_vcpu_ioctl"`
 	FexitVmIoctl       *ebpf.ProgramSpec `ebpf:"fexit_vm_ioctl"`
 	KprobeCpuid        *ebpf.ProgramSpec `ebpf:"kprobe_cpuid"`
 	KprobeEntry        *ebpf.ProgramSpec `ebpf:"kprobe_entry"`
@@ -309,11 +306,10 @@ type KVMProgramSpecs struct {
 	KprobePio          *ebpf.ProgramSpec `ebpf:"kprobe_pio"`
 	KprobePioIn        *ebpf.ProgramSpec `ebpf:"kprobe_pio_in"`
 	KprobeRun          *ebpf.ProgramSpec `ebpf:"kprobe_run"`
-	KprobeVcpuIoctl    *ebpf.ProgramSpec `ebpf:"kprobe_vcpu_ioctl"`
+	KprobeVcpu         *ebpf.ProgramSpec `ebpf:"kprobe_vcpu"`
 	KprobeVmIoctl      *ebpf.ProgramSpec `ebpf:"kprobe_vm_ioctl"`
 	KretprobeKvmExit   *ebpf.ProgramSpec `ebpf:"kretprobe_kvm_exit"`
 	KretprobeUserExit  *ebpf.ProgramSpec `ebpf:"kretprobe_user_exit"`
-	KretprobeVcpuIoctl *ebpf.ProgramSpec `ebpf:"kretprobe_vcpu_ioctl"`
 	KretprobeVmIoctl   *ebpf.ProgramSpec `ebpf:"kretprobe_vm_ioctl"`
 	RawTpCpuid         *ebpf.ProgramSpec `ebpf:"raw_tp_cpuid"`
 	RawTpEntry         *ebpf.ProgramSpec `ebpf:"raw_tp_entry"`
@@ -343,10 +339,10 @@ type KVMProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type KVMMapSpecs struct {
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	Hits         *ebpf.MapSpec `ebpf:"hits"`
-	Ioctls       *ebpf.MapSpec `ebpf:"ioctls"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
@@ -389,10 +385,10 @@ func (o *KVMObjects) Close() error {
 // It can be passed to LoadKVMObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KVMMaps struct {
 	Counts       *ebpf.Map `ebpf:"counts"`
+	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	Hits         *ebpf.Map `ebpf:"hits"`
-	Ioctls       *ebpf.Map `ebpf:"ioctls"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
@@ -405,10 +401,10 @@ type KVMMaps struct {
 func (m *KVMMaps) Close() error {
 	return _KVMClose(
 		m.Counts,
+		m.Creating,
 		m.Devices,
 		m.ExitHist,
 		m.Hits,
-		m.Ioctls,
 		m.Ports,
 		m.Records,
 		m.Slots,
@@ -441,11 +437,10 @@ type KVMPrograms struct {
 	FentryPio          *ebpf.Program `ebpf:"fentry_pio"`
 	FentryPioIn        *ebpf.Program `ebpf:"fentry_pio_in"`
 	FentryRun          *ebpf.Program `ebpf:"fentry_run"`
-	FentryVcpuIoctl    *ebpf.Program `ebpf:"fentry_vcpu_ioctl"`
+	FentryVcpu         *ebpf.Program `ebpf:"fentry_vcpu"`
 	FentryVmIoctl      *ebpf.Program `ebpf:"fentry_vm_ioctl"`
 	FexitKvmExit       *ebpf.Program `ebpf:"fexit_kvm_exit"`
 	FexitUserExit      *ebpf.Program `ebpf:"fexit_user_exit"`
-	FexitVcpuIoctl     *ebpf.Program `ebpf:"fexit_vcpu_ioctl"`
 	FexitVmIoctl       *ebpf.Program `ebpf:"fexit_vm_ioctl"`
 	KprobeCpuid        *ebpf.Program `ebpf:"kprobe_cpuid"`
 	KprobeEntry        *ebpf.Program `ebpf:"kprobe_entry"`
@@ -453,11 +448,10 @@ type KVMPrograms struct {
 	KprobePio          *ebpf.Program `ebpf:"kprobe_pio"`
 	KprobePioIn        *ebpf.Program `ebpf:"kprobe_pio_in"`
 	KprobeRun          *ebpf.Program `ebpf:"kprobe_run"`
-	KprobeVcpuIoctl    *ebpf.Program `ebpf:"kprobe_vcpu_ioctl"`
+	KprobeVcpu         *ebpf.Program `ebpf:"kprobe_vcpu"`
 	KprobeVmIoctl      *ebpf.Program `ebpf:"kprobe_vm_ioctl"`
 	KretprobeKvmExit   *ebpf.Program `ebpf:"kretprobe_kvm_exit"`
 	KretprobeUserExit  *ebpf.Program `ebpf:"kretprobe_user_exit"`
-	KretprobeVcpuIoctl *ebpf.Program `ebpf:"kretprobe_vcpu_ioctl"`
 	KretprobeVmIoctl   *ebpf.Program `ebpf:"kretprobe_vm_ioctl"`
 	RawTpCpuid         *ebpf.Program `ebpf:"raw_tp_cpuid"`
 	RawTpEntry         *ebpf.Program `ebpf:"raw_tp_entry"`
@@ -490,11 +484,10 @@ func (p *KVMPrograms) Close() error {
 		p.FentryPio,
 		p.FentryPioIn,
 		p.FentryRun,
-		p.FentryVcpuIoctl,
+		p.FentryVcpu,
 		p.FentryVmIoctl,
 		p.FexitKvmExit,
 		p.FexitUserExit,
-		p.FexitVcpuIoctl,
 		p.FexitVmIoctl,
 		p.KprobeCpuid,
 		p.KprobeEntry,
@@ -502,11 +495,10 @@ func (p *KVMPrograms) Close() error {
 		p.KprobePio,
 		p.KprobePioIn,
 		p.KprobeRun,
-		p.KprobeVcpuIoctl,
+		p.KprobeVcpu,
 		p.KprobeVmIoctl,
 		p.KretprobeKvmExit,
 		p.KretprobeUserExit,
-		p.KretprobeVcpuIoctl,
 		p.KretprobeVmIoctl,
 		p.RawTpCpuid,
 		p.RawTpEntry,

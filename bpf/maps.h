@@ -59,9 +59,9 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
-	__type(key, u32); /* thread id */
-	__type(value, struct ioctl_call);
-} ioctls SEC(".maps");
+	__type(key, u32); /* thread id, inside KVM_CREATE_VM */
+	__type(value, u64); /* since when, ns */
+} creating SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

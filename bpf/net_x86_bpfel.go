@@ -17,10 +17,10 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	NetMapCounts        = "counts"
+	NetMapCreating      = "creating"
 	NetMapDevices       = "devices"
 	NetMapExitHist      = "exit_hist"
 	NetMapHits          = "hits"
-	NetMapIoctls        = "ioctls"
 	NetMapPorts         = "ports"
 	NetMapRecords       = "records"
 	NetMapSlots         = "slots"
@@ -99,10 +99,10 @@ type NetProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type NetMapSpecs struct {
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	Hits         *ebpf.MapSpec `ebpf:"hits"`
-	Ioctls       *ebpf.MapSpec `ebpf:"ioctls"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
@@ -139,10 +139,10 @@ func (o *NetObjects) Close() error {
 // It can be passed to LoadNetObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NetMaps struct {
 	Counts       *ebpf.Map `ebpf:"counts"`
+	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	Hits         *ebpf.Map `ebpf:"hits"`
-	Ioctls       *ebpf.Map `ebpf:"ioctls"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
@@ -155,10 +155,10 @@ type NetMaps struct {
 func (m *NetMaps) Close() error {
 	return _NetClose(
 		m.Counts,
+		m.Creating,
 		m.Devices,
 		m.ExitHist,
 		m.Hits,
-		m.Ioctls,
 		m.Ports,
 		m.Records,
 		m.Slots,

@@ -17,10 +17,10 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	ProcMapCounts          = "counts"
+	ProcMapCreating        = "creating"
 	ProcMapDevices         = "devices"
 	ProcMapExitHist        = "exit_hist"
 	ProcMapHits            = "hits"
-	ProcMapIoctls          = "ioctls"
 	ProcMapPorts           = "ports"
 	ProcMapRecords         = "records"
 	ProcMapSlots           = "slots"
@@ -99,10 +99,10 @@ type ProcProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type ProcMapSpecs struct {
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	Hits         *ebpf.MapSpec `ebpf:"hits"`
-	Ioctls       *ebpf.MapSpec `ebpf:"ioctls"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
@@ -139,10 +139,10 @@ func (o *ProcObjects) Close() error {
 // It can be passed to LoadProcObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ProcMaps struct {
 	Counts       *ebpf.Map `ebpf:"counts"`
+	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	Hits         *ebpf.Map `ebpf:"hits"`
-	Ioctls       *ebpf.Map `ebpf:"ioctls"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
@@ -155,10 +155,10 @@ type ProcMaps struct {
 func (m *ProcMaps) Close() error {
 	return _ProcClose(
 		m.Counts,
+		m.Creating,
 		m.Devices,
 		m.ExitHist,
 		m.Hits,
-		m.Ioctls,
 		m.Ports,
 		m.Records,
 		m.Slots,

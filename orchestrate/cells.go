@@ -110,7 +110,7 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	}
 	// The accelerator depends on whether the guest uses the FPU, which the
 	// image says; until it is prepared, on what the system promises.
-	out.accel, err = out.platform.Accel(c.Accel, system.Boot{FPUFree: c.System == "reference"}, host)
+	out.accel, err = out.platform.Accel(c.Accel, system.Boot{FPUFree: c.System == "reference" && c.Kernel == ""}, host)
 	if err != nil {
 		return out.refuse(err)
 	}

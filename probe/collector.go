@@ -123,7 +123,7 @@ func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n C
 			ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(n.Values["bytes_"+direction]), with(direction)...)
 		}
 	}
-	for cause := range losses {
+	for _, cause := range append(slices.Collect(maps.Keys(losses)), lostBeyondBound) {
 		ch <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(n.Lost[cause]), with(cause)...)
 	}
 }

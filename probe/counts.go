@@ -68,11 +68,15 @@ var losses = map[string]bpf.KVMCounter{
 	"vcpus":         bpf.KVMCounterLOST_VCPUS,
 }
 
+// lostBeyondBound is the loss that happens here and not in the kernel: records
+// beyond maxLines and maxHalts.
+const lostBeyondBound = "records_beyond_bound"
+
 // kvmHooks depend on a guest under KVM, the tap's on a device.
 func (w *Watch) applies(h bpf.KVMHook) bool {
 	switch h {
 	case bpf.KVMHookHOOK_TC_IN, bpf.KVMHookHOOK_TC_OUT, bpf.KVMHookHOOK_TAP_IN, bpf.KVMHookHOOK_TAP_OUT:
-		return w.dev != nil
+		return w.device() != nil
 	}
 	return w.target.KVM
 }
@@ -102,7 +106,7 @@ func (w *Watch) Counts() (Counts, error) {
 	}
 	w.mu.Lock()
 	if w.over > 0 {
-		c.Lost["records_beyond_bound"] = w.over
+		c.Lost[lostBeyondBound] = w.over
 	}
 	w.mu.Unlock()
 	return c, errors.Join(w.readPorts(&c), w.readExits(&c))

@@ -37,7 +37,7 @@ type Device struct {
 //
 // The rung is tcx where the kernel has it (Linux 6.6), else clsact.
 func (w *Watch) WatchDevice(ifindex int) error {
-	if w.dev != nil {
+	if w.device() != nil {
 		return errors.New("watch device: this guest already has one")
 	}
 	progs, err := w.p.tcLoad()
@@ -58,6 +58,8 @@ func (w *Watch) WatchDevice(ifindex int) error {
 		dev.Rung = Clsact
 	}
 	w.p.noteTC(dev.Rung, tcxErr)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.dev = dev
 	return nil
 }

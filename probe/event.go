@@ -68,7 +68,7 @@ var eventHooks = map[string][]string{
 	EventVMMExec:       {HookExec},
 	EventVMCreate:      {HookVMIoctl, HookSyscall},
 	EventVMCreated:     {HookVMIoctl, HookSyscall},
-	EventVCPUCreated:   {HookVCPUIoctl, HookSyscall},
+	EventVCPUCreated:   {HookVCPU, HookSyscall},
 	EventFirstRun:      {HookRun, HookSyscall},
 	EventGuestEntry:    {HookEntry, HookInsn},
 	EventFirmwareEnd:   {HookKVMExit, HookInsn},

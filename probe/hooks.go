@@ -12,23 +12,23 @@ import (
 // The hooks. Each is a place in the kernel that tells one kind of thing; on
 // which rung it is attached is found out at start.
 const (
-	HookExec      = "sched_exec"
-	HookExit      = "sched_exit"
-	HookVMIoctl   = "kvm_dev_ioctl"
-	HookVCPUIoctl = "kvm_vm_ioctl"
-	HookRun       = "kvm_run"
-	HookEntry     = "kvm_entry"
-	HookKVMExit   = "kvm_exit"
-	HookUserExit  = "kvm_userspace_exit"
-	HookPIO       = "kvm_pio"
-	HookCPUID     = "kvm_cpuid"
-	HookHalt      = "kvm_halt"
-	HookInsn      = "kvm_emulate_insn"
-	HookTapOut    = "tap_out"
-	HookTapIn     = "tap_in"
-	HookTCOut     = "tc_out"
-	HookTCIn      = "tc_in"
-	HookSyscall   = "syscall"
+	HookExec     = "sched_exec"
+	HookExit     = "sched_exit"
+	HookVMIoctl  = "kvm_dev_ioctl"
+	HookVCPU     = "kvm_vcpu_create"
+	HookRun      = "kvm_run"
+	HookEntry    = "kvm_entry"
+	HookKVMExit  = "kvm_exit"
+	HookUserExit = "kvm_userspace_exit"
+	HookPIO      = "kvm_pio"
+	HookCPUID    = "kvm_cpuid"
+	HookHalt     = "kvm_halt"
+	HookInsn     = "kvm_emulate_insn"
+	HookTapOut   = "tap_out"
+	HookTapIn    = "tap_in"
+	HookTCOut    = "tc_out"
+	HookTCIn     = "tc_in"
+	HookSyscall  = "syscall"
 )
 
 // object says which of the object files a program is in.
@@ -96,10 +96,10 @@ var hooks = []hook{
 		rungs: with(map[Rung][]program{},
 			[]program{{name: "kprobe_vm_ioctl"}, {name: "kretprobe_vm_ioctl"}},
 			[]program{{name: "fentry_vm_ioctl"}, {name: "fexit_vm_ioctl"}})},
-	{name: HookVCPUIoctl, id: bpf.KVMHookHOOK_VCPU_IOCTL, obj: objKVM, tells: "vcpu_created",
+	{name: HookVCPU, id: bpf.KVMHookHOOK_VCPU, obj: objKVM, tells: "vcpu_created",
 		rungs: with(map[Rung][]program{},
-			[]program{{name: "kprobe_vcpu_ioctl"}, {name: "kretprobe_vcpu_ioctl"}},
-			[]program{{name: "fentry_vcpu_ioctl"}, {name: "fexit_vcpu_ioctl"}})},
+			[]program{{name: "kprobe_vcpu"}},
+			[]program{{name: "fentry_vcpu"}})},
 	{name: HookRun, id: bpf.KVMHookHOOK_RUN, obj: objKVM, tells: "first_run and the VMM's share of each userspace exit",
 		rungs: with(map[Rung][]program{},
 			[]program{{name: "kprobe_run"}},

@@ -40,7 +40,7 @@ func (w *Watch) whyMissing(t Timeline, name string) string {
 		return w.whyNoConsole(name)
 	case (name == EventSYNACK || name == EventFirstResponse) && w.target.ServicePort == 0:
 		return "the app has no service port"
-	case name == EventFrameOut && w.dev == nil:
+	case name == EventFrameOut && w.device() == nil:
 		return "the guest has no network device"
 	case name == EventFirmwareEnd && len(w.target.Image) == 0:
 		return "the image's load segments are not known"
@@ -71,7 +71,7 @@ func (w *Watch) whyNoConsole(name string) string {
 func (w *Watch) whySilent(names []string) string {
 	var parts []string
 	for _, name := range names {
-		parts = append(parts, w.p.whySilent(name, w.dev))
+		parts = append(parts, w.p.whySilent(name, w.device()))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -74,8 +74,8 @@ func (w *Watch) markEvents(s *bpf.KVMSlot) []Event {
 // rungOf tells the rung of a hook; for tcx and clsact it is the device's.
 func (w *Watch) rungOf(hook string) Rung {
 	if hook == HookTCIn || hook == HookTCOut {
-		if w.dev != nil {
-			return w.dev.Rung
+		if dev := w.device(); dev != nil {
+			return dev.Rung
 		}
 		return ""
 	}

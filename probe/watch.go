@@ -48,12 +48,12 @@ type Watch struct {
 	slot    uint32
 	target  Target
 	startNS int64
-	release func() error
-	dev     *Device
 
 	progress chan struct{}
 
 	mu      sync.Mutex
+	release func() error
+	dev     *Device
 	lines   []Line
 	ready   *Line // the first that matched the ready pattern
 	halts   []int64
@@ -96,7 +96,7 @@ func (p *Probe) takeSlot(w *Watch) error {
 	return fmt.Errorf("watch: all %d slots are taken", len(p.watches))
 }
 
-func (w *Watch) arm() (err error) {
+func (w *Watch) arm() error {
 	if err := w.p.clearSlot(w.slot); err != nil {
 		return err
 	}
@@ -108,9 +108,13 @@ func (w *Watch) arm() (err error) {
 		return err
 	}
 	if w.needsSyscalls() {
-		if w.release, err = w.p.demand(HookSyscall); err != nil {
+		release, err := w.p.demand(HookSyscall)
+		if err != nil {
 			return err
 		}
+		w.mu.Lock()
+		w.release = release
+		w.mu.Unlock()
 	}
 	t := bpf.KVMTarget{Slot: w.slot, ConsolePort: w.target.ConsolePort}
 	if w.target.ConsoleWrite {
@@ -143,14 +147,21 @@ func (w *Watch) Close() error {
 	if w.release != nil {
 		errs = append(errs, w.release())
 	}
-	if w.dev != nil {
-		errs = append(errs, w.dev.Close())
+	if dev := w.device(); dev != nil {
+		errs = append(errs, dev.Close())
 	}
 	errs = append(errs, w.p.clearVCPUs(w.slot)) // threads that live on are no longer this slot's
 	w.p.mu.Lock()
 	w.p.watches[w.slot] = nil
 	w.p.mu.Unlock()
 	return errors.Join(errs...)
+}
+
+// device is the network device, which a collector asks for while it is attached.
+func (w *Watch) device() *Device {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dev
 }
 
 // Progress receives a token, without ever blocking the probe, whenever something

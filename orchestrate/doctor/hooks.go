@@ -9,7 +9,7 @@ import (
 )
 
 // bySyscall are the hooks whose events the system-call hook also gives.
-var bySyscall = []string{probe.HookVMIoctl, probe.HookVCPUIoctl, probe.HookRun}
+var bySyscall = []string{probe.HookVMIoctl, probe.HookVCPU, probe.HookRun}
 
 const hookRemedy = "boot a distribution's kernel with kprobes and without lockdown (Debian's linux-image-amd64)"
 

@@ -42,7 +42,8 @@ func (r *Reference) Prepare(_ context.Context, app string, s matrix.Settings) (B
 	if err != nil {
 		return Boot{}, err
 	}
-	b := Boot{Image: img, Kernel: path, Initrd: s.Initrd, Segments: segs, FPUFree: true, Ready: reference.ReadyPattern}
+	// Nothing is known of a kernel that was put in its place.
+	b := Boot{Image: img, Kernel: path, Initrd: s.Initrd, Segments: segs, FPUFree: s.Kernel == "", Ready: reference.ReadyPattern}
 	if app == HTTP {
 		b.Ready, b.Cmdline = "", "port=80 end=hold"
 		b.Service = &Service{Port: 80, Request: httpGet("/")}
