@@ -97,11 +97,15 @@ struct target {
 	u16 console_fd; /* 1 + the descriptor whose write(2)s are the console, or 0 */
 };
 
-/* What a tap or veth stands for. Key: ifindex, within the one namespace. */
+/*
+ * What a tap or veth stands for. Key: ifindex, which other namespaces have too:
+ * hooks that see the whole host's devices look at netns as well.
+ */
 struct device {
 	u32 slot;
 	u16 service_port; /* TCP port of the service in host byte order, or 0 */
 	u16 pad;
+	u32 netns; /* the device's namespace (its inode number), or 0 for any */
 };
 
 struct line {

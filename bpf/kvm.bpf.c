@@ -557,7 +557,6 @@ static __always_inline void count_port(u32 slot, u16 port, u32 out, u32 n)
 static __always_inline int port_access(u32 out, u16 port, u32 size, u32 times, const void *data,
 				       u32 val)
 {
-	u64 now = bpf_ktime_get_ns();
 	struct target *t;
 	u8 byte = val;
 	u32 slot;
@@ -577,7 +576,7 @@ static __always_inline int port_access(u32 out, u16 port, u32 size, u32 times, c
 		count(slot, LOST_CONSOLE, times);
 		return 0;
 	}
-	console_port(slot, base, port, byte, now);
+	console_port(slot, base, port, byte, bpf_ktime_get_ns());
 	if (times > 1) /* REP OUTS: the first element is all that every rung shows */
 		count(slot, LOST_CONSOLE, times - 1);
 	return 0;
@@ -657,12 +656,12 @@ int tracepoint_pio(struct tp_pio *ctx)
 
 static __always_inline int on_cpuid(void)
 {
-	struct vcpu_state *v;
+	struct target *t;
 
 	hit(HOOK_CPUID);
-	v = current_vcpu();
-	if (v)
-		count(v->slot, COUNT_CPUID, 1);
+	t = current_target();
+	if (t)
+		count(t->slot, COUNT_CPUID, 1);
 	return 0;
 }
 
@@ -750,37 +749,48 @@ int tracepoint_halt(struct tp_wakeup *ctx)
 
 /* ---- Emulated instructions: the only sight of a guest without hardware support ---- */
 
-static __always_inline int on_insn(u64 rip)
+/*
+ * These fire for every instruction of every guest, so what settles most of them
+ * comes first and the instruction pointer, behind pointers, last: is the guest
+ * watched, and is it still in its firmware?
+ */
+static __always_inline struct target *in_firmware(void)
 {
-	u64 now;
-	struct vcpu_state *v;
+	struct target *t;
 	struct slot *s;
 
 	hit(HOOK_INSN);
-	v = current_vcpu();
-	if (!v)
-		return 0;
-	s = bpf_map_lookup_elem(&slots, &v->slot);
-	if (!s || s->marks[MARK_FIRMWARE_END].ns)
-		return 0;
-	now = bpf_ktime_get_ns();
-	mark(v->slot, MARK_GUEST_ENTRY, HOOK_INSN, now);
-	check_rip(v->slot, rip, HOOK_INSN, now);
+	t = current_target();
+	if (!t)
+		return NULL;
+	s = bpf_map_lookup_elem(&slots, &t->slot);
+	return s && !s->marks[MARK_FIRMWARE_END].ns ? t : NULL;
+}
+
+static __always_inline int on_insn(struct target *t, u64 rip)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	mark(t->slot, MARK_GUEST_ENTRY, HOOK_INSN, now);
+	check_rip(t->slot, rip, HOOK_INSN, now);
 	return 0;
 }
 
 SEC("tp_btf/kvm_emulate_insn")
 int BPF_PROG(tp_btf_insn, struct kvm_vcpu *vcpu)
 {
-	return on_insn(BPF_CORE_READ(vcpu, arch.emulate_ctxt, eip));
+	struct target *t = in_firmware();
+
+	return t ? on_insn(t, vcpu->arch.emulate_ctxt->eip) : 0;
 }
 
 SEC("raw_tp/kvm_emulate_insn")
 int raw_tp_insn(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct kvm_vcpu *vcpu = (struct kvm_vcpu *)ctx->args[0];
+	struct target *t = in_firmware();
 
-	return on_insn(BPF_CORE_READ(vcpu, arch.emulate_ctxt, eip));
+	return t ? on_insn(t, BPF_CORE_READ(vcpu, arch.emulate_ctxt, eip)) : 0;
 }
 
 /* events/kvm/kvm_emulate_insn/format */
@@ -792,7 +802,9 @@ struct tp_insn {
 SEC("tp/kvm/kvm_emulate_insn")
 int tracepoint_insn(struct tp_insn *ctx)
 {
-	return on_insn(ctx->rip);
+	struct target *t = in_firmware();
+
+	return t ? on_insn(t, ctx->rip) : 0;
 }
 
 /* For bpf2go, which exports only types that something refers to. */

@@ -46,6 +46,7 @@ type KVMDevice struct {
 	Slot        uint32
 	ServicePort uint16
 	Pad         uint16
+	Netns       uint32
 }
 
 type KVMHist struct {

@@ -125,15 +125,14 @@ int tc_in(struct __sk_buff *skb)
 
 static __always_inline int tap_frame(struct net_device *dev, u32 hook, u32 counter, u32 kind)
 {
-	u64 now = bpf_ktime_get_ns();
 	u32 ifindex = BPF_CORE_READ(dev, ifindex);
 	struct device *d = bpf_map_lookup_elem(&devices, &ifindex);
 
 	hit(hook);
-	if (!d)
+	if (!d || (d->netns && d->netns != BPF_CORE_READ(dev, nd_net.net, ns.inum)))
 		return 0;
 	count(d->slot, counter, 1);
-	mark_of(0, d->slot, kind, hook, now);
+	mark_of(0, d->slot, kind, hook, bpf_ktime_get_ns());
 	return 0;
 }
 

@@ -164,12 +164,12 @@ int raw_tp_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	return sys_enter((struct pt_regs *)ctx->args[0], (long)ctx->args[1]);
 }
 
-static __always_inline int sys_exit(struct pt_regs *regs, long ret)
+static __always_inline int sys_exit(struct pt_regs *regs, u64 nr, long ret)
 {
 	struct target *t;
 	u64 cmd;
 
-	if (BPF_CORE_READ(regs, orig_ax) != NR_IOCTL || ret < 0)
+	if (nr != NR_IOCTL || ret < 0)
 		return 0;
 	cmd = BPF_CORE_READ(regs, si);
 	if (cmd != KVM_CREATE_VM && cmd != KVM_CREATE_VCPU)
@@ -184,13 +184,15 @@ static __always_inline int sys_exit(struct pt_regs *regs, long ret)
 SEC("tp_btf/sys_exit")
 int BPF_PROG(tp_btf_sys_exit, struct pt_regs *regs, long ret)
 {
-	return sys_exit(regs, ret);
+	return sys_exit(regs, regs->orig_ax, ret);
 }
 
 SEC("raw_tp/sys_exit")
 int raw_tp_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	return sys_exit((struct pt_regs *)ctx->args[0], (long)ctx->args[1]);
+	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+
+	return sys_exit(regs, BPF_CORE_READ(regs, orig_ax), (long)ctx->args[1]);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

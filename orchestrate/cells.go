@@ -11,6 +11,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
@@ -46,6 +47,12 @@ func Vocabulary() matrix.Vocabulary {
 		v.Platforms = append(v.Platforms, p.Name())
 	}
 	return v
+}
+
+// Check says what is wrong with the matrix and the selectors. It touches nothing.
+func (o *Options) Check() error {
+	_, err := o.expand()
+	return err
 }
 
 // expand checks the matrix and makes its cells, with the options' overrides.
@@ -139,6 +146,12 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	}
 	c.image = image
 	if c.accel, err = c.platform.Accel(c.Accel, image, host); err != nil {
+		c.refuse(err)
+		return
+	}
+	// The command is made here once, so that a VMM that is not there fails this
+	// cell and not the run.
+	if _, err := c.platform.Launch(image, platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel}, &network.Guest{}, ""); err != nil {
 		c.refuse(err)
 		return
 	}

@@ -4,8 +4,6 @@ package orchestrate
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
@@ -79,7 +77,7 @@ func (c *cell) planned() PlannedCell {
 	if c.status != "" {
 		return out
 	}
-	nic := network.Guest{Name: "uktap0", IP: netip.MustParseAddr("198.18.0.2"), MAC: net.HardwareAddr{0x52, 0x54, 0, 0, 0, 2}}
+	nic := network.First("uktap0")
 	image := system.Boot{Kernel: orUnbuilt(c.Kernel), Initrd: c.Initrd, Cmdline: c.Args}
 	if c.System == "linux" {
 		image.Initrd = orUnbuilt(c.Initrd)

@@ -44,7 +44,11 @@ func (w *Watch) WatchDevice(ifindex int) error {
 	if err != nil {
 		return err
 	}
-	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort}
+	netns, err := netnsInum()
+	if err != nil {
+		return err
+	}
+	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort, Netns: netns}
 	if err := w.p.updateMap(bpf.KVMMapDevices, uint32(ifindex), &d); err != nil {
 		return err
 	}
@@ -62,6 +66,16 @@ func (w *Watch) WatchDevice(ifindex int) error {
 	defer w.mu.Unlock()
 	w.dev = dev
 	return nil
+}
+
+// netnsInum is the inode number of the calling thread's network namespace, by
+// which the kernel knows it (net->ns.inum).
+func netnsInum() (uint32, error) {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
+		return 0, fmt.Errorf("watch device: read /proc/thread-self/ns/net: %w", err)
+	}
+	return uint32(st.Ino), nil
 }
 
 // tcLoad loads the two programs at the first use.

@@ -63,6 +63,13 @@ func newBench(t *testing.T, slots int, isa ISA) *bench {
 	return b
 }
 
+// on is the same bench for a subtest. What it opens ends with that.
+func (b *bench) on(t *testing.T) *bench {
+	c := *b
+	c.t = t
+	return &c
+}
+
 // pretend makes the timelines believe that a hook is attached.
 func (b *bench) pretend(name string, rung Rung, refused ...Refusal) {
 	for i := range hooks {

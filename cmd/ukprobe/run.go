@@ -140,6 +140,9 @@ func runOptions(c *cli.Context) (o orchestrate.Options, err error) {
 		}
 		o.Only = append(o.Only, sel)
 	}
+	if err := o.Check(); err != nil {
+		return o, usage(err)
+	}
 	if o.Attach, err = probe.ParseRung(c.String("attach")); err != nil {
 		return o, usage(err)
 	}
@@ -212,18 +215,20 @@ func finished(f *results.File) int {
 	return n
 }
 
-// failedCells makes a run with failures exit non-zero.
+// failedCells makes a run with failures exit non-zero, and one that measured
+// nothing.
 func failedCells(f *results.File) error {
-	n := 0
+	count := map[string]int{}
 	for i := range f.Cells {
-		if f.Cells[i].Status == results.CellFailed {
-			n++
-		}
+		count[f.Cells[i].Status]++
 	}
-	if n == 0 {
-		return nil
+	switch {
+	case count[results.CellFailed] > 0:
+		return cli.Exit(fmt.Sprintf("%d of %d cells failed: the reasons are below the table", count[results.CellFailed], len(f.Cells)), exitFailed)
+	case count[results.CellOK] == 0:
+		return cli.Exit("nothing was measured: the reasons are below the table", exitFailed)
 	}
-	return cli.Exit(fmt.Sprintf("%d of %d cells failed: the reasons are below the table", n, len(f.Cells)), exitFailed)
+	return nil
 }
 
 func printJSON(w io.Writer, v any) error {

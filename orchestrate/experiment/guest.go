@@ -50,7 +50,7 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int) (*guest, error) {
 	}
 	errR, err := gst.pipe(&gst.cmd.Stderr)
 	if err != nil {
-		return nil, errors.Join(err, outR.Close())
+		return nil, errors.Join(err, outR.Close(), closeWriter(gst.cmd.Stdout))
 	}
 	if err := gst.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", l.Argv[0], err), outR.Close(), errR.Close(), closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr))

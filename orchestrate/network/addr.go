@@ -81,6 +81,13 @@ type Guest struct {
 	n int
 }
 
+// First describes the guest at a lab's first wire, before there is one: it has no
+// Ifindex. name is the host's end.
+func First(name string) Guest {
+	ip := guestIP(0)
+	return Guest{Name: name, MAC: macOf(ip), IP: ip}
+}
+
 // Prefix is the guest's address with the length of its network.
 func (g Guest) Prefix() netip.Prefix { return netip.PrefixFrom(g.IP, prefixBits) }
 

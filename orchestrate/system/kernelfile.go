@@ -68,6 +68,9 @@ func elfSegments(f *os.File, path string) ([]probe.Segment, error) {
 		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 || p.Memsz == 0 {
 			continue
 		}
+		if p.Paddr+p.Memsz < p.Paddr || p.Vaddr+p.Memsz < p.Vaddr {
+			return nil, fmt.Errorf("image %s: damaged ELF file: a load segment of %d bytes ends beyond the last address", path, p.Memsz)
+		}
 		out = append(out, probe.Segment{Lo: p.Paddr, Hi: p.Paddr + p.Memsz})
 		if p.Vaddr != p.Paddr {
 			out = append(out, probe.Segment{Lo: p.Vaddr, Hi: p.Vaddr + p.Memsz})

@@ -132,12 +132,7 @@ func Supports(s System, app, platform string) error {
 
 // imageOf measures a file.
 func imageOf(path string) (Image, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Image{}, fmt.Errorf("image: %w", err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
+	st, err := os.Stat(path) // first: opening a named pipe would wait for a writer
 	if err != nil {
 		return Image{}, fmt.Errorf("image: %w", err)
 	}
@@ -149,6 +144,11 @@ func imageOf(path string) (Image, error) {
 	case st.Size() == 0:
 		return Image{}, fmt.Errorf("image %s: is empty", path)
 	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Image{}, fmt.Errorf("image: %w", err)
+	}
+	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return Image{}, fmt.Errorf("image %s: %w", path, err)

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+)
+
+// objects are the object files that share their maps.
+func objects(t *testing.T) map[string]*ebpf.CollectionSpec {
+	t.Helper()
+	out := map[string]*ebpf.CollectionSpec{}
+	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){
+		"kvm": LoadKVM, "proc": LoadProc, "net": LoadNet, "hist_test": LoadHistTest,
+	} {
+		spec, err := load()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		out[name] = spec
+	}
+	return out
+}
+
+// TestMapsAreTheSameInAllObjects: user space makes each map once, from one of
+// them, and hands it to all.
+func TestMapsAreTheSameInAllObjects(t *testing.T) {
+	type shape struct {
+		Type                           ebpf.MapType
+		KeySize, ValueSize, Max, Flags uint32
+	}
+	shapes := map[string]map[string]shape{}
+	for obj, spec := range objects(t) {
+		shapes[obj] = map[string]shape{}
+		for name, m := range spec.Maps {
+			if !strings.HasPrefix(name, ".") {
+				shapes[obj][name] = shape{m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags}
+			}
+		}
+	}
+	if len(shapes["kvm"]) != 12 {
+		t.Errorf("kvm has %d maps, want the 12 of maps.h", len(shapes["kvm"]))
+	}
+	for obj := range shapes {
+		if diff := cmp.Diff(shapes["kvm"], shapes[obj]); diff != "" {
+			t.Errorf("maps of kvm and %s differ: run `make generate` (-kvm +%s):\n%s", obj, obj, diff)
+		}
+	}
+}
+
+// TestGoTypesFitTheMaps: a Go type of another size than its C type would shift
+// every field behind the difference.
+func TestGoTypesFitTheMaps(t *testing.T) {
+	maps := objects(t)["kvm"].Maps
+	for _, tt := range []struct {
+		name       string
+		key, value uintptr
+	}{
+		{KVMMapTargets, 8, unsafe.Sizeof(KVMTarget{})},
+		{KVMMapDevices, 4, unsafe.Sizeof(KVMDevice{})},
+		{KVMMapSlots, 4, unsafe.Sizeof(KVMSlot{})},
+		{KVMMapCounts, 4, unsafe.Sizeof(KVMCounters{})},
+		{KVMMapVcpus, 4, unsafe.Sizeof(KVMVcpuState{})},
+		{KVMMapPorts, unsafe.Sizeof(KVMPioKey{}), 8},
+		{KVMMapExitHist, 4, unsafe.Sizeof(KVMHist{})},
+		{KVMMapUserExitHist, 4, unsafe.Sizeof(KVMHist{})},
+		{KVMMapUserExits, 4, 8},
+		{KVMMapHits, 4, 8},
+	} {
+		m := maps[tt.name]
+		if m == nil {
+			t.Errorf("no map %s", tt.name)
+		} else if uintptr(m.KeySize) != tt.key || uintptr(m.ValueSize) != tt.value {
+			t.Errorf("%s: key and value of %d and %d bytes, in Go %d and %d", tt.name, m.KeySize, m.ValueSize, tt.key, tt.value)
+		}
+		// KERNEL.md: a per-CPU value is at most 32 KiB.
+		if m != nil && m.Type == ebpf.PerCPUArray && m.ValueSize > 32<<10 {
+			t.Errorf("%s: a per-CPU value of %d bytes, at most 32768", tt.name, m.ValueSize)
+		}
+	}
+}
+
+// TestObjectsAreOfTheseHeaders: what the headers define stands in the objects.
+func TestObjectsAreOfTheseHeaders(t *testing.T) {
+	defined := map[string]int{}
+	re := regexp.MustCompile(`(?m)^#define (\w+) \(?(-?\d+)\)?`)
+	for _, file := range []string{"event.h", "hist.h"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range re.FindAllStringSubmatch(string(text), -1) {
+			n, err := strconv.Atoi(m[2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			defined[m[1]] = n
+		}
+	}
+	kvm := objects(t)["kvm"]
+	slots := int(kvm.Maps[KVMMapSlots].MaxEntries)
+	for name, got := range map[string]int{
+		"MAX_SLOTS":         slots,
+		"MAX_SEGMENTS":      len(KVMSlot{}.Image),
+		"LINE_MAX":          len(KVMRecord{}.Data),
+		"EXIT_CODES":        int(kvm.Variables[KVMVarExitClassOf].Size()),
+		"EXIT_CLASSES":      int(kvm.Maps[KVMMapExitHist].MaxEntries) / slots,
+		"USER_EXIT_CLASSES": int(kvm.Maps[KVMMapUserExits].MaxEntries) / slots,
+		"HIST_BUCKETS":      len(KVMHist{}.Buckets),
+	} {
+		if want, ok := defined[name]; !ok || got != want {
+			t.Errorf("%s: %d in the objects, %d in the headers (%v): run `make generate`", name, got, want, ok)
+		}
+	}
+}
+
+// TestEnumsAreOfTheHeader: the names of each enum in the header's order are the
+// numbers that Go has.
+func TestEnumsAreOfTheHeader(t *testing.T) {
+	text, err := os.ReadFile("event.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := regexp.MustCompile(`(?s)/\*.*?\*/`).ReplaceAllString(string(text), "")
+	values := map[string]int{}
+	for _, m := range regexp.MustCompile(`(?s)enum (\w+) \{(.*?)\}`).FindAllStringSubmatch(body, -1) {
+		next := 0
+		for _, item := range strings.Split(m[2], ",") {
+			name, value, set := strings.Cut(strings.TrimSpace(item), "=")
+			if name == "" {
+				continue
+			}
+			if set {
+				if next, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			values[strings.TrimSpace(name)] = next
+			next++
+		}
+	}
+	for name, got := range map[string]int{
+		"MARK_VMM_EXEC": int(KVMMarkKindMARK_VMM_EXEC), "MARK_FIRST_RESPONSE": int(KVMMarkKindMARK_FIRST_RESPONSE),
+		"MARK_VMM_EXIT": int(KVMMarkKindMARK_VMM_EXIT), "MARK_KINDS": int(KVMMarkKindMARK_KINDS),
+		"HOOK_EXEC": int(KVMHookHOOK_EXEC), "HOOK_SYSCALL": int(KVMHookHOOK_SYSCALL), "HOOK_KINDS": int(KVMHookHOOK_KINDS),
+		"COUNT_ENTRY": int(KVMCounterCOUNT_ENTRY), "LOST_RINGBUF": int(KVMCounterLOST_RINGBUF), "COUNTERS": int(KVMCounterCOUNTERS),
+		"RECORD_LINE": int(KVMRecordKindRECORD_LINE), "RECORD_MARK": int(KVMRecordKindRECORD_MARK),
+	} {
+		if want, ok := values[name]; !ok || got != want {
+			t.Errorf("%s: %d in Go, %d in event.h (%v): run `make generate`", name, got, want, ok)
+		}
+	}
+}
+
+// TestProgramsAreLicensed: helpers that read the kernel's memory are for GPL
+// programs only.
+func TestProgramsAreLicensed(t *testing.T) {
+	for obj, spec := range objects(t) {
+		if len(spec.Programs) == 0 {
+			t.Errorf("%s has no programs", obj)
+		}
+		for name, p := range spec.Programs {
+			if p.License != "Dual BSD/GPL" {
+				t.Errorf("%s: %s has the licence %q", obj, name, p.License)
+			}
+		}
+	}
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/matrices"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+const twoCells = `version: 1
+name: test
+cells:
+  - {system: reference, app: hello, platform: [qemu, qemumicrovm]}
+`
+
+func parse(t *testing.T, text string) *matrix.Matrix {
+	t.Helper()
+	m, err := matrix.Parse("test.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func selectors(t *testing.T, texts ...string) (out []matrix.Selector) {
+	t.Helper()
+	for _, text := range texts {
+		s, err := matrix.ParseSelector(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func ids(cells []matrix.Cell) (out []string) {
+	for _, c := range cells {
+		out = append(out, c.ID())
+	}
+	return out
+}
+
+// TestBuiltInMatrix: what `ukprobe run` does without arguments is what the
+// vocabulary knows, and every cell of it is supported.
+func TestBuiltInMatrix(t *testing.T) {
+	text, err := matrices.FS.ReadFile(matrices.Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Matrix: parse(t, string(text))}
+	cells, err := o.expand()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"reference/hello/qemu/boot", "reference/hello/qemu1nic/boot", "reference/hello/qemumicrovm/boot",
+		"linux/hello/qemu1nic/boot", "linux/nginx/qemu1nic/boot", "process/hello/process/boot", "process/nginx/process/boot",
+	}
+	if diff := cmp.Diff(want, ids(cells)); diff != "" {
+		t.Errorf("cells (-want +got):\n%s", diff)
+	}
+	for _, c := range cells {
+		if r := resolve(c, system.All(system.Env{}), platform.Host{}); r.status != "" {
+			t.Errorf("%s: %s: %s", c.ID(), r.status, r.reason)
+		}
+	}
+}
+
+func TestVocabulary(t *testing.T) {
+	v := Vocabulary()
+	for name, list := range map[string][]string{"systems": v.Systems, "apps": v.Apps, "platforms": v.Platforms, "experiments": v.Experiments} {
+		if len(list) == 0 || len(slices.Compact(slices.Sorted(slices.Values(list)))) != len(list) {
+			t.Errorf("%s %q: empty, or one twice", name, list)
+		}
+	}
+	for _, s := range system.All(system.Env{}) {
+		for _, p := range s.Platforms() {
+			if _, err := platform.Find(p); err != nil {
+				t.Errorf("%s: %v", s.Name(), err)
+			}
+		}
+	}
+}
+
+func TestExpand(t *testing.T) {
+	three, zero := 3, 0
+	tests := []struct {
+		name    string
+		options Options
+		want    func(s *matrix.Settings) // changes the defaults
+		cells   []string
+	}{
+		{"the matrix's own", Options{}, func(*matrix.Settings) {}, []string{"reference/hello/qemu/boot", "reference/hello/qemumicrovm/boot"}},
+		{"selected", Options{Only: selectors(t, "platform=qemumicrovm")}, func(*matrix.Settings) {}, []string{"reference/hello/qemumicrovm/boot"}},
+		{"any of the selectors", Options{Only: selectors(t, "platform=qemumicrovm", "platform=qemu")}, func(*matrix.Settings) {},
+			[]string{"reference/hello/qemu/boot", "reference/hello/qemumicrovm/boot"}},
+		{"all overridden", Options{Samples: 7, Warmup: &three, Timeout: time.Second, Accel: "tcg"}, func(s *matrix.Settings) {
+			s.Samples, s.Warmup, s.Timeout, s.Accel = 7, 3, time.Second, "tcg"
+		}, []string{"reference/hello/qemu/boot", "reference/hello/qemumicrovm/boot"}},
+		{"no warm-up", Options{Warmup: &zero}, func(s *matrix.Settings) { s.Warmup = 0 }, []string{"reference/hello/qemu/boot", "reference/hello/qemumicrovm/boot"}},
+	}
+	for _, tt := range tests {
+		tt.options.Matrix = parse(t, twoCells)
+		got, err := tt.options.expand()
+		if diff := cmp.Diff(tt.cells, ids(got)); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", tt.name, err, diff)
+			continue
+		}
+		want := matrix.DefaultSettings()
+		tt.want(&want)
+		for _, c := range got {
+			if diff := cmp.Diff(want, c.Settings); diff != "" {
+				t.Errorf("%s: %s (-want +got):\n%s", tt.name, c.ID(), diff)
+			}
+		}
+	}
+}
+
+func TestExpandRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		strings.Replace(twoCells, "reference", "refrence", 1): "refrence",
+		strings.Replace(twoCells, "hello", "helo", 1):         "helo",
+		strings.Replace(twoCells, "[qemu,", "[xen,", 1):       "xen",
+	} {
+		o := Options{Matrix: parse(t, text)}
+		if _, err := o.expand(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "test.yaml:4:") {
+			t.Errorf("%s: %v, want an error about %q with its line", text, err, want)
+		}
+	}
+	o := Options{Matrix: parse(t, twoCells), Only: selectors(t, "system=linux")}
+	if _, err := o.expand(); err == nil || !strings.Contains(err.Error(), "system=linux") {
+		t.Errorf("a selector of nothing: %v", err)
+	}
+	if err := o.Check(); err == nil {
+		t.Error("Check finds nothing")
+	}
+}
+
+// TestImagePathsAreAbsolute: VMMs are started in /.
+func TestImagePathsAreAbsolute(t *testing.T) {
+	o := Options{Matrix: parse(t, `version: 1
+cells:
+  - {system: reference, app: hello, platform: qemu, kernel: images/k.elf, initrd: /i.cpio}
+`)}
+	cells, err := o.expand()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cells[0].Kernel != filepath.Join(wd, "images/k.elf") || cells[0].Initrd != "/i.cpio" {
+		t.Errorf("kernel %s, initrd %s", cells[0].Kernel, cells[0].Initrd)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	emulating := platform.Host{KVM: true}
+	none := platform.Host{KVMReason: "no such device"}
+	settings := func(accel string) matrix.Settings { s := matrix.DefaultSettings(); s.Accel = accel; return s }
+	tests := []struct {
+		system, app, platform, accel string
+		host                         platform.Host
+		want, status, reason         string
+	}{
+		{"reference", "hello", "qemu", "auto", emulating, "kvm", "", ""},
+		{"linux", "hello", "qemu1nic", "auto", emulating, "tcg", "", ""},
+		{"linux", "hello", "qemu1nic", "auto", platform.Host{KVM: true, Hardware: true}, "kvm", "", ""},
+		{"process", "hello", "process", "kvm", none, "none", "", ""},
+		{"linux", "hello", "qemumicrovm", "auto", emulating, "", results.CellUnsupported, "linux does not run on qemumicrovm (it runs on qemu, qemu1nic)"},
+		{"reference", "nginx", "qemu", "auto", emulating, "", results.CellUnsupported, "reference has no nginx (it has hello, http)"},
+		{"reference", "hello", "qemu", "kvm", none, "", results.CellUnsupported, "accel kvm: no such device"},
+		{"osv", "hello", "qemu", "auto", emulating, "", results.CellFailed, `system "osv": not known: use one of reference, linux, process`},
+		{"linux", "hello", "xen", "auto", emulating, "", results.CellFailed, `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, process`},
+	}
+	for _, tt := range tests {
+		c := matrix.Cell{System: tt.system, App: tt.app, Platform: tt.platform, Experiment: "boot", Settings: settings(tt.accel)}
+		got := resolve(c, system.All(system.Env{}), tt.host)
+		if got.accel != tt.want || got.status != tt.status || got.reason != tt.reason {
+			t.Errorf("%s, %s: accel %q, %s: %q", c.ID(), tt.accel, got.accel, got.status, got.reason)
+		}
+	}
+}
+
+func TestRefuse(t *testing.T) {
+	for _, tt := range []struct {
+		err            error
+		status, reason string
+	}{
+		{errors.New("disk full"), results.CellFailed, "disk full"},
+		{fmt.Errorf("%w: no such app", system.ErrUnsupported), results.CellUnsupported, "no such app"},
+		{fmt.Errorf("prepare: %w: no such app", system.ErrUnsupported), results.CellUnsupported, "prepare: unsupported: no such app"},
+	} {
+		if c := new(cell).refuse(tt.err); c.status != tt.status || c.reason != tt.reason {
+			t.Errorf("%v: %s: %q, want %s: %q", tt.err, c.status, c.reason, tt.status, tt.reason)
+		}
+	}
+}
+
+// TestPrepare: an image that is not there, and a service without a wire, refuse
+// the cell and not the run.
+func TestPrepare(t *testing.T) {
+	host := platform.Host{KVM: true}
+	systems := system.All(system.Env{WorkDir: t.TempDir(), CacheDir: t.TempDir()})
+	tests := []struct {
+		name          string
+		app, platform string
+		kernel        string
+		status, part  string
+	}{
+		{"the guest itself", "hello", "qemu", "", "", ""},
+		{"no such kernel", "hello", "qemu", "/nonexistent/kernel", results.CellFailed, "/nonexistent/kernel: no such file or directory"},
+		{"a folder", "hello", "qemu", t.TempDir(), results.CellFailed, "is a directory"},
+		{"a service with a wire", "http", "qemu1nic", "", "", ""},
+		{"a service without", "http", "qemu", "", results.CellUnsupported, "http is ready at its first response, and platform qemu has no network"},
+	}
+	for _, tt := range tests {
+		c := matrix.Cell{System: "reference", App: tt.app, Platform: tt.platform, Settings: matrix.DefaultSettings()}
+		c.Kernel = tt.kernel
+		got := resolve(c, systems, host)
+		got.prepare(t.Context(), host)
+		if got.status != tt.status || !strings.Contains(got.reason, tt.part) {
+			t.Errorf("%s: %s: %q, want %s: %q", tt.name, got.status, got.reason, tt.status, tt.part)
+		}
+		if tt.status == "" && (got.accel != "kvm" || got.image.Image.Size == 0) {
+			t.Errorf("%s: accel %q, image %+v", tt.name, got.accel, got.image.Image)
+		}
+		before := *got
+		if tt.status != "" {
+			if got.prepare(t.Context(), host); got.reason != before.reason {
+				t.Errorf("%s: refused again as %q", tt.name, got.reason)
+			}
+		}
+	}
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
+
+func span(d time.Duration) *time.Duration { return &d }
+
+func TestPhases(t *testing.T) {
+	at := func(ms map[string]int64) (out []Event) {
+		for name, n := range ms {
+			out = append(out, Event{Name: name, NS: n * 1e6})
+		}
+		return out
+	}
+	const ms = time.Millisecond
+	tests := []struct {
+		name  string
+		ready string
+		at    map[string]int64
+		want  Phases
+	}{
+		{"a console's", EventConsoleReady, map[string]int64{EventVMMExec: 10, EventGuestEntry: 30, EventFirmwareEnd: 70, EventConsoleReady: 150, EventFirstResponse: 999},
+			Phases{VMM: span(20 * ms), Firmware: span(40 * ms), Guest: span(80 * ms), Total: span(140 * ms)}},
+		{"a service's", EventFirstResponse, map[string]int64{EventVMMExec: 10, EventGuestEntry: 30, EventFirmwareEnd: 70, EventFirstResponse: 270, EventConsoleReady: 1},
+			Phases{VMM: span(20 * ms), Firmware: span(40 * ms), Guest: span(200 * ms), Total: span(260 * ms)}},
+		{"no firmware end", EventConsoleReady, map[string]int64{EventVMMExec: 10, EventGuestEntry: 30, EventConsoleReady: 50},
+			Phases{VMM: span(20 * ms), Total: span(40 * ms)}},
+		{"a process", EventConsoleReady, map[string]int64{EventVMMExec: 10, EventConsoleReady: 12}, Phases{Total: span(2 * ms)}},
+		{"never ready", EventConsoleReady, map[string]int64{EventVMMExec: 10, EventGuestEntry: 30, EventFirmwareEnd: 31}, Phases{VMM: span(20 * ms), Firmware: span(ms)}},
+		{"no exec", EventConsoleReady, map[string]int64{EventGuestEntry: 30, EventFirmwareEnd: 31, EventConsoleReady: 33}, Phases{Firmware: span(ms), Guest: span(2 * ms)}},
+		{"nothing", EventConsoleReady, nil, Phases{}},
+	}
+	for _, tt := range tests {
+		tl := Timeline{ReadyEvent: tt.ready, Events: at(tt.at)}
+		if diff := cmp.Diff(tt.want, tl.Phases()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+		if _, has := tt.at[tt.ready]; tl.Ready() != has {
+			t.Errorf("%s: ready is %v", tt.name, tl.Ready())
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	// Every event at its place in the order of a boot.
+	sound := []string{EventVMMExec, EventVMCreate, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry, EventFirmwareEnd,
+		EventConsoleFirst, EventConsoleReady, EventFrameOut, EventSYN, EventSYNACK, EventFirstRequest, EventFirstResponse, EventIdle, EventVMMExit}
+	build := func() Timeline {
+		var tl Timeline
+		for i, name := range sound {
+			tl.Events = append(tl.Events, Event{Name: name, NS: int64(i+1) * 1000, Hook: "h_" + name})
+		}
+		return tl
+	}
+	if wrong := build().Check(); len(wrong) != 0 {
+		t.Errorf("a sound timeline: %v", wrong)
+	}
+	if wrong := (Timeline{}).Check(); len(wrong) != 0 {
+		t.Errorf("an empty timeline: %v", wrong)
+	}
+	for _, pair := range after {
+		tl := build()
+		first, _ := tl.At(pair[0])
+		for i := range tl.Events {
+			if tl.Events[i].Name == pair[1] {
+				tl.Events[i].NS = first.NS // at the same time: sound
+			}
+		}
+		want := pair[1] + " (h_" + pair[1] + ") is 5ns before " + pair[0] + " (h_" + pair[0] + ")"
+		if strings.Contains(strings.Join(tl.Check(), "\n"), pair[1]+" (h_"+pair[1]+") is 0s") {
+			t.Errorf("%v at one time is called wrong", pair)
+		}
+		for i := range tl.Events {
+			if tl.Events[i].Name == pair[1] {
+				tl.Events[i].NS -= 5
+			}
+		}
+		if got := strings.Join(tl.Check(), "\n"); !strings.Contains(got, want) {
+			t.Errorf("%v swapped: %q does not say %q", pair, got, want)
+		}
+	}
+}
+
+// TestTimelineIsSorted: marks, console and halts in the order of their times,
+// each with its hook and rung.
+func TestTimelineIsSorted(t *testing.T) {
+	b := newBench(t, 1, SVM)
+	b.pretend(HookExec, TPBTF)
+	b.pretend(HookPIO, RawTP)
+	b.pretend(HookHalt, Tracepoint)
+	w := b.open(Target{CgroupID: 1, KVM: true, ConsolePort: com1, Ready: regexp.MustCompile("^ready"), Image: []Segment{{1, 2}}})
+	var s bpf.KVMSlot
+	for kind, ns := range map[bpf.KVMMarkKind]uint64{bpf.KVMMarkKindMARK_VMM_EXEC: 100, bpf.KVMMarkKindMARK_VMM_EXIT: 900, bpf.KVMMarkKindMARK_GUEST_ENTRY: 200} {
+		s.Marks[kind] = bpf.KVMMark{Ns: ns, Tid: 7, Hook: uint32(bpf.KVMHookHOOK_EXEC)}
+	}
+	if err := b.updateMap(bpf.KVMMapSlots, w.slot, &s); err != nil {
+		t.Fatal(err)
+	}
+	take := func(kind bpf.KVMRecordKind, first, last int64, text string) {
+		r := bpf.KVMRecord{Ns: uint64(first), LastNs: uint64(last), Kind: uint32(kind), Arg: uint32(len(text))}
+		copy(r.Data[:], text)
+		w.take(r)
+	}
+	take(bpf.KVMRecordKindRECORD_LINE, 300, 310, "booting\n")
+	take(bpf.KVMRecordKindRECORD_HALT, 350, 350, "")
+	take(bpf.KVMRecordKindRECORD_LINE, 400, 410, "ready at last\r\n")
+	take(bpf.KVMRecordKindRECORD_LINE, 420, 430, "ready again\n")
+	take(bpf.KVMRecordKindRECORD_HALT, 500, 500, "")
+	take(bpf.KVMRecordKindRECORD_HALT, 600, 600, "")
+
+	want := []Event{
+		{Name: EventVMMExec, NS: 100, Rung: TPBTF, Hook: HookExec, TID: 7},
+		{Name: EventGuestEntry, NS: 200, Rung: TPBTF, Hook: HookExec, TID: 7},
+		{Name: EventConsoleFirst, NS: 300, Rung: RawTP, Hook: HookPIO},
+		{Name: EventConsoleReady, NS: 410, Rung: RawTP, Hook: HookPIO},
+		{Name: EventIdle, NS: 500, Rung: Tracepoint, Hook: HookHalt},
+		{Name: EventVMMExit, NS: 900, Rung: TPBTF, Hook: HookExec, TID: 7},
+	}
+	tl := w.Timeline()
+	if diff := cmp.Diff(want, tl.Events); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if !tl.Ready() || tl.ReadyEvent != EventConsoleReady {
+		t.Errorf("ready %v by %s", tl.Ready(), tl.ReadyEvent)
+	}
+}
+
+// TestMissingHasReasons: each expected event is there or accounted for, and why
+// it is missing depends on the target and on the state of its hooks.
+func TestMissingHasReasons(t *testing.T) {
+	ready := regexp.MustCompile("^ready$")
+	tests := []struct {
+		name   string
+		target Target
+		set    func(b *bench, w *Watch)
+		want   map[string]string
+	}{
+		{"a process", Target{CgroupID: 1, ConsoleWrite: true, ConsoleFD: 1, Ready: ready}, func(b *bench, _ *Watch) {
+			b.pretend(HookExec, TPBTF)
+			b.pretend(HookSyscall, RawTP)
+			b.alive(bpf.KVMHookHOOK_EXEC)
+		}, map[string]string{
+			EventVMMExec:       "sched_exec: alive, but did not happen in this guest",
+			EventVMCreated:     "not under KVM: the host kernel does not see it",
+			EventVCPUCreated:   "not under KVM: the host kernel does not see it",
+			EventFirstRun:      "not under KVM: the host kernel does not see it",
+			EventGuestEntry:    "not under KVM: the host kernel does not see it",
+			EventFirmwareEnd:   "not under KVM: the host kernel does not see it",
+			EventIdle:          "not under KVM: the host kernel does not see it",
+			EventConsoleFirst:  "syscall: attached by raw_tp, but has never fired on this host",
+			EventConsoleReady:  "syscall: attached by raw_tp, but has never fired on this host",
+			EventFrameOut:      "the guest has no network device",
+			EventSYNACK:        "the app has no service port",
+			EventFirstResponse: "the app has no service port",
+			EventVMMExit:       "sched_exit: not attached",
+		}},
+		{"a service under KVM", Target{CgroupID: 1, KVM: true, ServicePort: 80}, func(b *bench, w *Watch) {
+			b.pretend(HookVMIoctl, "", Refusal{Fentry, "the kernel forbids it"}, Refusal{Kprobe, "no kprobes"})
+			b.pretend(HookVCPU, Kprobe)
+			b.pretend(HookEntry, TPBTF)
+			b.pretend(HookInsn, RawTP)
+			b.alive(bpf.KVMHookHOOK_INSN)
+			w.dev = &Device{Rung: TCX, p: b.Probe}
+		}, map[string]string{
+			EventVMMExec:       "sched_exec: not attached",
+			EventVMCreated:     "kvm_dev_ioctl: not attached (the kernel forbids it); syscall: not attached",
+			EventVCPUCreated:   "kvm_vcpu_create: attached by kprobe, but has never fired on this host; syscall: not attached",
+			EventFirstRun:      "kvm_run: not attached; syscall: not attached",
+			EventGuestEntry:    "kvm_entry: attached by tp_btf, but has never fired on this host; kvm_emulate_insn: alive, but did not happen in this guest",
+			EventFirmwareEnd:   "the image's load segments are not known",
+			EventIdle:          "the guest did not become ready",
+			EventConsoleFirst:  "the guest has no console",
+			EventConsoleReady:  "not looked for: this app is ready at its first response",
+			EventFrameOut:      "tc_out: alive, but no such frame came; tap_out: not attached",
+			EventSYNACK:        "tc_out: alive, but no such frame came",
+			EventFirstResponse: "tc_out: alive, but no such frame came",
+			EventVMMExit:       "sched_exit: not attached",
+		}},
+		{"a console that says something else", Target{CgroupID: 1, ConsolePort: com1, KVM: true, Ready: ready}, func(_ *bench, w *Watch) {
+			w.addLine(Line{FirstNS: 5, LastNS: 6, Text: "panic\n", Hook: HookPIO})
+		}, map[string]string{EventConsoleReady: `none of 1 console lines matched "^ready$"`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, 1, SVM)
+			w := b.open(tt.target)
+			tt.set(b, w)
+			tl := w.Timeline()
+			got := map[string]string{}
+			for _, m := range tl.Missing {
+				got[m.Name] = m.Reason
+			}
+			for _, name := range expected {
+				if _, there := tl.At(name); there == (got[name] != "") {
+					t.Errorf("%s: there is %v, and missing because %q", name, there, got[name])
+				}
+			}
+			if len(tt.want) == 1 {
+				got = map[string]string{EventConsoleReady: got[EventConsoleReady]}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("reasons (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// alive lets a hook have fired once.
+func (b *bench) alive(id bpf.KVMHook) {
+	b.t.Helper()
+	hits := b.loader.maps[bpf.KVMMapHits]
+	var perCPU []uint64
+	if err := hits.Lookup(uint32(id), &perCPU); err != nil {
+		b.t.Fatal(err)
+	}
+	perCPU[0]++
+	if err := hits.Put(uint32(id), perCPU); err != nil {
+		b.t.Fatal(err)
+	}
+}
