@@ -53,6 +53,7 @@ enum hook {
 	HOOK_TC_OUT,
 	HOOK_TC_IN,
 	HOOK_SYSCALL,
+	HOOK_RIP,
 	HOOK_KINDS,
 };
 
@@ -120,7 +121,7 @@ struct slot {
 	struct mark marks[MARK_KINDS];
 	struct segment image[MAX_SEGMENTS];
 	struct line line; /* being assembled */
-	u64 active; /* something happened since the last halt that was reported */
+	u64 active_ns; /* when something last happened that no reported halt followed; 0: none */
 	u32 vmm_tgid;
 	u32 pad;
 };
@@ -151,6 +152,13 @@ struct vcpu_state {
 	u32 exit_class;
 	u32 user_exit_class;
 	u32 pad;
+};
+
+/* A write(2) to the console that is under way. */
+struct console_write {
+	u64 ns;
+	u64 buf;
+	u64 len; /* that buf holds */
 };
 
 struct pio_key {

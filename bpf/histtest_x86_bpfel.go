@@ -20,6 +20,7 @@ const (
 	HistTestMapCreating         = "creating"
 	HistTestMapDevices          = "devices"
 	HistTestMapExitHist         = "exit_hist"
+	HistTestMapExits            = "exits"
 	HistTestMapHits             = "hits"
 	HistTestMapPorts            = "ports"
 	HistTestMapRecords          = "records"
@@ -28,6 +29,7 @@ const (
 	HistTestMapUserExitHist     = "user_exit_hist"
 	HistTestMapUserExits        = "user_exits"
 	HistTestMapVcpus            = "vcpus"
+	HistTestMapWrites           = "writes"
 	HistTestProgTestHistIndex   = "test_hist_index"
 	HistTestProgTestHistObserve = "test_hist_observe"
 )
@@ -86,6 +88,7 @@ type HistTestMapSpecs struct {
 	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
+	Exits        *ebpf.MapSpec `ebpf:"exits"`
 	Hits         *ebpf.MapSpec `ebpf:"hits"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
@@ -94,6 +97,7 @@ type HistTestMapSpecs struct {
 	UserExitHist *ebpf.MapSpec `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.MapSpec `ebpf:"user_exits"`
 	Vcpus        *ebpf.MapSpec `ebpf:"vcpus"`
+	Writes       *ebpf.MapSpec `ebpf:"writes"`
 }
 
 // HistTestVariableSpecs contains global variables before they are loaded into the kernel.
@@ -126,6 +130,7 @@ type HistTestMaps struct {
 	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
+	Exits        *ebpf.Map `ebpf:"exits"`
 	Hits         *ebpf.Map `ebpf:"hits"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
@@ -134,6 +139,7 @@ type HistTestMaps struct {
 	UserExitHist *ebpf.Map `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.Map `ebpf:"user_exits"`
 	Vcpus        *ebpf.Map `ebpf:"vcpus"`
+	Writes       *ebpf.Map `ebpf:"writes"`
 }
 
 func (m *HistTestMaps) Close() error {
@@ -142,6 +148,7 @@ func (m *HistTestMaps) Close() error {
 		m.Creating,
 		m.Devices,
 		m.ExitHist,
+		m.Exits,
 		m.Hits,
 		m.Ports,
 		m.Records,
@@ -150,6 +157,7 @@ func (m *HistTestMaps) Close() error {
 		m.UserExitHist,
 		m.UserExits,
 		m.Vcpus,
+		m.Writes,
 	)
 }
 

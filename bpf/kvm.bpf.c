@@ -19,6 +19,7 @@
 
 /* include/uapi/linux/kvm.h */
 #define KVM_EXIT_SHUTDOWN 8
+#define KVM_EXIT_INTR 10
 #define KVM_EXIT_INTERNAL_ERROR 17
 
 /* include/uapi/linux/serial_reg.h, as offsets from a UART's base port. */
@@ -27,6 +28,9 @@
 #define UART_LCR_DLAB 0x80
 
 #define VCPU_REGS_RIP 16
+
+/* KVM_ISA_VMX or KVM_ISA_SVM: what the host's CPU has. Filled in by probe/exitreason.go. */
+volatile const u32 host_isa = 0;
 
 /* The state of the current thread as a vCPU, if it belongs to a watched VM. */
 static __always_inline struct vcpu_state *current_vcpu(void)
@@ -164,36 +168,36 @@ int BPF_PROG(fentry_run, struct kvm_vcpu *vcpu)
 	return run_enter((u64)vcpu);
 }
 
-static __always_inline int user_exit(struct vcpu_state *v, u32 reason)
+/* error: KVM_RUN's result; with one the reason is an earlier exit's. */
+static __always_inline int user_exit(struct vcpu_state *v, u32 reason, int error)
 {
 	u32 class = reason < USER_EXIT_CLASSES ? reason : USER_EXIT_CLASSES - 1;
-	u32 key = v->slot * USER_EXIT_CLASSES + class;
-	u64 *n = bpf_map_lookup_elem(&user_exits, &key);
 	u64 now = bpf_ktime_get_ns();
 
-	if (n)
-		(*n)++;
+	if (error < 0)
+		class = KVM_EXIT_INTR;
+	add_one(&user_exits, v->slot * USER_EXIT_CLASSES + class);
 	count(v->slot, COUNT_USER_EXIT, 1);
 	v->user_exit_ns = now;
 	v->user_exit_class = class;
-	if (reason == KVM_EXIT_INTERNAL_ERROR)
+	if (class == KVM_EXIT_INTERNAL_ERROR)
 		mark(v->slot, MARK_INTERNAL_ERROR, HOOK_USER_EXIT, now);
-	if (reason == KVM_EXIT_SHUTDOWN)
+	if (class == KVM_EXIT_SHUTDOWN)
 		mark(v->slot, MARK_SHUTDOWN, HOOK_USER_EXIT, now);
 	return 0;
 }
 
-static __always_inline int user_exit_reason(u32 reason)
+static __always_inline int user_exit_reason(u32 reason, int error)
 {
 	struct vcpu_state *v;
 
 	hit(HOOK_USER_EXIT);
 	v = current_vcpu();
-	return v ? user_exit(v, reason) : 0;
+	return v ? user_exit(v, reason, error) : 0;
 }
 
 /* Returning from KVM_RUN: the reason stands in the page shared with the VMM. */
-static __always_inline int user_exit_return(struct kvm_vcpu *vcpu)
+static __always_inline int user_exit_return(struct kvm_vcpu *vcpu, int error)
 {
 	struct vcpu_state *v;
 
@@ -205,31 +209,31 @@ static __always_inline int user_exit_return(struct kvm_vcpu *vcpu)
 		vcpu = (struct kvm_vcpu *)v->vcpu;
 	if (!vcpu)
 		return 0;
-	return user_exit(v, BPF_CORE_READ(vcpu, run, exit_reason));
+	return user_exit(v, BPF_CORE_READ(vcpu, run, exit_reason), error);
 }
 
 SEC("kretprobe/kvm_arch_vcpu_ioctl_run")
-int BPF_KRETPROBE(kretprobe_user_exit)
+int BPF_KRETPROBE(kretprobe_user_exit, int ret)
 {
-	return user_exit_return(NULL);
+	return user_exit_return(NULL, ret);
 }
 
 SEC("fexit/kvm_arch_vcpu_ioctl_run")
-int BPF_PROG(fexit_user_exit, struct kvm_vcpu *vcpu)
+int BPF_PROG(fexit_user_exit, struct kvm_vcpu *vcpu, int ret)
 {
-	return user_exit_return(vcpu);
+	return user_exit_return(vcpu, ret);
 }
 
 SEC("tp_btf/kvm_userspace_exit")
 int BPF_PROG(tp_btf_user_exit, u32 reason, int error)
 {
-	return user_exit_reason(reason);
+	return user_exit_reason(reason, error);
 }
 
 SEC("raw_tp/kvm_userspace_exit")
 int raw_tp_user_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	return user_exit_reason((u32)ctx->args[0]);
+	return user_exit_reason((u32)ctx->args[0], (int)ctx->args[1]);
 }
 
 /* events/kvm/kvm_userspace_exit/format; unchanged since 2.6.37 */
@@ -242,7 +246,7 @@ struct tp_user_exit {
 SEC("tp/kvm/kvm_userspace_exit")
 int tracepoint_user_exit(struct tp_user_exit *ctx)
 {
-	return user_exit_reason(ctx->reason);
+	return user_exit_reason(ctx->reason, ctx->error);
 }
 
 /* ---- Guest entry ---- */
@@ -354,9 +358,10 @@ static __always_inline void halted(u32 slot, u64 since)
 	struct record *r;
 
 	count(slot, COUNT_HALT, 1);
-	if (!s || !s->active)
+	/* A halt that is told at its end may have begun before the last activity. */
+	if (!s || !s->active_ns || since < s->active_ns)
 		return;
-	s->active = 0;
+	s->active_ns = 0;
 	r = bpf_ringbuf_reserve(&records, RECORD_HEADER, 0);
 	if (!r) {
 		count(slot, LOST_RINGBUF, 1);
@@ -378,51 +383,48 @@ static __always_inline int guest_exit(struct vcpu_state *v, u32 isa, u32 reason,
 	count(v->slot, COUNT_EXIT, 1);
 	v->exit_ns = now;
 	v->exit_class = exit_class(isa, reason);
+	add_one(&exits, v->slot * EXIT_CLASSES + v->exit_class);
 	if (rip)
 		check_rip(v->slot, rip, HOOK_KVM_EXIT, now);
 	return 0;
 }
 
 /*
- * The reason from the vendor's structure. False where the running kernel has
- * neither: then nobody fires this hook either.
+ * The reason from the structure of the host's vendor; a kernel can have both
+ * vendors' built in. All ones, so "other", where it does not have the type: user
+ * space then prefers the tracepoint, whose record has the reason.
  */
-static __always_inline bool read_reason(void *vcpu, u32 *isa, u32 *reason)
+static __always_inline u32 read_reason(void *vcpu)
 {
-	if (bpf_core_type_exists(struct vcpu_svm)) {
+	if (host_isa == KVM_ISA_SVM && bpf_core_type_exists(struct vcpu_svm)) {
 		struct vcpu_svm *svm = vcpu;
 
-		*isa = KVM_ISA_SVM;
-		*reason = BPF_CORE_READ(svm, vmcb, control.exit_code);
-		return true;
+		return BPF_CORE_READ(svm, vmcb, control.exit_code);
 	}
-	*isa = KVM_ISA_VMX;
+	if (host_isa != KVM_ISA_VMX)
+		return ~0U;
 	if (bpf_core_field_exists(struct vcpu_vmx, exit_reason.full)) {
 		struct vcpu_vmx *vmx = vcpu;
 
-		*reason = BPF_CORE_READ(vmx, exit_reason.full);
-		return true;
+		return BPF_CORE_READ(vmx, exit_reason.full);
 	}
 	if (bpf_core_field_exists(struct vcpu_vmx___vt, vt.exit_reason.full)) {
 		struct vcpu_vmx___vt *vmx = vcpu;
 
-		*reason = BPF_CORE_READ(vmx, vt.exit_reason.full);
-		return true;
+		return BPF_CORE_READ(vmx, vt.exit_reason.full);
 	}
 	if (bpf_core_field_exists(struct vcpu_vmx___v510, exit_reason)) {
 		struct vcpu_vmx___v510 *vmx = vcpu;
 
-		*reason = BPF_CORE_READ(vmx, exit_reason);
-		return true;
+		return BPF_CORE_READ(vmx, exit_reason);
 	}
-	return false;
+	return ~0U;
 }
 
 static __always_inline int guest_exit_vcpu(struct kvm_vcpu *vcpu)
 {
-	u32 isa = 0, reason = 0;
 	struct vcpu_state *v;
-	u64 rip;
+	u64 rip = 0;
 
 	hit(HOOK_KVM_EXIT);
 	v = current_vcpu();
@@ -430,11 +432,12 @@ static __always_inline int guest_exit_vcpu(struct kvm_vcpu *vcpu)
 		return 0;
 	if (!vcpu)
 		vcpu = (struct kvm_vcpu *)v->vcpu;
-	if (!vcpu || !read_reason(vcpu, &isa, &reason))
-		return 0;
+	if (!vcpu) /* an exit that began before anything was known of this vCPU */
+		return guest_exit(v, host_isa, ~0U, 0);
 	/* SVM keeps it current at every exit; VMX reads it from the VMCS on demand. */
-	rip = isa == KVM_ISA_SVM ? BPF_CORE_READ(vcpu, arch.regs[VCPU_REGS_RIP]) : 0;
-	return guest_exit(v, isa, reason, rip);
+	if (host_isa == KVM_ISA_SVM)
+		rip = BPF_CORE_READ(vcpu, arch.regs[VCPU_REGS_RIP]);
+	return guest_exit(v, host_isa, read_reason(vcpu), rip);
 }
 
 SEC("kretprobe/svm_vcpu_run")
@@ -481,6 +484,21 @@ int tracepoint_kvm_exit(struct tp_kvm_exit *ctx)
 	return v ? guest_exit(v, ctx->isa, ctx->reason, ctx->guest_rip) : 0;
 }
 
+/*
+ * Only the instruction pointer, for VMX: there the other rungs do not have it, and
+ * the tracepoint fetches it from the VMCS. Taken off once the firmware has ended.
+ */
+SEC("tp/kvm/kvm_exit")
+int tracepoint_rip(struct tp_kvm_exit *ctx)
+{
+	struct target *t = current_target();
+
+	hit(HOOK_RIP);
+	if (t)
+		check_rip(t->slot, ctx->guest_rip, HOOK_RIP, bpf_ktime_get_ns());
+	return 0;
+}
+
 /* ---- Port accesses, and the console among them ---- */
 
 static __always_inline void flush_line(u32 slot, struct line *l)
@@ -514,7 +532,7 @@ static __always_inline void console_byte(u32 slot, u8 byte, u64 now)
 	l = &s->line;
 	if (l->dlab)
 		return;
-	s->active = 1;
+	s->active_ns = now;
 	i = l->len;
 	if (!i)
 		l->first_ns = now;
@@ -544,9 +562,14 @@ static __always_inline void count_port(u32 slot, u16 port, u32 out, u32 n)
 	struct pio_key key = { .slot = slot, .port = port, .out = out };
 	u64 *c = bpf_map_lookup_elem(&ports, &key), one = n;
 
+	if (!c) {
+		if (!bpf_map_update_elem(&ports, &key, &one, BPF_NOEXIST))
+			return;
+		c = bpf_map_lookup_elem(&ports, &key); /* another vCPU was first, or it is full */
+	}
 	if (c)
 		__sync_fetch_and_add(c, n);
-	else if (bpf_map_update_elem(&ports, &key, &one, BPF_NOEXIST))
+	else
 		count(slot, LOST_PIO_PORTS, n);
 }
 
@@ -656,12 +679,12 @@ int tracepoint_pio(struct tp_pio *ctx)
 
 static __always_inline int on_cpuid(void)
 {
-	struct target *t;
+	struct vcpu_state *v;
 
 	hit(HOOK_CPUID);
-	t = current_target();
-	if (t)
-		count(t->slot, COUNT_CPUID, 1);
+	v = current_vcpu();
+	if (v)
+		count(v->slot, COUNT_CPUID, 1);
 	return 0;
 }
 
@@ -754,43 +777,43 @@ int tracepoint_halt(struct tp_wakeup *ctx)
  * comes first and the instruction pointer, behind pointers, last: is the guest
  * watched, and is it still in its firmware?
  */
-static __always_inline struct target *in_firmware(void)
+static __always_inline struct vcpu_state *in_firmware(void)
 {
-	struct target *t;
+	struct vcpu_state *v;
 	struct slot *s;
 
 	hit(HOOK_INSN);
-	t = current_target();
-	if (!t)
+	v = current_vcpu();
+	if (!v)
 		return NULL;
-	s = bpf_map_lookup_elem(&slots, &t->slot);
-	return s && !s->marks[MARK_FIRMWARE_END].ns ? t : NULL;
+	s = bpf_map_lookup_elem(&slots, &v->slot);
+	return s && !s->marks[MARK_FIRMWARE_END].ns ? v : NULL;
 }
 
-static __always_inline int on_insn(struct target *t, u64 rip)
+static __always_inline int on_insn(struct vcpu_state *v, u64 rip)
 {
 	u64 now = bpf_ktime_get_ns();
 
-	mark(t->slot, MARK_GUEST_ENTRY, HOOK_INSN, now);
-	check_rip(t->slot, rip, HOOK_INSN, now);
+	mark(v->slot, MARK_GUEST_ENTRY, HOOK_INSN, now);
+	check_rip(v->slot, rip, HOOK_INSN, now);
 	return 0;
 }
 
 SEC("tp_btf/kvm_emulate_insn")
 int BPF_PROG(tp_btf_insn, struct kvm_vcpu *vcpu)
 {
-	struct target *t = in_firmware();
+	struct vcpu_state *v = in_firmware();
 
-	return t ? on_insn(t, vcpu->arch.emulate_ctxt->eip) : 0;
+	return v ? on_insn(v, vcpu->arch.emulate_ctxt->eip) : 0;
 }
 
 SEC("raw_tp/kvm_emulate_insn")
 int raw_tp_insn(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct kvm_vcpu *vcpu = (struct kvm_vcpu *)ctx->args[0];
-	struct target *t = in_firmware();
+	struct vcpu_state *v = in_firmware();
 
-	return t ? on_insn(t, BPF_CORE_READ(vcpu, arch.emulate_ctxt, eip)) : 0;
+	return v ? on_insn(v, BPF_CORE_READ(vcpu, arch.emulate_ctxt, eip)) : 0;
 }
 
 /* events/kvm/kvm_emulate_insn/format */
@@ -802,9 +825,9 @@ struct tp_insn {
 SEC("tp/kvm/kvm_emulate_insn")
 int tracepoint_insn(struct tp_insn *ctx)
 {
-	struct target *t = in_firmware();
+	struct vcpu_state *v = in_firmware();
 
-	return t ? on_insn(t, ctx->rip) : 0;
+	return v ? on_insn(v, ctx->rip) : 0;
 }
 
 /* For bpf2go, which exports only types that something refers to. */

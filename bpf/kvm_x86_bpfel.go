@@ -78,7 +78,8 @@ const (
 	KVMHookHOOK_TC_OUT    KVMHook = 15
 	KVMHookHOOK_TC_IN     KVMHook = 16
 	KVMHookHOOK_SYSCALL   KVMHook = 17
-	KVMHookHOOK_KINDS     KVMHook = 18
+	KVMHookHOOK_RIP       KVMHook = 18
+	KVMHookHOOK_KINDS     KVMHook = 19
 )
 
 type KVMLine struct {
@@ -153,13 +154,13 @@ type KVMSegment struct {
 }
 
 type KVMSlot struct {
-	_       structs.HostLayout
-	Marks   [16]KVMMark
-	Image   [4]KVMSegment
-	Line    KVMLine
-	Active  uint64
-	VmmTgid uint32
-	Pad     uint32
+	_        structs.HostLayout
+	Marks    [16]KVMMark
+	Image    [4]KVMSegment
+	Line     KVMLine
+	ActiveNs uint64
+	VmmTgid  uint32
+	Pad      uint32
 }
 
 type KVMTarget struct {
@@ -189,6 +190,7 @@ const (
 	KVMMapCreating            = "creating"
 	KVMMapDevices             = "devices"
 	KVMMapExitHist            = "exit_hist"
+	KVMMapExits               = "exits"
 	KVMMapHits                = "hits"
 	KVMMapPorts               = "ports"
 	KVMMapRecords             = "records"
@@ -197,6 +199,7 @@ const (
 	KVMMapUserExitHist        = "user_exit_hist"
 	KVMMapUserExits           = "user_exits"
 	KVMMapVcpus               = "vcpus"
+	KVMMapWrites              = "writes"
 	KVMProgFentryCpuid        = "fentry_cpuid"
 	KVMProgFentryEntry        = "fentry_entry"
 	KVMProgFentryHalt         = "fentry_halt"
@@ -239,8 +242,10 @@ const (
 	KVMProgTracepointInsn     = "tracepoint_insn"
 	KVMProgTracepointKvmExit  = "tracepoint_kvm_exit"
 	KVMProgTracepointPio      = "tracepoint_pio"
+	KVMProgTracepointRip      = "tracepoint_rip"
 	KVMProgTracepointUserExit = "tracepoint_user_exit"
 	KVMVarExitClassOf         = "exit_class_of"
+	KVMVarHostIsa             = "host_isa"
 	KVMVarUnusedCounter       = "unused_counter"
 	KVMVarUnusedHook          = "unused_hook"
 	KVMVarUnusedMarkKind      = "unused_mark_kind"
@@ -332,6 +337,7 @@ type KVMProgramSpecs struct {
 	TracepointInsn     *ebpf.ProgramSpec `ebpf:"tracepoint_insn"`
 	TracepointKvmExit  *ebpf.ProgramSpec `ebpf:"tracepoint_kvm_exit"`
 	TracepointPio      *ebpf.ProgramSpec `ebpf:"tracepoint_pio"`
+	TracepointRip      *ebpf.ProgramSpec `ebpf:"tracepoint_rip"`
 	TracepointUserExit *ebpf.ProgramSpec `ebpf:"tracepoint_user_exit"`
 }
 
@@ -343,6 +349,7 @@ type KVMMapSpecs struct {
 	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
+	Exits        *ebpf.MapSpec `ebpf:"exits"`
 	Hits         *ebpf.MapSpec `ebpf:"hits"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
@@ -351,6 +358,7 @@ type KVMMapSpecs struct {
 	UserExitHist *ebpf.MapSpec `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.MapSpec `ebpf:"user_exits"`
 	Vcpus        *ebpf.MapSpec `ebpf:"vcpus"`
+	Writes       *ebpf.MapSpec `ebpf:"writes"`
 }
 
 // KVMVariableSpecs contains global variables before they are loaded into the kernel.
@@ -358,6 +366,7 @@ type KVMMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type KVMVariableSpecs struct {
 	ExitClassOf      *ebpf.VariableSpec `ebpf:"exit_class_of"`
+	HostIsa          *ebpf.VariableSpec `ebpf:"host_isa"`
 	UnusedCounter    *ebpf.VariableSpec `ebpf:"unused_counter"`
 	UnusedHook       *ebpf.VariableSpec `ebpf:"unused_hook"`
 	UnusedMarkKind   *ebpf.VariableSpec `ebpf:"unused_mark_kind"`
@@ -389,6 +398,7 @@ type KVMMaps struct {
 	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
+	Exits        *ebpf.Map `ebpf:"exits"`
 	Hits         *ebpf.Map `ebpf:"hits"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
@@ -397,6 +407,7 @@ type KVMMaps struct {
 	UserExitHist *ebpf.Map `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.Map `ebpf:"user_exits"`
 	Vcpus        *ebpf.Map `ebpf:"vcpus"`
+	Writes       *ebpf.Map `ebpf:"writes"`
 }
 
 func (m *KVMMaps) Close() error {
@@ -405,6 +416,7 @@ func (m *KVMMaps) Close() error {
 		m.Creating,
 		m.Devices,
 		m.ExitHist,
+		m.Exits,
 		m.Hits,
 		m.Ports,
 		m.Records,
@@ -413,6 +425,7 @@ func (m *KVMMaps) Close() error {
 		m.UserExitHist,
 		m.UserExits,
 		m.Vcpus,
+		m.Writes,
 	)
 }
 
@@ -421,6 +434,7 @@ func (m *KVMMaps) Close() error {
 // It can be passed to LoadKVMObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KVMVariables struct {
 	ExitClassOf      *ebpf.Variable `ebpf:"exit_class_of"`
+	HostIsa          *ebpf.Variable `ebpf:"host_isa"`
 	UnusedCounter    *ebpf.Variable `ebpf:"unused_counter"`
 	UnusedHook       *ebpf.Variable `ebpf:"unused_hook"`
 	UnusedMarkKind   *ebpf.Variable `ebpf:"unused_mark_kind"`
@@ -474,6 +488,7 @@ type KVMPrograms struct {
 	TracepointInsn     *ebpf.Program `ebpf:"tracepoint_insn"`
 	TracepointKvmExit  *ebpf.Program `ebpf:"tracepoint_kvm_exit"`
 	TracepointPio      *ebpf.Program `ebpf:"tracepoint_pio"`
+	TracepointRip      *ebpf.Program `ebpf:"tracepoint_rip"`
 	TracepointUserExit *ebpf.Program `ebpf:"tracepoint_user_exit"`
 }
 
@@ -521,6 +536,7 @@ func (p *KVMPrograms) Close() error {
 		p.TracepointInsn,
 		p.TracepointKvmExit,
 		p.TracepointPio,
+		p.TracepointRip,
 		p.TracepointUserExit,
 	)
 }

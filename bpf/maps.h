@@ -64,11 +64,26 @@ struct {
 } creating SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32); /* thread id */
+	__type(value, struct console_write);
+} writes SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct pio_key);
 	__type(value, u64);
 } ports SEC(".maps");
+
+/* Exits by slot and class; counted also where no entry follows. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, EXIT_HISTS);
+	__type(key, u32);
+	__type(value, u64);
+} exits SEC(".maps");
 
 /* Handling time of exits: exit to next entry, by slot and class. */
 struct {
@@ -115,6 +130,15 @@ static __always_inline void count(u32 slot, u32 what, u64 n)
 		c->n[what] += n;
 }
 
+/* add_one counts in a map of u64 by slot and class. */
+static __always_inline void add_one(void *map, u32 key)
+{
+	u64 *n = bpf_map_lookup_elem(map, &key);
+
+	if (n)
+		(*n)++;
+}
+
 static __always_inline struct target *current_target(void)
 {
 	u64 id = bpf_get_current_cgroup_id();
@@ -138,7 +162,7 @@ static __always_inline void mark_of(u32 tid, u32 slot, u32 kind, u32 hook, u64 n
 	s->marks[kind].tid = tid;
 	s->marks[kind].hook = hook;
 	s->marks[kind].ns = ns;
-	s->active = 1;
+	s->active_ns = ns;
 
 	r = bpf_ringbuf_reserve(&records, RECORD_HEADER, 0);
 	if (!r)

@@ -20,6 +20,7 @@ const (
 	NetMapCreating      = "creating"
 	NetMapDevices       = "devices"
 	NetMapExitHist      = "exit_hist"
+	NetMapExits         = "exits"
 	NetMapHits          = "hits"
 	NetMapPorts         = "ports"
 	NetMapRecords       = "records"
@@ -28,6 +29,7 @@ const (
 	NetMapUserExitHist  = "user_exit_hist"
 	NetMapUserExits     = "user_exits"
 	NetMapVcpus         = "vcpus"
+	NetMapWrites        = "writes"
 	NetProgFentryTapIn  = "fentry_tap_in"
 	NetProgFentryTapOut = "fentry_tap_out"
 	NetProgKprobeTapIn  = "kprobe_tap_in"
@@ -102,6 +104,7 @@ type NetMapSpecs struct {
 	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
+	Exits        *ebpf.MapSpec `ebpf:"exits"`
 	Hits         *ebpf.MapSpec `ebpf:"hits"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
@@ -110,6 +113,7 @@ type NetMapSpecs struct {
 	UserExitHist *ebpf.MapSpec `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.MapSpec `ebpf:"user_exits"`
 	Vcpus        *ebpf.MapSpec `ebpf:"vcpus"`
+	Writes       *ebpf.MapSpec `ebpf:"writes"`
 }
 
 // NetVariableSpecs contains global variables before they are loaded into the kernel.
@@ -142,6 +146,7 @@ type NetMaps struct {
 	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
+	Exits        *ebpf.Map `ebpf:"exits"`
 	Hits         *ebpf.Map `ebpf:"hits"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
@@ -150,6 +155,7 @@ type NetMaps struct {
 	UserExitHist *ebpf.Map `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.Map `ebpf:"user_exits"`
 	Vcpus        *ebpf.Map `ebpf:"vcpus"`
+	Writes       *ebpf.Map `ebpf:"writes"`
 }
 
 func (m *NetMaps) Close() error {
@@ -158,6 +164,7 @@ func (m *NetMaps) Close() error {
 		m.Creating,
 		m.Devices,
 		m.ExitHist,
+		m.Exits,
 		m.Hits,
 		m.Ports,
 		m.Records,
@@ -166,6 +173,7 @@ func (m *NetMaps) Close() error {
 		m.UserExitHist,
 		m.UserExits,
 		m.Vcpus,
+		m.Writes,
 	)
 }
 

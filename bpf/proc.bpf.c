@@ -91,32 +91,56 @@ struct iovec {
 	u64 len;
 };
 
-static __always_inline int console_write(struct target *t, const void *buf, u64 len)
+/*
+ * A write is noted when it begins and taken when it has succeeded, as far as it
+ * has: a full pipe makes the VMM write the same bytes again.
+ */
+static __always_inline void write_enter(const void *buf, u64 len)
 {
-	struct record *r;
-	u32 n = len > LINE_MAX ? LINE_MAX : len;
+	struct console_write w = { .ns = bpf_ktime_get_ns(), .buf = (u64)buf, .len = len };
+	u32 tid = (u32)bpf_get_current_pid_tgid();
 
-	if (!n)
+	bpf_map_update_elem(&writes, &tid, &w, BPF_ANY);
+}
+
+static __always_inline int write_exit(long ret)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct console_write *w = bpf_map_lookup_elem(&writes, &tid);
+	struct target *t;
+	struct record *r;
+	u32 n = LINE_MAX;
+
+	if (!w)
 		return 0;
-	if (len > n)
-		count(t->slot, LOST_CONSOLE, len - n);
+	t = current_target();
+	if (!t || ret <= 0)
+		goto done;
+	if (w->len < n)
+		n = w->len;
+	if (ret < n)
+		n = ret;
+	if (ret > n)
+		count(t->slot, LOST_CONSOLE, ret - n);
 	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
 	if (!r) {
 		count(t->slot, LOST_RINGBUF, 1);
-		return 0;
+		goto done;
 	}
-	r->ns = bpf_ktime_get_ns();
-	r->last_ns = r->ns;
+	r->ns = w->ns;
+	r->last_ns = w->ns;
 	r->kind = RECORD_WRITE;
 	r->slot = t->slot;
 	r->hook = HOOK_SYSCALL;
 	r->arg = n;
-	if (bpf_probe_read_user(r->data, n, buf)) {
+	if (bpf_probe_read_user(r->data, n, (void *)w->buf)) {
 		count(t->slot, LOST_CONSOLE, n);
 		bpf_ringbuf_discard(r, 0);
-		return 0;
+	} else {
+		bpf_ringbuf_submit(r, 0);
 	}
-	bpf_ringbuf_submit(r, 0);
+done:
+	bpf_map_delete_elem(&writes, &tid);
 	return 0;
 }
 
@@ -143,13 +167,11 @@ static __always_inline int sys_enter(struct pt_regs *regs, long nr)
 	if (!t->console_fd || BPF_CORE_READ(regs, di) + 1 != t->console_fd)
 		return 0;
 	if (nr == NR_WRITE)
-		return console_write(t, (void *)BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
-	/* The first element only: QEMU's console writes have one. */
-	if (bpf_probe_read_user(&v, sizeof(v), (void *)BPF_CORE_READ(regs, si)))
-		return 0;
-	if (BPF_CORE_READ(regs, dx) > 1)
-		count(t->slot, LOST_CONSOLE, 1);
-	return console_write(t, v.base, v.len);
+		write_enter((void *)BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
+	/* The first element only: QEMU's console writes have one. What others carry is lost. */
+	else if (!bpf_probe_read_user(&v, sizeof(v), (void *)BPF_CORE_READ(regs, si)))
+		write_enter(v.base, v.len);
+	return 0;
 }
 
 SEC("tp_btf/sys_enter")
@@ -169,6 +191,8 @@ static __always_inline int sys_exit(struct pt_regs *regs, u64 nr, long ret)
 	struct target *t;
 	u64 cmd;
 
+	if (nr == NR_WRITE || nr == NR_WRITEV)
+		return write_exit(ret);
 	if (nr != NR_IOCTL || ret < 0)
 		return 0;
 	cmd = BPF_CORE_READ(regs, si);

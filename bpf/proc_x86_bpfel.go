@@ -20,6 +20,7 @@ const (
 	ProcMapCreating        = "creating"
 	ProcMapDevices         = "devices"
 	ProcMapExitHist        = "exit_hist"
+	ProcMapExits           = "exits"
 	ProcMapHits            = "hits"
 	ProcMapPorts           = "ports"
 	ProcMapRecords         = "records"
@@ -28,6 +29,7 @@ const (
 	ProcMapUserExitHist    = "user_exit_hist"
 	ProcMapUserExits       = "user_exits"
 	ProcMapVcpus           = "vcpus"
+	ProcMapWrites          = "writes"
 	ProcProgRawTpExec      = "raw_tp_exec"
 	ProcProgRawTpExit      = "raw_tp_exit"
 	ProcProgRawTpSysEnter  = "raw_tp_sys_enter"
@@ -102,6 +104,7 @@ type ProcMapSpecs struct {
 	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
+	Exits        *ebpf.MapSpec `ebpf:"exits"`
 	Hits         *ebpf.MapSpec `ebpf:"hits"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
@@ -110,6 +113,7 @@ type ProcMapSpecs struct {
 	UserExitHist *ebpf.MapSpec `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.MapSpec `ebpf:"user_exits"`
 	Vcpus        *ebpf.MapSpec `ebpf:"vcpus"`
+	Writes       *ebpf.MapSpec `ebpf:"writes"`
 }
 
 // ProcVariableSpecs contains global variables before they are loaded into the kernel.
@@ -142,6 +146,7 @@ type ProcMaps struct {
 	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
+	Exits        *ebpf.Map `ebpf:"exits"`
 	Hits         *ebpf.Map `ebpf:"hits"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
@@ -150,6 +155,7 @@ type ProcMaps struct {
 	UserExitHist *ebpf.Map `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.Map `ebpf:"user_exits"`
 	Vcpus        *ebpf.Map `ebpf:"vcpus"`
+	Writes       *ebpf.Map `ebpf:"writes"`
 }
 
 func (m *ProcMaps) Close() error {
@@ -158,6 +164,7 @@ func (m *ProcMaps) Close() error {
 		m.Creating,
 		m.Devices,
 		m.ExitHist,
+		m.Exits,
 		m.Hits,
 		m.Ports,
 		m.Records,
@@ -166,6 +173,7 @@ func (m *ProcMaps) Close() error {
 		m.UserExitHist,
 		m.UserExits,
 		m.Vcpus,
+		m.Writes,
 	)
 }
 

@@ -25,6 +25,7 @@ type cell struct {
 	platform platform.Platform
 	image    system.Boot
 	accel    string
+	emulated bool         // KVM has no hardware behind it
 	counts   probe.Counts // of all its samples
 	status   string       // "" while it can be sampled, else results.Cell…
 	reason   string
@@ -104,7 +105,7 @@ func (o *Options) override(s *matrix.Settings) error {
 // resolve finds the cell's system, platform and accelerator. What cannot be is
 // noted in the cell, not returned.
 func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
-	out := &cell{Cell: c}
+	out := &cell{Cell: c, emulated: host.KVM && !host.Hardware}
 	var err error
 	if out.system, err = system.Find(systems, c.System); err != nil {
 		return out.refuse(err)
@@ -151,7 +152,7 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	}
 	// The command is made here once, so that a VMM that is not there fails this
 	// cell and not the run.
-	if _, err := c.platform.Launch(image, platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel}, &network.Guest{}, ""); err != nil {
+	if _, err := c.platform.Launch(image, c.resources(), &network.Guest{}, ""); err != nil {
 		c.refuse(err)
 		return
 	}
@@ -160,10 +161,15 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	}
 }
 
-// boot makes the experiment of a cell.
-func (c *cell) boot(l *laboratory) *experiment.Boot {
+// resources are what the cell's guests are given.
+func (c *cell) resources() platform.Resources {
+	return platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel, Emulated: c.emulated}
+}
+
+// boot makes the experiment of a cell. A warm-up is not in the metrics.
+func (c *cell) boot(l *laboratory, warmup bool) *experiment.Boot {
 	return &experiment.Boot{
-		Instrument: l.instrument(c), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID,
-		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Settings: c.Settings,
+		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID,
+		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
 	}
 }

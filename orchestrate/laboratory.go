@@ -73,8 +73,11 @@ func openLaboratory(o *Options, runID string) (_ *laboratory, err error) {
 	return l, err
 }
 
-// instrument is the probe, with the cell's metrics counted.
-func (l *laboratory) instrument(c *cell) experiment.Instrument {
+// instrument is the probe, with the cell's metrics counted unless it warms up.
+func (l *laboratory) instrument(c *cell, warmup bool) experiment.Instrument {
+	if warmup {
+		return experiment.Kernel{Probe: l.probe}
+	}
 	return experiment.Kernel{Probe: l.probe, Tracked: func(w *probe.Watch) func() error { return l.metrics.track(w, c) }}
 }
 

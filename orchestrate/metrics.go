@@ -107,14 +107,18 @@ func (f *frozen) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// freeze is done once: later the probe has no answers any more.
 func (f *frozen) freeze() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last != nil {
+		return
+	}
 	ch := make(chan prometheus.Metric)
 	go func() {
 		f.Collector.Collect(ch)
 		close(ch)
 	}()
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	last := []prometheus.Metric{}
 	for m := range ch {
 		last = append(last, m)

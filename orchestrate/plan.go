@@ -96,7 +96,7 @@ func (c *cell) planned() PlannedCell {
 	if guest != nil {
 		out.Device, out.Address = guest.Name, guest.Prefix().String()
 	}
-	l, err := c.platform.Launch(image, platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel}, guest, netArgs)
+	l, err := c.platform.Launch(image, c.resources(), guest, netArgs)
 	if err != nil {
 		c.refuse(err)
 		out.Status, out.Reason = c.status, c.reason
@@ -115,5 +115,8 @@ func orUnbuilt(path string) string {
 
 // String says in one line where the cell would run.
 func (c PlannedCell) String() string {
+	if c.Accel == "" { // refused before there was one to choose
+		return fmt.Sprintf("%s (%d samples)", c.Cell, c.Samples)
+	}
 	return fmt.Sprintf("%s (%s, %d samples)", c.Cell, c.Accel, c.Samples)
 }

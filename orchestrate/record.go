@@ -65,8 +65,8 @@ func values(s experiment.Sample) map[string]float64 {
 		}
 		out[fmt.Sprintf("pio_%s_port_0x%x", direction, port.Number)] = float64(n)
 	}
-	for reason, h := range s.Counts.Exits {
-		out["kvm_exits_"+reason] = float64(h.Count)
+	for reason, n := range s.Counts.ExitCounts {
+		out["kvm_exits_"+reason] = float64(n)
 	}
 	for reason, n := range s.Counts.UserExitCounts {
 		out["kvm_userspace_exits_"+reason] = float64(n)

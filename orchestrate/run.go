@@ -98,7 +98,7 @@ func (r *Run) Do(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.store.SetHost(fingerprint(platform.DetectHost(), r.lab.probe, r.cells))
+	return nil
 }
 
 // sample takes one sample and stores it, unless it is a warm-up.
@@ -107,7 +107,7 @@ func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) erro
 		Samples: c.Samples, Warmup: step.Warmup, Left: r.left(i)}
 	r.opt.Observer.Begin(p)
 	begun := time.Now()
-	s, err := c.boot(r.lab).Sample(ctx, fmt.Sprintf("s%d", i))
+	s, err := c.boot(r.lab, step.Warmup).Sample(ctx, fmt.Sprintf("s%d", i))
 	if err != nil {
 		return fmt.Errorf("%s, sample %d: %w", c.ID(), step.Sample+1, err)
 	}
@@ -134,8 +134,13 @@ func (r *Run) Metrics() *Metrics { return r.metrics }
 // Results is what has been stored so far.
 func (r *Run) Results() *results.File { return r.store.Snapshot() }
 
-// Finish writes the run's end.
-func (r *Run) Finish(status string) error { return r.store.Finish(status) }
+// Finish writes the run's end, and the rungs that only the first device showed.
+// It comes before Close.
+func (r *Run) Finish(status string) error {
+	return errors.Join(
+		r.store.SetHost(fingerprint(platform.DetectHost(), r.lab.probe, r.cells)),
+		r.store.Finish(status))
+}
 
 // Close puts the host back. Metrics that were taken can still be served.
 func (r *Run) Close() error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -17,6 +18,7 @@ import (
 
 // loader loads programs one by one, all on the same maps.
 type loader struct {
+	isa     ISA
 	specs   map[object]*ebpf.CollectionSpec
 	maps    map[string]*ebpf.Map
 	modules []*btf.Spec
@@ -26,8 +28,9 @@ type loader struct {
 // moduleNames are the kernel modules whose types the programs look into.
 var moduleNames = []string{"kvm", "kvm_amd", "kvm_intel", "tun"}
 
-func newLoader() (*loader, error) {
-	l := &loader{specs: map[object]*ebpf.CollectionSpec{}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}
+func newLoader(isa ISA) (*loader, error) {
+	loadModules()
+	l := &loader{isa: isa, specs: map[object]*ebpf.CollectionSpec{}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}
 	for obj, load := range map[object]func() (*ebpf.CollectionSpec, error){
 		objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet,
 	} {
@@ -37,17 +40,27 @@ func newLoader() (*loader, error) {
 		}
 		l.specs[obj] = spec
 	}
-	if err := setExitClasses(l.specs[objKVM], hostISA()); err != nil {
+	if err := setISA(l.specs[objKVM], isa); err != nil {
 		return nil, err
 	}
 	for _, name := range moduleNames {
 		// Absent where it is built in or not loaded: then the kernel's own BTF
 		// has the types, or no guest of that kind can run.
-		if spec, err := btf.LoadKernelModuleSpec(name); err == nil {
+		if spec, err := l.cache.Module(name); err == nil {
 			l.modules = append(l.modules, spec)
 		}
 	}
 	return l, nil
+}
+
+// loadModules makes the kernel load kvm and tun, as it would at the first guest:
+// only then are their functions and types there to attach to.
+func loadModules() {
+	for _, path := range []string{"/dev/kvm", "/dev/net/tun"} {
+		if f, err := os.OpenFile(path, os.O_RDWR, 0); err == nil {
+			_ = f.Close()
+		}
+	}
 }
 
 // createMaps makes the shared maps, for so many guests at one time.
@@ -73,11 +86,8 @@ func (l *loader) createMaps(slots uint32) error {
 
 // scaleMap sizes the maps that hold a row per slot.
 func scaleMap(m *ebpf.MapSpec, slots uint32) {
-	if m.Name == "devices" || m.Name == "targets" || m.MaxEntries%bpfMaxSlots != 0 {
-		return
-	}
 	switch m.Name {
-	case "slots", "counts", "exit_hist", "user_exit_hist", "user_exits":
+	case bpf.KVMMapSlots, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits:
 		m.MaxEntries = m.MaxEntries / bpfMaxSlots * slots
 	}
 }
@@ -125,11 +135,29 @@ type attached struct {
 	link link.Link
 }
 
+// missed is how often the kernel could not run the program. Kernels before 6.7 do
+// not tell it of kprobes.
+func (a attached) missed() uint64 {
+	var n uint64
+	if stats, err := a.prog.Stats(); err == nil {
+		n = stats.RecursionMisses
+	}
+	if info, err := a.link.Info(); err == nil {
+		if pe := info.PerfEvent(); pe != nil && pe.Kprobe() != nil {
+			n += pe.Kprobe().Missed
+		}
+	}
+	return n
+}
+
 func (a attached) Close() error { return errors.Join(a.link.Close(), a.prog.Close()) }
 
 // attach loads a program and puts it in place, trying its targets in turn.
 func (l *loader) attach(h *hook, rung Rung, p program) (attached, error) {
-	targets := p.targets
+	targets := slices.Clone(p.targets)
+	if l.isa == VMX { // a kernel can have both vendors' built in: the host's first
+		slices.Reverse(targets)
+	}
 	if len(targets) == 0 {
 		targets = []string{""}
 	}
@@ -163,7 +191,7 @@ func (l *loader) attachTo(h *hook, rung Rung, name, target string) (attached, er
 		lnk, err = link.AttachRawTracepoint(link.RawTracepointOptions{Name: target, Program: prog})
 	case Kprobe:
 		if strings.HasPrefix(name, "kretprobe_") {
-			lnk, err = link.Kretprobe(target, prog, nil)
+			lnk, err = kretprobe(target, prog)
 		} else {
 			lnk, err = link.Kprobe(target, prog, nil)
 		}
@@ -179,12 +207,47 @@ func (l *loader) attachTo(h *hook, rung Rung, name, target string) (attached, er
 	return attached{prog: prog, link: lnk}, nil
 }
 
+// maxReturns is how many calls of one function can be in flight for a kretprobe:
+// each vCPU thread of the host is one, for as long as it is in KVM_RUN. The
+// kernel's own choice is twice the number of CPUs.
+const maxReturns = 4096
+
+func kretprobe(target string, prog *ebpf.Program) (link.Link, error) {
+	l, err := link.Kretprobe(target, prog, &link.KprobeOptions{RetprobeMaxActive: maxReturns})
+	if err == nil {
+		return l, nil
+	}
+	// Without tracefs the limit cannot be set; newer kernels have none (rethook).
+	return link.Kretprobe(target, prog, nil)
+}
+
 // precheck refuses what would load and then read the wrong thing.
 func (l *loader) precheck(h *hook, rung Rung) error {
-	if h.name == HookKVMExit && (rung == TPBTF || rung == RawTP) && !l.exitHasVCPU() {
+	if h.name != HookKVMExit || rung == Tracepoint {
+		return nil
+	}
+	if name := map[ISA]string{SVM: "vcpu_svm", VMX: "vcpu_vmx"}[l.isa]; !l.hasStruct(name) {
+		return fmt.Errorf("this kernel's type information has no struct %s, where the reason stands (kvm_amd or kvm_intel not loaded, or a module without BTF)", name)
+	}
+	if (rung == TPBTF || rung == RawTP) && !l.exitHasVCPU() {
 		return errors.New("this kernel's kvm_exit does not begin with the vCPU (Linux before 5.13)")
 	}
 	return nil
+}
+
+// hasStruct looks for a type in the kernel's and its modules' BTF.
+func (l *loader) hasStruct(name string) bool {
+	kernel, err := l.cache.Kernel()
+	if err != nil {
+		return false
+	}
+	for _, spec := range append([]*btf.Spec{kernel}, l.modules...) {
+		var s *btf.Struct
+		if spec.TypeByName(name, &s) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // exitHasVCPU reports whether the kvm_exit tracepoint's first argument is the

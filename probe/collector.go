@@ -24,7 +24,7 @@ type Collector struct {
 	p       *Probe
 	created time.Time
 
-	exits, roundTrips, userExits, frames, bytes, lost, hookInfo, hookHits *prometheus.Desc
+	exits, exitCounts, roundTrips, userExits, frames, bytes, lost, hookInfo, hookHits *prometheus.Desc
 
 	mu   sync.Mutex
 	sets map[string]*set
@@ -44,7 +44,8 @@ func NewCollector(p *Probe, labels ...string) *Collector {
 	}
 	return &Collector{
 		p: p, created: time.Now(), sets: map[string]*set{},
-		exits:      desc("ukprobe_kvm_exit_handling_seconds", "Time that KVM and the VMM took to handle an exit: from the exit to the vCPU's next entry, by exit reason.", "isa", "reason"),
+		exits:      desc("ukprobe_kvm_exit_handling_seconds", "Time from an exit to the vCPU's next entry, by exit reason: KVM, the VMM and the time that the thread did not run. For hlt and mwait it is the guest's own idle time.", "isa", "reason"),
+		exitCounts: desc("ukprobe_kvm_exits_total", "Exits from guests, by exit reason.", "isa", "reason"),
 		roundTrips: desc("ukprobe_vmm_round_trip_seconds", "Time that the VMM took: from an exit to user space to the next KVM_RUN, by KVM_EXIT reason.", "reason"),
 		userExits:  desc("ukprobe_kvm_userspace_exits_total", "Exits to the VMM, by KVM_EXIT reason.", "reason"),
 		frames:     desc("ukprobe_guest_network_frames_total", "Ethernet frames on the guest's network device, by direction seen from the guest.", "direction"),
@@ -79,7 +80,7 @@ func (c *Collector) Track(w *Watch, values ...string) (done func() error) {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.exits, c.roundTrips, c.userExits, c.frames, c.bytes, c.lost, c.hookInfo, c.hookHits} {
+	for _, d := range []*prometheus.Desc{c.exits, c.exitCounts, c.roundTrips, c.userExits, c.frames, c.bytes, c.lost, c.hookInfo, c.hookHits} {
 		ch <- d
 	}
 }
@@ -114,6 +115,9 @@ func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n C
 	for reason, h := range n.UserExits {
 		ch <- h.both(c.roundTrips, c.created, with(reason)...)
 	}
+	for reason, k := range n.ExitCounts {
+		ch <- prometheus.MustNewConstMetric(c.exitCounts, prometheus.CounterValue, float64(k), with(string(n.ISA), reason)...)
+	}
 	for reason, k := range n.UserExitCounts {
 		ch <- prometheus.MustNewConstMetric(c.userExits, prometheus.CounterValue, float64(k), with(reason)...)
 	}
@@ -134,6 +138,7 @@ func (c *Counts) Add(o Counts) {
 	c.Values = addCounts(c.Values, o.Values)
 	c.Lost = addCounts(c.Lost, o.Lost)
 	c.Ports = addCounts(c.Ports, o.Ports)
+	c.ExitCounts = addCounts(c.ExitCounts, o.ExitCounts)
 	c.UserExitCounts = addCounts(c.UserExitCounts, o.UserExitCounts)
 	c.Exits = addHistograms(c.Exits, o.Exits)
 	c.UserExits = addHistograms(c.UserExits, o.UserExits)

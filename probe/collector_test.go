@@ -83,6 +83,7 @@ func TestCollector(t *testing.T) {
 	work(first, 3)
 	want := map[string]map[string]float64{
 		"ukprobe_kvm_exit_handling_seconds":  {"accel=kvm isa=svm reason=hlt system=reference": 3},
+		"ukprobe_kvm_exits_total":            {"accel=kvm isa=svm reason=hlt system=reference": 3},
 		"ukprobe_kvm_userspace_exits_total":  {"accel=kvm reason=io system=reference": 1},
 		"ukprobe_guest_network_frames_total": {"accel=kvm direction=in system=reference": 2, "accel=kvm direction=out system=reference": 1},
 		"ukprobe_guest_network_bytes_total":  {"accel=kvm direction=in system=reference": 120, "accel=kvm direction=out system=reference": 60},
@@ -129,7 +130,9 @@ func TestCollector(t *testing.T) {
 			}
 		}
 	}
-	want["ukprobe_kvm_exit_handling_seconds"]["accel=kvm isa=svm reason=hlt system=reference"] = 5
+	for _, name := range []string{"ukprobe_kvm_exit_handling_seconds", "ukprobe_kvm_exits_total"} {
+		want[name]["accel=kvm isa=svm reason=hlt system=reference"] = 5
+	}
 	check("with a second sample")
 }
 

@@ -22,8 +22,11 @@ type Counts struct {
 	Lost map[string]uint64
 	// Ports counts port accesses.
 	Ports map[Port]uint64
-	// Exits holds, per reason, how many exits were handled and for how long
-	// each: from the exit to the next entry.
+	// ExitCounts counts exits by reason, those included that no entry followed.
+	ExitCounts map[string]uint64
+	// Exits holds, per reason, how long the exits took that an entry followed:
+	// from the exit to that entry, sleep included (for hlt it is the guest's own
+	// idle time).
 	Exits map[string]Histogram
 	// UserExits holds, per KVM_EXIT reason, the round trips through the VMM:
 	// from the userspace exit to the next KVM_RUN.
@@ -72,18 +75,30 @@ var losses = map[string]bpf.KVMCounter{
 // beyond maxLines and maxHalts.
 const lostBeyondBound = "records_beyond_bound"
 
-// kvmHooks depend on a guest under KVM, the tap's on a device.
-func (w *Watch) applies(h bpf.KVMHook) bool {
+// applies tells whether a hook can have counted for this guest at all, so that a
+// zero would mean something: the network's need a device of their kind, KVM's a
+// guest that has run.
+func (w *Watch) applies(h bpf.KVMHook, s *bpf.KVMSlot) bool {
+	dev := w.device()
 	switch h {
-	case bpf.KVMHookHOOK_TC_IN, bpf.KVMHookHOOK_TC_OUT, bpf.KVMHookHOOK_TAP_IN, bpf.KVMHookHOOK_TAP_OUT:
-		return w.device() != nil
+	case bpf.KVMHookHOOK_TC_IN, bpf.KVMHookHOOK_TC_OUT:
+		return dev != nil
+	case bpf.KVMHookHOOK_TAP_IN, bpf.KVMHookHOOK_TAP_OUT:
+		// The function rungs are the tun driver's, the others see every device.
+		rung := w.rungOf(hookName(h))
+		return dev != nil && (dev.tap || rung == TPBTF || rung == RawTP)
 	}
-	return w.target.KVM
+	ran := s.Marks[bpf.KVMMarkKindMARK_FIRST_RUN].Ns != 0 || s.Marks[bpf.KVMMarkKindMARK_GUEST_ENTRY].Ns != 0
+	return w.target.KVM && ran
 }
 
 // Counts reads the guest's counters.
 func (w *Watch) Counts() (Counts, error) {
 	c := Counts{Values: map[string]uint64{}, Lost: map[string]uint64{}, ISA: w.p.isa}
+	slot, err := w.state()
+	if err != nil {
+		return c, err
+	}
 	var perCPU []bpf.KVMCounters
 	if err := w.p.loader.maps[bpf.KVMMapCounts].Lookup(w.slot, &perCPU); err != nil {
 		return c, fmt.Errorf("read BPF map counts: %w", err)
@@ -95,7 +110,7 @@ func (w *Watch) Counts() (Counts, error) {
 		}
 	}
 	for _, v := range counted {
-		if w.applies(v.hook) && w.p.hits(v.hook) > 0 {
+		if w.applies(v.hook, &slot) && w.p.hits(v.hook) > 0 {
 			c.Values[v.name] = sum.N[v.c]
 		}
 	}
@@ -109,6 +124,12 @@ func (w *Watch) Counts() (Counts, error) {
 		c.Lost[lostBeyondBound] = w.over
 	}
 	w.mu.Unlock()
+	if n := w.p.badRecords.Load(); n > 0 {
+		c.Lost["bad_records"] = n
+	}
+	if n := w.p.missed(); n > w.missed {
+		c.Lost["hook_runs"] = n - w.missed
+	}
 	return c, errors.Join(w.readPorts(&c), w.readExits(&c))
 }
 
@@ -130,10 +151,11 @@ func (w *Watch) readPorts(c *Counts) error {
 
 func (w *Watch) readExits(c *Counts) error {
 	var errs []error
-	c.Exits, c.UserExits, c.UserExitCounts = map[string]Histogram{}, map[string]Histogram{}, map[string]uint64{}
+	c.Exits, c.UserExits = map[string]Histogram{}, map[string]Histogram{}
+	c.ExitCounts, c.UserExitCounts = map[string]uint64{}, map[string]uint64{}
 	for class := range exitClasses {
 		h, err := w.p.readHist(bpf.KVMMapExitHist, w.slot*exitClasses+uint32(class))
-		errs = append(errs, err)
+		errs = append(errs, err, w.p.addClass(c.ExitCounts, exitReasonName(w.p.isa, class), bpf.KVMMapExits, w.slot*exitClasses+uint32(class)))
 		if h.Count > 0 {
 			c.Exits[exitReasonName(w.p.isa, class)] = h
 		}
@@ -144,17 +166,23 @@ func (w *Watch) readExits(c *Counts) error {
 		if h.Count > 0 {
 			c.UserExits[UserExitName(r)] = h
 		}
-		var perCPU []uint64
-		errs = append(errs, w.p.loader.maps[bpf.KVMMapUserExits].Lookup(w.slot*userExitClasses+uint32(r), &perCPU))
-		var sum uint64
-		for _, n := range perCPU {
-			sum += n
-		}
-		if sum > 0 {
-			c.UserExitCounts[UserExitName(r)] = sum
-		}
+		errs = append(errs, w.p.addClass(c.UserExitCounts, UserExitName(r), bpf.KVMMapUserExits, w.slot*userExitClasses+uint32(r)))
 	}
 	return errors.Join(errs...)
+}
+
+// addClass adds a per-CPU counter to counts under a name, unless it is zero.
+func (p *Probe) addClass(counts map[string]uint64, name, table string, key uint32) error {
+	var perCPU []uint64
+	if err := p.loader.maps[table].Lookup(key, &perCPU); err != nil {
+		return fmt.Errorf("read BPF map %s: %w", table, err)
+	}
+	for _, n := range perCPU {
+		if n > 0 {
+			counts[name] += n
+		}
+	}
+	return nil
 }
 
 // clearSlot empties everything that a slot's last tenant left.
@@ -169,7 +197,9 @@ func (p *Probe) clearSlot(slot uint32) error {
 	}
 	empty, none := make([]bpf.KVMHist, cpus), make([]uint64, cpus)
 	for i := range uint32(exitClasses) {
-		errs = append(errs, p.updateMap(bpf.KVMMapExitHist, slot*exitClasses+i, empty))
+		errs = append(errs,
+			p.updateMap(bpf.KVMMapExitHist, slot*exitClasses+i, empty),
+			p.updateMap(bpf.KVMMapExits, slot*exitClasses+i, none))
 	}
 	for i := range uint32(userExitClasses) {
 		errs = append(errs,

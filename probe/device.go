@@ -27,6 +27,7 @@ func (t *tcPrograms) Close() error { return errors.Join(t.out.Close(), t.in.Clos
 type Device struct {
 	Rung    Rung
 	ifindex int
+	tap     bool // else a veth or something else that is not the tun driver's
 	p       *Probe
 	undo    []func() error
 }
@@ -48,11 +49,17 @@ func (w *Watch) WatchDevice(ifindex int) error {
 	if err != nil {
 		return err
 	}
-	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort, Netns: netns}
-	if err := w.p.updateMap(bpf.KVMMapDevices, uint32(ifindex), &d); err != nil {
+	dev, err := w.newDevice(ifindex)
+	if err != nil {
 		return err
 	}
-	dev := &Device{ifindex: ifindex, p: w.p}
+	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort, Netns: netns}
+	if err := w.p.addKey(bpf.KVMMapDevices, uint32(ifindex), &d); err != nil {
+		if errors.Is(err, ebpf.ErrKeyExist) {
+			return fmt.Errorf("watch device %d: it is already watched", ifindex)
+		}
+		return err
+	}
 	tcxErr := dev.attachTCX(progs)
 	if tcxErr == nil {
 		dev.Rung = TCX
@@ -76,6 +83,16 @@ func netnsInum() (uint32, error) {
 		return 0, fmt.Errorf("watch device: read /proc/thread-self/ns/net: %w", err)
 	}
 	return uint32(st.Ino), nil
+}
+
+// newDevice looks at the device in the thread's namespace.
+func (w *Watch) newDevice(ifindex int) (*Device, error) {
+	l, err := netlink.LinkByIndex(ifindex)
+	if err != nil {
+		return nil, fmt.Errorf("watch device %d: %w", ifindex, err)
+	}
+	_, tap := l.(*netlink.Tuntap)
+	return &Device{ifindex: ifindex, tap: tap, p: w.p}, nil
 }
 
 // tcLoad loads the two programs at the first use.

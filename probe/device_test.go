@@ -23,16 +23,20 @@ func inNamespace(t *testing.T, fn func(lo int) error) {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the runtime ends the thread
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		if err == nil {
-			var lo netlink.Link
-			if lo, err = netlink.LinkByName("lo"); err == nil {
-				if err = netlink.LinkSetUp(lo); err == nil {
-					err = fn(lo.Attrs().Index)
-				}
-			}
+		err := errors.New("the test has ended this goroutine")
+		defer func() { done <- err }() // also when a helper calls t.Fatal here
+		if e := unix.Unshare(unix.CLONE_NEWNET); e != nil {
+			err = e
+			return
 		}
-		done <- err
+		lo, e := netlink.LinkByName("lo")
+		if e == nil {
+			e = netlink.LinkSetUp(lo)
+		}
+		if e == nil {
+			e = fn(lo.Attrs().Index)
+		}
+		err = e
 	}()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -61,7 +65,7 @@ func TestDeviceRungsCountAlike(t *testing.T) {
 	counts := map[Rung]map[string]uint64{}
 	for _, rung := range []Rung{TCX, Clsact} {
 		b := newBench(t, 1, SVM)
-		w := b.open(Target{CgroupID: 1})
+		w := b.open(Target{CgroupID: nowhere})
 		inNamespace(t, func(lo int) error {
 			progs, err := b.tcLoad()
 			if err != nil {
@@ -182,10 +186,35 @@ func TestWatchDevice(t *testing.T) {
 	}
 }
 
+// TestFramesOfAnotherNamespace: a device of the same index elsewhere on the host
+// is not the guest's. Indexes are counted from 1 in each namespace.
+func TestFramesOfAnotherNamespace(t *testing.T) {
+	p := openProbe(t, Options{})
+	w, err := p.Watch(Target{CgroupID: nowhere})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inNamespace(t, func(lo int) error {
+		if err := w.WatchDevice(lo); err != nil {
+			return err
+		}
+		inNamespace(t, func(other int) error {
+			if other != lo {
+				t.Fatalf("lo is %d here and %d there", other, lo)
+			}
+			return sendFrames(10)
+		})
+		if tl, c := w.Timeline(), countsOf(t, w); len(tl.Events) != 0 || c.Values["tap_frames_out"]+c.Values["tap_frames_in"] != 0 {
+			t.Errorf("another namespace's frames: events %+v, values %v", tl.Events, c.Values)
+		}
+		return w.Close()
+	})
+}
+
 // TestWatchDeviceThatIsNotThere: the error names both rungs, and nothing stays.
 func TestWatchDeviceThatIsNotThere(t *testing.T) {
 	b := newBench(t, 1, SVM)
-	w := b.open(Target{CgroupID: 1})
+	w := b.open(Target{CgroupID: nowhere})
 	inNamespace(t, func(int) error {
 		if err := w.WatchDevice(4711); err == nil || w.device() != nil {
 			t.Errorf("error %v, device %v", err, w.device())

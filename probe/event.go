@@ -71,7 +71,7 @@ var eventHooks = map[string][]string{
 	EventVCPUCreated:   {HookVCPU, HookSyscall},
 	EventFirstRun:      {HookRun, HookSyscall},
 	EventGuestEntry:    {HookEntry, HookInsn},
-	EventFirmwareEnd:   {HookKVMExit, HookInsn},
+	EventFirmwareEnd:   {HookKVMExit, HookRIP, HookInsn},
 	EventFrameOut:      {HookTCOut, HookTapOut},
 	EventFrameIn:       {HookTCIn, HookTapIn},
 	EventSYN:           {HookTCIn},

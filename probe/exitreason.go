@@ -5,6 +5,7 @@ package probe
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -28,13 +29,21 @@ func hostISA() ISA {
 	}
 	for line := range strings.Lines(string(data)) {
 		if strings.HasPrefix(line, "flags") {
-			if strings.Contains(line+" ", " svm ") {
+			if slices.Contains(strings.Fields(line), "svm") {
 				return SVM
 			}
 			break
 		}
 	}
 	return VMX
+}
+
+// number is what kvm_exit calls the ISA (arch/x86/kvm/trace.h: KVM_ISA_VMX, KVM_ISA_SVM).
+func (i ISA) number() uint32 {
+	if i == SVM {
+		return 2
+	}
+	return 1
 }
 
 // exitCodes is EXIT_CODES, exitClasses EXIT_CLASSES of bpf/event.h.
@@ -102,17 +111,23 @@ func exitCode(isa ISA, r uint32) uint32 {
 	return exitCodes - 1
 }
 
-// setExitClasses gives each reason of the ISA its class; class 0 is "other".
-func setExitClasses(spec *ebpf.CollectionSpec, isa ISA) error {
+// setISA tells the programs the host's ISA and gives each of its exit reasons its
+// class; class 0 is "other".
+func setISA(spec *ebpf.CollectionSpec, isa ISA) error {
 	var table [exitCodes]uint8
 	for i, r := range reasonsOf(isa) {
 		table[exitCode(isa, r.code)] = uint8(i + 1)
 	}
-	v, ok := spec.Variables["exit_class_of"]
-	if !ok {
-		return fmt.Errorf("BPF object has no variable exit_class_of: rebuild with `make generate`")
+	for name, value := range map[string]any{"exit_class_of": table, "host_isa": isa.number()} {
+		v, ok := spec.Variables[name]
+		if !ok {
+			return fmt.Errorf("BPF object has no variable %s: rebuild with `make generate`", name)
+		}
+		if err := v.Set(value); err != nil {
+			return fmt.Errorf("set BPF variable %s: %w", name, err)
+		}
 	}
-	return v.Set(table)
+	return nil
 }
 
 // exitReasonName names a class.

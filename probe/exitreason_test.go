@@ -61,16 +61,20 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
-// TestSetExitClasses: what is written into the object is the table, read back
-// code by code.
-func TestSetExitClasses(t *testing.T) {
+// TestSetISA: what is written into the object is the table, read back code by
+// code, and the ISA's own number.
+func TestSetISA(t *testing.T) {
 	for _, isa := range []ISA{VMX, SVM} {
 		spec, err := bpf.LoadKVM()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := setExitClasses(spec, isa); err != nil {
+		if err := setISA(spec, isa); err != nil {
 			t.Fatal(err)
+		}
+		var number uint32
+		if err := spec.Variables["host_isa"].Get(&number); err != nil || number != map[ISA]uint32{VMX: isaVMX, SVM: isaSVM}[isa] {
+			t.Errorf("%s has the number %d, %v", isa, number, err)
 		}
 		var table [exitCodes]uint8
 		if err := spec.Variables["exit_class_of"].Get(&table); err != nil {

@@ -29,6 +29,7 @@ const (
 	HookTCOut    = "tc_out"
 	HookTCIn     = "tc_in"
 	HookSyscall  = "syscall"
+	HookRIP      = "kvm_exit_rip"
 )
 
 // object says which of the object files a program is in.
@@ -58,6 +59,8 @@ type hook struct {
 	// rungs lists, per rung, all the programs that make the hook up; they are
 	// attached together or not at all.
 	rungs map[Rung][]program
+	// isa is the only one on which the hook is of use; "" for both.
+	isa ISA
 	// onDemand hooks cost something on every process of the host. They are
 	// attached only while a watch needs them.
 	onDemand bool
@@ -138,11 +141,25 @@ var hooks = []hook{
 		rungs: map[Rung][]program{
 			Kprobe: {{name: "kprobe_tap_in"}}, Fentry: {{name: "fentry_tap_in"}},
 			TPBTF: {{name: "tp_btf_tap_in"}}, RawTP: {{name: "raw_tp_tap_in"}}}},
+	{name: HookRIP, id: bpf.KVMHookHOOK_RIP, obj: objKVM, isa: VMX, onDemand: true,
+		tells: "firmware_end where the other rungs of kvm_exit do not have the instruction pointer",
+		rungs: map[Rung][]program{Tracepoint: {{name: "tracepoint_rip"}}}},
 	{name: HookSyscall, id: bpf.KVMHookHOOK_SYSCALL, obj: objProc, onDemand: true,
 		tells: "consoles that are not a port (TCG, processes); KVM's ioctls where there are neither kprobes nor fentry",
 		rungs: map[Rung][]program{
 			TPBTF: {{name: "tp_btf_sys_enter"}, {name: "tp_btf_sys_exit"}},
 			RawTP: {{name: "raw_tp_sys_enter"}, {name: "raw_tp_sys_exit"}}}},
+}
+
+// hooksFor returns the hooks that are of use on an ISA.
+func hooksFor(isa ISA) []*hook {
+	var out []*hook
+	for i := range hooks {
+		if hooks[i].isa == "" || hooks[i].isa == isa {
+			out = append(out, &hooks[i])
+		}
+	}
+	return out
 }
 
 // hookName returns the name of the hook that the kernel side calls id.

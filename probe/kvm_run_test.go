@@ -79,8 +79,13 @@ func TestExitHandlingTime(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	b.fire("raw_tp_entry")
 	most := now() - before
-	b.fire("raw_tp_entry") // without an exit before it
-	h := countsOf(t, w).Exits["hlt"]
+	b.fire("raw_tp_entry")                                        // without an exit before it
+	b.fireRecord("tracepoint_kvm_exit", kvmExit(isaSVM, 0x78, 0)) // the guest's last: no entry follows
+	c := countsOf(t, w)
+	if n := c.ExitCounts["hlt"]; n != 2 || len(c.ExitCounts) != 1 {
+		t.Errorf("exits %v: want 2 hlt, the last one included", c.ExitCounts)
+	}
+	h := c.Exits["hlt"]
 	if h.Count != 1 || int64(h.SumNS) < 20e6 || int64(h.SumNS) > most {
 		t.Errorf("handling time of %d exits is %d ns: want 1 of 20 ms to %d ns", h.Count, h.SumNS, most)
 	}
@@ -181,16 +186,20 @@ func memberOffset(t *testing.T, l *loader, typ string, members ...string) uint64
 func TestUserspaceExits(t *testing.T) {
 	b := newBench(t, 1, SVM)
 	w := b.open(kvmTarget(t))
+	b.ran(w)
 	for _, reason := range []uint64{2, 2, 5, 6, 17, 8, 41, 63, 64, 0xffffffff} {
 		b.fire("raw_tp_user_exit", reason, 0)
 	}
+	const eintr = 1<<32 - 4 // as an int
+	b.fire("raw_tp_user_exit", 2, eintr)
 	c := countsOf(t, w)
-	want := map[string]uint64{"io": 2, "hlt": 1, "mmio": 1, "internal_error": 1, "shutdown": 1, "arm_sea": 1, "exit_63": 3}
+	// With an error, the reason in the record is an earlier exit's.
+	want := map[string]uint64{"io": 2, "hlt": 1, "mmio": 1, "internal_error": 1, "shutdown": 1, "arm_sea": 1, "exit_63": 3, "intr": 1}
 	if diff := cmp.Diff(want, c.UserExitCounts); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
-	if c.Values["kvm_userspace_exits"] != 10 {
-		t.Errorf("values %v: want 10 exits", c.Values)
+	if c.Values["kvm_userspace_exits"] != 11 {
+		t.Errorf("values %v: want 11 exits", c.Values)
 	}
 	tl := w.Timeline()
 	for _, name := range []string{EventInternalError, EventShutdown} {
@@ -203,6 +212,7 @@ func TestUserspaceExits(t *testing.T) {
 func TestCPUIDsAreCounted(t *testing.T) {
 	b := newBench(t, 1, SVM)
 	w := b.open(kvmTarget(t))
+	b.ran(w)
 	for range 7 {
 		b.fire("raw_tp_cpuid")
 	}
@@ -218,21 +228,25 @@ func TestHaltsReportTheFirstAfterWork(t *testing.T) {
 	target := kvmTarget(t)
 	target.ConsolePort, target.Ready = com1, regexp.MustCompile("^ready$")
 	w := b.open(target)
+	b.ran(w)
 	u := newUART(b)
 	halted := func() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.halts) }
 
 	b.fire("raw_tp_halt", 1000) // nothing has happened yet
 	u.print("booting\n")
+	b.fire("raw_tp_halt", 60e9)  // told now, but begun before the line
+	time.Sleep(time.Millisecond) // longer than the halts that follow
 	b.fire("raw_tp_halt", 1000)
 	b.fire("raw_tp_halt", 1000)
 	eventually(t, "the halt after the first line", func() bool { return halted() == 1 })
 	u.print("ready\n")
+	time.Sleep(time.Millisecond)
 	before := now()
 	b.fire("raw_tp_halt", 5000)
 	eventually(t, "the halt after the ready line", func() bool { return halted() == 2 })
 
-	if got := countsOf(t, w).Values["halts"]; got != 4 {
-		t.Errorf("%d halts, want 4", got)
+	if got := countsOf(t, w).Values["halts"]; got != 5 {
+		t.Errorf("%d halts, want 5", got)
 	}
 	idle, ok := w.Timeline().At(EventIdle)
 	if !ok || idle.NS < before-5000 || idle.NS > now()-5000 || idle.Hook != HookHalt {

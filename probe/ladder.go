@@ -26,8 +26,9 @@ type HookStatus struct {
 	// Hits is how often it has fired, for whatever process of the host. A hook
 	// that never fired has not proven itself alive.
 	Hits uint64
-	// RunCount and RecursionMisses are the kernel's own counts.
-	RecursionMisses uint64
+	// Missed is how often the kernel could not run the hook's programs: recursion,
+	// or no room for another return probe.
+	Missed uint64
 }
 
 // Refusal is one rung that could not be had.
@@ -182,6 +183,10 @@ func noTarget(names []string, rung Rung) string {
 // whyRefused is the sentence for an error that is not about a missing target.
 func whyRefused(err error, rung Rung) string {
 	text := err.Error()
+	var rejected *ebpf.VerifierError
+	if errors.As(err, &rejected) {
+		return firstLine("the kernel's verifier rejects the program: " + lastLine(rejected.Log))
+	}
 	refused := errors.Is(err, os.ErrPermission)
 	unsupported := errors.Is(err, ebpf.ErrNotSupported)
 	switch {
@@ -199,6 +204,16 @@ func whyRefused(err error, rung Rung) string {
 		return "the kernel forbids it (EPERM: a security policy, or no CAP_BPF and CAP_PERFMON)"
 	}
 	return firstLine(text)
+}
+
+// lastLine is the last line of a verifier's log that says something of the program.
+func lastLine(log []string) string {
+	for _, line := range slices.Backward(log) {
+		if line != "" && !strings.HasPrefix(line, "processed ") {
+			return line
+		}
+	}
+	return "without a word"
 }
 
 // firstLine cuts a message to what fits on a line.

@@ -4,7 +4,10 @@ package probe
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/bpf"
 )
 
 // expected are the events that every timeline either has or accounts for.
@@ -47,7 +50,9 @@ func (w *Watch) whyMissing(t Timeline, name string) string {
 	case name == EventIdle && !t.Ready():
 		return "the guest did not become ready"
 	}
-	return w.whySilent(eventHooks[name])
+	return w.whySilent(slices.DeleteFunc(slices.Clone(eventHooks[name]), func(hook string) bool {
+		return hook == HookRIP && w.p.state(hook) == nil // of no use on this ISA
+	}))
 }
 
 func (w *Watch) whyNoConsole(name string) string {
@@ -58,7 +63,10 @@ func (w *Watch) whyNoConsole(name string) string {
 		return "the guest has no console"
 	}
 	if name == EventConsoleReady {
-		if n := len(w.Lines()); n > 0 {
+		w.mu.Lock()
+		n := len(w.lines)
+		w.mu.Unlock()
+		if n > 0 {
 			return fmt.Sprintf("none of %d console lines matched %q", n, w.target.Ready)
 		}
 	}
@@ -80,6 +88,10 @@ func (p *Probe) whySilent(name string, dev *Device) string {
 	if name == HookTCIn || name == HookTCOut {
 		if dev == nil {
 			return name + ": no device is watched"
+		}
+		id := map[string]bpf.KVMHook{HookTCIn: bpf.KVMHookHOOK_TC_IN, HookTCOut: bpf.KVMHookHOOK_TC_OUT}[name]
+		if p.hits(id) == 0 {
+			return fmt.Sprintf("%s: attached by %s, but no frame has passed it yet", name, dev.Rung)
 		}
 		return name + ": alive, but no such frame came"
 	}

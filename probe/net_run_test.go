@@ -134,11 +134,11 @@ func TestFramesMarkTheTimeline(t *testing.T) {
 		{"ip header shorter than itself", out, shortIHL(), []string{EventFrameOut}},
 	}
 	shared := newBench(t, 2, SVM)
-	shared.open(Target{CgroupID: 1}) // takes slot 0, so that the device's is not the zero value
+	shared.open(Target{CgroupID: nowhere}) // takes slot 0, so that the device's is not the zero value
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			b := shared.on(t)
-			w := b.open(Target{CgroupID: 2, ServicePort: 80})
+			w := b.open(Target{CgroupID: nowhere + 1, ServicePort: 80})
 			b.device(w, 80)
 			if verdict := b.frame(tt.dir, tt.frame); verdict != -1 {
 				t.Errorf("verdict %d: must be -1 (next), a watcher decides nothing", verdict)
@@ -175,7 +175,7 @@ func shortIHL() []byte {
 // in order, frames and bytes added up.
 func TestFramesFirstTimesStay(t *testing.T) {
 	b := newBench(t, 1, SVM)
-	w := b.open(Target{CgroupID: 1, ServicePort: 80})
+	w := b.open(Target{CgroupID: nowhere, ServicePort: 80})
 	b.device(w, 80)
 	bytesIn, bytesOut := 0, 0
 	for range 2 {
@@ -219,7 +219,7 @@ func TestFramesFirstTimesStay(t *testing.T) {
 // look into the frame.
 func TestFramesOfOtherDevices(t *testing.T) {
 	b := newBench(t, 1, SVM)
-	w := b.open(Target{CgroupID: 1})
+	w := b.open(Target{CgroupID: nowhere})
 	frame := segment{src: 80, dst: 999, flags: syn | ack, payload: "x"}.bytes()
 	b.frame("tc_out", frame)
 	if got := seen(w); len(got) != 0 || b.hits(bpf.KVMHookHOOK_TC_OUT) != 1 {

@@ -55,6 +55,7 @@ func texts(lines []Line) []string {
 func TestPIOCountsAndConsole(t *testing.T) {
 	b := newBench(t, 2, SVM)
 	w := b.open(Target{CgroupID: ownCgroup(t), ConsolePort: com1, KVM: true})
+	b.ran(w)
 	u := newUART(b)
 
 	u.print("hello\r\nwor")
@@ -135,6 +136,7 @@ func TestPIOLost(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, 1, SVM)
 			w := b.open(Target{CgroupID: ownCgroup(t), ConsolePort: com1, KVM: true})
+			b.ran(w)
 			tt.fire(newUART(b))
 			eventually(t, "the line", func() bool { return len(w.Lines()) == 1 })
 			c := countsOf(t, w)
@@ -156,6 +158,7 @@ func TestPIOPortTableOverflows(t *testing.T) {
 	const fit, more = 4096, 100
 	b := newBench(t, 1, SVM)
 	w := b.open(Target{CgroupID: ownCgroup(t), KVM: true})
+	b.ran(w)
 	for port := range uint64(fit + more) {
 		b.fire("raw_tp_pio", pioOut, port, 1, 1, 0)
 	}
@@ -174,6 +177,7 @@ func TestPIONothingOfOthers(t *testing.T) {
 	b := newBench(t, 1, SVM)
 	_, _, other := freshCgroup(t)
 	w := b.open(Target{CgroupID: other, ConsolePort: com1, KVM: true})
+	b.ran(w)
 	newUART(b).print("not yours\n")
 	c := countsOf(t, w)
 	if n, ok := c.Values["pio_out"]; !ok || n != 0 || len(c.Ports) != 0 || len(w.Lines()) != 0 {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -38,6 +39,9 @@ type Probe struct {
 	isa    ISA
 	reader *ringbuf.Reader
 	done   chan struct{}
+	// flushed gets a token when all records that were there have been taken.
+	flushed    chan struct{}
+	badRecords atomic.Uint64 // that could not be read or understood
 
 	mu      sync.Mutex
 	states  []*state
@@ -64,8 +68,8 @@ func Open(opt Options) (_ *Probe, err error) {
 	if err := usable(); err != nil {
 		return nil, err
 	}
-	p := &Probe{opt: opt, isa: hostISA(), done: make(chan struct{}), watches: make([]*Watch, opt.Slots)}
-	if p.loader, err = newLoader(); err != nil {
+	p := &Probe{opt: opt, isa: hostISA(), done: make(chan struct{}), flushed: make(chan struct{}, 1), watches: make([]*Watch, opt.Slots)}
+	if p.loader, err = newLoader(p.isa); err != nil {
 		return nil, err
 	}
 	if err := p.loader.createMaps(uint32(opt.Slots)); err != nil {
@@ -95,8 +99,7 @@ func usable() error {
 
 func (p *Probe) attachHooks() error {
 	var refused []string
-	for i := range hooks {
-		h := &hooks[i]
+	for _, h := range hooksFor(p.isa) {
 		s := p.loader.attachHook(h, p.opt.Attach, p.opt.Strict)
 		if s.rung == "" && p.opt.Strict && slices.Contains(h.have(), p.opt.Attach) {
 			refused = append(refused, fmt.Sprintf("%s: %s", h.name, HookStatus{Refused: s.refused}.Why()))
@@ -147,13 +150,25 @@ func (p *Probe) Hooks() []HookStatus {
 		st := HookStatus{Hook: s.hook.name, Tells: s.hook.tells, Rung: s.rung, OnDemand: s.hook.onDemand,
 			Refused: s.refused, Hits: p.hits(s.hook.id)}
 		for _, a := range s.attached {
-			if stats, err := a.prog.Stats(); err == nil {
-				st.RecursionMisses += stats.RecursionMisses
-			}
+			st.Missed += a.missed()
 		}
 		out = append(out, st)
 	}
 	return append(out, p.tcStatus()...)
+}
+
+// missed is how often the kernel has not run any hook's programs since they were
+// attached.
+func (p *Probe) missed() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var n uint64
+	for _, s := range p.states {
+		for _, a := range s.attached {
+			n += a.missed()
+		}
+	}
+	return n
 }
 
 // hits reads how often a hook has fired on all CPUs.
@@ -215,6 +230,14 @@ func (p *Probe) Close() error {
 // updateMap is Map.Put with an error that names the map.
 func (p *Probe) updateMap(name string, key, value any) error {
 	if err := p.loader.maps[name].Put(key, value); err != nil {
+		return fmt.Errorf("write BPF map %s: %w", name, err)
+	}
+	return nil
+}
+
+// addKey is updateMap for a key that must not be there yet.
+func (p *Probe) addKey(name string, key, value any) error {
+	if err := p.loader.maps[name].Update(key, value, ebpf.UpdateNoExist); err != nil {
 		return fmt.Errorf("write BPF map %s: %w", name, err)
 	}
 	return nil

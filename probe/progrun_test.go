@@ -36,12 +36,9 @@ func newBench(t *testing.T, slots int, isa ISA) *bench {
 	// A vCPU is a thread: all that a test fires has to come from one.
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
-	p := &Probe{opt: Options{Attach: Auto, Slots: slots}, isa: isa, done: make(chan struct{}), watches: make([]*Watch, slots)}
+	p := &Probe{opt: Options{Attach: Auto, Slots: slots}, isa: isa, done: make(chan struct{}), flushed: make(chan struct{}, 1), watches: make([]*Watch, slots)}
 	var err error
-	if p.loader, err = newLoader(); err != nil {
-		t.Fatal(err)
-	}
-	if err := setExitClasses(p.loader.specs[objKVM], isa); err != nil {
+	if p.loader, err = newLoader(isa); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.loader.createMaps(uint32(slots)); err != nil {
@@ -79,6 +76,17 @@ func (b *bench) pretend(name string, rung Rung, refused ...Refusal) {
 		}
 	}
 	b.t.Fatalf("no hook %s", name)
+}
+
+// ran makes a watch believe that its guest has been in KVM_RUN: before that no count
+// of KVM's means anything.
+func (b *bench) ran(w *Watch) {
+	b.t.Helper()
+	s := slotOf(b.t, w)
+	s.Marks[bpf.KVMMarkKindMARK_FIRST_RUN].Ns = uint64(now())
+	if err := b.updateMap(bpf.KVMMapSlots, w.slot, &s); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // load gives a program, loaded once.
@@ -193,6 +201,9 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+// nowhere is the id of a cgroup that no process is in. 1 would be the root's.
+const nowhere = 1 << 40
 
 // v2Mount is where the cgroup v2 hierarchy is.
 func v2Mount(t testing.TB) string {

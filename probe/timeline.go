@@ -29,8 +29,16 @@ type Phases struct {
 	Total    *time.Duration // vmm_exec to ready
 }
 
-// Timeline puts together what has been seen so far.
+// Timeline puts together what has been seen so far, and why the rest is missing.
 func (w *Watch) Timeline() Timeline {
+	t := w.Events()
+	t.Missing = w.missing(t)
+	return t
+}
+
+// Events is Timeline without the missing events. It is cheap enough to be asked
+// for again and again while a guest boots.
+func (w *Watch) Events() Timeline {
 	t := Timeline{ReadyEvent: EventFirstResponse}
 	if w.target.Ready != nil {
 		t.ReadyEvent = EventConsoleReady
@@ -44,7 +52,6 @@ func (w *Watch) Timeline() Timeline {
 		t.Events = append(t.Events, e)
 	}
 	slices.SortStableFunc(t.Events, func(a, b Event) int { return compare(a.NS, b.NS) })
-	t.Missing = w.missing(t)
 	return t
 }
 
@@ -85,8 +92,7 @@ func (w *Watch) rungOf(hook string) Rung {
 	return ""
 }
 
-// consoleEvents costs the same however much the guest prints: it is asked for
-// again and again while a guest boots.
+// consoleEvents costs the same however much the guest prints.
 func (w *Watch) consoleEvents() []Event {
 	var out []Event
 	first, ready := w.consoleLines()

@@ -98,7 +98,7 @@ func TestTimelineIsSorted(t *testing.T) {
 	b.pretend(HookExec, TPBTF)
 	b.pretend(HookPIO, RawTP)
 	b.pretend(HookHalt, Tracepoint)
-	w := b.open(Target{CgroupID: 1, KVM: true, ConsolePort: com1, Ready: regexp.MustCompile("^ready"), Image: []Segment{{1, 2}}})
+	w := b.open(Target{CgroupID: nowhere, KVM: true, ConsolePort: com1, Ready: regexp.MustCompile("^ready"), Image: []Segment{{1, 2}}})
 	var s bpf.KVMSlot
 	for kind, ns := range map[bpf.KVMMarkKind]uint64{bpf.KVMMarkKindMARK_VMM_EXEC: 100, bpf.KVMMarkKindMARK_VMM_EXIT: 900, bpf.KVMMarkKindMARK_GUEST_ENTRY: 200} {
 		s.Marks[kind] = bpf.KVMMark{Ns: ns, Tid: 7, Hook: uint32(bpf.KVMHookHOOK_EXEC)}
@@ -145,7 +145,7 @@ func TestMissingHasReasons(t *testing.T) {
 		set    func(b *bench, w *Watch)
 		want   map[string]string
 	}{
-		{"a process", Target{CgroupID: 1, ConsoleWrite: true, ConsoleFD: 1, Ready: ready}, func(b *bench, _ *Watch) {
+		{"a process", Target{CgroupID: nowhere, ConsoleWrite: true, ConsoleFD: 1, Ready: ready}, func(b *bench, _ *Watch) {
 			b.pretend(HookExec, TPBTF)
 			b.pretend(HookSyscall, RawTP)
 			b.alive(bpf.KVMHookHOOK_EXEC)
@@ -164,13 +164,14 @@ func TestMissingHasReasons(t *testing.T) {
 			EventFirstResponse: "the app has no service port",
 			EventVMMExit:       "sched_exit: not attached",
 		}},
-		{"a service under KVM", Target{CgroupID: 1, KVM: true, ServicePort: 80}, func(b *bench, w *Watch) {
+		{"a service under KVM", Target{CgroupID: nowhere, KVM: true, ServicePort: 80}, func(b *bench, w *Watch) {
 			b.pretend(HookVMIoctl, "", Refusal{Fentry, "the kernel forbids it"}, Refusal{Kprobe, "no kprobes"})
 			b.pretend(HookVCPU, Kprobe)
 			b.pretend(HookEntry, TPBTF)
 			b.pretend(HookInsn, RawTP)
 			b.alive(bpf.KVMHookHOOK_INSN)
 			w.dev = &Device{Rung: TCX, p: b.Probe}
+			b.alive(bpf.KVMHookHOOK_TC_OUT)
 		}, map[string]string{
 			EventVMMExec:       "sched_exec: not attached",
 			EventVMCreated:     "kvm_dev_ioctl: not attached (the kernel forbids it); syscall: not attached",
@@ -186,7 +187,7 @@ func TestMissingHasReasons(t *testing.T) {
 			EventFirstResponse: "tc_out: alive, but no such frame came",
 			EventVMMExit:       "sched_exit: not attached",
 		}},
-		{"a console that says something else", Target{CgroupID: 1, ConsolePort: com1, KVM: true, Ready: ready}, func(_ *bench, w *Watch) {
+		{"a console that says something else", Target{CgroupID: nowhere, ConsolePort: com1, KVM: true, Ready: ready}, func(_ *bench, w *Watch) {
 			w.addLine(Line{FirstNS: 5, LastNS: 6, Text: "panic\n", Hook: HookPIO})
 		}, map[string]string{EventConsoleReady: `none of 1 console lines matched "^ready$"`}},
 	}

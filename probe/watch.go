@@ -9,7 +9,9 @@ import (
 	"os"
 	"regexp"
 	"sync"
+	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
@@ -52,8 +54,10 @@ type Watch struct {
 	progress chan struct{}
 
 	mu      sync.Mutex
-	release func() error
+	release []func() error // of on-demand hooks
+	missed  uint64         // of all hooks, when the watch began
 	dev     *Device
+	armed   bool // the target is in its map
 	lines   []Line
 	ready   *Line // the first that matched the ready pattern
 	halts   []int64
@@ -73,7 +77,7 @@ func (p *Probe) Watch(t Target) (*Watch, error) {
 	if len(t.Image) > len(bpf.KVMSlot{}.Image) {
 		return nil, fmt.Errorf("watch: %d image segments: at most %d", len(t.Image), len(bpf.KVMSlot{}.Image))
 	}
-	w := &Watch{p: p, target: t, startNS: now(), progress: make(chan struct{}, 1)}
+	w := &Watch{p: p, target: t, missed: p.missed(), progress: make(chan struct{}, 1)}
 	if err := p.takeSlot(w); err != nil {
 		return nil, err
 	}
@@ -89,7 +93,7 @@ func (p *Probe) takeSlot(w *Watch) error {
 	for i := range p.watches {
 		if p.watches[i] == nil {
 			p.watches[i] = w
-			w.slot = uint32(i)
+			w.slot, w.startNS = uint32(i), now()
 			return nil
 		}
 	}
@@ -107,20 +111,39 @@ func (w *Watch) arm() error {
 	if err := w.p.updateMap(bpf.KVMMapSlots, w.slot, &s); err != nil {
 		return err
 	}
-	if w.needsSyscalls() {
-		release, err := w.p.demand(HookSyscall)
+	for _, name := range w.demanded() {
+		release, err := w.p.demand(name)
 		if err != nil {
 			return err
 		}
 		w.mu.Lock()
-		w.release = release
+		w.release = append(w.release, release)
 		w.mu.Unlock()
 	}
 	t := bpf.KVMTarget{Slot: w.slot, ConsolePort: w.target.ConsolePort}
 	if w.target.ConsoleWrite {
 		t.ConsoleFd = uint16(w.target.ConsoleFD) + 1
 	}
-	return w.p.updateMap(bpf.KVMMapTargets, w.target.CgroupID, &t)
+	if err := w.p.addKey(bpf.KVMMapTargets, w.target.CgroupID, &t); err != nil {
+		if errors.Is(err, ebpf.ErrKeyExist) {
+			return fmt.Errorf("watch cgroup %d: it is already watched", w.target.CgroupID)
+		}
+		return err
+	}
+	w.armed = true
+	return nil
+}
+
+// demanded lists the on-demand hooks that this guest needs.
+func (w *Watch) demanded() []string {
+	var out []string
+	if w.needsSyscalls() {
+		out = append(out, HookSyscall)
+	}
+	if s := w.p.state(HookKVMExit); w.target.KVM && len(w.target.Image) > 0 && w.p.isa == VMX && s != nil && s.rung != Tracepoint {
+		out = append(out, HookRIP)
+	}
+	return out
 }
 
 // needsSyscalls: for a console by write(2), or for KVM's ioctls where the kernel
@@ -133,19 +156,39 @@ func (w *Watch) needsSyscalls() bool {
 	return w.target.KVM && (s == nil || s.rung == "")
 }
 
-// releaseSyscalls detaches the system-call hook as soon as the vCPUs run, unless
-// the console needs it: it costs every system call of the host.
-func (w *Watch) releaseSyscalls() {
-	if !w.target.ConsoleWrite && w.release != nil {
-		_ = w.release()
+// lastNeed is the mark after which the on-demand hooks of a guest under KVM have
+// told all they can: they cost every system call, or every exit, of the host.
+func (w *Watch) lastNeed() bpf.KVMMarkKind {
+	if w.p.isa == VMX && len(w.target.Image) > 0 {
+		return bpf.KVMMarkKindMARK_FIRMWARE_END
 	}
+	return bpf.KVMMarkKindMARK_FIRST_RUN
+}
+
+// releaseEarly detaches them, unless the console needs one.
+func (w *Watch) releaseEarly() {
+	if !w.target.ConsoleWrite {
+		_ = w.releaseAll()
+	}
+}
+
+func (w *Watch) releaseAll() error {
+	w.mu.Lock()
+	all := w.release
+	w.mu.Unlock()
+	var errs []error
+	for _, release := range all {
+		errs = append(errs, release())
+	}
+	return errors.Join(errs...)
 }
 
 // Close disarms the hooks for this target and frees its slot.
 func (w *Watch) Close() error {
-	errs := []error{w.p.deleteKey(bpf.KVMMapTargets, w.target.CgroupID)}
-	if w.release != nil {
-		errs = append(errs, w.release())
+	errs := []error{w.releaseAll()}
+	if w.armed {
+		errs = append(errs, w.p.deleteKey(bpf.KVMMapTargets, w.target.CgroupID))
+		w.armed = false
 	}
 	if dev := w.device(); dev != nil {
 		errs = append(errs, dev.Close())
@@ -211,16 +254,41 @@ func (p *Probe) read() {
 	var rec ringbuf.Record
 	for {
 		if err := p.reader.ReadInto(&rec); err != nil {
-			if errors.Is(err, os.ErrClosed) {
-				return
+			if errors.Is(err, ringbuf.ErrFlushed) {
+				select {
+				case p.flushed <- struct{}{}:
+				default:
+				}
+				continue
 			}
-			continue
+			if !errors.Is(err, os.ErrClosed) {
+				p.badRecords.Add(1) // and the reader is of no more use
+			}
+			return
 		}
 		r, err := decode(rec.RawSample)
 		if err != nil {
+			p.badRecords.Add(1)
 			continue
 		}
 		p.dispatch(r)
+	}
+}
+
+// Drain returns when everything that the kernel had to tell by now has been taken
+// in, or after a second.
+func (w *Watch) Drain() {
+	select {
+	case <-w.p.flushed: // of an earlier drain that gave up
+	default:
+	}
+	if err := w.p.reader.Flush(); err != nil {
+		return // closed
+	}
+	select {
+	case <-w.p.flushed:
+	case <-w.p.done:
+	case <-time.After(time.Second):
 	}
 }
 
@@ -284,8 +352,8 @@ func (w *Watch) take(r bpf.KVMRecord) {
 			w.over++
 		}
 	case bpf.KVMRecordKindRECORD_MARK:
-		if k := bpf.KVMMarkKind(r.Arg); k == bpf.KVMMarkKindMARK_GUEST_ENTRY || k == bpf.KVMMarkKindMARK_FIRST_RUN {
-			go w.releaseSyscalls()
+		if bpf.KVMMarkKind(r.Arg) == w.lastNeed() {
+			go w.releaseEarly()
 		}
 	}
 }

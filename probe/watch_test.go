@@ -153,7 +153,7 @@ func TestSlotCountersAreEmptyForItsNextTenant(t *testing.T) {
 		t.Fatalf("counts %+v: the first tenant's are not there", c)
 	}
 	closeWatch(t, first)
-	second := b.open(Target{CgroupID: 1, KVM: true})
+	second := b.open(Target{CgroupID: nowhere, KVM: true})
 	c := countsOf(t, second)
 	for name, n := range c.Values {
 		if n != 0 {
@@ -169,7 +169,7 @@ func TestSlotCountersAreEmptyForItsNextTenant(t *testing.T) {
 // next watch of its cgroup, not for the old slot.
 func TestThreadOfAnOldWatchIsNobodys(t *testing.T) {
 	b := newBench(t, 2, SVM)
-	filler := b.open(Target{CgroupID: 1, KVM: true}) // takes slot 0
+	filler := b.open(Target{CgroupID: nowhere, KVM: true}) // takes slot 0
 	old := b.open(kvmTarget(t))
 	b.fire("raw_tp_entry")
 	closeWatch(t, old)
@@ -232,13 +232,13 @@ func TestTwoWatchesDoNotMix(t *testing.T) {
 
 func TestSlotsAreLimited(t *testing.T) {
 	b := newBench(t, 2, SVM)
-	b.open(Target{CgroupID: 1})
-	second := b.open(Target{CgroupID: 2})
-	if _, err := b.Watch(Target{CgroupID: 3}); err == nil || err.Error() != "watch: all 2 slots are taken" {
+	b.open(Target{CgroupID: nowhere})
+	second := b.open(Target{CgroupID: nowhere + 1})
+	if _, err := b.Watch(Target{CgroupID: nowhere + 2}); err == nil || err.Error() != "watch: all 2 slots are taken" {
 		t.Errorf("a third watch: %v", err)
 	}
 	closeWatch(t, second)
-	if w := b.open(Target{CgroupID: 3}); w.slot != second.slot {
+	if w := b.open(Target{CgroupID: nowhere + 2}); w.slot != second.slot {
 		t.Errorf("slot %d, want the free one %d", w.slot, second.slot)
 	}
 	if _, err := b.Watch(Target{Image: make([]Segment, 5)}); err == nil || !strings.Contains(err.Error(), "5 image segments: at most 4") {
@@ -348,7 +348,7 @@ func TestSyscallHookOnDemand(t *testing.T) {
 	if n := holders(); n != 0 {
 		t.Fatalf("%d programs before anybody needs them", n)
 	}
-	first, second := watchProcess(t, p, 1), watchProcess(t, p, 2)
+	first, second := watchProcess(t, p, nowhere), watchProcess(t, p, nowhere+1)
 	closeWatch(t, first)
 	if n := holders(); n != 2 {
 		t.Errorf("%d programs while a watch needs them, want 2", n)
@@ -371,6 +371,7 @@ func TestRingBufferOverflowIsCounted(t *testing.T) {
 	target := kvmTarget(t)
 	target.ConsolePort = com1
 	w := b.open(target)
+	b.ran(w)
 	u := newUART(b)
 	u.data.Set([]byte{'\n'})
 	const sent = 4000 // 1 MiB holds 3,542 lines
@@ -402,7 +403,7 @@ func TestRingBufferOverflowIsCounted(t *testing.T) {
 // hands is not the new watch's.
 func TestRecordsOfTheLastTenantAreDropped(t *testing.T) {
 	b := newBench(t, 1, SVM)
-	w := b.open(Target{CgroupID: 1})
+	w := b.open(Target{CgroupID: nowhere})
 	late := bpf.KVMRecord{Ns: uint64(w.startNS - 1), Kind: uint32(bpf.KVMRecordKindRECORD_LINE), Slot: w.slot, Arg: 1}
 	b.dispatch(late)
 	b.dispatch(bpf.KVMRecord{Ns: uint64(now()), Kind: uint32(bpf.KVMRecordKindRECORD_LINE), Slot: 15, Arg: 1}) // no such slot

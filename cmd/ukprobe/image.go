@@ -24,6 +24,12 @@ func imageCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "image",
 		Usage: "build the images of Linux guests and processes",
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usage(fmt.Errorf("no command image %q: see `ukprobe image --help`", c.Args().First()))
+			}
+			return cli.ShowSubcommandHelp(c)
+		},
 		Subcommands: []*cli.Command{{
 			Name:      "build",
 			Usage:     "build, or find in the cache, what the systems linux and process boot",

@@ -56,7 +56,7 @@ func app() *cli.App {
 		EnableBashCompletion: true,
 		// A selector holds commas of its own.
 		DisableSliceFlagSeparator: true,
-		Commands:                  []*cli.Command{runCommand(), imageCommand(), doctorCommand(), cleanCommand(), versionCommand()},
+		Commands:                  strictly(runCommand(), imageCommand(), doctorCommand(), cleanCommand(), versionCommand()),
 		// Errors are printed by main, once.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
@@ -69,6 +69,16 @@ func app() *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 	}
+}
+
+// strictly makes flags that a command does not have its usage errors: the
+// library asks each command for itself.
+func strictly(commands ...*cli.Command) []*cli.Command {
+	for _, c := range commands {
+		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(err) }
+		strictly(c.Subcommands...)
+	}
+	return commands
 }
 
 // usage marks an error as the command line's.

@@ -36,9 +36,6 @@ func runCommand() *cli.Command {
 			"  ukprobe run --dry-run                             # what would be done",
 		Flags:  runFlags(),
 		Action: run,
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return usage(err)
-		},
 	}
 }
 

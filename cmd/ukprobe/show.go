@@ -92,8 +92,8 @@ func printPlan(w io.Writer, p orchestrate.Plan) {
 
 func rungText(h probe.HookStatus) string {
 	switch {
-	case h.Rung == "" && h.OnDemand:
-		return "per device"
+	case h.Rung == "" && (h.Hook == probe.HookTCOut || h.Hook == probe.HookTCIn):
+		return "tcx, else clsact: found out at the first device"
 	case h.Rung == "":
 		return "none"
 	}
@@ -104,7 +104,7 @@ func rungText(h probe.HookStatus) string {
 func quote(argv []string) string {
 	out := make([]string, len(argv))
 	for i, a := range argv {
-		if a == "" || strings.ContainsAny(a, " \t\n'\"\\$`<>|&;()*?[]#~") {
+		if a == "" || strings.ContainsAny(a, " \t\n'\"\\$`<>|&;()*?[]{}!#~") {
 			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 		}
 		out[i] = a

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/client"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
@@ -40,6 +42,7 @@ type Boot struct {
 	Platform platform.Platform
 	Image    system.Boot
 	Accel    string
+	Emulated bool // KVM has no hardware behind it
 	Settings matrix.Settings
 }
 
@@ -91,7 +94,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	ctx, cancel := context.WithTimeout(ctx, b.Settings.Timeout)
 	defer cancel()
 	answered := b.ask(ctx, w.guest.IP)
-	s.Status, s.Reason = b.await(ctx, gst, watch)
+	s.Status, s.Reason = b.await(ctx, s, gst, watch)
 	cancel()
 	b.note(s, <-answered)
 	if err := g.Kill(context.WithoutCancel(ctx)); err != nil {
@@ -132,7 +135,7 @@ func (b *Boot) note(s *Sample, res client.Result) {
 
 // await ends the sample: ready (and then idle, or a moment later), ended, given
 // up by KVM, out of time, or interrupted.
-func (b *Boot) await(ctx context.Context, gst *guest, watch Watch) (status, reason string) {
+func (b *Boot) await(ctx context.Context, s *Sample, gst *guest, watch Watch) (status, reason string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var readyAt time.Time
@@ -143,13 +146,13 @@ func (b *Boot) await(ctx context.Context, gst *guest, watch Watch) (status, reas
 		case <-ctx.Done():
 		case <-gst.done:
 			ended = true
-			time.Sleep(5 * time.Millisecond) // the last records are still on their way
+			watch.Drain()
 		case <-watch.Progress():
 		case <-tick.C:
 		}
-		t := watch.Timeline()
+		t := watch.Events()
 		if !pinned {
-			pinned = b.pinVCPU(t)
+			pinned = b.pinVCPU(s, t)
 		}
 		if t.Ready() {
 			if readyAt.IsZero() {
@@ -234,18 +237,24 @@ func lastLine(w Watch) string {
 }
 
 // pinVCPU puts the vCPU's thread, known from the kernel's events, on its CPU.
-func (b *Boot) pinVCPU(t probe.Timeline) bool {
+// With several vCPUs that is the first; the others stay with the VMM.
+func (b *Boot) pinVCPU(s *Sample, t probe.Timeline) bool {
 	e, ok := t.At(probe.EventFirstRun)
 	if !ok || len(b.CPUs.VCPU) == 0 {
 		return false
 	}
-	_ = cpu.PinThread(e.TID, b.CPUs.VCPU) // it may have ended: then there is nothing to pin
+	if err := cpu.PinThread(e.TID, b.CPUs.VCPU); err != nil && !errors.Is(err, unix.ESRCH) {
+		s.Taints = append(s.Taints, fmt.Sprintf("vcpu not pinned: %v", err))
+	}
+	if b.Settings.VCPUs > 1 {
+		s.Taints = append(s.Taints, "only the first vcpu is pinned")
+	}
 	return true
 }
 
 // collect reads what was measured, after the guest's end.
 func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
-	time.Sleep(5 * time.Millisecond) // the last records are still on their way
+	watch.Drain()
 	s.Timeline = watch.Timeline()
 	s.Lines = watch.Lines()
 	s.Stderr = gst.stderr.String()
@@ -281,7 +290,7 @@ func (b *Boot) wire() (wire, error) {
 }
 
 func (b *Boot) launch(w wire) (platform.Launch, error) {
-	r := platform.Resources{MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel}
+	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel}
 	if b.Platform.Wire() == platform.NoWire {
 		return b.Platform.Launch(b.Image, r, nil, "")
 	}

@@ -59,6 +59,10 @@ func (s *script) WatchDevice(ifindex int) error {
 
 func (s *script) Progress() <-chan struct{} { return s.progress }
 
+func (s *script) Drain() {}
+
+func (s *script) Events() probe.Timeline { return s.Timeline() }
+
 func (s *script) Timeline() probe.Timeline {
 	s.mu.Lock()
 	defer s.mu.Unlock()

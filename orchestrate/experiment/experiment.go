@@ -25,6 +25,8 @@ type Watch interface {
 	// WatchDevice is called in the network namespace of the device.
 	WatchDevice(ifindex int) error
 	Progress() <-chan struct{}
+	Drain()
+	Events() probe.Timeline // without what is missing
 	Timeline() probe.Timeline
 	Lines() []probe.Line
 	Counts() (probe.Counts, error)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -83,8 +84,15 @@ func (g *guest) wait(out, errs *os.File) {
 	wg.Go(func() { _, _ = io.Copy(g.stdout, out); _ = out.Close() })
 	wg.Go(func() { _, _ = io.Copy(g.stderr, errs); _ = errs.Close() })
 	g.err = g.cmd.Wait()
+	// What it said last is part of why it ended. A child that it left behind may
+	// hold the streams open: that one is not waited for.
+	drained := make(chan struct{})
+	go func() { wg.Wait(); close(drained) }()
+	select {
+	case <-drained:
+	case <-time.After(time.Second):
+	}
 	close(g.done)
-	wg.Wait()
 }
 
 // affinity puts this thread, and so the next child, on some CPUs. No CPUs means

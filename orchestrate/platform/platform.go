@@ -54,6 +54,7 @@ type Resources struct {
 	MemoryMiB int
 	VCPUs     int
 	Accel     string
+	Emulated  bool // KVM has no hardware behind it
 }
 
 // Platform is one column of the boot matrix.

@@ -94,6 +94,19 @@ func TestArgv(t *testing.T) {
 	golden(t, "argv.txt", out.String())
 }
 
+// TestCPUWithoutHardware: only KVM that emulates refuses arch-capabilities.
+func TestCPUWithoutHardware(t *testing.T) {
+	for want, r := range map[string]Resources{
+		"host,-arch-capabilities": {Accel: KVM, Emulated: true},
+		"host":                    {Accel: KVM},
+		"max":                     {Accel: TCG, Emulated: true},
+	} {
+		if got := cpuModel(r); got != want {
+			t.Errorf("%+v: %s, want %s", r, got, want)
+		}
+	}
+}
+
 func TestProcessLaunch(t *testing.T) {
 	p, err := Find("process")
 	if err != nil {

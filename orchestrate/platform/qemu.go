@@ -55,7 +55,7 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, netArgs str
 	if err != nil {
 		return Launch{}, fmt.Errorf("find %s: %w: apt-get install qemu-system-x86", qemuProgram, err)
 	}
-	argv := []string{path, "-machine", q.machine(r.Accel), "-cpu", cpuModel(r.Accel),
+	argv := []string{path, "-machine", q.machine(r.Accel), "-cpu", cpuModel(r),
 		"-m", strconv.Itoa(r.MemoryMiB), "-smp", strconv.Itoa(r.VCPUs),
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", b.Kernel}
@@ -86,13 +86,17 @@ func (q qemu) machine(accel string) string {
 	return "pc,accel=" + accel
 }
 
-// cpuModel: under KVM the host's own model. arch-capabilities is left out since
-// KVM without hardware support refuses it, and no guest here looks at it.
-func cpuModel(accel string) string {
-	if accel == KVM {
+// cpuModel: under KVM the host's own model, whole: without arch-capabilities Linux
+// would switch mitigations on that the host does not need. Only KVM without
+// hardware behind it refuses that feature.
+func cpuModel(r Resources) string {
+	switch {
+	case r.Accel != KVM:
+		return "max"
+	case r.Emulated:
 		return "host,-arch-capabilities"
 	}
-	return "max"
+	return "host"
 }
 
 // nicArgs: no script, no option ROM (a network boot ROM costs firmware time).

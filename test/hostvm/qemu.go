@@ -156,12 +156,7 @@ func (s *session) args() []string {
 		"mitigations=off", "nowatchdog", "cgroup_no_v1=all", "tsc=reliable",
 	}
 	args := []string{
-		// One thread for all CPUs: with a thread each, QEMU 7.2 now and then keeps
-		// the translation of an int3 that the kernel has long replaced (text_poke
-		// on one CPU while another runs the code), and both CPUs trap on it for
-		// ever. Seen in two of two runs that created some ten VMs each, at the
-		// static key in __schedule that KVM's preempt notifiers switch.
-		"-accel", "tcg,thread=single", "-cpu", "max", "-M", "q35",
+		"-accel", "tcg,thread=multi", "-cpu", "max", "-M", "q35",
 		"-smp", strconv.Itoa(s.o.CPUs), "-m", strconv.Itoa(s.o.MemMiB),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
 		"-kernel", s.k.image(), "-initrd", s.file("initramfs"), "-append", strings.Join(kernelArgs, " "),

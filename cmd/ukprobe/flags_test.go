@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/urfave/cli/v2"
+
+	"github.com/ukprobe/ukprobe/orchestrate"
+	"github.com/ukprobe/ukprobe/probe"
+)
+
+// ukprobe runs a command line in this process and returns what it wrote and the
+// exit status that main would give.
+func ukprobe(t *testing.T, args ...string) (out, errText string, status int) {
+	t.Helper()
+	a := app()
+	var stdout, stderr bytes.Buffer
+	a.Writer, a.ErrWriter = &stdout, &stderr
+	err := a.RunContext(t.Context(), append([]string{"ukprobe"}, args...))
+	if err == nil {
+		return stdout.String(), stderr.String(), 0
+	}
+	var coder cli.ExitCoder
+	if errors.As(err, &coder) {
+		return stdout.String(), err.Error(), coder.ExitCode()
+	}
+	return stdout.String(), err.Error(), exitFailed
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "matrix.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestUsageErrors: the command line is checked before anything is touched, with
+// exit status 2 and a text that says what would be right.
+func TestUsageErrors(t *testing.T) {
+	misspelt := writeFile(t, "version: 1\ncells:\n  - {system: reference, app: hello, platfrom: qemu}\n")
+	unknown := writeFile(t, "version: 1\ncells:\n  - {system: osv, app: hello, platform: qemu}\n")
+	tests := []struct {
+		args []string
+		text string
+	}{
+		{[]string{"rum"}, `no command "rum"`},
+		{[]string{"--bogus"}, "bogus"},
+		{[]string{"run", "--bogus"}, "flag provided but not defined: -bogus"},
+		{[]string{"run", "quick.yaml"}, `run takes no argument "quick.yaml": flags come first`},
+		{[]string{"run", "--samples", "0"}, "--samples 0: must be 1 to 100000"},
+		{[]string{"run", "--samples", "-3"}, "--samples -3: must be"},
+		{[]string{"run", "--samples", "100001"}, "--samples 100001: must be"},
+		{[]string{"run", "--samples", "many"}, `"many"`},
+		{[]string{"run", "--warmup", "-1"}, "--warmup -1: must be 0 to 100000"},
+		{[]string{"run", "--timeout", "1ms"}, "--timeout 1ms: must be 10ms to 24h"},
+		{[]string{"run", "--timeout", "25h"}, "--timeout 25h0m0s: must be 10ms to 24h"},
+		{[]string{"run", "--timeout", "30"}, `"30"`},
+		{[]string{"run", "--seed", "-1"}, `"-1"`},
+		{[]string{"run", "--accel", "xen"}, "--accel xen: use auto, kvm or tcg"},
+		{[]string{"run", "--attach", "uprobe"}, `attach "uprobe": no such rung: use one of auto, fentry, kprobe, tp_btf, raw_tp, tracepoint`},
+		{[]string{"run", "--strict"}, "--strict: name the rung with --attach as well"},
+		{[]string{"run", "--strict", "--attach", "auto"}, "--strict: name the rung"},
+		{[]string{"run", "--linger"}, "--linger: needs --listen ADDR"},
+		{[]string{"run", "--only", "sytem=linux"}, `unknown key "sytem"`},
+		{[]string{"run", "--only", "linux"}, "is not of the form key=value"},
+		{[]string{"run", "--only", "app=redis"}, "app=redis"},
+		{[]string{"run", "--matrix", "/nonexistent.yaml"}, "/nonexistent.yaml: no such file or directory"},
+		{[]string{"run", "--matrix", t.TempDir()}, "is a directory"},
+		{[]string{"run", "--matrix", misspelt}, "matrix.yaml:3:"},
+		{[]string{"run", "--matrix", unknown}, "matrix.yaml:3:"},
+		{[]string{"clean", "all"}, `clean takes no argument "all"`},
+		{[]string{"clean", "--bogus"}, "bogus"},
+		{[]string{"version", "1"}, `version takes no argument "1"`},
+		{[]string{"version", "--bogus"}, "bogus"},
+		{[]string{"doctor", "now"}, `doctor takes no argument "now"`},
+		{[]string{"doctor", "--bogus"}, "bogus"},
+		{[]string{"image", "build", "--bogus"}, "bogus"},
+		{[]string{"image", "bild"}, "bild"},
+	}
+	for _, tt := range tests {
+		_, text, status := ukprobe(t, tt.args...)
+		if status != exitUsage || !strings.Contains(text, tt.text) {
+			t.Errorf("ukprobe %s: status %d, %q: want %d and %q", strings.Join(tt.args, " "), status, text, exitUsage, tt.text)
+		}
+	}
+}
+
+// options parses flags as `ukprobe run` does.
+func options(t *testing.T, args ...string) orchestrate.Options {
+	t.Helper()
+	var o orchestrate.Options
+	a := app()
+	command := runCommand()
+	command.Action = func(c *cli.Context) (err error) {
+		o, err = runOptions(c)
+		return err
+	}
+	a.Commands = []*cli.Command{command}
+	if err := a.RunContext(t.Context(), append([]string{"ukprobe", "run"}, args...)); err != nil {
+		t.Fatalf("%v: %v", args, err)
+	}
+	return o
+}
+
+func TestRunOptions(t *testing.T) {
+	t.Chdir(t.TempDir())
+	wd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options(t)
+	if o.Samples != 0 || o.Warmup != nil || o.Timeout != 0 || o.Accel != "" || o.Attach != probe.Auto || o.Strict || len(o.Only) != 0 {
+		t.Errorf("without flags: %+v: nothing of the matrix is overridden", o)
+	}
+	if !regexp.MustCompile(`^`+regexp.QuoteMeta(wd)+`/results-\d{8}-\d{6}-[0-9a-f]{4}$`).MatchString(o.Out) || o.CacheDir != "/var/cache/ukprobe" || o.JournalDir != "/run/ukprobe" {
+		t.Errorf("folders %s, %s, %s", o.Out, o.CacheDir, o.JournalDir)
+	}
+	if other := options(t); other.Seed == o.Seed {
+		t.Errorf("two runs chose the seed %d", o.Seed)
+	}
+	t.Setenv("UKPROBE_SAMPLES", "4")
+	t.Setenv("UKPROBE_ACCEL", "tcg")
+	o = options(t, "--accel", "kvm", "--warmup", "0", "--timeout", "1m", "--seed", "7", "--out", "here", "--cache", "there",
+		"--attach", "kprobe", "--strict", "--only", "system=linux,app=nginx", "--only", "system=process", "--journal-dir", "/j")
+	if o.Samples != 4 || o.Accel != "kvm" || *o.Warmup != 0 || o.Timeout != time.Minute || o.Seed != 7 || o.Attach != probe.Kprobe || !o.Strict || o.JournalDir != "/j" {
+		t.Errorf("with flags and environment: %+v", o)
+	}
+	if o.Out != filepath.Join(wd, "here") || o.CacheDir != filepath.Join(wd, "there") {
+		t.Errorf("folders %s, %s: want them absolute", o.Out, o.CacheDir)
+	}
+	var only []string
+	for _, s := range o.Only {
+		only = append(only, s.String())
+	}
+	if diff := cmp.Diff([]string{"system=linux,app=nginx", "system=process"}, only); diff != "" {
+		t.Errorf("selectors (-want +got):\n%s", diff)
+	}
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	if out, _, status := ukprobe(t, "version"); status != 0 || !strings.HasPrefix(out, "ukprobe "+Version()+" go1.") {
+		t.Errorf("version: %d, %q", status, out)
+	}
+	out, _, status := ukprobe(t)
+	if status != 0 {
+		t.Errorf("without a command: status %d", status)
+	}
+	for _, command := range []string{"run", "image", "doctor", "clean", "version"} {
+		if !strings.Contains(out, "   "+command+" ") && !strings.Contains(out, "   "+command+",") {
+			t.Errorf("the help does not list %s:\n%s", command, out)
+		}
+	}
+	help, _, _ := ukprobe(t, "run", "--help")
+	for _, name := range []string{"matrix", "only", "samples", "warmup", "seed", "timeout", "out", "listen", "linger", "attach", "strict", "accel", "dry-run", "json"} {
+		if !strings.Contains(help, "--"+name+" ") && !strings.Contains(help, "--"+name+"\n") {
+			t.Errorf("the help of run does not explain --%s:\n%s", name, help)
+		}
+	}
+}
+
+func TestCleanOfNothing(t *testing.T) {
+	out, text, status := ukprobe(t, "clean", "--journal-dir", filepath.Join(t.TempDir(), "none"))
+	if status != 0 || out != "nothing to clean\n" {
+		t.Errorf("status %d, %q, %q", status, out, text)
+	}
+}

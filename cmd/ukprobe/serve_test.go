@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+func TestListenErrors(t *testing.T) {
+	for addr, want := range map[string]string{
+		"9435":       "--listen 9435: address 9435: missing port in address: use HOST:PORT or :PORT",
+		"::1:9435":   "too many colons",
+		"[::1:9435":  "use HOST:PORT or :PORT",
+		":port:9435": "use HOST:PORT or :PORT",
+	} {
+		s, err := listen(addr)
+		var coder cli.ExitCoder
+		if err == nil || !strings.Contains(err.Error(), want) || !errors.As(err, &coder) || coder.ExitCode() != exitUsage {
+			t.Errorf("%s: %v, %v: want %q and status 2", addr, s, err, want)
+		}
+	}
+	for _, addr := range []string{":70000", "192.0.2.1:0"} { // no such port; an address that is not ours
+		if s, err := listen(addr); err == nil || !strings.Contains(err.Error(), "--listen "+addr+": ") {
+			t.Errorf("%s: %v, %v", addr, s, err)
+		}
+	}
+}
+
+func TestListenOnABusyPort(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	_, port, _ := net.SplitHostPort(busy.Addr().String())
+	if _, err := listen(":" + port); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "choose another port, or end what uses it") {
+		t.Errorf("busy port: %v", err)
+	}
+	// The run ends there, before it has touched anything.
+	if os.Geteuid() == 0 {
+		dir := t.TempDir()
+		_, text, status := ukprobe(t, "run", "--listen", ":"+port, "--out", filepath.Join(dir, "out"), "--journal-dir", filepath.Join(dir, "journal"))
+		if status != exitFailed || !strings.Contains(text, "address already in use") {
+			t.Errorf("run: status %d, %q", status, text)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}
+}
+
+func TestServe(t *testing.T) {
+	logPath := filepath.Join(t.TempDir(), "log")
+	log, err := os.Create(logPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	p := newProgress(log, false)
+	s, err := listen(":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _, _ := net.SplitHostPort(s.listener.Addr().String())
+	if host != "127.0.0.1" {
+		t.Errorf("listening on %s: an address without a host is loopback", host)
+	}
+	s.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "figures") }), p)
+	get := func(path string) (int, string) {
+		resp, err := http.Get("http://" + s.listener.Addr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body)
+	}
+	if code, body := get("/metrics"); code != http.StatusOK || body != "figures" {
+		t.Errorf("/metrics: %d, %q", code, body)
+	}
+	if code, _ := get("/other"); code != http.StatusNotFound {
+		t.Errorf("/other: %d", code)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	lingered := make(chan struct{})
+	go func() { s.Linger(ctx, p); close(lingered) }()
+	select {
+	case <-lingered:
+		t.Error("lingering ended by itself")
+	case <-time.After(20 * time.Millisecond):
+	}
+	cancel()
+	<-lingered
+	s.Close()
+	if _, err := net.Dial("tcp", s.listener.Addr().String()); err == nil {
+		t.Error("the port is still open")
+	}
+	text, err := os.ReadFile(logPath)
+	if err != nil || !strings.Contains(string(text), "metrics: http://"+s.listener.Addr().String()+"/metrics\n") {
+		t.Errorf("log %q, %v", text, err)
+	}
+}
+
+// TestNoListener: without --listen nothing is served, and that is no error.
+func TestNoListener(t *testing.T) {
+	s, err := listen("")
+	if err != nil || s.listener != nil {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	s.Serve(http.NotFoundHandler(), newProgress(os.Stderr, true))
+	if s.http != nil {
+		t.Error("a server without a listener")
+	}
+	s.Close()
+}

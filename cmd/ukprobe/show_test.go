@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/orchestrate"
+	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/probe"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestPrintPlan(t *testing.T) {
+	p := orchestrate.Plan{
+		Cells: []orchestrate.PlannedCell{
+			{Cell: "reference/hello/qemu/boot", Accel: "kvm", Samples: 10, Argv: []string{"/usr/bin/qemu-system-x86_64", "-m", "64", "-append", "pio=3 it's"}},
+			{Cell: "process/nginx/process/boot", Accel: "none", Samples: 3, Argv: []string{"<nginx of Debian's package>"}, Device: "ukveth0", Address: "198.18.0.2/24"},
+			{Cell: "linux/hello/qemumicrovm/boot", Samples: 10, Status: results.CellUnsupported, Reason: "linux does not run on qemumicrovm"},
+		},
+		CPUs: cpu.Plan{VCPU: []int{1}, VMM: []int{1}, Client: []int{0, 2, 3}, Reason: "2 CPUs", Taints: []string{"cpu: shared"}},
+		Hooks: []probe.HookStatus{
+			{Hook: probe.HookExec, Rung: probe.TPBTF},
+			{Hook: probe.HookEntry, Rung: probe.TPBTF, Refused: []probe.Refusal{{Rung: probe.Fentry, Reason: "forbidden"}, {Rung: probe.Kprobe, Reason: "no kprobes"}}},
+			{Hook: probe.HookTCOut, OnDemand: true},
+			{Hook: probe.HookRun, Refused: []probe.Refusal{{Rung: probe.Kprobe, Reason: "no kprobes"}}},
+		},
+	}
+	var out bytes.Buffer
+	printPlan(&out, p)
+	p.HooksError = "not root"
+	out.WriteString("\n==== without hooks ====\n")
+	printPlan(&out, p)
+	golden(t, "plan.txt", out.String())
+}
+
+// TestQuoteIsTheShells: what is printed, pasted into a shell, is the same argv.
+func TestQuoteIsTheShells(t *testing.T) {
+	argv := []string{"plain", "", "two words", "it's", `"double"`, `back\slash`, "$HOME", "`id`", "$(id)", "a;b", "a|b&c", "a>b<c", "*", "?", "[a]", "~", "#no",
+		"{a,b}", "!x", "new\nline", "tab\t", "(sub)", "-append", "x=y", "host,-arch-capabilities", "été", "<built at the first run>", "'", "''"}
+	for _, shell := range []string{"/bin/sh", "/bin/bash"} {
+		if _, err := os.Stat(shell); err != nil {
+			t.Logf("no %s here", shell)
+			continue
+		}
+		text, err := exec.Command(shell, "-c", `printf '%s\0' `+quote(argv)).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(argv, strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")); diff != "" {
+			t.Errorf("%s understands (-want +got):\n%s", shell, diff)
+		}
+	}
+	if got := quote([]string{"/bin/qemu", "-m", "64", "a b"}); got != "/bin/qemu -m 64 'a b'" {
+		t.Errorf("%s: words that need no quotes have none", got)
+	}
+}
+
+func TestProgressLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "err")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	ns := int64(12_345_678)
+	at := orchestrate.Progress{Step: 2, Steps: 9, Cell: "reference/hello/qemu/boot", Accel: "kvm", Sample: 1, Samples: 3, Left: 90 * time.Second}
+	for _, quiet := range []bool{true, false} {
+		p := newProgress(f, quiet)
+		p.Log("building %s", "an image")
+		warm := at
+		warm.Warmup, warm.Left = true, -1
+		p.Begin(warm)
+		p.End(warm, results.Sample{Status: results.SampleOK, Phases: results.Phases{TotalNs: &ns}})
+		p.End(at, results.Sample{Status: results.SampleOK})
+		p.End(at, results.Sample{Status: results.SampleTimeout, Reason: "not ready after 30s"})
+		p.Close()
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `building an image
+[2/9] reference/hello/qemu/boot (kvm) warm-up: 12.35ms
+[2/9] reference/hello/qemu/boot (kvm) 1/3: ok, about 1m30s left
+[2/9] reference/hello/qemu/boot (kvm) 1/3: timeout: not ready after 30s, about 1m30s left
+`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestFailedCells(t *testing.T) {
+	file := func(statuses ...string) *results.File {
+		f := &results.File{}
+		for _, s := range statuses {
+			f.Cells = append(f.Cells, results.Cell{Status: s})
+		}
+		return f
+	}
+	for _, tt := range []struct {
+		file *results.File
+		text string
+	}{
+		{file(results.CellOK, results.CellUnsupported, results.CellSkipped), ""},
+		{file(results.CellOK, results.CellFailed), "1 of 2 cells failed: the reasons are below the table"},
+		{file(results.CellUnsupported), "nothing was measured: the reasons are below the table"},
+	} {
+		err := failedCells(tt.file)
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != tt.text {
+			t.Errorf("%+v: %q, want %q", tt.file.Cells, text, tt.text)
+		}
+	}
+}

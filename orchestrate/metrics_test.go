@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/probe"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
+	t.Helper()
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]*dto.MetricFamily{}
+	var ours []*dto.MetricFamily
+	for _, f := range families {
+		out[f.GetName()] = f
+		if strings.HasPrefix(f.GetName(), "ukprobe_") {
+			ours = append(ours, f)
+		}
+	}
+	problems, err := promlint.NewWithMetricFamilies(ours).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v, %v", problems, err)
+	}
+	return out
+}
+
+func labelled(m *dto.Metric, name string) string {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == name {
+			return l.GetValue()
+		}
+	}
+	return ""
+}
+
+// fired is how often each hook has fired.
+func fired(families map[string]*dto.MetricFamily) map[string]float64 {
+	out := map[string]float64{}
+	for _, m := range families["ukprobe_hook_fired_total"].GetMetric() {
+		out[labelled(m, "hook")] = m.GetCounter().GetValue()
+	}
+	return out
+}
+
+func testCell() *cell {
+	return &cell{Cell: matrix.Cell{System: "reference", App: "hello", Platform: "qemu", Experiment: "boot"}, accel: "kvm"}
+}
+
+func TestObserve(t *testing.T) {
+	m := newMetrics()
+	c := testCell()
+	m.observe(c, record(aSample()))
+	m.observe(c, record(aSample()))
+	failed := record(aSample())
+	failed.Status = results.SampleTimeout
+	m.observe(c, failed)
+	families := gather(t, m)
+
+	statuses := map[string]float64{}
+	for _, s := range families["ukprobe_samples_total"].GetMetric() {
+		statuses[labelled(s, "status")] = s.GetCounter().GetValue()
+	}
+	if statuses["ok"] != 2 || statuses["timeout"] != 1 || len(statuses) != 2 {
+		t.Errorf("samples by status %v", statuses)
+	}
+	phases := map[string]*dto.Histogram{}
+	for _, p := range families["ukprobe_boot_phase_seconds"].GetMetric() {
+		phases[labelled(p, "phase")] = p.GetHistogram()
+		for name, want := range map[string]string{"system": "reference", "app": "hello", "platform": "qemu", "experiment": "boot", "accel": "kvm"} {
+			if got := labelled(p, name); got != want {
+				t.Errorf("label %s is %q, want %q", name, got, want)
+			}
+		}
+	}
+	if len(phases) != 2 || phases["vmm"].GetSampleCount() != 2 || phases["vmm"].GetSampleSum() != 4e-6 || phases["total"].GetSampleCount() != 2 {
+		t.Errorf("phases %v: want vmm and total, of the ok samples only; missing ones are absent", phases)
+	}
+	if h := phases["vmm"]; len(h.GetPositiveSpan()) == 0 || len(h.GetBucket()) != 18 {
+		t.Errorf("%v: want native and 18 classic buckets", h)
+	}
+	for _, name := range []string{"go_goroutines", "process_open_fds"} {
+		if families[name] == nil {
+			t.Errorf("no %s", name)
+		}
+	}
+}
+
+// TestMetricsOutliveTheProbe: what was counted last is served after the probe is
+// closed, and to old servers as to new ones.
+func TestMetricsOutliveTheProbe(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root for BPF")
+	}
+	p, err := probe.Open(probe.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMetrics()
+	m.attach(p)
+	w, err := p.Watch(probe.Target{CgroupID: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := m.track(w, testCell())
+	if err := exec.Command("/bin/true").Run(); err != nil {
+		t.Fatal(err)
+	}
+	live := gather(t, m)
+	if err := done(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.detach()
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after := gather(t, m)
+	for _, name := range []string{"ukprobe_lost_events_total", "ukprobe_hook_info", "ukprobe_hook_fired_total"} {
+		if live[name] == nil || len(live[name].GetMetric()) != len(after[name].GetMetric()) {
+			t.Errorf("%s: %d series while it ran, %d afterwards", name, len(live[name].GetMetric()), len(after[name].GetMetric()))
+		}
+	}
+	m.detach() // a second time asks nobody
+	if diff := cmp.Diff(fired(after), fired(gather(t, m))); diff != "" || fired(after)[probe.HookExec] == 0 {
+		t.Errorf("hooks that fired, before and after (-before +after):\n%s", diff)
+	}
+
+	server := httptest.NewServer(m.Handler())
+	defer server.Close()
+	m.observe(testCell(), record(aSample()))
+	for accept, want := range map[string]string{
+		"text/plain": `ukprobe_boot_phase_seconds_bucket{accel="kvm",app="hello",experiment="boot",phase="vmm",platform="qemu",system="reference",le="0.000244140625"} 1`,
+		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited": "ukprobe_boot_phase_seconds",
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", accept)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("accept %s: %s, %v, without %q", accept, resp.Status, err, want)
+		}
+		if kind := resp.Header.Get("Content-Type"); !strings.HasPrefix(kind, strings.Split(accept, ";")[0]) {
+			t.Errorf("accept %s: got %s", accept, kind)
+		}
+	}
+}
