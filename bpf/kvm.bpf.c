@@ -804,7 +804,7 @@ int BPF_PROG(tp_btf_insn, struct kvm_vcpu *vcpu)
 {
 	struct vcpu_state *v = in_firmware();
 
-	return v ? on_insn(v, vcpu->arch.emulate_ctxt->eip) : 0;
+	return v ? on_insn(v, BPF_CORE_READ(vcpu, arch.emulate_ctxt, eip)) : 0;
 }
 
 SEC("raw_tp/kvm_emulate_insn")
