@@ -51,6 +51,8 @@ static __always_inline bool read_tcp(struct __sk_buff *skb, struct tcp *tcp, u32
 	ihl = (ip.version_ihl & 0xf) * 4;
 	if (ihl < sizeof(ip) || bpf_skb_load_bytes(skb, sizeof(eth) + ihl, tcp, sizeof(*tcp)))
 		return false;
+	if (tcp->offset >> 4 < 5)
+		return false;
 	header = ihl + (tcp->offset >> 4) * 4;
 	/* The IP length, not the frame's: short frames are padded. With TSO it is 0. */
 	if (ip.total)

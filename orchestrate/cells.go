@@ -116,9 +116,7 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	if err := system.Supports(out.system, c.App, c.Platform); err != nil {
 		return out.refuse(err)
 	}
-	// The accelerator depends on whether the guest uses the FPU, which the
-	// image says; until it is prepared, on what the system promises.
-	out.accel, err = out.platform.Accel(c.Accel, system.Boot{FPUFree: c.System == "reference" && c.Kernel == ""}, host)
+	out.accel, err = out.platform.Accel(c.Accel, out.system.Describe(c.App, c.Settings), host)
 	if err != nil {
 		return out.refuse(err)
 	}

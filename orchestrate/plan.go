@@ -78,7 +78,8 @@ func (c *cell) planned() PlannedCell {
 		return out
 	}
 	nic := network.First("uktap0")
-	image := system.Boot{Kernel: orUnbuilt(c.Kernel), Initrd: c.Initrd, Cmdline: c.Args}
+	image := c.system.Describe(c.App, c.Settings)
+	image.Kernel = orUnbuilt(image.Kernel)
 	if c.System == "linux" {
 		image.Initrd = orUnbuilt(c.Initrd)
 	}

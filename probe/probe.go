@@ -39,6 +39,7 @@ type Probe struct {
 	isa    ISA
 	reader *ringbuf.Reader
 	done   chan struct{}
+	drain  sync.Mutex // one flush at a time
 	// flushed gets a token when all records that were there have been taken.
 	flushed    chan struct{}
 	badRecords atomic.Uint64 // that could not be read or understood

@@ -278,6 +278,8 @@ func (p *Probe) read() {
 // Drain returns when everything that the kernel had to tell by now has been taken
 // in, or after a second.
 func (w *Watch) Drain() {
+	w.p.drain.Lock()
+	defer w.p.drain.Unlock()
 	select {
 	case <-w.p.flushed: // of an earlier drain that gave up
 	default:

@@ -28,6 +28,9 @@ import (
 // it is ended.
 const settle = 100 * time.Millisecond
 
+// killTime is how long a killed VMM may take to be gone: it gives its memory back.
+const killTime = 30 * time.Second
+
 // Boot is the experiment of booting one guest and timing it until its app is
 // ready. One Boot serves all the samples of a cell.
 type Boot struct {
@@ -97,7 +100,9 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	s.Status, s.Reason = b.await(ctx, s, gst, watch)
 	cancel()
 	b.note(s, <-answered)
-	if err := g.Kill(context.WithoutCancel(ctx)); err != nil {
+	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
+	defer stop()
+	if err := g.Kill(killing); err != nil {
 		return err
 	}
 	<-gst.done

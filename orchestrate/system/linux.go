@@ -55,10 +55,17 @@ func (l *Linux) Prepare(ctx context.Context, app string, s matrix.Settings) (Boo
 	if err != nil {
 		return Boot{}, err
 	}
-	b := Boot{Image: img, Kernel: kernel, Initrd: initrd, Segments: segs, Cmdline: linux.CommandLine()}
+	b := l.Describe(app, s)
+	b.Image, b.Kernel, b.Initrd, b.Segments = img, kernel, initrd, segs
+	return b, nil
+}
+
+// Describe implements System.
+func (*Linux) Describe(app string, s matrix.Settings) Boot {
+	b := Boot{Kernel: s.Kernel, Initrd: s.Initrd, Cmdline: linux.CommandLine()}
 	b.linuxApp(app)
 	b.override(s)
-	return b, nil
+	return b
 }
 
 // linuxApp says when an app of guests/linux is ready, the same for a microVM and
@@ -103,10 +110,17 @@ func (p *Process) Prepare(ctx context.Context, app string, s matrix.Settings) (B
 	if err != nil {
 		return Boot{}, err
 	}
-	b := Boot{Image: img, RootFS: root.Dir, Argv: slices.Clone(root.Argv), Env: root.Env}
+	b := p.Describe(app, s)
+	b.Image, b.RootFS, b.Argv, b.Env = img, root.Dir, slices.Clone(root.Argv), root.Env
+	return b, nil
+}
+
+// Describe implements System.
+func (*Process) Describe(app string, s matrix.Settings) Boot {
+	var b Boot
 	b.linuxApp(app)
 	b.override(s)
-	return b, nil
+	return b
 }
 
 // NetworkArgs implements System: a process finds its network set up.

@@ -25,6 +25,18 @@ func (*Reference) Apps() []string { return []string{Hello, HTTP} }
 // Platforms implements System.
 func (*Reference) Platforms() []string { return []string{"qemu", "qemu1nic", "qemumicrovm"} }
 
+// Describe implements System.
+func (*Reference) Describe(app string, s matrix.Settings) Boot {
+	// Nothing is known of the FPU of a kernel put in its place.
+	b := Boot{Kernel: s.Kernel, Initrd: s.Initrd, FPUFree: s.Kernel == "", Ready: reference.ReadyPattern}
+	if app == HTTP {
+		b.Ready, b.Cmdline = "", "port=80 end=hold"
+		b.Service = &Service{Port: 80, Request: httpGet("/")}
+	}
+	b.override(s)
+	return b
+}
+
 // Prepare writes the guest's image into the run's folder.
 func (r *Reference) Prepare(_ context.Context, app string, s matrix.Settings) (Boot, error) {
 	path := s.Kernel
@@ -43,12 +55,8 @@ func (r *Reference) Prepare(_ context.Context, app string, s matrix.Settings) (B
 		return Boot{}, err
 	}
 	// Nothing is known of a kernel that was put in its place.
-	b := Boot{Image: img, Kernel: path, Initrd: s.Initrd, Segments: segs, FPUFree: s.Kernel == "", Ready: reference.ReadyPattern}
-	if app == HTTP {
-		b.Ready, b.Cmdline = "", "port=80 end=hold"
-		b.Service = &Service{Port: 80, Request: httpGet("/")}
-	}
-	b.override(s)
+	b := r.Describe(app, s)
+	b.Image, b.Kernel, b.Segments = img, path, segs
 	return b, nil
 }
 

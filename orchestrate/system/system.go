@@ -81,6 +81,8 @@ type System interface {
 	Apps() []string
 	// Platforms lists the platforms that it runs on.
 	Platforms() []string
+	// Describe says all of an app but its files: command line, ready line, service.
+	Describe(app string, s matrix.Settings) Boot
 	// Prepare finds or builds the image of an app. It may take minutes at the
 	// first time.
 	Prepare(ctx context.Context, app string, s matrix.Settings) (Boot, error)
