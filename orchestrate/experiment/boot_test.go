@@ -253,7 +253,7 @@ func TestVerdicts(t *testing.T) {
 			begun := time.Now()
 			got := sample(t, ctx, b)
 			end, endOnly := strings.CutPrefix(tt.reason, "…")
-			if got.Status != tt.status || (got.Reason != tt.reason && !(endOnly && strings.HasSuffix(got.Reason, end))) {
+			if got.Status != tt.status || got.Reason != tt.reason && (!endOnly || !strings.HasSuffix(got.Reason, end)) {
 				t.Errorf("%s: %q, want %s: %q", got.Status, got.Reason, tt.status, tt.reason)
 			}
 			if tt.name == "ready, never idle" && time.Since(begun) < settle {

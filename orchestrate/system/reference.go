@@ -31,7 +31,7 @@ func (*Reference) Describe(app string, s matrix.Settings) Boot {
 	b := Boot{Kernel: s.Kernel, Initrd: s.Initrd, FPUFree: s.Kernel == "", Ready: reference.ReadyPattern}
 	if app == HTTP {
 		b.Ready, b.Cmdline = "", "port=80 end=hold"
-		b.Service = &Service{Port: 80, Request: httpGet("/")}
+		b.Service = &Service{Port: 80, Request: httpGet()}
 	}
 	b.override(s)
 	return b

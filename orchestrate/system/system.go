@@ -159,8 +159,8 @@ func imageOf(path string) (Image, error) {
 }
 
 // httpGet is the request that a service of HTTP is asked.
-func httpGet(path string) []byte {
-	return []byte("GET " + path + " HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
+func httpGet() []byte {
+	return []byte("GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
 }
 
 // override applies the cell's own image, ready line and port.
@@ -169,7 +169,7 @@ func (b *Boot) override(s matrix.Settings) {
 		b.Ready, b.Service = s.Ready, nil
 	}
 	if s.Port != 0 {
-		svc := Service{Port: uint16(s.Port), Request: httpGet("/")}
+		svc := Service{Port: uint16(s.Port), Request: httpGet()}
 		if b.Service != nil {
 			svc.Request = b.Service.Request
 		}
