@@ -87,7 +87,7 @@ func TestNetworkArgs(t *testing.T) {
 }
 
 func TestOverride(t *testing.T) {
-	get := httpGet("/")
+	get := httpGet()
 	own := []byte("own request")
 	tests := []struct {
 		name     string
