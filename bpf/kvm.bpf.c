@@ -645,9 +645,13 @@ int BPF_PROG(fentry_pio_in, void *vcpu, u32 bus, u64 addr, int len)
 	return bus_access(0, bus, addr, len, NULL);
 }
 
+/* The last argument by helper: before 6.3 the verifier refuses a const void *. */
 SEC("tp_btf/kvm_pio")
-int BPF_PROG(tp_btf_pio, u32 rw, u32 port, u32 size, u32 times, const void *data)
+int BPF_PROG(tp_btf_pio, u32 rw, u32 port, u32 size, u32 times)
 {
+	const void *data = NULL;
+
+	bpf_probe_read_kernel(&data, sizeof(data), ctx + 4);
 	return port_access(rw == KVM_PIO_OUT, port, size, times, data, 0);
 }
 

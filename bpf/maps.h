@@ -162,7 +162,9 @@ static __always_inline void mark_of(u32 tid, u32 slot, u32 kind, u32 hook, u64 n
 	s->marks[kind].tid = tid;
 	s->marks[kind].hook = hook;
 	s->marks[kind].ns = ns;
-	s->active_ns = ns;
+	/* The end is no activity: it may be told before the last halt's end is. */
+	if (kind != MARK_VMM_EXIT)
+		s->active_ns = ns;
 
 	r = bpf_ringbuf_reserve(&records, RECORD_HEADER, 0);
 	if (!r)

@@ -109,7 +109,7 @@ static __always_inline int write_exit(long ret)
 	struct console_write *w = bpf_map_lookup_elem(&writes, &tid);
 	struct target *t;
 	struct record *r;
-	u32 n = LINE_MAX;
+	u64 n = LINE_MAX;
 
 	if (!w)
 		return 0;
@@ -118,8 +118,11 @@ static __always_inline int write_exit(long ret)
 		goto done;
 	if (w->len < n)
 		n = w->len;
-	if (ret < n)
+	if ((u64)ret < n)
 		n = ret;
+	asm volatile("" : "+r"(n)); /* or clang drops the bound that the verifier of 6.1 needs */
+	if (n > LINE_MAX)
+		goto done;
 	if (ret > n)
 		count(t->slot, LOST_CONSOLE, ret - n);
 	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
@@ -208,7 +211,7 @@ static __always_inline int sys_exit(struct pt_regs *regs, u64 nr, long ret)
 SEC("tp_btf/sys_exit")
 int BPF_PROG(tp_btf_sys_exit, struct pt_regs *regs, long ret)
 {
-	return sys_exit(regs, regs->orig_ax, ret);
+	return sys_exit(regs, BPF_CORE_READ(regs, orig_ax), ret);
 }
 
 SEC("raw_tp/sys_exit")

@@ -167,29 +167,36 @@ func addHistograms(a, b map[string]Histogram) map[string]Histogram {
 	return a
 }
 
-// bothMetric is a native histogram that carries classic buckets too.
+// bothMetric is a native histogram that carries classic buckets too. It is
+// written as often as it is scraped, so nothing in it changes after it was made.
 type bothMetric struct {
-	prometheus.Metric
-	classic map[float64]uint64
+	desc *prometheus.Desc
+	made *dto.Metric
 }
 
 // both makes the metric; labels that do not fit are an error metric.
 func (h Histogram) both(desc *prometheus.Desc, created time.Time, labels ...string) prometheus.Metric {
 	native, err := h.Metric(desc, created, labels...)
+	made := new(dto.Metric)
+	if err == nil {
+		err = native.Write(made)
+	}
 	if err != nil {
 		return prometheus.NewInvalidMetric(desc, fmt.Errorf("native histogram: %w", err))
 	}
-	return bothMetric{Metric: native, classic: h.Classic()}
+	classic := h.Classic()
+	for _, bound := range slices.Sorted(maps.Keys(classic)) {
+		n := classic[bound]
+		made.Histogram.Bucket = append(made.Histogram.Bucket, &dto.Bucket{UpperBound: &bound, CumulativeCount: &n})
+	}
+	return bothMetric{desc: desc, made: made}
 }
+
+// Desc implements prometheus.Metric.
+func (m bothMetric) Desc() *prometheus.Desc { return m.desc }
 
 // Write implements prometheus.Metric.
 func (m bothMetric) Write(out *dto.Metric) error {
-	if err := m.Metric.Write(out); err != nil {
-		return err
-	}
-	for _, bound := range slices.Sorted(maps.Keys(m.classic)) {
-		n := m.classic[bound]
-		out.Histogram.Bucket = append(out.Histogram.Bucket, &dto.Bucket{UpperBound: &bound, CumulativeCount: &n})
-	}
+	out.Label, out.Histogram = m.made.Label, m.made.Histogram
 	return nil
 }

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// service is the wire's part of a timeline of a guest that serves. The first SYN
+// may be sent before the VMM's exec: the client starts with the fork.
+var service = []string{"syn", results.EventSynAck, "first_request", results.EventFirstResponse, results.EventVMMExit}
+
+// The reference guest's HTTP server answers on both kinds of virtio, under both
+// accelerators.
+func TestReferenceHTTP(t *testing.T) {
+	needRoot(t)
+	for _, tc := range []struct{ platform, accel string }{
+		{"qemu1nic", "kvm"}, {"qemu1nic", "tcg"}, {"qemumicrovm", "kvm"}, {"qemumicrovm", "tcg"},
+	} {
+		t.Run(tc.platform+"/"+tc.accel, func(t *testing.T) {
+			if tc.accel == "kvm" {
+				needKVM(t)
+			} else {
+				needNative(t, "emulation in emulation says nothing more")
+			}
+			m := matrix(t, "system: reference, app: http, platform: "+tc.platform+", accel: "+tc.accel)
+			c := newRun(t, "--matrix", m).run().want(0)
+			cell := c.cell(1)
+			s := cell.Samples[0]
+			if cell.Accel != tc.accel {
+				t.Errorf("accel %s, want %s", cell.Accel, tc.accel)
+			}
+			checkOK(t, c.file(), s)
+			checkOrder(t, s, service...)
+			checkOrder(t, s, results.EventVMMExec, results.EventFrameOut, results.EventFirstResponse)
+			checkAbsent(t, s, results.EventConsoleReady, "ready at its first response")
+			// ARP announcement, SYN-ACK, answer.
+			if s.Values["frames_out"] < 3 || s.Values["frames_in"] < 3 || s.Values["client_syns"] < 1 {
+				t.Errorf("frames and SYNs: %v", s.Values)
+			}
+			if tc.accel == "kvm" {
+				checkOrder(t, s, results.EventGuestEntry, results.EventFirmwareEnd, results.EventConsoleFirst,
+					results.EventFrameOut, results.EventSynAck)
+			} else {
+				checkAbsent(t, s, results.EventGuestEntry, "not under KVM")
+				checkAbsent(t, s, results.EventFirmwareEnd, "not under KVM")
+			}
+		})
+	}
+}
+
+// A Linux microVM: under TCG on this machine, whose KVM cannot run it, and under
+// KVM in the hostvm.
+func TestLinux(t *testing.T) {
+	needRoot(t)
+	accel := "tcg"
+	if inside() {
+		accel = "kvm"
+		needKVM(t)
+	}
+	m := matrix(t, "system: linux, app: [hello, nginx], platform: qemu1nic, accel: "+accel)
+	c := newRun(t, "--matrix", m, "--timeout", patience(30*time.Second).String()).start().wait(patience(90 * time.Second)).want(0)
+	f := c.file()
+	for _, cell := range f.Cells {
+		t.Run(cell.App, func(t *testing.T) {
+			if len(cell.Samples) != 1 {
+				t.Fatalf("%d samples, want 1", len(cell.Samples))
+			}
+			s := cell.Samples[0]
+			checkOK(t, f, s)
+			checkApp(t, cell.App, s)
+			if accel == "kvm" {
+				checkOrder(t, s, results.EventVMMExec, results.EventVMCreated, results.EventVCPUCreated, results.EventFirstRun,
+					results.EventGuestEntry, results.EventFirmwareEnd)
+				if s.Phases.FirmwareNs == nil || s.Phases.GuestNs == nil {
+					t.Errorf("phases are missing: %+v", s.Phases)
+				}
+			}
+			if i := cell.Image; i == nil || len(i.SHA256) != 64 || i.Size < 1<<20 {
+				t.Errorf("image %+v: want a kernel's", i)
+			}
+		})
+	}
+}
+
+// The bare Linux process, behind a veth.
+func TestProcess(t *testing.T) {
+	needRoot(t)
+	m := matrix(t, "system: process, app: [hello, nginx], platform: process")
+	c := newRun(t, "--matrix", m, "--samples", "2").run().want(0)
+	f := c.file()
+	for _, cell := range f.Cells {
+		t.Run(cell.App, func(t *testing.T) {
+			if len(cell.Samples) != 2 || cell.Accel != "none" {
+				t.Fatalf("%d samples under %s, want 2 under none", len(cell.Samples), cell.Accel)
+			}
+			for _, s := range cell.Samples {
+				checkOK(t, f, s)
+				checkApp(t, cell.App, s)
+				checkAbsent(t, s, results.EventGuestEntry, "not under KVM")
+				if s.Phases.VMMNs != nil || s.Phases.FirmwareNs != nil {
+					t.Errorf("a process has neither VMM nor firmware: %+v", s.Phases)
+				}
+			}
+		})
+	}
+}
+
+// checkApp checks the events that the apps of guests/linux have wherever they run.
+func checkApp(t *testing.T, app string, s results.Sample) {
+	t.Helper()
+	if app == "nginx" {
+		checkOrder(t, s, service...)
+		checkOrder(t, s, results.EventVMMExec, results.EventFrameOut, results.EventFirstResponse)
+		return
+	}
+	checkOrder(t, s, results.EventVMMExec, results.EventConsoleFirst, results.EventConsoleReady, results.EventVMMExit)
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ukprobe/ukprobe/test/hostvm"
+)
+
+// TestHostVM runs this package's tests on Debian's kernels, one boot per suite: a
+// test that fails inside fails here, with its output.
+func TestHostVM(t *testing.T) {
+	needNative(t, "the hostvm is not nested")
+	needProgram(t, "qemu-system-x86_64", "qemu-system-x86")
+	if testing.Short() {
+		t.Skip("boots kernels under emulation: not under -short")
+	}
+	tests := filepath.Join(work, "e2e.test")
+	if err := build(tests, "test", ".", "-c"); err != nil {
+		t.Fatal(err)
+	}
+	images := buildImages(t)
+	suites := strings.Fields(os.Getenv("HOSTVM_KERNELS"))
+	if len(suites) == 0 {
+		suites = []string{"bookworm", "bookworm-backports"}
+	}
+	for _, suite := range suites {
+		t.Run(suite, func(t *testing.T) { runInside(t, suite, tests, images) })
+	}
+}
+
+// runInside boots the suite's kernel and runs the compiled tests there.
+func runInside(t *testing.T, suite, tests, images string) {
+	output, lines := io.Pipe()
+	seen := make(chan map[string]string)
+	go func() { seen <- follow(t, output) }()
+	argv := []string{tests, "-test.v", "-test.timeout", "25m"}
+	if only := os.Getenv("HOSTVM_RUN"); only != "" { // by hand: only these tests
+		argv = append(argv, "-test.run", only)
+	}
+	res, err := hostvm.Run(t.Context(), hostvm.Options{
+		// One CPU: with two, QEMU 7.2 hangs now and then (docs/hostvm.md).
+		Kernel: suite, CPUs: 1, Timeout: 30 * time.Minute, Stdout: lines, Logf: t.Logf, Command: argv,
+		Env: []string{"UKPROBE_BINARY=" + ukprobe, "UKPROBE_IMAGES=" + images},
+	})
+	_ = lines.Close()
+	results := <-seen
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, verdict := range results {
+		count[verdict]++
+	}
+	t.Logf("%s: up in %v, tests took %v: %d passed, %d failed, %d skipped", res.Release,
+		res.Boot.Round(time.Second), res.Command.Round(time.Second), count["PASS"], count["FAIL"], count["SKIP"])
+	if res.ExitStatus != 0 {
+		t.Errorf("the tests inside ended with status %d", res.ExitStatus)
+	}
+	// What the hostvm is there for must have run.
+	for _, name := range []string{"TestKnownAnswers/kprobe_strict", "TestKnownAnswers/fentry_strict", "TestLinux"} {
+		if os.Getenv("HOSTVM_RUN") == "" && results[name] != "PASS" {
+			t.Errorf("%s inside: %q, want PASS", name, results[name])
+		}
+	}
+}
+
+var verdictLine = regexp.MustCompile(`^ *--- (PASS|FAIL|SKIP): (\S+)`)
+
+// follow passes the inner tests' output on and turns their failures into ours. It
+// returns the verdict of each.
+func follow(t *testing.T, output io.Reader) map[string]string {
+	verdicts := map[string]string{}
+	sc := bufio.NewScanner(output)
+	sc.Buffer(nil, 1<<20)
+	var failed []string
+	for sc.Scan() {
+		line := strings.TrimRight(sc.Text(), "\r")
+		t.Log("inside: " + line)
+		if m := verdictLine.FindStringSubmatch(line); m != nil {
+			verdicts[m[2]] = m[1]
+			if m[1] == "FAIL" {
+				failed = append(failed, m[2])
+			}
+		}
+	}
+	if err := sc.Err(); err != nil {
+		t.Errorf("output of the tests inside: %v", err)
+		_, _ = io.Copy(io.Discard, output) // or the machine would wait for us
+	}
+	slices.Sort(failed)
+	for _, name := range failed {
+		t.Errorf("failed inside: %s", name)
+	}
+	return verdicts
+}

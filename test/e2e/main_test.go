@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ukprobe/ukprobe/guests/linux"
+	"github.com/ukprobe/ukprobe/test/hostvm"
+)
+
+// ukprobe is the binary under test, work a folder that goes with the tests.
+var ukprobe, work string
+
+func TestMain(m *testing.M) {
+	code, err := runTests(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (code int, err error) {
+	if work, err = os.MkdirTemp("", "e2e-"); err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(work)
+	// The tests without root run the binary as nobody.
+	if err := os.Chmod(work, 0o755); err != nil {
+		return 1, err
+	}
+	if ukprobe = os.Getenv("UKPROBE_BINARY"); ukprobe == "" {
+		ukprobe = filepath.Join(work, "ukprobe")
+		if err := build(ukprobe, "build", "../../cmd/ukprobe"); err != nil {
+			return 1, err
+		}
+	}
+	if ukprobe, err = filepath.Abs(ukprobe); err != nil {
+		return 1, err
+	}
+	if _, err := os.Stat(ukprobe); err != nil {
+		return 1, fmt.Errorf("UKPROBE_BINARY: %w", err)
+	}
+	return m.Run(), nil
+}
+
+// build runs the Go compiler for a machine without our C library.
+func build(out string, verb string, pkg string, flags ...string) error {
+	args := append([]string{verb, "-o", out}, append(flags, pkg)...)
+	cmd := exec.Command("go", args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go %v: %w\n%s", args, err, text)
+	}
+	return nil
+}
+
+// inside says that the tests run in the hostvm.
+func inside() bool { return hostvm.Inside() != "" }
+
+// patience is how much longer than on hardware everything may take: inside the
+// hostvm every instruction is emulated.
+func patience(d time.Duration) time.Duration {
+	if inside() {
+		return 6 * d
+	}
+	return 2 * d // other work on the machine
+}
+
+func needNative(t *testing.T, why string) {
+	t.Helper()
+	if inside() {
+		t.Skipf("only outside the hostvm: %s", why)
+	}
+}
+
+// notOnTheKernel skips, inside the hostvm, what does not depend on the kernel:
+// every start of ukprobe takes eight seconds there.
+func notOnTheKernel(t *testing.T) {
+	t.Helper()
+	needNative(t, "it does not depend on the kernel, and the hostvm is slow")
+}
+
+func needHostVM(t *testing.T, why string) {
+	t.Helper()
+	if !inside() {
+		t.Skipf("only inside the hostvm (TestHostVM runs it there): %s", why)
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("not root: BPF programs, taps and namespaces need it")
+	}
+}
+
+func needKVM(t *testing.T) {
+	t.Helper()
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no KVM: %v", err)
+	}
+	_ = f.Close()
+}
+
+func needProgram(t *testing.T, name, pkg string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("no %s: apt-get install %s", name, pkg)
+	}
+	return path
+}
+
+// outerImages is the cache of built images on this machine.
+func outerImages() string {
+	if dir := os.Getenv("UKPROBE_IMAGES"); dir != "" {
+		return dir
+	}
+	dir, _ := filepath.Abs("../../.cache/images") // fails only without a working directory
+	return dir
+}
+
+// images is the cache of built images that the tests give to ukprobe. Inside the
+// hostvm the project's tree is read-only, and a process's root folder has to be
+// written to: there it is a copy, without the packages.
+var images = sync.OnceValues(func() (string, error) {
+	if !inside() {
+		return outerImages(), nil
+	}
+	dir := filepath.Join(work, "images")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	script := `cd "$1" && tar -c --exclude ./packages . | tar -x -C "$2"`
+	if text, err := exec.Command("sh", "-c", script, "sh", outerImages(), dir).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("copy %s: %w: %s", outerImages(), err, text)
+	}
+	return dir, nil
+})
+
+// buildImages makes the images of all Linux apps, or finds them, and returns the
+// cache folder.
+func buildImages(t *testing.T) string {
+	t.Helper()
+	b := linux.Builder{Dir: outerImages(), Logf: t.Logf}
+	if _, err := b.Kernel(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, app := range linux.Apps() {
+		if _, err := b.Initramfs(t.Context(), app); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.RootFS(t.Context(), app); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return outerImages()
+}
