@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # SPDX-License-Identifier: Apache-2.0
 # PID 1 of the hostvm: reaches the outer machine's files, loads modules, runs
 # the command and powers off. It stays in the initramfs; the command gets a
