@@ -18,6 +18,9 @@ import (
 	"github.com/ukprobe/ukprobe/results"
 )
 
+// processSystem boots no kernel, so that nothing reads a command line.
+const processSystem = "process"
+
 // cell is one cell of the matrix, prepared or with the reason why not.
 type cell struct {
 	matrix.Cell
@@ -69,6 +72,9 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 		return nil, err
 	}
 	for i := range cells {
+		if c := cells[i]; c.System == processSystem && c.Args+c.Kernel+c.Initrd != "" {
+			return nil, fmt.Errorf("%s: system %s takes no args, kernel or initrd: it runs the app of its Debian package", c.Pos, c.System)
+		}
 		if err := o.override(&cells[i].Settings); err != nil {
 			return nil, err
 		}

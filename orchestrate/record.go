@@ -17,6 +17,11 @@ import (
 func (c *cell) record() results.Cell {
 	out := results.Cell{System: c.System, App: c.App, Platform: c.Platform, Experiment: c.Experiment,
 		Accel: c.accel, Status: c.status, Reason: c.reason, Argv: []string{}}
+	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(),
+		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Args: c.Args, Ready: c.image.Ready}
+	if svc := c.image.Service; svc != nil {
+		out.Settings.Port = int(svc.Port)
+	}
 	if c.image.Image.Path != "" {
 		out.Image = &results.Image{Path: c.image.Image.Path, SHA256: c.image.Image.SHA256, Size: c.image.Image.Size}
 	}

@@ -103,6 +103,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		if h.Rung != "" {
 			ch <- prometheus.MustNewConstMetric(c.hookInfo, prometheus.GaugeValue, 1, h.Hook, string(h.Rung))
 		}
+		if h.Rung == "" && h.Hits == 0 {
+			continue // not attached: a zero would look like a finding
+		}
 		ch <- prometheus.MustNewConstMetric(c.hookHits, prometheus.CounterValue, float64(h.Hits), h.Hook)
 	}
 }
@@ -127,7 +130,7 @@ func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n C
 			ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(n.Values["bytes_"+direction]), with(direction)...)
 		}
 	}
-	for _, cause := range append(slices.Collect(maps.Keys(losses)), lostBeyondBound) {
+	for _, cause := range append(slices.Collect(maps.Keys(losses)), lostBeyondBound, lostRuns, lostRecords) {
 		ch <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(n.Lost[cause]), with(cause)...)
 	}
 }

@@ -75,6 +75,13 @@ var losses = map[string]bpf.KVMCounter{
 // beyond maxLines and maxHalts.
 const lostBeyondBound = "records_beyond_bound"
 
+// Losses of the whole probe while a guest was watched: runs of programs that the
+// kernel left out, and records that could not be read.
+const (
+	lostRuns    = "hook_runs"
+	lostRecords = "bad_records"
+)
+
 // applies tells whether a hook can have counted for this guest at all, so that a
 // zero would mean something: the network's need a device of their kind, KVM's a
 // guest that has run.
@@ -125,10 +132,10 @@ func (w *Watch) Counts() (Counts, error) {
 	}
 	w.mu.Unlock()
 	if n := w.p.badRecords.Load(); n > 0 {
-		c.Lost["bad_records"] = n
+		c.Lost[lostRecords] = n
 	}
 	if n := w.p.missed(); n > w.missed {
-		c.Lost["hook_runs"] = n - w.missed
+		c.Lost[lostRuns] = n - w.missed
 	}
 	return c, errors.Join(w.readPorts(&c), w.readExits(&c))
 }

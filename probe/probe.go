@@ -99,11 +99,16 @@ func usable() error {
 }
 
 func (p *Probe) attachHooks() error {
-	var refused []string
+	var refused []string // reasons in the order met
+	byReason := map[string][]string{}
 	for _, h := range hooksFor(p.isa) {
 		s := p.loader.attachHook(h, p.opt.Attach, p.opt.Strict)
 		if s.rung == "" && p.opt.Strict && slices.Contains(h.have(), p.opt.Attach) {
-			refused = append(refused, fmt.Sprintf("%s: %s", h.name, HookStatus{Refused: s.refused}.Why()))
+			why := HookStatus{Refused: s.refused}.Why()
+			if byReason[why] == nil {
+				refused = append(refused, why)
+			}
+			byReason[why] = append(byReason[why], h.name)
 		}
 		if h.onDemand { // it was tried only to learn its rung
 			if err := s.detach(); err != nil {
@@ -114,6 +119,9 @@ func (p *Probe) attachHooks() error {
 	}
 	if exec := p.state(HookExec); exec.rung == "" {
 		return fmt.Errorf("attach %s: %s%s", HookExec, HookStatus{Refused: exec.refused}.Why(), rootHint())
+	}
+	for i, why := range refused {
+		refused[i] = strings.Join(byReason[why], ", ") + ": " + why
 	}
 	if len(refused) > 0 {
 		return fmt.Errorf("attach by %s, strictly: %s: run without --strict to let the ladder choose", p.opt.Attach, strings.Join(refused, "; "))

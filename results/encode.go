@@ -25,15 +25,16 @@ type encodedCell struct {
 // cellOpen and cellClose split Cell around Samples; together with it they hold
 // every field of Cell, which a test checks.
 type cellOpen struct {
-	System     string   `json:"system"`
-	App        string   `json:"app"`
-	Platform   string   `json:"platform"`
-	Experiment string   `json:"experiment"`
-	Accel      string   `json:"accel"`
-	Status     string   `json:"status"`
-	Reason     string   `json:"reason,omitempty"`
-	Image      *Image   `json:"image,omitempty"`
-	Argv       []string `json:"argv"`
+	System     string    `json:"system"`
+	App        string    `json:"app"`
+	Platform   string    `json:"platform"`
+	Experiment string    `json:"experiment"`
+	Accel      string    `json:"accel"`
+	Status     string    `json:"status"`
+	Reason     string    `json:"reason,omitempty"`
+	Image      *Image    `json:"image,omitempty"`
+	Settings   *Settings `json:"settings,omitempty"`
+	Argv       []string  `json:"argv"`
 }
 
 type cellClose struct {
@@ -43,7 +44,7 @@ type cellClose struct {
 
 func (e *encodedCell) set(c *Cell) error {
 	open, err := json.Marshal(cellOpen{c.System, c.App, c.Platform, c.Experiment,
-		c.Accel, c.Status, c.Reason, c.Image, c.Argv})
+		c.Accel, c.Status, c.Reason, c.Image, c.Settings, c.Argv})
 	if err != nil {
 		return err
 	}

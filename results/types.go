@@ -113,10 +113,23 @@ type Cell struct {
 	Status     string             `json:"status"`
 	Reason     string             `json:"reason,omitempty"`
 	Image      *Image             `json:"image,omitempty"`
+	Settings   *Settings          `json:"settings,omitempty"`
 	Argv       []string           `json:"argv"`
 	Samples    []Sample           `json:"samples"`
 	Histograms []Histogram        `json:"histograms,omitempty"`
 	Summary    map[string]Summary `json:"summary"`
+}
+
+// Settings are what the matrix and the command line asked of a cell.
+type Settings struct {
+	Samples   int    `json:"samples,omitempty"`
+	Warmup    int    `json:"warmup,omitempty"`
+	TimeoutNs int64  `json:"timeout_ns,omitempty"`
+	MemoryMiB int    `json:"memory_mib,omitempty"`
+	VCPUs     int    `json:"vcpus,omitempty"`
+	Args      string `json:"args,omitempty"`
+	Ready     string `json:"ready,omitempty"`
+	Port      int    `json:"port,omitempty"`
 }
 
 // Image is the file that was booted.

@@ -53,6 +53,7 @@ func app() *cli.App {
 		Name:                 "ukprobe",
 		Usage:                "boot unikernels, microVMs, containers and processes, and time them from the host kernel",
 		Version:              Version(),
+		Suggest:              true,
 		EnableBashCompletion: true,
 		// A selector holds commas of its own.
 		DisableSliceFlagSeparator: true,

@@ -200,8 +200,8 @@ func loadMatrix(path string) (*matrix.Matrix, error) {
 
 func randomSeed() uint64 {
 	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return binary.NativeEndian.Uint64(b[:]) >> 1
+	_, _ = rand.Read(b[:])                        // never fails (crypto/rand)
+	return binary.NativeEndian.Uint64(b[:]) >> 11 // below 2^53: jq and others keep it exact
 }
 
 func finished(f *results.File) int {

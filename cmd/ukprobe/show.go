@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -47,7 +48,7 @@ func show(c *cli.Context, f *results.File, dir string) error {
 			return err
 		}
 	}
-	fmt.Fprintf(w, "\nEvery sample: %s/run.json\n", dir)
+	fmt.Fprintf(w, "\nEvery sample: %s/run.json (seed %d)\n", dir, f.Run.Seed)
 	return nil
 }
 
@@ -61,6 +62,9 @@ func dryRun(c *cli.Context, o orchestrate.Options) error {
 		return printJSON(c.App.Writer, p)
 	}
 	printPlan(c.App.Writer, p)
+	if p.HooksError != "" && os.Geteuid() == 0 {
+		return errors.New("the run itself would fail: the hooks cannot be attached, see above")
+	}
 	return nil
 }
 

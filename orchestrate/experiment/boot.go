@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ type wire struct {
 // Sample boots the guest once and ends it. The error is about ukprobe or the
 // host, and ends the run; whatever the guest does is in the sample.
 func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
-	s = Sample{Started: time.Now(), Taints: append([]string(nil), b.CPUs.Taints...)}
+	s = Sample{Started: time.Now(), Taints: b.planTaints()}
 	w, err := b.wire()
 	if err != nil {
 		return s, err
@@ -81,6 +82,20 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	}
 	defer func() { err = errors.Join(err, b.Lab.Do(watch.Close)) }()
 	return s, b.boot(ctx, &s, g, launch, watch, w)
+}
+
+// planTaints are the CPU plan's, as far as they apply: a process has no vCPU.
+func (b *Boot) planTaints() []string {
+	if b.Platform.Program() != "" {
+		return slices.Clone(b.CPUs.Taints)
+	}
+	var out []string
+	for _, t := range b.CPUs.Taints {
+		if where, ok := strings.CutPrefix(t, "vmm on "); ok {
+			out = append(out, "process on "+where)
+		}
+	}
+	return out
 }
 
 // boot starts the guest, waits for the end of the sample and collects.

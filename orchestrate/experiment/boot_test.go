@@ -369,19 +369,23 @@ func TestProgramThatDoesNotStart(t *testing.T) {
 // TestTaints: what makes a sample doubtful goes with it.
 func TestTaints(t *testing.T) {
 	b, s := newBoot(t, "exec sleep 60")
-	b.CPUs.Taints = []string{"cpu: shared"}
+	// The stand-in is a process: of the plan only what is about it applies.
+	b.CPUs.Taints = []string{"vmm on cpu 1, which is not isolated", "vcpu and vmm share cpu 1"}
 	s.counts = probe.Counts{Lost: map[string]uint64{"ringbuf": 3}}
 	s.happens(probe.EventVMMExec, 10)
 	s.happens(probe.EventConsoleFirst, 8)
 	s.happens(probe.EventConsoleReady, 9)
 	got := sample(t, t.Context(), b)
 	text := strings.Join(got.Taints, "\n")
-	for _, want := range []string{"cpu: shared", "lost 3 ringbuf", "timeline: console_first () is 2ns before vmm_exec ()"} {
+	for _, want := range []string{"process on cpu 1, which is not isolated", "lost 3 ringbuf", "timeline: console_first () is 2ns before vmm_exec ()"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("taints %q lack %q", got.Taints, want)
 		}
 	}
-	if len(b.CPUs.Taints) != 1 {
+	if strings.Contains(text, "vcpu") {
+		t.Errorf("taints %q of a vCPU that is not there", got.Taints)
+	}
+	if len(b.CPUs.Taints) != 2 {
 		t.Errorf("the plan's taints have become %q", b.CPUs.Taints)
 	}
 }

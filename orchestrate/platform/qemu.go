@@ -65,8 +65,8 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, netArgs str
 	if nic != nil {
 		argv = append(argv, q.nicArgs(*nic)...)
 	}
-	if cmdline := strings.TrimSpace(b.Cmdline + " " + netArgs); cmdline != "" {
-		argv = append(argv, "-append", cmdline)
+	if cmdline := strings.Join(strings.Fields(b.Cmdline+" "+netArgs), " ") + " " + b.Args; strings.TrimSpace(cmdline) != "" {
+		argv = append(argv, "-append", strings.TrimSpace(cmdline))
 	}
 	l := Launch{Argv: argv, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Accel: r.Accel}
 	if r.Accel == KVM {

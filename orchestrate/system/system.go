@@ -52,6 +52,7 @@ type Boot struct {
 	Kernel  string // path
 	Initrd  string // path, or ""
 	Cmdline string // without the network's words
+	Args    string // of the matrix, to come last on the command line
 	// Segments are the guest addresses of the image, by which the end of the
 	// firmware is recognised.
 	Segments []probe.Segment
@@ -176,6 +177,6 @@ func (b *Boot) override(s matrix.Settings) {
 		b.Service, b.Ready = &svc, s.Ready
 	}
 	if s.Args != "" {
-		b.Cmdline = strings.TrimSpace(b.Cmdline + " " + s.Args)
+		b.Args = strings.TrimSpace(s.Args)
 	}
 }

@@ -101,8 +101,8 @@ func TestOverride(t *testing.T) {
 		{"another port", Boot{Service: &Service{80, own}}, matrix.Settings{Port: 8080}, Boot{Service: &Service{8080, own}}},
 		{"a port for what had none", Boot{Ready: "^a$"}, matrix.Settings{Port: 81}, Boot{Service: &Service{81, get}}},
 		{"both", Boot{Ready: "^a$"}, matrix.Settings{Port: 81, Ready: "^b$"}, Boot{Ready: "^b$", Service: &Service{81, get}}},
-		{"more words", Boot{Cmdline: "quiet"}, matrix.Settings{Args: "debug x=1"}, Boot{Cmdline: "quiet debug x=1"}},
-		{"the only words", Boot{}, matrix.Settings{Args: " debug "}, Boot{Cmdline: "debug"}},
+		{"more words", Boot{Cmdline: "quiet"}, matrix.Settings{Args: "debug x=1"}, Boot{Cmdline: "quiet", Args: "debug x=1"}},
+		{"the only words", Boot{}, matrix.Settings{Args: " debug "}, Boot{Args: "debug"}},
 	}
 	for _, tt := range tests {
 		shared := tt.boot.Service
@@ -163,7 +163,7 @@ func TestPrepareReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if http.Ready != "" || http.Service == nil || http.Service.Port != 80 || http.Cmdline != "port=80 end=hold pio=3" || !strings.HasPrefix(string(http.Service.Request), "GET / HTTP/1.1\r\n") {
+	if http.Ready != "" || http.Service == nil || http.Service.Port != 80 || http.Cmdline != "port=80 end=hold" || http.Args != "pio=3" || !strings.HasPrefix(string(http.Service.Request), "GET / HTTP/1.1\r\n") {
 		t.Errorf("http: %+v", http)
 	}
 	own := write(t, elf32(3, load{1, rx, 0x100000, 0x100000, 16}))

@@ -60,7 +60,7 @@ func (o Options) sampleTitle(s *results.Sample, at, n int, median bool) string {
 	title := fmt.Sprintf(": sample %d of %d", at+1, n)
 	switch {
 	case median:
-		title += ", the median, " + o.duration(float64(*s.Phases.TotalNs))
+		title += ", nearest the median, " + o.duration(float64(*s.Phases.TotalNs))
 	case s.Status != results.SampleOK:
 		title += ", " + strings.TrimSuffix(o.clean(s.Status+": "+s.Reason), ":")
 	default:
