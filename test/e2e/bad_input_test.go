@@ -184,7 +184,7 @@ func TestStrictRefused(t *testing.T) {
 	}
 	for _, rung := range []string{"kprobe", "fentry"} {
 		c := newRun(t, "--attach", rung, "--strict", "--only", "system=process").run().want(exitFailed).noFile()
-		c.says("attach by "+rung, "strictly", "kvm_entry: ", "run without --strict")
+		c.says("attach by "+rung, "strictly", "kvm_entry", "kvm_exit: "+rung+": ", "run without --strict")
 		// Without --strict the ladder finds another rung, and says so.
 		c = newRun(t, "--attach", rung, "--only", "system=process,app=hello", "--samples", "1", "--warmup", "0").run().want(0)
 		if r := c.file().Host.Rungs["kvm_pio"]; r.Rung != "tp_btf" || !strings.Contains(r.Reason, rung+": ") {
