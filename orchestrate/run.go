@@ -43,6 +43,10 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// Before images are built, which can take minutes.
+	if err := results.CheckDir(o.Out); err != nil {
+		return nil, err
+	}
 	started := time.Now()
 	r := &Run{opt: o, id: NewRunID(started, o.Seed), took: map[int]*mean{}, metrics: newMetrics()}
 	if r.lab, err = openLaboratory(&r.opt, r.id); err != nil {

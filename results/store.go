@@ -72,6 +72,23 @@ func Create(dir string, head Run, host Host, cells []Cell) (*Store, error) {
 	return s, nil
 }
 
+// CheckDir says, without touching anything, why Create would not take dir: it holds
+// something already. A dir that is not there is fine.
+func CheckDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("results: list %s: %w", dir, err)
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return notEmpty(dir, names)
+}
+
 func (s *Store) lock() error {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return fmt.Errorf("results: create the run's directory: %w: choose another directory", err)

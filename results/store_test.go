@@ -509,3 +509,20 @@ func TestLoadRefuses(t *testing.T) {
 	_, err = Load(filepath.Join(dir, "nowhere"))
 	wantError(t, err, "no run in", "nowhere")
 }
+
+func TestCheckDir(t *testing.T) {
+	dir := t.TempDir()
+	for _, ok := range []string{dir, filepath.Join(dir, "none")} {
+		if err := CheckDir(ok); err != nil {
+			t.Errorf("%s: %v", ok, err)
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "notes"), nil, 0o644))
+	if err := CheckDir(dir); err == nil || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("a folder with a file: %v", err)
+	}
+	must(t, os.WriteFile(filepath.Join(dir, FileName), nil, 0o644))
+	if err := CheckDir(dir); err == nil || !strings.Contains(err.Error(), "already holds a run") {
+		t.Errorf("a folder with a run: %v", err)
+	}
+}
