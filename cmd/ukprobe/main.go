@@ -31,8 +31,11 @@ func main() { os.Exit(status()) }
 
 // status runs the command line and returns the exit status.
 func status() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A lost terminal ends a run as Ctrl-C does. A lost reader (`| head`) does not:
+	// with SIGPIPE taken, writing to it is an error like any other.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	err := app().RunContext(ctx, os.Args)
 	if err == nil {
 		return 0

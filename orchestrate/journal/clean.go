@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -101,7 +102,7 @@ func cleanOne(ctx context.Context, path string, undo map[Kind]Undoer) (RunReport
 		run.Failed = append(run.Failed, UndoError{Err: fmt.Errorf("journal %s: %w", path, err)})
 		return run, true
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := openTrusted(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return run, false
 	}
@@ -136,6 +137,48 @@ func cleanOne(ctx context.Context, path string, undo map[Kind]Undoer) (RunReport
 		}
 	}
 	return run, true
+}
+
+// maxJournal is more than any run writes: a line per tap and cgroup of a sample.
+const maxJournal = 256 << 20
+
+// openTrusted opens a journal that only root or oneself can have written: clean
+// ends processes and removes folders on its word.
+func openTrusted(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, errors.New("is a symbolic link: ukprobe makes none: look at it, then remove it")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, look := range []func() (os.FileInfo, error){f.Stat, func() (os.FileInfo, error) { return os.Stat(filepath.Dir(path)) }} {
+		if err := trusted(look); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+	return f, nil
+}
+
+func trusted(look func() (os.FileInfo, error)) error {
+	info, err := look()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() && !info.IsDir() {
+		return errors.New("is not a regular file: ukprobe makes no others: look at it, then remove it")
+	}
+	if info.Mode().IsRegular() && info.Size() > maxJournal {
+		return fmt.Errorf("is %d bytes long, more than any run writes: look at it, then remove it", info.Size())
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid != 0 && int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to another user: what it says is not done", info.Name())
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s can be written by others (mode %v): what it says is not done", info.Name(), info.Mode().Perm())
+	}
+	return nil
 }
 
 // inUse says who has the journal, "" when it may be cleaned. The lock is the
