@@ -80,7 +80,7 @@ func CheckDir(dir string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("results: list %s: %w", dir, err)
+		return fmt.Errorf("results: look into %s: %w: choose another directory", dir, err)
 	}
 	names := make([]string, len(entries))
 	for i, e := range entries {
