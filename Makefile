@@ -29,18 +29,18 @@ run: setup-run build ## run the built-in matrix (ARGS= for more flags)
 	./bin/ukprobe run --cache $(CACHE)/images $(ARGS)
 
 .PHONY: test
-test: setup-test check unit e2e hostvm-test ## all tests: checks, unit, end to end, and those on other kernels
+test: check unit e2e hostvm-test ## all tests: checks, unit, end to end, and those on other kernels
 
 .PHONY: unit
-unit: ## unit tests with the race detector, as root
+unit: setup-test ## unit tests with the race detector, as root
 	CGO_ENABLED=1 $(GO) test -race -count=1 -p 2 $$($(GO) list ./... | grep -v -e /test/e2e -e /test/hostvm)
 
 .PHONY: e2e
-e2e: build images ## end-to-end tests on this machine
+e2e: setup-test build images ## end-to-end tests on this machine
 	UKPROBE_BINARY=$(CURDIR)/bin/ukprobe $(GO) test -count=1 -timeout 30m -skip TestHostVM -v ./test/e2e ./test/hostvm
 
 .PHONY: hostvm-test
-hostvm-test: build images ## the end-to-end tests on KERNELS, under emulation
+hostvm-test: setup-test build images ## the end-to-end tests on KERNELS, under emulation
 	UKPROBE_BINARY=$(CURDIR)/bin/ukprobe HOSTVM_KERNELS='$(KERNELS)' $(GO) test -count=1 -timeout 60m -run TestHostVM -v ./test/e2e
 
 .PHONY: images
@@ -66,11 +66,11 @@ generate: ## rebuild the BPF objects and the reference guest
 	$(MAKE) -C guests/reference
 
 .PHONY: generated
-generated: ## check that generated files are what the sources give
+generated: setup-test ## check that generated files are what the sources give
 	scripts/check-generated
 
 .PHONY: lint
-lint: $(LINT) ## go vet, golangci-lint, gofmt, clang-format, shellcheck
+lint: setup-test $(LINT) ## go vet, golangci-lint, gofmt, clang-format, shellcheck
 	scripts/lint $(LINT)
 
 $(LINT): tools/go.mod

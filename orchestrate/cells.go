@@ -24,14 +24,15 @@ const processSystem = "process"
 // cell is one cell of the matrix, prepared or with the reason why not.
 type cell struct {
 	matrix.Cell
-	system   system.System
-	platform platform.Platform
-	image    system.Boot
-	accel    string
-	emulated bool         // KVM has no hardware behind it
-	counts   probe.Counts // of all its samples
-	status   string       // "" while it can be sampled, else results.Cell…
-	reason   string
+	system     system.System
+	platform   platform.Platform
+	image      system.Boot
+	accel      string
+	emulated   bool         // KVM has no hardware behind it
+	counts     probe.Counts // of all its samples
+	argvStored bool
+	status     string // "" while it can be sampled, else results.Cell…
+	reason     string
 }
 
 // Vocabulary is the names that a matrix may use.

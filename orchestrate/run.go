@@ -126,9 +126,14 @@ func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) erro
 	}
 	r.metrics.observe(c, rec)
 	c.counts.Add(s.Counts)
+	if !c.argvStored { // the same in every sample, and each setting writes run.json
+		if err := r.store.SetCellArgv(step.Cell, s.Argv); err != nil {
+			return err
+		}
+		c.argvStored = true
+	}
 	return errors.Join(
 		r.store.AddSample(step.Cell, rec),
-		r.store.SetCellArgv(step.Cell, s.Argv),
 		r.store.SetCellHistograms(step.Cell, histograms(c.counts)))
 }
 

@@ -235,13 +235,18 @@ func (l *loader) precheck(h *hook, rung Rung) error {
 	return nil
 }
 
-// hasStruct looks for a type in the kernel's and its modules' BTF.
-func (l *loader) hasStruct(name string) bool {
+// types are the kernel's and its modules' BTF; none if the kernel has none.
+func (l *loader) types() []*btf.Spec {
 	kernel, err := l.cache.Kernel()
 	if err != nil {
-		return false
+		return nil
 	}
-	for _, spec := range append([]*btf.Spec{kernel}, l.modules...) {
+	return append([]*btf.Spec{kernel}, l.modules...)
+}
+
+// hasStruct looks for a type in the kernel's and its modules' BTF.
+func (l *loader) hasStruct(name string) bool {
+	for _, spec := range l.types() {
 		var s *btf.Struct
 		if spec.TypeByName(name, &s) == nil {
 			return true
@@ -253,11 +258,7 @@ func (l *loader) hasStruct(name string) bool {
 // exitHasVCPU reports whether the kvm_exit tracepoint's first argument is the
 // vCPU. Until 5.12 it was the reason (kernel commit 0a62a0319abb).
 func (l *loader) exitHasVCPU() bool {
-	kernel, err := l.cache.Kernel()
-	if err != nil {
-		return false
-	}
-	for _, spec := range append([]*btf.Spec{kernel}, l.modules...) {
+	for _, spec := range l.types() {
 		var td *btf.Typedef
 		if spec.TypeByName("btf_trace_kvm_exit", &td) != nil {
 			continue

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,30 +13,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ukprobe/ukprobe/internal/golden"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 func TestPrintPlan(t *testing.T) {
 	p := orchestrate.Plan{
@@ -59,7 +40,7 @@ func TestPrintPlan(t *testing.T) {
 	p.HooksError = "not root"
 	out.WriteString("\n==== without hooks ====\n")
 	printPlan(&out, p)
-	golden(t, "plan.txt", out.String())
+	golden.Check(t, "plan.txt", out.String())
 }
 
 // TestQuoteIsTheShells: what is printed, pasted into a shell, is the same argv.

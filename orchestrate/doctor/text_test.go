@@ -5,16 +5,13 @@ package doctor
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"github.com/ukprobe/ukprobe/internal/golden"
+)
 
 // fixed is a report with each kind of line in it.
 func fixed() *Report {
@@ -64,19 +61,7 @@ func TestGolden(t *testing.T) {
 		"blocked.txt": text(blocked, Style{}),
 		"report.json": string(raw) + "\n",
 	} {
-		path := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+		golden.Check(t, name, got)
 	}
 }
 

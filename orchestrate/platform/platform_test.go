@@ -4,7 +4,6 @@ package platform
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,29 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ukprobe/ukprobe/internal/golden"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden holds a text against a file under testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 // fakeQEMU puts a program of QEMU's name alone into PATH and returns its path.
 func fakeQEMU(t *testing.T) string {
@@ -91,7 +71,7 @@ func TestArgv(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "argv.txt", out.String())
+	golden.Check(t, "argv.txt", out.String())
 }
 
 // TestCPUWithoutHardware: only KVM that emulates refuses arch-capabilities.

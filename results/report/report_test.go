@@ -5,37 +5,17 @@ package report
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/ukprobe/ukprobe/internal/golden"
 	"github.com/ukprobe/ukprobe/results"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("%s, -want +got:\n%s", path, d)
-	}
-}
 
 func ns(v int64) *int64 { return &v }
 
@@ -120,7 +100,7 @@ func TestTable(t *testing.T) {
 			if err := Table(&b, testFile(), o); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "table_"+name+".txt", b.Bytes())
+			golden.Check(t, "table_"+name+".txt", b.String())
 			checkOutput(t, b.String(), o)
 		})
 	}
@@ -137,7 +117,7 @@ func TestTimeline(t *testing.T) {
 				}
 				b.WriteByte('\n')
 			}
-			golden(t, "timeline_"+name+".txt", b.Bytes())
+			golden.Check(t, "timeline_"+name+".txt", b.String())
 			checkOutput(t, b.String(), o)
 		})
 	}
