@@ -46,7 +46,7 @@ static const char *number(const char *s, u32 base, u32 max, u32 *value)
 	u32 n = 0;
 
 	for (u32 d; (d = digit(*s)) < base; s++) {
-		if (n > (max - d) / base)
+		if (d > max || n > (max - d) / base)
 			return 0;
 		n = n * base + d;
 	}
