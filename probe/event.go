@@ -12,7 +12,10 @@ const (
 	EventVCPUCreated   = "vcpu_created"   // the first KVM_CREATE_VCPU returned
 	EventFirstRun      = "first_run"      // the first KVM_RUN; may return at once
 	EventGuestEntry    = "guest_entry"    // the first guest instruction is about to run
+	EventOptionROM     = "option_rom"     // first instruction pointer seen in the option ROM that loads the image; an upper bound
 	EventFirmwareEnd   = "firmware_end"   // first instruction pointer seen inside the image; an upper bound
+	EventDecompress    = "decompress"     // likewise, in a bzImage's decompressor
+	EventKernel        = "kernel"         // likewise, in the kernel proper
 	EventConsoleFirst  = "console_first"  // first byte on the console
 	EventConsoleReady  = "console_ready"  // last byte of the line that matches the ready pattern
 	EventFrameIn       = "frame_in"       // first frame into the guest
@@ -72,6 +75,9 @@ var eventHooks = map[string][]string{
 	EventFirstRun:      {HookRun, HookSyscall},
 	EventGuestEntry:    {HookEntry, HookInsn},
 	EventFirmwareEnd:   {HookKVMExit, HookRIP, HookInsn},
+	EventOptionROM:     {HookKVMExit, HookRIP, HookInsn},
+	EventDecompress:    {HookKVMExit, HookRIP, HookInsn},
+	EventKernel:        {HookKVMExit, HookRIP, HookInsn},
 	EventFrameOut:      {HookTCOut, HookTapOut},
 	EventFrameIn:       {HookTCIn, HookTapIn},
 	EventSYN:           {HookTCIn},

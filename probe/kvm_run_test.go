@@ -94,7 +94,7 @@ func TestExitHandlingTime(t *testing.T) {
 func TestFirmwareEndIsFirstAddressInTheImage(t *testing.T) {
 	b := newBench(t, 1, SVM)
 	target := kvmTarget(t)
-	target.Image = []Segment{{0x100000, 0x101000}, {0xffffffff80000000, 0xffffffff81000000}}
+	target.Image = []Segment{{Lo: 0x100000, Hi: 0x101000}, {Lo: 0xffffffff80000000, Hi: 0xffffffff81000000}}
 	w := b.open(target)
 	exit := func(rip uint64) { b.fireRecord("tracepoint_kvm_exit", kvmExit(isaSVM, 0x7b, rip)) }
 	ended := func() bool { return slotOf(t, w).Marks[bpf.KVMMarkKindMARK_FIRMWARE_END].Ns != 0 }
@@ -120,7 +120,7 @@ func TestFirmwareEndIsFirstAddressInTheImage(t *testing.T) {
 func TestEmulatedInstruction(t *testing.T) {
 	b := newBench(t, 1, SVM)
 	target := kvmTarget(t)
-	target.Image = []Segment{{0x100000, 0x101000}}
+	target.Image = []Segment{{Lo: 0x100000, Hi: 0x101000}}
 	w := b.open(target)
 	toCtxt := memberOffset(t, b.loader, "kvm_vcpu", "arch", "emulate_ctxt")
 	toEIP := memberOffset(t, b.loader, "x86_emulate_ctxt", "eip")
@@ -316,7 +316,7 @@ func TestRecordsAreTheKernels(t *testing.T) {
 func TestRecordsOfTheOtherTracepoints(t *testing.T) {
 	b := newBench(t, 1, SVM)
 	target := kvmTarget(t)
-	target.ConsolePort, target.Image = com1, []Segment{{0x1000, 0x2000}}
+	target.ConsolePort, target.Image = com1, []Segment{{Lo: 0x1000, Hi: 0x2000}}
 	w := b.open(target)
 	for _, c := range "hi\n" {
 		b.fireRecord("tracepoint_pio", words(0, 0, pioOut, com1, 1, 1, uint32(c)))

@@ -18,9 +18,6 @@ import (
 	"github.com/ukprobe/ukprobe/bpf"
 )
 
-// Segment is a span of guest addresses, [Lo, Hi), that belongs to the image.
-type Segment struct{ Lo, Hi uint64 }
-
 // Target says what to watch.
 type Target struct {
 	// CgroupID is the cgroup v2 id in which the VMM will be started (its
@@ -32,7 +29,12 @@ type Target struct {
 	// ConsoleFD: for TCG and processes, whose console is no port.
 	ConsoleWrite bool
 	ConsoleFD    int
-	Image        []Segment // load segments, at most four; none: firmware_end is missing
+	// Image is where the guest runs what, at most eight segments; none:
+	// firmware_end is missing.
+	Image []Segment
+	// NoFirmware says that the VMM starts the image itself: the guest's own time
+	// begins at guest_entry.
+	NoFirmware bool
 	// Ready is the console line that makes the guest ready; nil if ready is
 	// the first response on the wire.
 	Ready *regexp.Regexp
@@ -106,6 +108,9 @@ func (w *Watch) arm() error {
 	}
 	var s bpf.KVMSlot
 	for i, seg := range w.target.Image {
+		if seg.Stage == StageOptionROM {
+			continue
+		}
 		s.Image[i] = bpf.KVMSegment{Lo: seg.Lo, Hi: seg.Hi}
 	}
 	if err := w.p.updateMap(bpf.KVMMapSlots, w.slot, &s); err != nil {

@@ -139,7 +139,7 @@ func TestSlotIsEmptyForItsNextTenant(t *testing.T) {
 func TestSlotCountersAreEmptyForItsNextTenant(t *testing.T) {
 	b := newBench(t, 1, SVM)
 	target := kvmTarget(t)
-	target.ConsolePort, target.Image = com1, []Segment{{1, 2}}
+	target.ConsolePort, target.Image = com1, []Segment{{Lo: 1, Hi: 2}}
 	first := b.open(target)
 	u := newUART(b)
 	u.out(lcr, 0x80)
