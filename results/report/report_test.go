@@ -47,18 +47,44 @@ func boot(vmm, firmware, guest int64) results.Sample {
 	return s
 }
 
+// bootKernel is an ok sample of a bzImage behind an option ROM, lengths in µs. The
+// decompressor is missing if its length is 0.
+func bootKernel(vmm, bios, rom, setup, decompress, kernel int64) results.Sample {
+	s := boot(vmm, bios+rom, setup+decompress+kernel)
+	s.Phases.BIOSNs, s.Phases.OptionROMNs, s.Phases.KernelNs = ns(bios*1000), ns(rom*1000), ns(kernel*1000)
+	at := int64(7_000_000_000_000) + (vmm+bios)*1000
+	event := func(name string, after int64) {
+		at += after * 1000
+		s.Events = append(s.Events, results.Event{Name: name, NS: at, Rung: "tp_btf", Hook: "kvm_exit"})
+	}
+	event(results.EventOptionROM, 0)
+	if decompress > 0 {
+		s.Phases.SetupNs, s.Phases.DecompressNs = ns(setup*1000), ns(decompress*1000)
+		event(results.EventDecompress, rom+setup)
+		event(results.EventKernel, decompress)
+	} else {
+		event(results.EventKernel, rom+setup)
+		s.Missing = append(s.Missing, results.Missing{Name: results.EventDecompress, Reason: "kvm_exit: alive, but did not happen in this guest"})
+	}
+	return s
+}
+
 func testFile() *results.File {
 	cell := func(system, app, platform, accel string) results.Cell {
 		return results.Cell{System: system, App: app, Platform: platform, Experiment: "boot", Accel: accel, Status: results.CellOK}
 	}
 	ref := cell("reference", "hello", "qemu", "kvm")
+	ref.Firmware = "seabios"
 	for i := range int64(10) {
-		ref.Samples = append(ref.Samples, boot(41_200+100*i, 12_030+10*i, 812+i))
+		s := boot(41_200+100*i, 12_030+10*i, 812+i)
+		s.Phases.BIOSNs, s.Phases.OptionROMNs = ns(11_000_000+10_000*i), ns(1_030_000)
+		ref.Samples = append(ref.Samples, s)
 	}
 	ref.Samples[3].Taints = []string{"foreign task on cpu 1", "steal"}
 	ref.Samples[5].Taints = []string{"steal"}
 
 	micro := cell("reference", "hello", "qemumicrovm", "kvm")
+	micro.Firmware = "qboot"
 	micro.Reason = "1 of 3 samples not ok, the last one: timeout: not ready after 30s"
 	micro.Samples = []results.Sample{boot(9_000, 0, 1_200), boot(9_100, 0, 1_234), {Status: results.SampleTimeout, Reason: "not ready after 30s"}}
 	micro.Samples[1].Events[3-1].Rung = "kprobe"
@@ -73,6 +99,14 @@ func testFile() *results.File {
 	for i := range int64(6) {
 		linux.Samples = append(linux.Samples, boot(120_000+i, 900_000+i*1000, 2_345_000+i*7000))
 	}
+	bz := cell("linux", "hello", "qemu", "kvm")
+	bz.Firmware = "seabios"
+	for i := range int64(7) {
+		bz.Samples = append(bz.Samples, bootKernel(41_000, 9_000+i*10, 1_200, 300, 79_000+i*100, 120_000+i*1000))
+	}
+	blind := cell("linux", "nginx", "qemu", "kvm")
+	blind.Firmware = "seabios"
+	blind.Samples = []results.Sample{bootKernel(41_000, 9_000, 1_200, 300, 0, 150_000)}
 	absent := cell("linux", "hello", "firecracker", "tcg")
 	absent.Status, absent.Reason = results.CellUnsupported, "no firecracker in PATH: install it or leave the cell out with --only"
 
@@ -80,7 +114,7 @@ func testFile() *results.File {
 	for range 6 {
 		process.Samples = append(process.Samples, boot(0, 0, 950))
 	}
-	f := &results.File{Cells: []results.Cell{ref, linux, broken, micro, absent, process}}
+	f := &results.File{Cells: []results.Cell{ref, linux, broken, micro, absent, process, bz, blind}}
 	for i := range f.Cells {
 		f.Cells[i].Summary = f.Cells[i].Summarize()
 	}
