@@ -2,7 +2,11 @@
 
 package probe
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
 
 // Stage is what a guest runs while its instruction pointer is in a segment.
 type Stage uint8
@@ -15,19 +19,14 @@ const (
 	StageKernel                  // the kernel proper: kernel
 )
 
-// event is the name of the event that the first instruction pointer seen in a
-// segment of the stage makes.
-func (s Stage) event() string {
-	switch s {
-	case StageOptionROM:
-		return EventOptionROM
-	case StageDecompress:
-		return EventDecompress
-	case StageKernel:
-		return EventKernel
-	}
-	return EventFirmwareEnd
+// stageMarks are the kernel side's marks for the stages.
+var stageMarks = map[Stage]bpf.KVMMarkKind{
+	StageImage: bpf.KVMMarkKindMARK_FIRMWARE_END, StageOptionROM: bpf.KVMMarkKindMARK_OPTION_ROM,
+	StageDecompress: bpf.KVMMarkKindMARK_DECOMPRESS, StageKernel: bpf.KVMMarkKindMARK_KERNEL,
 }
+
+// stageOrder is the order in which a guest passes them.
+var stageOrder = []Stage{StageOptionROM, StageImage, StageDecompress, StageKernel}
 
 // Segment is a span of guest addresses, [Lo, Hi), in which the guest runs one
 // stage. Addresses are linear: in real mode, the code segment's base and the
@@ -40,6 +39,13 @@ type Segment struct {
 // hasStage reports whether the target has a segment of the stage.
 func (t Target) hasStage(stage Stage) bool {
 	return slices.ContainsFunc(t.Image, func(s Segment) bool { return s.Stage == stage })
+}
+
+// last reports whether nothing that is looked for comes after a stage. An option
+// ROM is never the last: what it loads is not known then, but will come.
+func (t Target) last(stage Stage) bool {
+	later := stageOrder[slices.Index(stageOrder, stage)+1:]
+	return stage != StageOptionROM && !slices.ContainsFunc(later, t.hasStage)
 }
 
 // has reports whether a guest like this passes the event at all. What it does not

@@ -203,13 +203,13 @@ func TestMissingHasReasons(t *testing.T) {
 // alive lets a hook have fired once.
 func (b *bench) alive(id bpf.KVMHook) {
 	b.t.Helper()
-	hits := b.loader.maps[bpf.KVMMapHits]
-	var perCPU []uint64
-	if err := hits.Lookup(uint32(id), &perCPU); err != nil {
+	cpus := b.loader.maps[bpf.KVMMapCpus]
+	var perCPU []bpf.KVMPerCpu
+	if err := cpus.Lookup(uint32(0), &perCPU); err != nil {
 		b.t.Fatal(err)
 	}
-	perCPU[0]++
-	if err := hits.Put(uint32(id), perCPU); err != nil {
+	perCPU[0].Hits[id]++
+	if err := cpus.Put(uint32(0), perCPU); err != nil {
 		b.t.Fatal(err)
 	}
 }
