@@ -61,18 +61,22 @@ func (w *Watch) whyMissing(t Timeline, name string) string {
 // whyNoOptionROM tells apart the hooks that could have seen one and those that
 // cannot on their rung.
 func (w *Watch) whyNoOptionROM() string {
-	var able, parts []string
+	var able, parts, blind []string
 	for _, name := range eventHooks[EventOptionROM] {
-		if rung := w.rungOf(name); rung == "" || linear(name, rung, w.p.isa) {
-			if name != HookRIP {
-				able = append(able, name)
-			}
-		} else {
-			parts = append(parts, fmt.Sprintf("%s: %s does not tell the code segment's base, without which addresses in real mode are not known", name, rung))
+		rung := w.rungOf(name)
+		switch {
+		case rung == "" && name == HookRIP: // only for want of the others
+		case rung == "" || linear(name, rung, w.p.isa):
+			able = append(able, name)
+		default:
+			blind = append(blind, fmt.Sprintf("%s by %s", name, rung))
 		}
 	}
 	if len(able) > 0 {
 		parts = append(parts, w.whySilent(able))
+	}
+	if len(blind) > 0 {
+		parts = append(parts, strings.Join(blind, ", ")+": without the code segment's base, by which addresses in real mode are known")
 	}
 	return strings.Join(parts, "; ")
 }

@@ -164,8 +164,7 @@ func TestMissingHasReasons(t *testing.T) {
 			b.pretend(HookKVMExit, Tracepoint)
 			b.pretend(HookInsn, TPBTF)
 		}, map[string]string{
-			EventOptionROM: "kvm_exit: tracepoint does not tell the code segment's base, without which addresses in real mode are not known; " +
-				"kvm_emulate_insn: tp_btf does not tell the code segment's base, without which addresses in real mode are not known",
+			EventOptionROM: "kvm_exit by tracepoint, kvm_emulate_insn by tp_btf: without the code segment's base, by which addresses in real mode are known",
 		}},
 		{"a bzImage under TCG", Target{CgroupID: nowhere, Image: bzImage}, func(*bench, *Watch) {}, map[string]string{
 			EventOptionROM: "not under KVM: the host kernel does not see it",
