@@ -19,13 +19,18 @@ func emulated(csBase, ip uint64) []byte {
 	return r
 }
 
+// ownTarget is this test's own cgroup. It is not said to be under KVM, or the hook
+// of emulated instructions would be attached and see the guests of whoever else
+// works in this cgroup.
+func ownTarget(t *testing.T) Target { return Target{CgroupID: ownCgroup(t)} }
+
 // TestStages runs the tracepoint of emulated instructions through the boot of a
 // bzImage, in real mode and after: each stage is marked at its first instruction,
 // all but the option ROM's end the firmware, and nothing after the last one counts.
 func TestStages(t *testing.T) {
 	b := newBench(t, 1, SVM)
 	b.pretend(HookInsn, Tracepoint)
-	target := kvmTarget(t)
+	target := ownTarget(t)
 	target.Image = []Segment{
 		{Lo: 0x10200, Hi: 0x15000}, {Lo: 0x100000, Hi: 0x900000, Stage: StageDecompress},
 		{Lo: 0xffffffff80000000, Hi: 0xffffffffc0000000, Stage: StageKernel}, {Lo: 0xc0020, Hi: 0xc0800, Stage: StageOptionROM},
@@ -72,7 +77,7 @@ func TestStagesAtOnce(t *testing.T) {
 	for _, stage := range []Stage{StageDecompress, StageKernel} {
 		b := newBench(t, 1, SVM)
 		b.pretend(HookInsn, Tracepoint)
-		target := kvmTarget(t)
+		target := ownTarget(t)
 		target.Image = []Segment{{Lo: 0x1000, Hi: 0x2000, Stage: stage}}
 		w := b.open(target)
 		b.fireRecord("tracepoint_insn", emulated(0, 0x1fff))
@@ -91,7 +96,7 @@ func TestOptionROMNeedsTheBase(t *testing.T) {
 	for rung, want := range map[Rung]bool{Tracepoint: true, TPBTF: false, RawTP: false} {
 		b := newBench(t, 1, SVM)
 		b.pretend(HookInsn, rung)
-		target := kvmTarget(t)
+		target := ownTarget(t)
 		target.Image = []Segment{{Lo: 0xc0020, Hi: 0xc0800, Stage: StageOptionROM}, {Lo: 0x100000, Hi: 0x101000}}
 		w := b.open(target)
 		b.fireRecord("tracepoint_insn", emulated(0, 0xc0100))
