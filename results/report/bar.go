@@ -99,13 +99,14 @@ func (s segment) of(ns *int64) segment {
 	return s
 }
 
-// split returns the parts in place of the whole if they add up to it.
+// split returns the parts in place of the whole if they add up to it, or if there is
+// no whole: of a guest that never became ready.
 func split(whole segment, parts ...segment) []segment {
 	var sum int64
 	for _, p := range parts {
 		sum += p.ns
 	}
-	if sum == whole.ns {
+	if sum == whole.ns || whole.ns == 0 {
 		return parts
 	}
 	return []segment{whole}

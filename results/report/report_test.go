@@ -230,6 +230,49 @@ func TestPickSample(t *testing.T) {
 	}
 }
 
+// TestPieces: parts are drawn in place of their whole where they are all there.
+func TestPieces(t *testing.T) {
+	tests := []struct {
+		name   string
+		phases results.Phases
+		want   map[string]int64
+	}{
+		{"nothing", results.Phases{}, map[string]int64{}},
+		{"wholes", results.Phases{VMMNs: ns(1), FirmwareNs: ns(2), GuestNs: ns(3), TotalNs: ns(6)},
+			map[string]int64{"VMM": 1, "SeaBIOS": 2, "guest": 3}},
+		{"a unikernel's", results.Phases{VMMNs: ns(1), FirmwareNs: ns(5), BIOSNs: ns(2), OptionROMNs: ns(3), GuestNs: ns(3), TotalNs: ns(9)},
+			map[string]int64{"VMM": 1, "SeaBIOS": 2, "option ROM": 3, "guest": 3}},
+		{"a bzImage's", results.Phases{GuestNs: ns(6), SetupNs: ns(1), DecompressNs: ns(2), KernelNs: ns(3), TotalNs: ns(10)},
+			map[string]int64{"setup": 1, "decompress": 2, "kernel": 3, "in no phase": 4}},
+		{"without the setup", results.Phases{GuestNs: ns(5), DecompressNs: ns(2), KernelNs: ns(3)}, map[string]int64{"decompress": 2, "kernel": 3}},
+		{"a vmlinux's", results.Phases{GuestNs: ns(5), KernelNs: ns(5)}, map[string]int64{"kernel": 5}},
+		{"a part missing", results.Phases{GuestNs: ns(9), KernelNs: ns(3)}, map[string]int64{"guest": 9}},
+		{"never ready", results.Phases{FirmwareNs: ns(2), SetupNs: ns(1), DecompressNs: ns(4)}, map[string]int64{"SeaBIOS": 2, "setup": 1, "decompress": 4}},
+	}
+	for _, tt := range tests {
+		got := map[string]int64{}
+		for _, s := range pieces(tt.phases, firmwareName("seabios")) {
+			got[s.name] = s.ns
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+	marks := map[string]string{}
+	all := pieces(results.Phases{VMMNs: ns(1), FirmwareNs: ns(2), BIOSNs: ns(1), OptionROMNs: ns(1), GuestNs: ns(3), SetupNs: ns(1), DecompressNs: ns(1), KernelNs: ns(1), TotalNs: ns(7)}, "")
+	for _, s := range all {
+		for _, mark := range []string{s.utf8, s.ascii} {
+			if other, taken := marks[mark]; taken {
+				t.Errorf("%s and %s have the same mark %s", s.name, other, mark)
+			}
+			marks[mark] = s.name
+		}
+	}
+	if len(all) != 7 {
+		t.Errorf("%d pieces: %+v", len(all), all)
+	}
+}
+
 func TestShare(t *testing.T) {
 	for _, tt := range []struct {
 		ns      []int64
