@@ -45,7 +45,7 @@ type KVMDevice struct {
 	_           structs.HostLayout
 	Slot        uint32
 	ServicePort uint16
-	Pad         uint16
+	Flags       uint16
 	Netns       uint32
 }
 

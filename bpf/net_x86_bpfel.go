@@ -8,38 +8,136 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"structs"
 
 	"github.com/cilium/ebpf"
+)
+
+type NetFlow struct {
+	_            structs.HostLayout
+	Ns           uint64
+	SeenNs       uint64
+	Isn          uint32
+	AskedSeq     uint32
+	AskerNext    uint32
+	AnswererNext uint32
+	State        uint8
+	Side         uint8
+	Answered     uint8
+	Group        uint8
+	Pad          uint32
+}
+
+type NetFlowCounts struct {
+	_          structs.HostLayout
+	Lost       uint64
+	Untracked  uint64
+	Unparsed   [4]uint64
+	Answered   [16]uint64
+	Unanswered [16]uint64
+	Repeated   [16]uint64
+	Refused    [16]uint64
+}
+
+type NetFlowGuest struct {
+	_    structs.HostLayout
+	Mac  [3]uint16
+	Macs uint16
+	Ip4  uint32
+	Ip6  [4]uint32
+}
+
+type NetFlowKey struct {
+	_      structs.HostLayout
+	A      [4]uint32
+	B      [4]uint32
+	PortA  uint16
+	PortB  uint16
+	Kind   uint8
+	Side   uint8
+	Family uint8
+	Pad    uint8
+}
+
+type NetFlowKind uint32
+
+const (
+	NetFlowKindFLOW_TCP_CONNECT NetFlowKind = 0
+	NetFlowKindFLOW_TCP_FIRST   NetFlowKind = 1
+	NetFlowKindFLOW_TCP_NEXT    NetFlowKind = 2
+	NetFlowKindFLOW_ARP         NetFlowKind = 3
+	NetFlowKindFLOW_ICMP_ECHO   NetFlowKind = 4
+	NetFlowKindFLOW_ICMPV6ECHO  NetFlowKind = 5
+	NetFlowKindFLOW_NDP         NetFlowKind = 6
+	NetFlowKindFLOW_DNS         NetFlowKind = 7
+	NetFlowKindFLOW_KINDS       NetFlowKind = 8
+)
+
+type NetFlowSide uint32
+
+const (
+	NetFlowSideFLOW_BY_GUEST   NetFlowSide = 0
+	NetFlowSideFLOW_BY_OUTSIDE NetFlowSide = 1
+	NetFlowSideFLOW_SIDES      NetFlowSide = 2
+)
+
+type NetFlowState uint32
+
+const (
+	NetFlowStateFLOW_ASKED      NetFlowState = 0
+	NetFlowStateFLOW_CONNECTING NetFlowState = 1
+	NetFlowStateFLOW_OPEN       NetFlowState = 2
+	NetFlowStateFLOW_CLOSING    NetFlowState = 3
+)
+
+type NetFlowUnparsed uint32
+
+const (
+	NetFlowUnparsedUNPARSED_MALFORMED NetFlowUnparsed = 0
+	NetFlowUnparsedUNPARSED_FRAGMENT  NetFlowUnparsed = 1
+	NetFlowUnparsedUNPARSED_EXTENSION NetFlowUnparsed = 2
+	NetFlowUnparsedUNPARSED_VLAN      NetFlowUnparsed = 3
+	NetFlowUnparsedUNPARSED_REASONS   NetFlowUnparsed = 4
 )
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	NetMapCounts        = "counts"
-	NetMapCreating      = "creating"
-	NetMapDevices       = "devices"
-	NetMapExitHist      = "exit_hist"
-	NetMapExits         = "exits"
-	NetMapHits          = "hits"
-	NetMapPorts         = "ports"
-	NetMapRecords       = "records"
-	NetMapSlots         = "slots"
-	NetMapTargets       = "targets"
-	NetMapUserExitHist  = "user_exit_hist"
-	NetMapUserExits     = "user_exits"
-	NetMapVcpus         = "vcpus"
-	NetMapWrites        = "writes"
-	NetProgFentryTapIn  = "fentry_tap_in"
-	NetProgFentryTapOut = "fentry_tap_out"
-	NetProgKprobeTapIn  = "kprobe_tap_in"
-	NetProgKprobeTapOut = "kprobe_tap_out"
-	NetProgRawTpTapIn   = "raw_tp_tap_in"
-	NetProgRawTpTapOut  = "raw_tp_tap_out"
-	NetProgTcIn         = "tc_in"
-	NetProgTcOut        = "tc_out"
-	NetProgTpBtfTapIn   = "tp_btf_tap_in"
-	NetProgTpBtfTapOut  = "tp_btf_tap_out"
+	NetMapCounts             = "counts"
+	NetMapCreating           = "creating"
+	NetMapDevices            = "devices"
+	NetMapExitHist           = "exit_hist"
+	NetMapExits              = "exits"
+	NetMapFlowCount          = "flow_count"
+	NetMapFlowGuests         = "flow_guests"
+	NetMapFlows              = "flows"
+	NetMapHits               = "hits"
+	NetMapNetHist            = "net_hist"
+	NetMapPorts              = "ports"
+	NetMapRecords            = "records"
+	NetMapSlots              = "slots"
+	NetMapTargets            = "targets"
+	NetMapUserExitHist       = "user_exit_hist"
+	NetMapUserExits          = "user_exits"
+	NetMapVcpus              = "vcpus"
+	NetMapWrites             = "writes"
+	NetProgFentryTapIn       = "fentry_tap_in"
+	NetProgFentryTapOut      = "fentry_tap_out"
+	NetProgKprobeTapIn       = "kprobe_tap_in"
+	NetProgKprobeTapOut      = "kprobe_tap_out"
+	NetProgRawTpTapIn        = "raw_tp_tap_in"
+	NetProgRawTpTapOut       = "raw_tp_tap_out"
+	NetProgTcIn              = "tc_in"
+	NetProgTcOut             = "tc_out"
+	NetProgTpBtfTapIn        = "tp_btf_tap_in"
+	NetProgTpBtfTapOut       = "tp_btf_tap_out"
+	NetVarUnusedFlow         = "unused_flow"
+	NetVarUnusedFlowKey      = "unused_flow_key"
+	NetVarUnusedFlowKind     = "unused_flow_kind"
+	NetVarUnusedFlowSide     = "unused_flow_side"
+	NetVarUnusedFlowState    = "unused_flow_state"
+	NetVarUnusedFlowUnparsed = "unused_flow_unparsed"
 )
 
 // LoadNet returns the embedded CollectionSpec for Net.
@@ -105,7 +203,11 @@ type NetMapSpecs struct {
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
+	FlowCount    *ebpf.MapSpec `ebpf:"flow_count"`
+	FlowGuests   *ebpf.MapSpec `ebpf:"flow_guests"`
+	Flows        *ebpf.MapSpec `ebpf:"flows"`
 	Hits         *ebpf.MapSpec `ebpf:"hits"`
+	NetHist      *ebpf.MapSpec `ebpf:"net_hist"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
@@ -120,6 +222,12 @@ type NetMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type NetVariableSpecs struct {
+	UnusedFlow         *ebpf.VariableSpec `ebpf:"unused_flow"`
+	UnusedFlowKey      *ebpf.VariableSpec `ebpf:"unused_flow_key"`
+	UnusedFlowKind     *ebpf.VariableSpec `ebpf:"unused_flow_kind"`
+	UnusedFlowSide     *ebpf.VariableSpec `ebpf:"unused_flow_side"`
+	UnusedFlowState    *ebpf.VariableSpec `ebpf:"unused_flow_state"`
+	UnusedFlowUnparsed *ebpf.VariableSpec `ebpf:"unused_flow_unparsed"`
 }
 
 // NetObjects contains all objects after they have been loaded into the kernel.
@@ -147,7 +255,11 @@ type NetMaps struct {
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	Exits        *ebpf.Map `ebpf:"exits"`
+	FlowCount    *ebpf.Map `ebpf:"flow_count"`
+	FlowGuests   *ebpf.Map `ebpf:"flow_guests"`
+	Flows        *ebpf.Map `ebpf:"flows"`
 	Hits         *ebpf.Map `ebpf:"hits"`
+	NetHist      *ebpf.Map `ebpf:"net_hist"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
@@ -165,7 +277,11 @@ func (m *NetMaps) Close() error {
 		m.Devices,
 		m.ExitHist,
 		m.Exits,
+		m.FlowCount,
+		m.FlowGuests,
+		m.Flows,
 		m.Hits,
+		m.NetHist,
 		m.Ports,
 		m.Records,
 		m.Slots,
@@ -181,6 +297,12 @@ func (m *NetMaps) Close() error {
 //
 // It can be passed to LoadNetObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NetVariables struct {
+	UnusedFlow         *ebpf.Variable `ebpf:"unused_flow"`
+	UnusedFlowKey      *ebpf.Variable `ebpf:"unused_flow_key"`
+	UnusedFlowKind     *ebpf.Variable `ebpf:"unused_flow_kind"`
+	UnusedFlowSide     *ebpf.Variable `ebpf:"unused_flow_side"`
+	UnusedFlowState    *ebpf.Variable `ebpf:"unused_flow_state"`
+	UnusedFlowUnparsed *ebpf.Variable `ebpf:"unused_flow_unparsed"`
 }
 
 // NetPrograms contains all programs after they have been loaded into the kernel.

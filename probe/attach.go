@@ -87,7 +87,8 @@ func (l *loader) createMaps(slots uint32) error {
 // scaleMap sizes the maps that hold a row per slot.
 func scaleMap(m *ebpf.MapSpec, slots uint32) {
 	switch m.Name {
-	case bpf.KVMMapSlots, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits:
+	case bpf.KVMMapSlots, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits,
+		bpf.NetMapFlows, bpf.NetMapFlowGuests, bpf.NetMapFlowCount, bpf.NetMapNetHist:
 		m.MaxEntries = m.MaxEntries / bpfMaxSlots * slots
 	}
 }

@@ -24,6 +24,8 @@ type Collector struct {
 	p       *Probe
 	created time.Time
 
+	network networkDescs
+
 	exits, exitCounts, roundTrips, userExits, frames, bytes, lost, hookInfo, hookHits *prometheus.Desc
 
 	mu   sync.Mutex
@@ -44,6 +46,7 @@ func NewCollector(p *Probe, labels ...string) *Collector {
 	}
 	return &Collector{
 		p: p, created: time.Now(), sets: map[string]*set{},
+		network:    newNetworkDescs(desc),
 		exits:      desc("ukprobe_kvm_exit_handling_seconds", "Time from an exit to the vCPU's next entry, by exit reason: KVM, the VMM and the time that the thread did not run. For hlt and mwait it is the guest's own idle time.", "isa", "reason"),
 		exitCounts: desc("ukprobe_kvm_exits_total", "Exits from guests, by exit reason.", "isa", "reason"),
 		roundTrips: desc("ukprobe_vmm_round_trip_seconds", "Time that the VMM took: from an exit to user space to the next KVM_RUN, by KVM_EXIT reason.", "reason"),
@@ -83,6 +86,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.exits, c.exitCounts, c.roundTrips, c.userExits, c.frames, c.bytes, c.lost, c.hookInfo, c.hookHits} {
 		ch <- d
 	}
+	c.network.describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -130,7 +134,8 @@ func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n C
 			ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(n.Values["bytes_"+direction]), with(direction)...)
 		}
 	}
-	for _, cause := range append(slices.Collect(maps.Keys(losses)), lostBeyondBound, lostRuns, lostRecords) {
+	c.network.collect(ch, c.created, n.Network, with)
+	for _, cause := range append(slices.Collect(maps.Keys(losses)), lostFlows, lostBeyondBound, lostRuns, lostRecords) {
 		ch <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(n.Lost[cause]), with(cause)...)
 	}
 }
@@ -145,6 +150,7 @@ func (c *Counts) Add(o Counts) {
 	c.UserExitCounts = addCounts(c.UserExitCounts, o.UserExitCounts)
 	c.Exits = addHistograms(c.Exits, o.Exits)
 	c.UserExits = addHistograms(c.UserExits, o.UserExits)
+	c.Network.Add(o.Network)
 }
 
 func addCounts[K comparable](a, b map[K]uint64) map[K]uint64 {
@@ -157,9 +163,9 @@ func addCounts[K comparable](a, b map[K]uint64) map[K]uint64 {
 	return a
 }
 
-func addHistograms(a, b map[string]Histogram) map[string]Histogram {
+func addHistograms[K comparable](a, b map[K]Histogram) map[K]Histogram {
 	if a == nil {
-		a = map[string]Histogram{}
+		a = map[K]Histogram{}
 	}
 	for k, h := range b {
 		sum := Histogram{}

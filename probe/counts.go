@@ -33,6 +33,9 @@ type Counts struct {
 	UserExits map[string]Histogram
 	// UserExitCounts counts exits to the VMM by reason.
 	UserExitCounts map[string]uint64
+	// Network is what was seen on the guest's device: empty without
+	// Target.Flows.
+	Network Network
 	// ISA names the vendor whose reasons those are.
 	ISA ISA
 }
@@ -137,7 +140,7 @@ func (w *Watch) Counts() (Counts, error) {
 	if n := w.p.missed(); n > w.missed {
 		c.Lost[lostRuns] = n - w.missed
 	}
-	return c, errors.Join(w.readPorts(&c), w.readExits(&c))
+	return c, errors.Join(w.readPorts(&c), w.readExits(&c), w.readNetwork(&c))
 }
 
 func (w *Watch) readPorts(c *Counts) error {

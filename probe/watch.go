@@ -38,6 +38,9 @@ type Target struct {
 	Ready *regexp.Regexp
 	// ServicePort is the TCP port of the guest's service; 0 for none.
 	ServicePort uint16
+	// Flows measures how long answers take on the guest's network device: see
+	// Watch.Network.
+	Flows bool
 	// KVM says whether the guest runs under KVM at all, for the reasons given
 	// with missing events.
 	KVM bool
