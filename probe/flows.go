@@ -94,7 +94,8 @@ type flowTable struct {
 
 	mu         sync.Mutex
 	unanswered [flowRows]uint64
-	err        error // of the last sweep
+	err        error    // of the last sweep
+	last       *Network // what it was when the table was closed: the slot is another's since
 }
 
 // openFlows gives a slot an empty table and empty counts, and starts to sweep.
@@ -118,17 +119,12 @@ func (p *Probe) openFlows(slot uint32) (*flowTable, error) {
 
 // clearFlows empties what the slot's last tenant left.
 func (p *Probe) clearFlows(slot uint32) error {
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return fmt.Errorf("count possible CPUs: %w", err)
-	}
 	errs := []error{
 		p.updateMap(bpf.NetMapFlowGuests, slot, &bpf.NetFlowGuest{}),
-		p.updateMap(bpf.NetMapFlowCount, slot, make([]bpf.NetFlowCounts, cpus)),
+		p.updateMap(bpf.NetMapFlowCount, slot, [][]byte{}), // CPUs that are not given become zero
 	}
-	empty := make([]bpf.KVMHist, cpus)
 	for row := range flowRows {
-		errs = append(errs, p.updateMap(bpf.NetMapNetHist, slot*flowRows+row, empty))
+		errs = append(errs, p.updateMap(bpf.NetMapNetHist, slot*flowRows+row, [][]byte{}))
 	}
 	return errors.Join(errs...)
 }
@@ -137,7 +133,14 @@ func (p *Probe) clearFlows(slot uint32) error {
 func (t *flowTable) Close() error {
 	t.stop()
 	<-t.done
-	return errors.Join(t.p.deleteKey(bpf.NetMapFlows, t.slot), t.m.Close())
+	last, err := t.read()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last != nil {
+		return nil
+	}
+	t.last = &last
+	return errors.Join(err, t.p.deleteKey(bpf.NetMapFlows, t.slot), t.m.Close())
 }
 
 func (t *flowTable) run(stop <-chan struct{}) {
@@ -266,6 +269,10 @@ func (t *flowTable) read() (Network, error) {
 	n := Network{Responses: map[Exchange]Histogram{}, Unanswered: map[Exchange]uint64{}, Repeated: map[Exchange]uint64{},
 		Refused: map[Exchange]uint64{}, Unparsed: map[string]uint64{}}
 	t.mu.Lock()
+	if t.last != nil {
+		defer t.mu.Unlock()
+		return *t.last, t.err
+	}
 	for row, k := range t.unanswered {
 		addNonZero(n.Unanswered, exchangeOf(uint32(row)), k)
 	}
@@ -294,7 +301,7 @@ func (t *flowTable) read() (Network, error) {
 		if k == 0 {
 			continue // a scrape does not read what is empty
 		}
-		h, err := t.p.readHist(bpf.NetMapNetHist, t.slot*flowRows+uint32(row))
+		h, _, err := t.p.readHist(bpf.NetMapNetHist, t.slot*flowRows+uint32(row))
 		errs = append(errs, err)
 		n.Responses[exchangeOf(uint32(row))] = h
 	}
