@@ -60,26 +60,29 @@ type KVMHist struct {
 type KVMHook uint32
 
 const (
-	KVMHookHOOK_NONE      KVMHook = 0
-	KVMHookHOOK_EXEC      KVMHook = 1
-	KVMHookHOOK_EXIT      KVMHook = 2
-	KVMHookHOOK_VM_IOCTL  KVMHook = 3
-	KVMHookHOOK_VCPU      KVMHook = 4
-	KVMHookHOOK_RUN       KVMHook = 5
-	KVMHookHOOK_ENTRY     KVMHook = 6
-	KVMHookHOOK_KVM_EXIT  KVMHook = 7
-	KVMHookHOOK_USER_EXIT KVMHook = 8
-	KVMHookHOOK_PIO       KVMHook = 9
-	KVMHookHOOK_CPUID     KVMHook = 10
-	KVMHookHOOK_HALT      KVMHook = 11
-	KVMHookHOOK_INSN      KVMHook = 12
-	KVMHookHOOK_TAP_OUT   KVMHook = 13
-	KVMHookHOOK_TAP_IN    KVMHook = 14
-	KVMHookHOOK_TC_OUT    KVMHook = 15
-	KVMHookHOOK_TC_IN     KVMHook = 16
-	KVMHookHOOK_SYSCALL   KVMHook = 17
-	KVMHookHOOK_RIP       KVMHook = 18
-	KVMHookHOOK_KINDS     KVMHook = 19
+	KVMHookHOOK_NONE       KVMHook = 0
+	KVMHookHOOK_EXEC       KVMHook = 1
+	KVMHookHOOK_EXIT       KVMHook = 2
+	KVMHookHOOK_VM_IOCTL   KVMHook = 3
+	KVMHookHOOK_VCPU       KVMHook = 4
+	KVMHookHOOK_RUN        KVMHook = 5
+	KVMHookHOOK_ENTRY      KVMHook = 6
+	KVMHookHOOK_KVM_EXIT   KVMHook = 7
+	KVMHookHOOK_USER_EXIT  KVMHook = 8
+	KVMHookHOOK_PIO        KVMHook = 9
+	KVMHookHOOK_CPUID      KVMHook = 10
+	KVMHookHOOK_HALT       KVMHook = 11
+	KVMHookHOOK_INSN       KVMHook = 12
+	KVMHookHOOK_TAP_OUT    KVMHook = 13
+	KVMHookHOOK_TAP_IN     KVMHook = 14
+	KVMHookHOOK_TC_OUT     KVMHook = 15
+	KVMHookHOOK_TC_IN      KVMHook = 16
+	KVMHookHOOK_SYSCALL    KVMHook = 17
+	KVMHookHOOK_RIP        KVMHook = 18
+	KVMHookHOOK_TSC_OFFSET KVMHook = 19
+	KVMHookHOOK_TSC_RATIO  KVMHook = 20
+	KVMHookHOOK_MMIO       KVMHook = 21
+	KVMHookHOOK_KINDS      KVMHook = 22
 )
 
 type KVMLine struct {

@@ -32,7 +32,7 @@ func newLoader(isa ISA) (*loader, error) {
 	loadModules()
 	l := &loader{isa: isa, specs: map[object]*ebpf.CollectionSpec{}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}
 	for obj, load := range map[object]func() (*ebpf.CollectionSpec, error){
-		objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet,
+		objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet, objClock: bpf.LoadClock,
 	} {
 		spec, err := load()
 		if err != nil {
@@ -84,10 +84,21 @@ func (l *loader) createMaps(slots uint32) error {
 	return nil
 }
 
+// mapsOf are the shared maps that an object declares: not each declares all.
+func (l *loader) mapsOf(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
+	out := map[string]*ebpf.Map{}
+	for name := range spec.Maps {
+		if m, ok := l.maps[name]; ok {
+			out[name] = m
+		}
+	}
+	return out
+}
+
 // scaleMap sizes the maps that hold a row per slot.
 func scaleMap(m *ebpf.MapSpec, slots uint32) {
 	switch m.Name {
-	case bpf.KVMMapSlots, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits:
+	case bpf.KVMMapSlots, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits, bpf.ClockMapTsc, bpf.ClockMapBootTimers:
 		m.MaxEntries = m.MaxEntries / bpfMaxSlots * slots
 	}
 }
@@ -118,7 +129,7 @@ func (l *loader) load(obj object, name, target string) (*ebpf.Program, error) {
 	}
 	spec.Programs = map[string]*ebpf.ProgramSpec{name: prog}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: l.maps,
+		MapReplacements: l.mapsOf(spec),
 		Programs:        ebpf.ProgramOptions{ExtraRelocationTargets: l.modules},
 		Cache:           l.cache,
 	})

@@ -22,10 +22,15 @@ func TestConstantsAreTheKernelSides(t *testing.T) {
 	}
 	entries := func(name string) int { return int(kvm.Maps[name].MaxEntries) }
 	slots := entries(bpf.KVMMapSlots)
+	clock, err := bpf.LoadClock()
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name      string
 		here, bpf int
 	}{
+		{"TSC_VCPUS", tscVCPUs, int(clock.Maps[bpf.ClockMapTsc].MaxEntries) / slots},
 		{"MAX_SLOTS", bpfMaxSlots, slots},
 		{"EXIT_CLASSES", exitClasses, entries(bpf.KVMMapExitHist) / slots},
 		{"USER_EXIT_CLASSES", userExitClasses, entries(bpf.KVMMapUserExitHist) / slots},
@@ -36,6 +41,7 @@ func TestConstantsAreTheKernelSides(t *testing.T) {
 		{"RECORD_HEADER", recordHeader, int(unsafe.Offsetof(bpf.KVMRecord{}.Data))},
 		{"HIST_BUCKETS", histBuckets, len(bpf.KVMHist{}.Buckets)},
 		{"HOOK_KINDS", entries(bpf.KVMMapHits), int(bpf.KVMHookHOOK_KINDS)},
+		{"TSC_CHANGES", tscChanges, len(bpf.ClockTscState{}.Change)},
 		{"MARK_KINDS", len(bpf.KVMSlot{}.Marks), int(bpf.KVMMarkKindMARK_KINDS)},
 		{"COUNTERS", len(bpf.KVMCounters{}.N), int(bpf.KVMCounterCOUNTERS)},
 	}
@@ -115,7 +121,7 @@ func TestEveryKindHasAName(t *testing.T) {
 // rung attaches, and every program is some hook's.
 func TestHookTable(t *testing.T) {
 	specs := map[object]*ebpf.CollectionSpec{}
-	for obj, load := range map[object]func() (*ebpf.CollectionSpec, error){objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet} {
+	for obj, load := range map[object]func() (*ebpf.CollectionSpec, error){objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet, objClock: bpf.LoadClock} {
 		spec, err := load()
 		if err != nil {
 			t.Fatal(err)

@@ -108,8 +108,10 @@ func (b *bench) load(obj object, name string) *ebpf.Program {
 func (b *bench) fire(name string, args ...uint64) {
 	b.t.Helper()
 	obj := objKVM
-	if _, ok := b.loader.specs[objKVM].Programs[name]; !ok {
-		obj = objProc
+	for o, spec := range b.loader.specs {
+		if _, ok := spec.Programs[name]; ok {
+			obj = o
+		}
 	}
 	if len(args) == 0 {
 		args = []uint64{0}
@@ -130,7 +132,7 @@ func (b *bench) fireRecord(name string, record []byte) {
 		spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
 		spec.Programs[name].Type = ebpf.RawTracepoint
 		coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-			MapReplacements: b.loader.maps,
+			MapReplacements: b.loader.mapsOf(spec),
 			Programs:        ebpf.ProgramOptions{ExtraRelocationTargets: b.loader.modules},
 		})
 		if err != nil {

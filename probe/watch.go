@@ -52,6 +52,7 @@ type Watch struct {
 	startNS int64
 
 	progress chan struct{}
+	clock    clockWatch
 
 	mu      sync.Mutex
 	release []func() error // of on-demand hooks
