@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ukprobe/ukprobe/orchestrate/claim"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
@@ -19,6 +20,9 @@ func (c *cell) record() results.Cell {
 		Accel: c.accel, Status: c.status, Reason: c.reason, Argv: []string{}}
 	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(),
 		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Args: c.Args, Ready: c.image.Ready}
+	for _, p := range c.Claims {
+		out.Settings.Claims = append(out.Settings.Claims, results.ClaimPattern{Name: p.Name, Pattern: p.Pattern, Unit: p.Unit, Since: p.Since})
+	}
 	if svc := c.image.Service; svc != nil {
 		out.Settings.Port = int(svc.Port)
 	}
@@ -43,8 +47,30 @@ func record(s experiment.Sample) results.Sample {
 	for _, l := range s.Lines {
 		out.Console = append(out.Console, results.ConsoleLine{FirstNS: l.FirstNS, LastNS: l.LastNS, Text: l.Clean()})
 	}
+	for _, v := range s.Claims {
+		out.Claims = append(out.Claims, recordClaim(v))
+	}
 	if s.Status != experiment.OK {
 		out.Stderr = s.Stderr
+	}
+	return out
+}
+
+// recordClaim turns a verdict into what is stored of it.
+func recordClaim(v experiment.Verdict) results.Claim {
+	out := results.Claim{Name: v.Name, Kind: string(v.Kind), Text: v.Text, Status: v.Status, Reason: v.Reason,
+		ClaimNS: v.ClaimNS, HostNS: v.HostNS, NotApart: v.NotApart, Mapping: v.Mapping, ControlNS: v.Control.Nanoseconds()}
+	if v.Status != claim.Unknown {
+		out.OffNS, out.ErrNS, out.Terms = &v.OffNS, &v.ErrNS, map[string]int64{}
+		for _, t := range v.Terms {
+			out.Terms[t.Name] = t.NS
+		}
+	}
+	for _, s := range v.LeavesOut {
+		out.LeavesOut = append(out.LeavesOut, results.Span{Name: s.Name, NS: s.NS})
+	}
+	if s := v.Series; s != nil {
+		out.Stamps, out.Rate, out.LagMedianNS, out.LagMaxNS = s.N, &s.Rate, &s.LagMedianNS, &s.LagMaxNS
 	}
 	return out
 }

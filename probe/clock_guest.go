@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"time"
 )
 
 // Bounds of what the kernel side keeps of a guest's TSC, as in bpf/clock.bpf.c.
@@ -199,10 +200,18 @@ func (g *GuestTSC) Ratio(vcpu int) (string, error) {
 	return fmt.Sprintf("%g (%s)", scale, r.source), nil
 }
 
-// Shifted is the same with every offset moved by so many ticks: a mapping that is
-// wrong by a known amount, to show that a verdict would notice.
-func (g *GuestTSC) Shifted(ticks int64) *GuestTSC {
+// Shifted maps everything to a moment that is later by d than the right one, or
+// earlier if d is negative: a mapping that is wrong by a known amount, to show that
+// a verdict notices.
+func (g *GuestTSC) Shifted(d time.Duration) *GuestTSC {
 	out := *g
+	pairs := g.host.pairs
+	if len(pairs) < 2 {
+		return &out // which maps nothing at all
+	}
+	first, last := pairs[0], pairs[len(pairs)-1]
+	// guest = host + offset: a smaller offset is a later host.
+	ticks := -int64(float64(d) * float64(last.tsc-first.tsc) / float64(last.ns-first.ns))
 	if g.bare != nil {
 		bare := *g.bare + uint64(ticks)
 		out.bare = &bare

@@ -186,7 +186,7 @@ func (w *Watch) releaseAll() error {
 
 // Close disarms the hooks for this target and frees its slot.
 func (w *Watch) Close() error {
-	errs := []error{w.releaseAll()}
+	errs := []error{w.releaseAll(), w.UnwatchClock()}
 	if w.armed {
 		errs = append(errs, w.p.deleteKey(bpf.KVMMapTargets, w.target.CgroupID))
 		w.armed = false
