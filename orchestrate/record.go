@@ -70,7 +70,7 @@ func recordClaim(v experiment.Verdict) results.Claim {
 		out.LeavesOut = append(out.LeavesOut, results.Span{Name: s.Name, NS: s.NS})
 	}
 	if s := v.Series; s != nil {
-		out.Stamps, out.Rate, out.LagMedianNS, out.LagMaxNS = s.N, &s.Rate, &s.LagMedianNS, &s.LagMaxNS
+		out.Stamps, out.Earlier, out.Rate, out.LagMedianNS, out.LagMaxNS = s.N, s.Earlier, &s.Rate, &s.LagMedianNS, &s.LagMaxNS
 	}
 	return out
 }

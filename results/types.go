@@ -193,7 +193,8 @@ type Claim struct {
 	NotApart  string `json:"not_apart,omitempty"` // why some of these are one span
 	// Series of stamps.
 	Stamps      int      `json:"stamps,omitempty"`
-	Rate        *float64 `json:"rate,omitempty"` // host seconds per guest second
+	Earlier     int      `json:"earlier_stamps,omitempty"` // before the guest set its clock back; not used
+	Rate        *float64 `json:"rate,omitempty"`           // host seconds per guest second
 	LagMedianNS *int64   `json:"lag_median_ns,omitempty"`
 	LagMaxNS    *int64   `json:"lag_max_ns,omitempty"`
 	Mapping     string   `json:"mapping,omitempty"` // how a guest's TSC was mapped

@@ -2,104 +2,96 @@
 
 package claim
 
-import (
-	"cmp"
-	"math"
-	"slices"
-)
+import "slices"
 
 // Series is what the stamps of one guest's clock say together.
 //
 // A line leaves the guest some time after its stamp was taken, never before: with
-// g the stamp and h the host's time of the line's first byte,
-// h = zero + rate·g + lag, lag ≥ 0. The fitted line is the one below all points
-// with the least sum of lags: the edge of their lower convex hull under the mean
-// stamp (Moon, Skelly, Towsley: Estimation and Removal of Clock Skew from Network
-// Delay Measurements, INFOCOM 1999). Lag that all lines share cannot be told from
-// a later zero: the zero is the latest possible.
+// g the stamp and h the host's time of the line's first byte, h - g is the host's
+// time of the clock's zero plus the line's lag, and the least h - g of a stretch is
+// the best estimate of the zero there. The clock is compared between the least of
+// the first quarter and that of the last quarter of the stamps' span: what h - g
+// gained between them the guest's clock has lost. A lag that all lines share cannot
+// be told from a later zero.
 type Series struct {
-	N      int     // stamps that were used
-	Rate   float64 // host seconds per guest second
-	ZeroNS int64   // host time of the guest clock's zero, at the latest
-	SpanNS int64   // first to last stamp, on the guest's clock
-	// Lags of the lines over the fitted one.
+	N       int     // stamps that were used
+	Earlier int     // stamps before the clock was last set back: of another clock
+	Rate    float64 // host seconds per guest second
+	ZeroNS  int64   // host time of the clock's zero, at the latest
+	// SpanNS is the guest's time between the two stamps that are compared, HostNS
+	// the host's.
+	SpanNS, HostNS int64
+	// Lags of the lines: over the least h - g from there on, so that time that the
+	// clock lost before is no lag.
 	LagMedianNS, LagMaxNS int64
-	// ErrNS bounds, for the fitted line, what is not known: the stamps' resolution
-	// and the common lag, taken to be no more than the median of the others.
+	// ErrNS bounds the difference of SpanNS and HostNS: the stamps' resolution, and
+	// that the two stamps' own lags may differ, by no more than the median lag.
 	ErrNS int64
 }
 
-// minStamps is the fewest stamps whose rate says anything.
+// minStamps is the fewest stamps that say anything of a rate.
 const minStamps = 3
 
-// Fit fits the stamps among claims of one name. Stamps of zero are left out: the
-// clock did not run yet. It returns false if there are too few.
+// point is a stamp and the host's time of its line.
+type point struct{ g, h int64 }
+
+func (p point) zero() int64 { return p.h - p.g }
+
+// Fit puts the stamps among claims together. Stamps of zero are left out: the clock
+// did not run yet. It returns false if there are too few.
 func Fit(claims []Claim) (Series, bool) {
+	var s Series
 	var pts []point
 	var resolution int64
 	for _, c := range claims {
-		if c.Kind == Stamp && c.NS > 0 && c.Line.FirstNS > 0 {
-			pts = append(pts, point{float64(c.NS), float64(c.Line.FirstNS)})
-			resolution = max(resolution, c.ResolutionNS)
+		if c.Kind != Stamp || c.NS <= 0 || c.Line.FirstNS <= 0 {
+			continue
+		}
+		if n := len(pts); n > 0 && c.NS < pts[n-1].g {
+			// Linux' clock starts anew when it turns from jiffies to the TSC.
+			s.Earlier += n
+			pts = pts[:0]
+		}
+		pts = append(pts, point{c.NS, c.Line.FirstNS})
+		resolution = max(resolution, c.ResolutionNS)
+	}
+	if len(pts) < minStamps || pts[0].g == pts[len(pts)-1].g {
+		return Series{}, false
+	}
+	first, last := pts[0].g, pts[len(pts)-1].g
+	quarter := (last - first) / 4
+	a, b := pts[0], pts[len(pts)-1]
+	for _, p := range pts {
+		if p.g <= first+quarter && p.zero() < a.zero() {
+			a = p
+		}
+		if p.g >= last-quarter && p.zero() < b.zero() {
+			b = p
 		}
 	}
-	if len(pts) == 0 {
+	if a.h >= b.h { // no guest does that
 		return Series{}, false
 	}
-	// Host times are large: taken from the first, a float64 has them exactly.
-	base := pts[0].h
-	for i := range pts {
-		base = min(base, pts[i].h)
-	}
-	var mean float64
-	for i := range pts {
-		pts[i].h -= base
-		mean += pts[i].g / float64(len(pts))
-	}
-	slices.SortFunc(pts, func(a, b point) int {
-		return cmp.Or(cmp.Compare(a.g, b.g), cmp.Compare(a.h, b.h))
-	})
-	hull := lowerHull(pts)
-	if len(pts) < minStamps || len(hull) < 2 {
-		return Series{}, false
-	}
-	a, b := hull[0], hull[1]
-	for i := 1; i < len(hull)-1 && hull[i].g < mean; i++ {
-		a, b = hull[i], hull[i+1]
-	}
-	s := Series{N: len(pts), Rate: (b.h - a.h) / (b.g - a.g), SpanNS: int64(pts[len(pts)-1].g - pts[0].g)}
-	zero := a.h - s.Rate*a.g
-	s.ZeroNS = int64(base) + int64(math.Round(zero))
-	lags := make([]int64, 0, len(pts))
-	for _, p := range pts {
-		lags = append(lags, max(0, int64(math.Round(p.h-zero-s.Rate*p.g))))
-	}
-	slices.Sort(lags)
-	s.LagMedianNS, s.LagMaxNS = lags[len(lags)/2], lags[len(lags)-1]
+	s.N, s.ZeroNS = len(pts), a.zero()
+	s.SpanNS, s.HostNS = b.g-a.g, b.h-a.h
+	s.Rate = float64(s.HostNS) / float64(s.SpanNS)
+	s.LagMedianNS, s.LagMaxNS = lags(pts, min(s.Rate, 1))
 	s.ErrNS = resolution + s.LagMedianNS
 	return s, true
 }
 
-// point is a stamp and the host's time of its line.
-type point struct{ g, h float64 }
-
-// lowerHull is the lower convex hull of points in the order of g (Andrew's
-// monotone chain). Of points with the same g only the lowest is on it.
-func lowerHull(pts []point) []point {
-	var hull []point
-	for _, p := range pts {
-		if n := len(hull); n > 0 && hull[n-1].g == p.g {
-			continue // sorted: this one is not lower
+// lags are the median and the largest lag of points in the order of time. A clock
+// that is fast (rate below one) is brought to the host's rate first.
+func lags(pts []point, rate float64) (median, largest int64) {
+	out := make([]int64, 0, len(pts))
+	var least int64
+	for i, p := range slices.Backward(pts) {
+		zero := p.h - int64(rate*float64(p.g))
+		if i == len(pts)-1 || zero < least {
+			least = zero
 		}
-		for n := len(hull); n >= 2 && cross(hull[n-2], hull[n-1], p) <= 0; n = len(hull) {
-			hull = hull[:n-1]
-		}
-		hull = append(hull, p)
+		out = append(out, zero-least)
 	}
-	return hull
-}
-
-// cross is positive if a, b, c turn to the left.
-func cross(a, b, c point) float64 {
-	return (b.g-a.g)*(c.h-a.h) - (b.h-a.h)*(c.g-a.g)
+	slices.Sort(out)
+	return out[len(out)/2], out[len(out)-1]
 }

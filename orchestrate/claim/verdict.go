@@ -228,11 +228,10 @@ func judgeSeries(name string, claims []Claim, e Evidence) Verdict {
 	v.Series = &s
 	v.ZeroNS = ptr(s.ZeroNS)
 	v.leaveOut(s.ZeroNS, e)
-	host := int64(s.Rate * float64(s.SpanNS))
-	v.ClaimNS, v.HostNS = ptr(s.SpanNS), ptr(host)
+	v.ClaimNS, v.HostNS = ptr(s.SpanNS), ptr(s.HostNS)
 	resolution := own[0].ResolutionNS
 	v.Terms = []Term{{TermResolution, resolution}, {TermOutput, s.ErrNS - resolution}}
-	return v.between(s.SpanNS, s.ErrNS, host, host)
+	return v.between(s.SpanNS, s.ErrNS, s.HostNS, s.HostNS)
 }
 
 func orElse(a, b string) string {

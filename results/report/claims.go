@@ -195,6 +195,9 @@ func (o Options) claimSentence(g claimGroup) string {
 	s += " (" + o.terms(m) + ")"
 	if m.Rate != nil {
 		s += fmt.Sprintf("; its clock counts %.6f s in a second of the host, by %d stamps", 1 / *m.Rate, m.Stamps)
+		if m.Earlier > 0 {
+			s += fmt.Sprintf(" since it was set back (%d before)", m.Earlier)
+		}
 	}
 	if m.LagMedianNS != nil && m.LagMaxNS != nil {
 		s += fmt.Sprintf("; a line leaves it %s after its stamp (median; at most %s)", o.duration(float64(*m.LagMedianNS)), o.duration(float64(*m.LagMaxNS)))
