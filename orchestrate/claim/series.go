@@ -22,7 +22,8 @@ type Series struct {
 	// the host's.
 	SpanNS, HostNS int64
 	// Lags of the lines: over the least h - g from there on, so that time that the
-	// clock lost before is no lag.
+	// clock lost before is no lag. Where it loses more from line to line than lines
+	// lag, it hides them.
 	LagMedianNS, LagMaxNS int64
 	// ErrNS bounds the difference of SpanNS and HostNS: the stamps' resolution, and
 	// that the two stamps' own lags may differ, by no more than the median lag.
