@@ -167,11 +167,12 @@ func checkStart(t *testing.T, run tscRun) {
 	if !ok || ns < entry.NS-errNS || ns > run.lines["start"].FirstNS+errNS {
 		t.Errorf("start at %d ± %d: want it after guest_entry %d (%v) and before its line %d", ns, errNS, entry.NS, ok, run.lines["start"].FirstNS)
 	}
-	end, ok := run.t.At(EventFirmwareEnd)
-	if !ok {
+	// By exits firmware_end can be either side of it: the first exit in the image is
+	// often the page fault of fetching this instruction.
+	if end, ok := run.t.At(EventFirmwareEnd); !ok {
 		t.Errorf("no firmware_end: %v", run.t.Missing)
-	} else if late := end.NS - ns; end.Hook == HookInsn && late > errNS || end.Hook != HookInsn && late < -errNS {
-		t.Errorf("start at %d ± %d is on the wrong side of firmware_end %d by %s", ns, errNS, end.NS, end.Hook)
+	} else if end.Hook == HookInsn && end.NS > ns+errNS {
+		t.Errorf("start at %d ± %d is before firmware_end %d, which is told before the instruction is emulated", ns, errNS, end.NS)
 	}
 }
 

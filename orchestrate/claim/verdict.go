@@ -160,9 +160,10 @@ func judgeTSC(v Verdict, c Claim, e Evidence) Verdict {
 	if at, ok := e.Events[c.Moment]; ok {
 		low, high, term = at, at+c.Line.outputTime(), TermSighting
 		if e.Hooks[c.Moment] != instructionHook {
-			// The first exit in the image comes after its first instruction, which
-			// is after the guest's start.
-			low, high = e.Events[guestEntry], at
+			// The first exit in the image can be before its first instruction (the
+			// page fault of fetching it) or after. Sure is only that the guest ran,
+			// and that it printed the line later.
+			low, high = e.Events[guestEntry], c.Line.FirstNS
 		}
 		if low == 0 {
 			return v.missing(guestEntry, "before which no guest reads a clock", e)

@@ -82,14 +82,13 @@ func TestJudgeStart(t *testing.T) {
 		t.Errorf("%+v: want it 5 µs after firmware_end, of 30 allowed", v)
 	}
 	exits := boot()
-	exits.Events[firmwareEnd] += 10_000
-	if v := judge(t, l, exits); v.Status != Agrees || v.ErrNS != 10_005_000+100 {
-		t.Errorf("%+v: want it to agree within the firmware", v)
+	if v := judge(t, l, exits); v.Status != Agrees || v.ErrNS != 10_500_000+100 {
+		t.Errorf("%+v: want it to agree within guest_entry and its line", v)
+	}
+	if v := judge(t, line("ukprobe-reference: start tsc=9000000", 1_031_000_000), exits); v.Status != Off {
+		t.Errorf("%+v: want a start before guest_entry off", v)
 	}
 	early := boot()
-	if v := judge(t, l, early); v.Status != Off { // an exit in the image before its first instruction
-		t.Errorf("%+v: want it off", v)
-	}
 	delete(early.Events, firmwareEnd)
 	early.Missing[firmwareEnd] = "the image's load segments are not known"
 	if v := judge(t, l, early); v.Status != Unknown || !strings.Contains(v.Reason, "load segments") {

@@ -83,6 +83,7 @@ func (v *Validation) judge(s *Sample, gst *guest, w Watch) {
 	e.NoTSC = noTSC
 	claims := claim.Parse(claimLines(s.Lines, gst.stdout.String()+"\n"+s.Stderr), v.Patterns)
 	s.Claims = append(s.Claims, v.verdicts(claims, e, tsc, 0)...)
+	s.Claims = keepFirst(s)
 	if tsc == nil || !v.Controls {
 		return
 	}
@@ -95,6 +96,18 @@ func (v *Validation) judge(s *Sample, gst *guest, w Watch) {
 	for _, shift := range controlShifts {
 		s.Claims = append(s.Claims, v.verdicts(readings, e, tsc.Shifted(shift), shift)...)
 	}
+}
+
+// maxVerdicts bounds what a guest can make a sample hold: it may print for ever.
+const maxVerdicts = 64
+
+// keepFirst are the sample's first verdicts; that there were more is a taint.
+func keepFirst(s *Sample) []Verdict {
+	if more := len(s.Claims) - maxVerdicts; more > 0 {
+		s.Taints = append(s.Taints, fmt.Sprintf("claims: %d more than the first %d are not kept", more, maxVerdicts))
+		return s.Claims[:maxVerdicts]
+	}
+	return s.Claims
 }
 
 // verdicts judges claims under a mapping.

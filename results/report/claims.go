@@ -17,28 +17,35 @@ import (
 )
 
 // Claims writes what the guests of a run said of their own time beside what the
-// host saw: a row for each claim of each cell, and below them a sentence for each.
-// A row's figures are those of the sample whose deviation is the median. Without a
-// claim in the run it writes why there is none.
+// host saw: for each guest a row for each claim, and below them a sentence for
+// each. A row's figures are those of the sample whose deviation is the median.
 func Claims(w io.Writer, f *results.File, o Options) error {
 	var b strings.Builder
-	b.WriteString(o.paint(text.Bold, "Claims of guests beside what the host saw") + "\n")
+	for i := range f.Cells {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		o.claimsBlock(&b, &f.Cells[i])
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (o Options) claimsBlock(b *strings.Builder, c *results.Cell) {
+	b.WriteString(o.paint(text.Bold, o.guest(c)) + "\n")
+	groups := claimGroups(c)
+	if len(groups) == 0 {
+		b.WriteString(wrap(o.noClaims(c), o.width(), 0) + "\n")
+		return
+	}
 	t := table.NewWriter()
 	t.SetStyle(o.style())
-	t.AppendHeader(table.Row{"guest", "claim", "verdict", "n", "it says", "host saw", "off by", o.plusMinus()})
+	t.AppendHeader(table.Row{"claim", "verdict", "n", "it says", "host saw", "off by", o.plusMinus(), ""})
 	t.SetColumnConfigs(claimColumns())
 	var notes []string
-	for i := range f.Cells {
-		c := &f.Cells[i]
-		groups := claimGroups(c)
-		for _, g := range groups {
-			notes = append(notes, fmt.Sprintf("[%d] %s", len(notes)+1, o.claimSentence(g)))
-			t.AppendRow(o.claimRow(c, g, len(notes)))
-		}
-		if len(groups) == 0 {
-			notes = append(notes, fmt.Sprintf("[%d] %s", len(notes)+1, o.noClaims(c)))
-			t.AppendRow(table.Row{o.guest(c), o.pick("–", "-"), "", 0, "", "", "", fmt.Sprintf("[%d]", len(notes))})
-		}
+	for _, g := range groups {
+		notes = append(notes, fmt.Sprintf("[%d] %s", len(notes)+1, o.claimSentence(g)))
+		t.AppendRow(o.claimRow(g, len(notes)))
 	}
 	for _, line := range strings.Split(t.Render(), "\n") {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
@@ -46,19 +53,16 @@ func Claims(w io.Writer, f *results.File, o Options) error {
 	for _, n := range notes {
 		b.WriteString(wrap(n, o.width(), 4) + "\n")
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 func claimColumns() []table.ColumnConfig {
-	const nameWidth = 24
+	const nameWidth = 22
 	cs := make([]table.ColumnConfig, 8)
 	for i := range cs {
 		cs[i] = table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight}
-		if i < 3 {
-			cs[i] = table.ColumnConfig{Number: i + 1, WidthMax: nameWidth, WidthMaxEnforcer: text.WrapHard}
-		}
 	}
+	cs[0] = table.ColumnConfig{Number: 1, WidthMax: nameWidth, WidthMaxEnforcer: text.WrapHard}
+	cs[1] = table.ColumnConfig{Number: 2}
 	return cs
 }
 
@@ -132,26 +136,27 @@ func (o Options) guest(c *results.Cell) string {
 func (o Options) noClaims(c *results.Cell) string {
 	switch {
 	case c.Status != results.CellOK:
-		return o.guest(c) + ": " + o.note(c)
+		return o.note(c)
 	case c.Experiment != "timing-validation":
-		return o.guest(c) + ": claims are looked for in the experiment timing-validation; this is " + o.clean(c.Experiment)
+		return "Claims are looked for in the experiment timing-validation; this is " + o.clean(c.Experiment) + "."
 	}
-	return o.guest(c) + ": the guest printed nothing that is known as a claim: give its pattern in the matrix (claims:)"
+	return "The guest printed nothing that is known as a claim: give its pattern in the matrix (claims:)."
 }
 
-func (o Options) claimRow(c *results.Cell, g claimGroup, note int) table.Row {
+func (o Options) claimRow(g claimGroup, note int) table.Row {
 	m := g.middle
-	row := table.Row{o.guest(c), g.title(o), o.verdictWord(m), fmt.Sprintf("%d/%d", g.counts[m.Status], len(g.claims)),
+	row := table.Row{g.title(o), o.verdictWord(m), fmt.Sprintf("%d/%d", g.counts[m.Status], len(g.claims)),
 		o.optional(m.ClaimNS), o.optional(m.HostNS)}
+	mark := fmt.Sprintf("[%d]", note)
 	if m.OffNS == nil || m.ErrNS == nil {
-		return append(row, o.pick("–", "-"), fmt.Sprintf("[%d]", note))
+		return append(row, o.pick("–", "-"), "", mark)
 	}
-	return append(row, o.signed(*m.OffNS), o.duration(float64(*m.ErrNS))+fmt.Sprintf(" [%d]", note))
+	return append(row, o.signed(*m.OffNS), o.duration(float64(*m.ErrNS)), mark)
 }
 
 func (g claimGroup) title(o Options) string {
 	if g.middle.ControlNS != 0 {
-		return o.clean(g.name) + ", control " + o.signed(g.middle.ControlNS)
+		return "control, " + o.signed(g.middle.ControlNS)
 	}
 	return o.clean(g.name)
 }
@@ -187,6 +192,9 @@ func (o Options) claimSentence(g claimGroup) string {
 		return fmt.Sprintf("%s cannot be told: %s.%s", g.title(o), o.clean(m.Reason), o.leavesOut(m))
 	}
 	s := g.title(o) + " "
+	if m.ControlNS != 0 {
+		s = fmt.Sprintf("Control: %s under a mapping that is wrong by %s on purpose ", o.clean(g.name), o.signed(m.ControlNS))
+	}
 	if m.Status == results.ClaimAgrees {
 		s += "agrees within " + o.duration(float64(abs(*m.OffNS)+*m.ErrNS))
 	} else {
