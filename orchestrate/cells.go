@@ -190,7 +190,7 @@ func (c *cell) boot(l *laboratory, warmup bool) *experiment.Boot {
 		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
 	}
 	if c.Experiment == matrix.TimingValidation {
-		b.Validate = &experiment.Validation{Patterns: c.claims, Controls: c.System == referenceSystem}
+		b.Validate = &experiment.Validation{Patterns: c.claims, Controls: c.System == referenceSystem, KVM: c.accel == platform.KVM}
 	}
 	return b
 }

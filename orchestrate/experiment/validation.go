@@ -20,6 +20,8 @@ type Validation struct {
 	// Controls adds, for each claim by TSC, the same claim under a mapping that is
 	// wrong by a known amount: a method that finds nothing there proves nothing.
 	Controls bool
+	// KVM: the guest runs under it. Only then is its TSC offset known.
+	KVM bool
 }
 
 // Verdict is a claim's verdict as a sample yields it.
@@ -46,7 +48,7 @@ func (v *Validation) begin(w Watch, program string) error {
 		return nil
 	}
 	c, ok := w.(ClockWatch)
-	if !ok {
+	if !ok || !v.KVM {
 		return nil
 	}
 	return c.WatchClock(probe.ClockOptions{BootTimer: strings.Contains(filepath.Base(program), "firecracker")})
@@ -58,7 +60,7 @@ func (v *Validation) tick(w Watch) {
 	if v == nil {
 		return
 	}
-	if c, ok := w.(ClockWatch); ok {
+	if c, ok := w.(ClockWatch); ok && v.KVM {
 		_ = c.PairClocks()
 	}
 }
@@ -68,17 +70,7 @@ func (v *Validation) judge(s *Sample, gst *guest, w Watch) {
 	if v == nil {
 		return
 	}
-	var tsc *probe.GuestTSC
-	noTSC := "this instrument does not watch guests' clocks"
-	if c, ok := w.(ClockWatch); ok {
-		if e, ok := c.BootTimer(); ok {
-			s.Timeline.Events = append(s.Timeline.Events, e)
-		}
-		var err error
-		if tsc, err = c.GuestTSC(); err != nil {
-			noTSC = err.Error()
-		}
-	}
+	tsc, noTSC := v.mapping(s, w)
 	e := evidence(s.Timeline)
 	e.NoTSC = noTSC
 	claims := claim.Parse(claimLines(s.Lines, gst.stdout.String()+"\n"+s.Stderr), v.Patterns)
@@ -96,6 +88,26 @@ func (v *Validation) judge(s *Sample, gst *guest, w Watch) {
 	for _, shift := range controlShifts {
 		s.Claims = append(s.Claims, v.verdicts(readings, e, tsc.Shifted(shift), shift)...)
 	}
+}
+
+// mapping is the guest's TSC, or the reason why it cannot be mapped; and the boot
+// timer goes into the timeline.
+func (v *Validation) mapping(s *Sample, w Watch) (*probe.GuestTSC, string) {
+	c, ok := w.(ClockWatch)
+	switch {
+	case !v.KVM:
+		return nil, "not under KVM: the host kernel does not see what the guest's TSC is"
+	case !ok:
+		return nil, "this instrument does not watch guests' clocks"
+	}
+	if e, ok := c.BootTimer(); ok {
+		s.Timeline.Events = append(s.Timeline.Events, e)
+	}
+	tsc, err := c.GuestTSC()
+	if err != nil {
+		return nil, err.Error()
+	}
+	return tsc, ""
 }
 
 // maxVerdicts bounds what a guest can make a sample hold: it may print for ever.

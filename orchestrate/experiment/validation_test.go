@@ -66,7 +66,7 @@ func TestValidationOfAProcess(t *testing.T) {
 	}
 	defer p.Close()
 	b.Instrument = Kernel{Probe: p}
-	b.Validate = &Validation{Patterns: []claim.Pattern{up(t)}, Controls: true}
+	b.Validate = &Validation{Patterns: []claim.Pattern{up(t)}, Controls: true, KVM: true}
 	s := sample(t, t.Context(), b)
 	v := verdictOf(t, s, "up")
 	if v.Status != claim.Off || v.HostNS == nil || *v.HostNS <= 0 || *v.HostNS > 20e9 || v.OffNS != *v.ClaimNS-*v.HostNS {
@@ -80,18 +80,20 @@ func TestValidationOfAProcess(t *testing.T) {
 // TestValidationWithoutAClock: an instrument that does not know clocks says so.
 func TestValidationWithoutAClock(t *testing.T) {
 	b, s := newBoot(t, "exec sleep 60")
-	b.Validate = &Validation{}
 	s.lines = []probe.Line{{FirstNS: 5, LastNS: 6, Text: "ukprobe-reference: ready tsc=5\n"}}
 	s.happens(probe.EventConsoleReady, 9)
-	if v := verdictOf(t, sample(t, t.Context(), b), "reference_ready"); v.Status != claim.Unknown || !strings.Contains(v.Reason, "does not watch") {
-		t.Errorf("%+v", v)
+	for kvm, want := range map[bool]string{true: "does not watch", false: "not under KVM"} {
+		b.Validate = &Validation{KVM: kvm}
+		if v := verdictOf(t, sample(t, t.Context(), b), "reference_ready"); v.Status != claim.Unknown || !strings.Contains(v.Reason, want) {
+			t.Errorf("%+v, want %q", v, want)
+		}
 	}
 }
 
 func TestValidationClock(t *testing.T) {
 	b, s := newBoot(t, "echo 'Guest-boot-time =   2000 us 2 ms,   1000 CPU us 1 CPU ms' >&2; exec sleep 60")
 	c := &clocked{script: s, tscErr: errors.New("no TSC here"), boot: &probe.Event{Name: claim.BootTimer, NS: 2_000_100}}
-	b.Instrument, b.Validate = c, &Validation{Controls: true}
+	b.Instrument, b.Validate = c, &Validation{Controls: true, KVM: true}
 	p := b.Platform.(program)
 	p.vmm = "firecracker"
 	b.Platform = p
@@ -124,7 +126,7 @@ func TestValidationClock(t *testing.T) {
 func TestValidationThatCannotBegin(t *testing.T) {
 	b, s := newBoot(t, "exit 0")
 	broken := errors.New("broken")
-	b.Instrument, b.Validate = &clocked{script: s, beginErr: broken}, &Validation{}
+	b.Instrument, b.Validate = &clocked{script: s, beginErr: broken}, &Validation{KVM: true}
 	if _, err := b.Sample(t.Context(), "s0"); !errors.Is(err, broken) || s.closed != 1 {
 		t.Errorf("error %v, closed %d times: want %v and once", err, s.closed, broken)
 	}
