@@ -41,6 +41,8 @@ type Target struct {
 	// KVM says whether the guest runs under KVM at all, for the reasons given
 	// with missing events.
 	KVM bool
+	// Full demands every on-demand hook for this guest, whatever it costs.
+	Full bool
 }
 
 // Watch collects what happens in one cgroup. It is used by one goroutine; its

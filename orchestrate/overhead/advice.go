@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overhead
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// advice says in plain words what figures of this machine should be read with.
+func advice(o *results.Overhead) string {
+	if o.Rounds < MinRounds {
+		return fmt.Sprintf("Fewer than %d rounds: nothing can be concluded. Measure again with --rounds %d or more.", MinRounds, MinRounds)
+	}
+	parts := []string{"How to read figures of this machine:"}
+	if s := boots(o); s != "" {
+		parts = append(parts, s)
+	}
+	if s := exits(o); s != "" {
+		parts = append(parts, s)
+	}
+	if c, ok := o.Condition(results.OverheadBystander); ok {
+		parts = append(parts, fmt.Sprintf("For a guest that is not watched itself a port write costs %s more while another one is watched.", extra(c.Cost[results.OverheadPortWrite])))
+	}
+	for _, w := range []struct{ workload, what string }{{results.OverheadBootWall, "boots"}, {results.OverheadPortWrite, "port writes"}} {
+		if part, ok := o.Noise(w.workload); ok {
+			parts = append(parts, fmt.Sprintf("Differences between %s of less than %s %% mean nothing here: two equal conditions could differ by that much.", w.what, number(part*100)))
+		}
+	}
+	if o.Disturbed > 0 {
+		parts = append(parts, fmt.Sprintf("%d times other BPF programs came or went meanwhile: end what attaches them and measure again.", o.Disturbed))
+	}
+	parts = append(parts, "It is one guest on one VMM: another guest pays for the exits that it has.")
+	return strings.Join(parts, " ")
+}
+
+// boots says what a boot costs at each level.
+func boots(o *results.Overhead) string {
+	var out []string
+	for _, level := range []string{results.OverheadBoot, results.OverheadFull} {
+		if c, ok := o.Condition(level); ok {
+			out = append(out, fmt.Sprintf("a boot measured with --probes %s %s", level, atMost(c.Cost[results.OverheadBootWall])))
+		}
+	}
+	return join(out)
+}
+
+// atMost reads the upper end of the interval.
+func atMost(c results.OverheadCost) string {
+	if c.ExtraCI95 == nil || c.RatioCI95 == nil {
+		return "was not measured often enough"
+	}
+	if c.ExtraCI95[1] <= 0 {
+		return "took no longer than one with nothing attached"
+	}
+	return fmt.Sprintf("takes at most %s (%s %%) longer than with nothing attached", duration(c.ExtraCI95[1]), number((c.RatioCI95[1]-1)*100))
+}
+
+// exits says what an event costs at --probes full, else boot.
+func exits(o *results.Overhead) string {
+	c, ok := o.Condition(results.OverheadFull)
+	if !ok {
+		if c, ok = o.Condition(results.OverheadBoot); !ok {
+			return ""
+		}
+	}
+	return fmt.Sprintf("With --probes %s an exit to the VMM and back (port write) costs %s more, one that KVM handles itself (CPUID) %s.",
+		c.Name, extra(c.Cost[results.OverheadPortWrite]), extra(c.Cost[results.OverheadCPUID]))
+}
+
+// extra shows a difference with its interval, or that there is none to see.
+func extra(c results.OverheadCost) string {
+	if c.ExtraNs == nil || c.ExtraCI95 == nil {
+		return "an unknown time"
+	}
+	between := fmt.Sprintf("between %s and %s", duration(c.ExtraCI95[0]), duration(c.ExtraCI95[1]))
+	if c.ExtraCI95[0] <= 0 && 0 <= c.ExtraCI95[1] {
+		return "nothing that can be told from chance (" + between + ")"
+	}
+	return duration(*c.ExtraNs) + " (" + between + ")"
+}
+
+// duration shows nanoseconds with three digits or so.
+func duration(ns float64) string {
+	d := time.Duration(ns)
+	switch a := d.Abs(); {
+	case a < 10*time.Microsecond:
+		return fmt.Sprintf("%d ns", d.Nanoseconds())
+	case a < 10*time.Millisecond:
+		return number(ns/1e3) + " µs"
+	}
+	return number(ns/1e6) + " ms"
+}
+
+func join(clauses []string) string {
+	if len(clauses) == 0 {
+		return ""
+	}
+	return strings.Join(clauses, "; ") + "."
+}
