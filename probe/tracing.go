@@ -19,11 +19,14 @@ var slowing = []ebpf.ProgramType{
 	ebpf.Kprobe, ebpf.TracePoint, ebpf.RawTracepoint, ebpf.RawTracepointWritable, ebpf.PerfEvent, ebpf.Tracing, ebpf.LSM,
 }
 
+// Programs are BPF programs with their names.
+type Programs map[ebpf.ProgramID]string
+
 // TracingPrograms lists, with their names in the kernel (at most 15 bytes), all
 // BPF programs loaded on this host that can be attached to the kernel's own code
 // and so slow a guest down: ours, a security agent's, another tool's. Needs root.
-func TracingPrograms() (map[ebpf.ProgramID]string, error) {
-	out := map[ebpf.ProgramID]string{}
+func TracingPrograms() (Programs, error) {
+	out := Programs{}
 	for id := ebpf.ProgramID(0); ; {
 		next, err := ebpf.ProgramGetNextID(id)
 		if errors.Is(err, os.ErrNotExist) {

@@ -4,8 +4,8 @@ package overhead
 
 import (
 	"fmt"
+	"math"
 	"strings"
-	"time"
 
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -25,10 +25,9 @@ func advice(o *results.Overhead) string {
 	if c, ok := o.Condition(results.OverheadBystander); ok {
 		parts = append(parts, fmt.Sprintf("For a guest that is not watched itself a port write costs %s more while another one is watched.", extra(c.Cost[results.OverheadPortWrite])))
 	}
-	for _, w := range []struct{ workload, what string }{{results.OverheadBootWall, "boots"}, {results.OverheadPortWrite, "port writes"}} {
-		if part, ok := o.Noise(w.workload); ok {
-			parts = append(parts, fmt.Sprintf("Differences between %s of less than %s %% mean nothing here: two equal conditions could differ by that much.", w.what, number(part*100)))
-		}
+	if boot, ok := o.Noise(results.OverheadBootWall); ok {
+		port, _ := o.Noise(results.OverheadPortWrite)
+		parts = append(parts, fmt.Sprintf("Differences of less than %s %% between boots (%s %% between port writes) mean nothing here: two equal conditions could differ by that much.", number(boot*100), number(port*100)))
 	}
 	if o.Disturbed > 0 {
 		parts = append(parts, fmt.Sprintf("%d times other BPF programs came or went meanwhile: end what attaches them and measure again.", o.Disturbed))
@@ -83,13 +82,12 @@ func extra(c results.OverheadCost) string {
 	return duration(*c.ExtraNs) + " (" + between + ")"
 }
 
-// duration shows nanoseconds with three digits or so.
+// duration shows nanoseconds with two to four digits.
 func duration(ns float64) string {
-	d := time.Duration(ns)
-	switch a := d.Abs(); {
-	case a < 10*time.Microsecond:
-		return fmt.Sprintf("%d ns", d.Nanoseconds())
-	case a < 10*time.Millisecond:
+	switch a := math.Abs(ns); {
+	case a < 10e3:
+		return fmt.Sprintf("%.0f ns", ns)
+	case a < 1e6:
 		return number(ns/1e3) + " µs"
 	}
 	return number(ns/1e6) + " ms"

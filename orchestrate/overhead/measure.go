@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
@@ -64,8 +62,8 @@ type measurement struct {
 	host     Host
 	guests   int // started so far, for names
 
-	baseline map[ebpf.ProgramID]string // tracing programs of others that stay
-	ours     map[ebpf.ProgramID]string // of the present condition
+	baseline probe.Programs // tracing programs of others that stay
+	ours     probe.Programs // of the present condition
 	steps    int
 	allSteps int
 }

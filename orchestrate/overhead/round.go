@@ -10,8 +10,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/ukprobe/ukprobe/guests/reference"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -75,7 +73,7 @@ func (m *measurement) runCondition(ctx context.Context, c condition, got sampled
 	if err != nil {
 		return false, err
 	}
-	m.ours = map[ebpf.ProgramID]string{}
+	m.ours = probe.Programs{}
 	p, err := c.open()
 	if err != nil {
 		return false, err
@@ -124,7 +122,7 @@ func (m *measurement) own(p *probe.Probe) error {
 // settle finds the baseline: the tracing programs of others that stay, such as a
 // security agent's. Ours of a run that has just ended are given time to go.
 func (m *measurement) settle(ctx context.Context) error {
-	m.baseline = map[ebpf.ProgramID]string{}
+	m.baseline = probe.Programs{}
 	if alone, err := m.onlyBaseline(ctx); err != nil || alone {
 		return err
 	}

@@ -163,13 +163,14 @@ func signed(v float64) string {
 func percent(part float64) string { return signed(part*100) + " %" }
 
 // programs shows the kernel's own account: a row for each hook, a column for each
-// rung. Programs of one hook are added up: a hook is attached as a whole.
+// rung. A hook of several programs has the time of all of them by the runs of the
+// busiest: entry and return of a function add up, in and out of a port do not.
 func programs(b *strings.Builder, all []results.OverheadProgram) {
 	if len(all) == 0 {
 		return
 	}
 	var hooks, have []string
-	ns := map[[2]string]float64{}
+	ns, runs := map[[2]string]float64{}, map[[2]string]uint64{}
 	for _, p := range all {
 		if !slices.Contains(hooks, p.Hook) {
 			hooks = append(hooks, p.Hook)
@@ -177,7 +178,9 @@ func programs(b *strings.Builder, all []results.OverheadProgram) {
 		if !slices.Contains(have, p.Rung) {
 			have = append(have, p.Rung)
 		}
-		ns[[2]string{p.Hook, p.Rung}] += p.NsRun
+		at := [2]string{p.Hook, p.Rung}
+		ns[at] += p.NsRun * float64(p.Runs)
+		runs[at] = max(runs[at], p.Runs)
 	}
 	header := table.Row{"hook"}
 	for _, rung := range have {
@@ -187,11 +190,11 @@ func programs(b *strings.Builder, all []results.OverheadProgram) {
 	for _, hook := range hooks {
 		row := table.Row{hook}
 		for _, rung := range have {
-			if v, ok := ns[[2]string{hook, rung}]; ok {
-				row = append(row, number(v))
-			} else {
-				row = append(row, "")
+			text := ""
+			if n := runs[[2]string{hook, rung}]; n > 0 {
+				text = number(ns[[2]string{hook, rung}] / float64(n))
 			}
+			row = append(row, text)
 		}
 		t.AppendRow(row)
 	}
