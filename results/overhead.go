@@ -26,7 +26,7 @@ type Overhead struct {
 const (
 	OverheadNone      = "none"       // nothing attached: what the others are compared with
 	OverheadControl   = "none again" // equal to it: what two equal conditions differ by
-	OverheadBystander = "bystander"  // attached for another guest
+	OverheadBystander = "bystander"  // --probes boot for another guest, which never starts
 	OverheadBoot      = "boot"       // --probes boot
 	OverheadFull      = "full"       // --probes full
 )

@@ -28,7 +28,7 @@ func conditions(only []probe.Rung) []condition {
 	out := []condition{
 		{name: results.OverheadNone, what: "nothing attached"},
 		{name: results.OverheadControl, what: "the same once more: what two equal conditions differ by"},
-		{name: results.OverheadBystander, what: "all hooks by auto, for another guest", attach: probe.Auto},
+		{name: results.OverheadBystander, what: "--probes boot for another guest that is about to boot, hooks by auto", attach: probe.Auto},
 		{name: results.OverheadBoot, what: "--probes boot, hooks by auto", attach: probe.Auto, watch: true},
 		{name: results.OverheadFull, what: "--probes full, hooks by auto", attach: probe.Auto, watch: true, full: true},
 	}

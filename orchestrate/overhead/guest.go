@@ -79,8 +79,7 @@ func (m *measurement) boot(ctx context.Context, task reference.Cmdline, p *probe
 	if err := task.Validate(); err != nil {
 		return t, err
 	}
-	m.guests++
-	g, err := m.cgroups.New(m.journal, m.RunID, "guest"+strconv.Itoa(m.guests))
+	g, err := m.group()
 	if err != nil {
 		return t, err
 	}
@@ -99,6 +98,12 @@ func (m *measurement) boot(ctx context.Context, task reference.Cmdline, p *probe
 		return t, err
 	}
 	return t, checkSeen(task, w)
+}
+
+// group makes a cgroup for one guest.
+func (m *measurement) group() (*cgroup.Group, error) {
+	m.groups++
+	return m.cgroups.New(m.journal, m.RunID, "guest"+strconv.Itoa(m.groups))
 }
 
 func (m *measurement) target(g *cgroup.Group, full bool) probe.Target {

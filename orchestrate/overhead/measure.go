@@ -60,10 +60,11 @@ type measurement struct {
 	image    system.Boot
 	platform platform.Platform
 	host     Host
-	guests   int // started so far, for names
+	groups   int // made so far, for names
 
 	baseline probe.Programs // tracing programs of others that stay
 	ours     probe.Programs // of the present condition
+	patience time.Duration  // left
 	steps    int
 	allSteps int
 }
@@ -98,7 +99,7 @@ func open(ctx context.Context, o Options) (_ *measurement, err error) {
 	if !h.KVM {
 		return nil, fmt.Errorf("overhead: the reference guest must run under KVM, or there is nothing to probe: %s", h.KVMReason)
 	}
-	m := &measurement{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 1)), host: HostNow(h)}
+	m := &measurement{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 1)), host: HostNow(h), patience: patience}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.close())

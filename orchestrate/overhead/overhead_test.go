@@ -216,11 +216,15 @@ func TestAdvice(t *testing.T) {
 		"a boot measured with --probes full takes at most 10.0 ms (10.0 %) longer",
 		"With --probes full an exit to the VMM and back (port write) costs 5.0 ms (between 1.0 ms and 10.0 ms) more",
 		"nothing that can be told from chance (between -1.0 ms and 3.0 ms)",
-		"Differences of less than 3.0 % between boots (3.0 % between port writes) mean nothing", "2 times other BPF programs came or went",
+		"Differences of less than 3.0 % between boots (3.0 % between port writes) mean nothing", "During 2 of 40 conditions other BPF programs came or went",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, got)
 		}
+	}
+	o.Conditions[0].Cost = cost(1, 0.7, 1.02)
+	if got := advice(o); !strings.Contains(got, "too restless for a figure to rely on: boots under equal conditions differed by up to 30.0 %") {
+		t.Error(got)
 	}
 	if got := advice(&results.Overhead{Rounds: 5}); !strings.Contains(got, "nothing can be concluded") {
 		t.Error(got)

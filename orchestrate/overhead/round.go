@@ -15,10 +15,12 @@ import (
 )
 
 const (
-	// maxTries of a condition that other BPF programs disturb; the last one counts.
-	maxTries = 3
-	// quiet is how long other programs are waited for to go: the kernel takes ours
-	// away some time after they were closed.
+	// patience is how much time a measurement spends on other BPF programs, all in
+	// all: waiting for them to go, and repeating what they disturbed. After that it
+	// takes what it gets, and counts it.
+	patience = 30 * time.Second
+	// quiet is how long it waits at one time: the kernel takes our own programs away
+	// some moments after they were closed.
 	quiet = 2 * time.Second
 	// calibrations is how many guests the TSC's rate is taken from.
 	calibrations = 3
@@ -43,12 +45,14 @@ func (m *measurement) calibrate(ctx context.Context) (float64, error) {
 }
 
 // round runs every condition once, in random order. A condition during which other
-// BPF programs came or went is run again; disturbed counts those that still were.
+// BPF programs came or went is run again while there is patience; disturbed counts
+// those that were kept.
 func (m *measurement) round(ctx context.Context, have []condition) (got sampled, disturbed int, err error) {
 	got = sampled{}
 	for _, i := range m.rand.Perm(len(have)) {
 		m.tell(have[i].name)
-		for tries := 1; ; tries++ {
+		for {
+			begun := time.Now()
 			clean, err := m.runCondition(ctx, have[i], got)
 			if err != nil {
 				return nil, 0, fmt.Errorf("condition %s: %w", have[i].name, err)
@@ -56,7 +60,7 @@ func (m *measurement) round(ctx context.Context, have []condition) (got sampled,
 			if clean {
 				break
 			}
-			if tries == maxTries {
+			if m.patience -= time.Since(begun); m.patience <= 0 {
 				disturbed++
 				break
 			}
@@ -81,11 +85,16 @@ func (m *measurement) runCondition(ctx context.Context, c condition, got sampled
 	watched := p
 	if p != nil {
 		defer func() { err = errors.Join(err, p.Close()) }()
-		if err := m.own(p); err != nil {
-			return false, err
-		}
 		if !c.watch {
 			watched = nil
+			done, err := m.watchNobody(p)
+			if err != nil {
+				return false, err
+			}
+			defer func() { err = errors.Join(err, done()) }()
+		}
+		if err := m.own(p); err != nil {
+			return false, err
 		}
 	}
 	runtime.GC() // what loading left behind shall not be paid for by the guest
@@ -105,6 +114,20 @@ func (m *measurement) runCondition(ctx context.Context, c condition, got sampled
 	}
 	still, err := m.undisturbed()
 	return alone && still, err
+}
+
+// watchNobody watches a cgroup in which no guest ever starts: it keeps every hook
+// attached that a guest about to boot has.
+func (m *measurement) watchNobody(p *probe.Probe) (done func() error, err error) {
+	g, err := m.group()
+	if err != nil {
+		return nil, err
+	}
+	w, err := p.Watch(m.target(g, false))
+	if err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return func() error { return errors.Join(w.Close(), g.Close()) }, nil
 }
 
 // own notes a probe's programs as ours, those attached on demand included.
@@ -131,9 +154,10 @@ func (m *measurement) settle(ctx context.Context) error {
 	return err
 }
 
-// onlyBaseline waits for a while until nothing is loaded but the baseline.
+// onlyBaseline waits for a while, as far as there is patience, until nothing is
+// loaded but the baseline.
 func (m *measurement) onlyBaseline(ctx context.Context) (bool, error) {
-	for deadline := time.Now().Add(quiet); ; {
+	for deadline := time.Now().Add(min(quiet, m.patience)); ; {
 		now, err := probe.TracingPrograms()
 		if err != nil {
 			return false, err

@@ -145,7 +145,7 @@ func TestOverhead(t *testing.T) {
 	c := newCall(t)
 	c.cmd.Args = append(c.cmd.Args, "overhead", "--rounds", "3", "--journal-dir", c.journal(), "--state-dir", c.state(), "--seed", fmt.Sprint(c.seed), "--json")
 	leaveNothing(t, c)
-	c.start().wait(patience(2 * time.Minute)).want(0)
+	c.start().wait(patience(4 * time.Minute)).want(0)
 	var r overhead.Report
 	if err := json.Unmarshal([]byte(c.stdout.String()), &r); err != nil {
 		t.Fatalf("%v\n%s", err, c.output())
