@@ -54,7 +54,7 @@ func measureOverhead(c *cli.Context) error {
 	r, err := overhead.Measure(c.Context, o)
 	progress.close()
 	switch {
-	case c.Context.Err() != nil:
+	case c.Err() != nil:
 		return cli.Exit("interrupted: nothing was kept", exitInterrupted)
 	case err != nil:
 		return err

@@ -140,7 +140,7 @@ func parse(data []byte) (*state, error) {
 // fits tells whether the figure is true for a host and version, or why not.
 func (s *state) fits(h Host, version string) (*results.Overhead, error) {
 	when := s.Overhead.Measured.Format(time.DateOnly)
-	other := ""
+	var other string
 	switch {
 	case s.Version != version:
 		other = fmt.Sprintf("with ukprobe %s, and this is %s", s.Version, version)
