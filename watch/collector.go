@@ -28,7 +28,7 @@ type Collector struct {
 	histograms []histogramFamily
 	counters   []counterFamily
 
-	up, since, info, lost                      *prometheus.Desc
+	up, since, info, lost, parts               *prometheus.Desc
 	vms, vmsMax, seen, notWatched, readErrors  *prometheus.Desc
 	buildInfo, hookInfo, hookFired, hookMissed *prometheus.Desc
 }
@@ -37,14 +37,27 @@ type Collector struct {
 type histogramFamily struct {
 	desc *prometheus.Desc
 	of   func(*probe.Counts) map[string]probe.Histogram
-	isa  bool // labelled with whose reasons they are
+	by   labelling
+}
+
+// labelling says which labels a series has besides vm.
+type labelling int
+
+const (
+	byNothing labelling = iota
+	byValue             // the key of the map
+	byISA               // whose reasons they are, and the key
+)
+
+func (l labelling) labels(vm string, isa probe.ISA, value string) []string {
+	return [][]string{{vm}, {vm, value}, {vm, string(isa), value}}[l]
 }
 
 // counterFamily is a metric made of counts by a label's value.
 type counterFamily struct {
 	desc *prometheus.Desc
 	of   func(*probe.Counts) map[string]uint64
-	isa  bool
+	by   labelling
 }
 
 // NewCollector makes one. version is ukprobe's.
@@ -58,6 +71,7 @@ func NewCollector(w *Watcher, version string) *Collector {
 		since:      desc("ukprobe_vm_watched_since_timestamp_seconds", "When counting began for the VM.", "vm"),
 		info:       desc("ukprobe_vm_info", "What is known of the VM; 1.", "vm", "name", "vmm", "pid", "uuid", "cgroup"),
 		lost:       desc("ukprobe_lost_events_total", "Events of the VM that were seen and could not be kept, by cause.", "vm", "cause"),
+		parts:      desc("ukprobe_kvm_exit_handling_part_seconds_total", "Parts of the time from exits to the next entries, by exit reason: vmm (in user space), halted (as the guest asked for), waited (for a CPU, in the kernel), kvm (the rest).", "vm", "isa", "reason", "part"),
 		vms:        desc("ukprobe_vms", "VMs that run and are watched."),
 		vmsMax:     desc("ukprobe_vms_limit", "How many VMs can be watched at one time."),
 		seen:       desc("ukprobe_vms_watched_total", "VMs watched since the start."),
@@ -76,23 +90,43 @@ func NewCollector(w *Watcher, version string) *Collector {
 func (c *Collector) families(desc func(name, help string, labels ...string) *prometheus.Desc) {
 	c.histograms = []histogramFamily{
 		{desc("ukprobe_kvm_exit_handling_seconds", "Time from an exit to the vCPU's next entry, by exit reason: KVM, the VMM and the time that the thread did not run. For hlt and mwait it is the guest's own idle time.", "vm", "isa", "reason"),
-			func(n *probe.Counts) map[string]probe.Histogram { return n.Exits }, true},
+			func(n *probe.Counts) map[string]probe.Histogram { return n.Exits }, byISA},
+		{desc("ukprobe_guest_run_seconds", "Time that the guest ran at a stretch, from an entry to the exit, by that exit's reason.", "vm", "isa", "reason"),
+			func(n *probe.Counts) map[string]probe.Histogram { return n.GuestTime }, byISA},
+		{desc("ukprobe_vcpu_halted_seconds", "Time that vCPUs were halted, from the HLT to the wake-up.", "vm"), span(probe.SpanHalted), byNothing},
+		{desc("ukprobe_vcpu_runqueue_delay_seconds", "Time that a vCPU's thread could run and waited for a CPU.", "vm"), span(probe.SpanWaited), byNothing},
+		{desc("ukprobe_guest_populate_seconds", "When KVM gave the guest memory: page faults by the time since the guest was first seen.", "vm"), span(probe.SpanPopulate), byNothing},
 		{desc("ukprobe_vmm_round_trip_seconds", "Time that the VMM took: from an exit to user space to the next KVM_RUN, by KVM_EXIT reason.", "vm", "reason"),
-			func(n *probe.Counts) map[string]probe.Histogram { return n.UserExits }, false},
+			func(n *probe.Counts) map[string]probe.Histogram { return n.UserExits }, byValue},
 	}
 	c.counters = []counterFamily{
 		{desc("ukprobe_kvm_exits_total", "Exits from the guest, by exit reason.", "vm", "isa", "reason"),
-			func(n *probe.Counts) map[string]uint64 { return n.ExitCounts }, true},
+			func(n *probe.Counts) map[string]uint64 { return n.ExitCounts }, byISA},
 		{desc("ukprobe_kvm_userspace_exits_total", "Exits to the VMM, by KVM_EXIT reason.", "vm", "reason"),
-			func(n *probe.Counts) map[string]uint64 { return n.UserExitCounts }, false},
+			func(n *probe.Counts) map[string]uint64 { return n.UserExitCounts }, byValue},
 		{desc("ukprobe_guest_port_accesses_total", "Accesses of the guest to I/O ports, by direction seen from the guest.", "vm", "direction"),
-			byDirection("pio_"), false},
+			byDirection("pio_"), byValue},
 		{desc("ukprobe_guest_network_frames_total", "Ethernet frames on the guest's network device, by direction seen from the guest.", "vm", "direction"),
-			byDirection("frames_"), false},
+			byDirection("frames_"), byValue},
 		{desc("ukprobe_guest_network_bytes_total", "Bytes on the guest's network device, by direction seen from the guest.", "vm", "direction"),
-			byDirection("bytes_"), false},
+			byDirection("bytes_"), byValue},
 	}
 }
+
+// span picks one of the spans.
+func span(name string) func(*probe.Counts) map[string]probe.Histogram {
+	return func(n *probe.Counts) map[string]probe.Histogram {
+		h, ok := n.Spans[name]
+		if !ok {
+			return nil
+		}
+		return map[string]probe.Histogram{"": h}
+	}
+}
+
+// lostCauses are exported also while they are zero, so that a first loss is an
+// increase.
+var lostCauses = []string{"ringbuf", "console_bytes", "pio_ports", "vcpus", "hook_runs", "bad_records", "records_beyond_bound"}
 
 // byDirection takes a pair of values apart by its direction.
 func byDirection(prefix string) func(*probe.Counts) map[string]uint64 {
@@ -109,7 +143,7 @@ func byDirection(prefix string) func(*probe.Counts) map[string]uint64 {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.up, c.since, c.info, c.lost, c.vms, c.vmsMax, c.seen, c.notWatched, c.readErrors,
+	for _, d := range []*prometheus.Desc{c.up, c.since, c.info, c.lost, c.parts, c.vms, c.vmsMax, c.seen, c.notWatched, c.readErrors,
 		c.buildInfo, c.hookInfo, c.hookFired, c.hookMissed} {
 		ch <- d
 	}
@@ -161,23 +195,27 @@ func (c *Collector) collectVM(ch chan<- prometheus.Metric, r Reading) {
 	ch <- prometheus.MustNewConstMetric(c.since, prometheus.GaugeValue, float64(vm.Since.UnixMilli())/1e3, vm.Label)
 	ch <- prometheus.MustNewConstMetric(c.info, prometheus.GaugeValue, 1, vm.Label, vm.Name, vm.VMM, strconv.Itoa(vm.PID), vm.UUID, vm.Cgroup)
 	n := &r.Counts
-	labels := func(isa bool, value string) []string {
-		if isa {
-			return []string{vm.Label, string(n.ISA), value}
-		}
-		return []string{vm.Label, value}
-	}
 	for _, f := range c.histograms {
-		for reason, h := range f.of(n) {
-			ch <- histogramMetric(f.desc, h, vm.Since, labels(f.isa, reason)...)
+		for value, h := range f.of(n) {
+			ch <- histogramMetric(f.desc, h, vm.Since, f.by.labels(vm.Label, n.ISA, value)...)
 		}
 	}
 	for _, f := range c.counters {
 		for value, k := range f.of(n) {
-			ch <- prometheus.MustNewConstMetric(f.desc, prometheus.CounterValue, float64(k), labels(f.isa, value)...)
+			ch <- prometheus.MustNewConstMetric(f.desc, prometheus.CounterValue, float64(k), f.by.labels(vm.Label, n.ISA, value)...)
 		}
 	}
-	for cause, k := range n.Lost {
+	for reason, p := range n.Parts {
+		for part, d := range map[string]time.Duration{"vmm": p.VMM, "halted": p.Halted, "waited": p.Waited, "kvm": p.KVM(n.Exits[reason])} {
+			ch <- prometheus.MustNewConstMetric(c.parts, prometheus.CounterValue, d.Seconds(), vm.Label, string(n.ISA), reason, part)
+		}
+	}
+	lost := map[string]uint64{}
+	for _, cause := range lostCauses {
+		lost[cause] = 0
+	}
+	maps.Copy(lost, n.Lost)
+	for cause, k := range lost {
 		ch <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(k), vm.Label, cause)
 	}
 }

@@ -5,6 +5,7 @@ package watch
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,6 +63,9 @@ func someCounts() probe.Counts {
 		Ports:          map[probe.Port]uint64{{Number: 0x3f8, Out: true}: 10, {Number: 0x80, Out: true}: 2},
 		ExitCounts:     map[string]uint64{"io": 5, "hlt": 2},
 		Exits:          map[string]probe.Histogram{"io": histogramOf(5, -100), "hlt": histogramOf(2, -10)},
+		Parts:          map[string]probe.Parts{"io": {VMM: 200 * time.Microsecond, Waited: 3 * time.Microsecond}, "hlt": {Halted: 800 * time.Millisecond}},
+		GuestTime:      map[string]probe.Histogram{"io": histogramOf(5, -90), "hlt": histogramOf(2, 0)},
+		Spans:          map[string]probe.Histogram{probe.SpanHalted: histogramOf(2, -11), probe.SpanWaited: histogramOf(4, -140), probe.SpanPopulate: histogramOf(9, -5)},
 		UserExitCounts: map[string]uint64{"io": 3},
 		UserExits:      map[string]probe.Histogram{"io": histogramOf(3, -110)},
 	}
@@ -69,7 +73,7 @@ func someCounts() probe.Counts {
 
 // histogramOf has n observations in one bucket.
 func histogramOf(n uint64, bucket int) probe.Histogram {
-	h := probe.Histogram{Count: n, Buckets: map[int]uint64{bucket: n}}
+	h := probe.Histogram{Schema: probe.DefaultSchema, Count: n, Buckets: map[int]uint64{bucket: n}}
 	h.SumNS = n * uint64(h.Quantile(1))
 	return h
 }
@@ -87,35 +91,52 @@ func TestCollector(t *testing.T) {
 	b.leave(2)
 	families := gather(t, NewCollector(b.w, "1.2.3"))
 	want := map[string]map[string]float64{
-		"ukprobe_vm_up":                      {"vm=web": 1, "vm=unknown-11": 0},
-		"ukprobe_vm_info":                    {"cgroup=/machine.slice/a name=web pid=10 uuid=12345678-1234-1234-1234-123456789abc vm=web vmm=qemu": 1, "cgroup= name= pid=11 uuid= vm=unknown-11 vmm=unknown": 1},
-		"ukprobe_kvm_exits_total":            {"isa=svm reason=io vm=web": 5, "isa=svm reason=hlt vm=web": 2},
-		"ukprobe_kvm_exit_handling_seconds":  {"isa=svm reason=io vm=web": 5, "isa=svm reason=hlt vm=web": 2},
-		"ukprobe_vmm_round_trip_seconds":     {"reason=io vm=web": 3},
-		"ukprobe_kvm_userspace_exits_total":  {"reason=io vm=web": 3, "reason=io vm=unknown-11": 1},
-		"ukprobe_guest_port_accesses_total":  {"direction=in vm=web": 0, "direction=out vm=web": 12},
-		"ukprobe_guest_network_frames_total": {"direction=in vm=web": 4, "direction=out vm=web": 1},
-		"ukprobe_guest_network_bytes_total":  {"direction=in vm=web": 400, "direction=out vm=web": 60},
-		"ukprobe_lost_events_total":          {"cause=pio_ports vm=web": 9},
-		"ukprobe_vms":                        {"": 1},
-		"ukprobe_vms_limit":                  {"": 64},
-		"ukprobe_vms_watched_total":          {"": 2},
-		"ukprobe_vms_not_watched_total":      {"": 4},
-		"ukprobe_vm_read_errors_total":       {"": 0},
-		"ukprobe_hook_info":                  {"hook=kvm_pio rung=tp_btf": 1},
-		"ukprobe_hook_fired_total":           {"hook=kvm_pio": 12},
-		"ukprobe_hook_missed_total":          {"hook=kvm_pio": 1},
+		"ukprobe_vm_up":                       {"vm=web": 1, "vm=unknown-11": 0},
+		"ukprobe_vm_info":                     {"cgroup=/machine.slice/a name=web pid=10 uuid=12345678-1234-1234-1234-123456789abc vm=web vmm=qemu": 1, "cgroup= name= pid=11 uuid= vm=unknown-11 vmm=unknown": 1},
+		"ukprobe_kvm_exits_total":             {"isa=svm reason=io vm=web": 5, "isa=svm reason=hlt vm=web": 2},
+		"ukprobe_kvm_exit_handling_seconds":   {"isa=svm reason=io vm=web": 5, "isa=svm reason=hlt vm=web": 2},
+		"ukprobe_guest_run_seconds":           {"isa=svm reason=io vm=web": 5, "isa=svm reason=hlt vm=web": 2},
+		"ukprobe_vcpu_halted_seconds":         {"vm=web": 2},
+		"ukprobe_vcpu_runqueue_delay_seconds": {"vm=web": 4},
+		"ukprobe_guest_populate_seconds":      {"vm=web": 9},
+		"ukprobe_vmm_round_trip_seconds":      {"reason=io vm=web": 3},
+		"ukprobe_kvm_userspace_exits_total":   {"reason=io vm=web": 3, "reason=io vm=unknown-11": 1},
+		"ukprobe_guest_port_accesses_total":   {"direction=in vm=web": 0, "direction=out vm=web": 12},
+		"ukprobe_guest_network_frames_total":  {"direction=in vm=web": 4, "direction=out vm=web": 1},
+		"ukprobe_guest_network_bytes_total":   {"direction=in vm=web": 400, "direction=out vm=web": 60},
+		"ukprobe_vms":                         {"": 1},
+		"ukprobe_vms_limit":                   {"": 64},
+		"ukprobe_vms_watched_total":           {"": 2},
+		"ukprobe_vms_not_watched_total":       {"": 4},
+		"ukprobe_vm_read_errors_total":        {"": 0},
+		"ukprobe_hook_info":                   {"hook=kvm_pio rung=tp_btf": 1},
+		"ukprobe_hook_fired_total":            {"hook=kvm_pio": 12},
+		"ukprobe_hook_missed_total":           {"hook=kvm_pio": 1},
 	}
 	for name, values := range want {
 		if diff := cmp.Diff(values, series(families[name])); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+	parts := series(families["ukprobe_kvm_exit_handling_part_seconds_total"])
+	if len(parts) != 8 || parts["isa=svm part=vmm reason=io vm=web"] != 200e-6 || parts["isa=svm part=halted reason=hlt vm=web"] != 0.8 ||
+		parts["isa=svm part=kvm reason=hlt vm=web"] < 0.04 {
+		t.Errorf("parts: %v", parts)
+	}
+	lost := series(families["ukprobe_lost_events_total"])
+	if lost["cause=pio_ports vm=web"] != 9 {
+		t.Errorf("lost: %v", lost)
+	}
+	for _, cause := range lostCauses {
+		if n, ok := lost["cause="+cause+" vm=unknown-11"]; !ok || n != 0 {
+			t.Errorf("loss by %s is %v, %v: want a 0 that can be watched", cause, n, ok)
+		}
+	}
 	if len(series(families["ukprobe_build_info"])) != 1 {
 		t.Errorf("build info: %v", families["ukprobe_build_info"])
 	}
 	h := families["ukprobe_vmm_round_trip_seconds"].GetMetric()[0].GetHistogram()
-	if h.GetSchema() != probe.HistogramSchema || len(h.GetPositiveSpan()) == 0 || len(h.GetBucket()) == 0 {
+	if h.GetSchema() != probe.DefaultSchema || len(h.GetPositiveSpan()) == 0 || len(h.GetBucket()) == 0 {
 		t.Errorf("histogram %v: want native buckets and classic ones", h)
 	}
 }
@@ -173,13 +194,18 @@ func TestSubtract(t *testing.T) {
 	h.Add(now.Exits["io"])
 	h.Add(histogramOf(2, -90))
 	now.Exits["io"] = h
+	now.Parts["io"] = probe.Parts{VMM: 210 * time.Microsecond, Waited: 3 * time.Microsecond}
 	now.UserExitCounts["mmio"] = 1
 	got := subtract(now, before)
+	empty := probe.Histogram{Schema: probe.DefaultSchema, Buckets: map[int]uint64{}} // proven, and nothing new
 	want := probe.Counts{
 		ISA: probe.SVM, Values: map[string]uint64{}, Lost: map[string]uint64{},
 		Ports:          map[probe.Port]uint64{{Number: 0x3f8, Out: true}: 5},
 		ExitCounts:     map[string]uint64{"io": 2},
 		Exits:          map[string]probe.Histogram{"io": histogramOf(2, -90)},
+		Parts:          map[string]probe.Parts{"io": {VMM: 10 * time.Microsecond}},
+		GuestTime:      map[string]probe.Histogram{},
+		Spans:          map[string]probe.Histogram{probe.SpanHalted: empty, probe.SpanWaited: empty, probe.SpanPopulate: empty},
 		UserExitCounts: map[string]uint64{"mmio": 1},
 		UserExits:      map[string]probe.Histogram{},
 	}
@@ -196,15 +222,5 @@ func TestSubtract(t *testing.T) {
 	}
 	if diff := cmp.Diff(someCounts(), before); diff != "" {
 		t.Errorf("the earlier reading was changed:\n%s", diff)
-	}
-}
-
-func TestHighest(t *testing.T) {
-	h := probe.Histogram{Count: 3, Buckets: map[int]uint64{-100: 2, -8: 1, 5: 0}}
-	if got, want := highest(h), probe.UpperBound(-8); got != want {
-		t.Errorf("%v, want %v", got, want)
-	}
-	if got := highest(probe.Histogram{Count: 1, Zero: 1}); got != 0 {
-		t.Errorf("%v of zeros", got)
 	}
 }

@@ -4,8 +4,6 @@ package watch
 
 import (
 	"maps"
-	"math"
-	"time"
 
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -20,6 +18,20 @@ func subtract(now, before probe.Counts) probe.Counts {
 	now.UserExitCounts = lessNonZero(now.UserExitCounts, before.UserExitCounts)
 	now.Exits = lessHistograms(now.Exits, before.Exits)
 	now.UserExits = lessHistograms(now.UserExits, before.UserExits)
+	now.GuestTime = lessHistograms(now.GuestTime, before.GuestTime)
+	spans := make(map[string]probe.Histogram, len(now.Spans))
+	for k, h := range now.Spans { // an empty one has been proven too
+		spans[k] = lessHistogram(h, before.Spans[k])
+	}
+	now.Spans = spans
+	parts := make(map[string]probe.Parts, len(now.Parts))
+	for k, p := range now.Parts {
+		o := before.Parts[k]
+		if d := (probe.Parts{VMM: max(p.VMM-o.VMM, 0), Halted: max(p.Halted-o.Halted, 0), Waited: max(p.Waited-o.Waited, 0)}); d != (probe.Parts{}) {
+			parts[k] = d
+		}
+	}
+	now.Parts = parts
 	return now
 }
 
@@ -66,19 +78,4 @@ func lessHistogram(now, before probe.Histogram) probe.Histogram {
 		d.Count += n
 	}
 	return d
-}
-
-// highest is the upper bound of the highest bucket that holds something: the
-// longest observation is at most one bucket below.
-func highest(h probe.Histogram) time.Duration {
-	top := math.MinInt
-	for i, n := range h.Buckets {
-		if n > 0 {
-			top = max(top, i)
-		}
-	}
-	if top == math.MinInt {
-		return 0
-	}
-	return h.Quantile(1)
 }

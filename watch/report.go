@@ -45,7 +45,9 @@ type VMReport struct {
 	Values    map[string]uint64 `json:"values"`
 	Exits     []Row             `json:"exits,omitempty"`
 	UserExits []Row             `json:"userspace_exits,omitempty"`
-	Ports     []PortRow         `json:"ports,omitempty"` // the busiest
+	Ports     []PortRow         `json:"ports,omitempty"`          // the busiest
+	Halted    *Dist             `json:"halted,omitempty"`         // HLT to wake-up
+	Waited    *Dist             `json:"runqueue_delay,omitempty"` // of vCPU threads that could run
 	Lost      map[string]uint64 `json:"lost,omitempty"`
 	Error     string            `json:"error,omitempty"`
 }
@@ -58,6 +60,18 @@ type Row struct {
 	// Handling is from the exit to the next entry; for exits to user space it is
 	// the round trip through the VMM.
 	Handling *Dist `json:"handling,omitempty"`
+	// InGuest is from the entry to the exit.
+	InGuest *Dist `json:"in_guest,omitempty"`
+	// What the sum of Handling consists of.
+	Parts *PartsNS `json:"parts,omitempty"`
+}
+
+// PartsNS are the parts of the handling time of exits, in nanoseconds.
+type PartsNS struct {
+	KVM    int64 `json:"kvm_ns"`
+	VMM    int64 `json:"vmm_ns"`
+	Halted int64 `json:"halted_ns"`
+	Waited int64 `json:"waited_ns"`
 }
 
 // Dist is a distribution of durations. The quantiles are upper bounds of buckets:
@@ -98,7 +112,7 @@ func NewReporter(w *Watcher, version string, since time.Time) *Reporter {
 func (rp *Reporter) Next() Report {
 	begun, now := rp.at, rp.w.now()
 	out := Report{Version: rp.version, Until: now, Seconds: now.Sub(begun).Seconds(),
-		NotWatched: rp.w.src.Beyond(), Missing: missing(rp.w.src.Hooks())}
+		NotWatched: rp.w.src.Beyond()}
 	after := map[uint64]Reading{}
 	for r := range rp.w.Each {
 		before, known := rp.before[r.VM.ID]
@@ -113,6 +127,9 @@ func (rp *Reporter) Next() Report {
 			from = before.Until
 		}
 		out.VMs = append(out.VMs, vmReport(span, r.Until.Sub(from)))
+	}
+	if len(out.VMs) > 0 { // else nothing has fired because there was nothing
+		out.Missing = missing(rp.w.src.Hooks())
 	}
 	rp.before, rp.at = after, now
 	return out
@@ -130,6 +147,14 @@ func vmReport(r Reading, span time.Duration) VMReport {
 		out.Error = Clean(r.Err.Error(), 200)
 	}
 	out.Exits = rows(n.ExitCounts, n.Exits, seconds)
+	for i := range out.Exits {
+		row := &out.Exits[i]
+		row.InGuest = dist(n.GuestTime[row.Reason])
+		if p, ok := n.Parts[row.Reason]; ok {
+			row.Parts = &PartsNS{KVM: int64(p.KVM(n.Exits[row.Reason])), VMM: int64(p.VMM), Halted: int64(p.Halted), Waited: int64(p.Waited)}
+		}
+	}
+	out.Halted, out.Waited = dist(n.Spans[probe.SpanHalted]), dist(n.Spans[probe.SpanWaited])
 	out.UserExits = rows(n.UserExitCounts, n.UserExits, seconds)
 	for port, k := range n.Ports {
 		row := PortRow{Port: fmt.Sprintf("0x%x", port.Number), Direction: "in", Count: k, Rate: rate(k, seconds)}
@@ -185,7 +210,7 @@ func dist(h probe.Histogram) *Dist {
 	if h.Count == 0 {
 		return nil
 	}
-	return &Dist{Count: h.Count, SumNS: h.SumNS, P50NS: int64(h.Quantile(0.5)), P99NS: int64(h.Quantile(0.99)), MaxNS: int64(highest(h))}
+	return &Dist{Count: h.Count, SumNS: h.SumNS, P50NS: int64(h.Quantile(0.5)), P99NS: int64(h.Quantile(0.99)), MaxNS: int64(h.Max())}
 }
 
 func rate(n uint64, seconds float64) float64 {
@@ -201,6 +226,9 @@ var told = []struct{ hook, what string }{
 	{probe.HookEntry, "handling times of exits"},
 	{probe.HookUserExit, "exits to the VMM"},
 	{probe.HookRun, "round trips through the VMM"},
+	{probe.HookWakeup, "halted time"},
+	{probe.HookSched, "run-queue delay"},
+	{probe.HookFault, "page faults"},
 	{probe.HookPIO, "port accesses"},
 	{probe.HookHalt, "halts"},
 }
@@ -214,6 +242,9 @@ func missing(hooks []probe.HookStatus) []MissingCount {
 	var out []MissingCount
 	for _, t := range told {
 		h, ok := byName[t.hook]
+		if s := byName[probe.HookSyscall]; t.hook == probe.HookRun && h.Rung == "" && s.Rung != "" {
+			h = s // which tells the same, at a higher price
+		}
 		switch {
 		case !ok:
 		case h.Rung == "":

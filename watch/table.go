@@ -146,6 +146,14 @@ func (r Report) sort(by Sort) {
 	})
 }
 
+// sum is 0 of what is not known.
+func (d *Dist) sum() uint64 {
+	if d == nil {
+		return 0
+	}
+	return d.SumNS
+}
+
 func (r Row) count() uint64 { return r.Count }
 
 func sumOf(rows []Row, f func(Row) uint64) (n uint64) {
@@ -175,34 +183,59 @@ func (r Report) summary(s Style) []string {
 	if len(r.VMs) == 0 {
 		return []string{"no VM was seen"}
 	}
-	cols := []column{{head: "VM", left: true}, {head: "VMM", left: true, priority: 4}, {head: "PID", priority: 3},
-		{head: "EXITS/s"}, {head: "TO VMM/s", priority: 1}, {head: "PORT IN/s", priority: 5}, {head: "PORT OUT/s", priority: 5},
-		{head: "HALTS/s", priority: 2}, {head: "FRAMES IN/s", priority: 6}, {head: "FRAMES OUT/s", priority: 6}, {head: "LOST", priority: 2}}
-	add := func(cells ...string) {
-		for i, c := range cells {
-			cols[i].cells = append(cols[i].cells, c)
-		}
-	}
+	cols := []column{{head: "VM", left: true}, {head: "VMM", left: true, priority: 7}, {head: "PID", priority: 5},
+		{head: "EXITS/s"}, {head: "TO VMM/s", priority: 1}, {head: "LOST", priority: 3},
+		{head: "GUEST", priority: 2}, {head: "KVM", priority: 3}, {head: "IN VMM", priority: 3}, {head: "HALTED", priority: 4}, {head: "WAITED", priority: 4},
+		{head: "PORT IN/s", priority: 8}, {head: "PORT OUT/s", priority: 8}, {head: "FAULTS/s", priority: 8},
+		{head: "FRAMES IN/s", priority: 6}, {head: "FRAMES OUT/s", priority: 6}}
 	for _, vm := range r.VMs {
-		name := vm.VM
-		if vm.Ended {
-			name += " (ended)"
+		for i, cell := range vm.summary() {
+			cols[i].cells = append(cols[i].cells, cell)
 		}
-		value := func(key string) string {
-			n, ok := vm.Values[key]
-			if !ok {
-				return "-"
-			}
-			return compact(rate(n, vm.Seconds))
-		}
-		var lost uint64
-		for _, n := range vm.Lost {
-			lost += n
-		}
-		add(name, vm.VMM, fmt.Sprint(vm.PID), value("kvm_exits"), value("kvm_userspace_exits"), value("pio_in"), value("pio_out"),
-			value("halts"), value("frames_in"), value("frames_out"), fmt.Sprint(lost))
 	}
-	return s.table(withoutEmpty(cols, 7), 0)
+	const optional = 6 // from here on
+	return s.table(withoutEmpty(cols, optional), 0)
+}
+
+// summary are a VM's cells, in the order of the columns above.
+func (vm VMReport) summary() []string {
+	name := vm.VM
+	if vm.Ended {
+		name += " (ended)"
+	}
+	value := func(key string) string {
+		n, ok := vm.Values[key]
+		if !ok {
+			return "-"
+		}
+		return compact(rate(n, vm.Seconds))
+	}
+	share := func(known bool, ns uint64) string {
+		if !known {
+			return "-"
+		}
+		return percent(float64(ns)/1e9, vm.Seconds)
+	}
+	part := func(of func(PartsNS) int64) string {
+		var sum int64
+		known := false
+		for _, row := range vm.Exits {
+			if row.Parts != nil {
+				known = true
+				sum += of(*row.Parts)
+			}
+		}
+		return share(known, uint64(sum))
+	}
+	lost := uint64(0)
+	for _, n := range vm.Lost {
+		lost += n
+	}
+	inGuest := sumOf(vm.Exits, func(row Row) uint64 { return row.InGuest.sum() })
+	return []string{name, vm.VMM, fmt.Sprint(vm.PID), value("kvm_exits"), value("kvm_userspace_exits"), fmt.Sprint(lost),
+		share(inGuest > 0, inGuest), part(func(p PartsNS) int64 { return p.KVM }), part(func(p PartsNS) int64 { return p.VMM }),
+		share(vm.Halted != nil, vm.Halted.sum()), share(vm.Waited != nil, vm.Waited.sum()),
+		value("pio_in"), value("pio_out"), value("page_faults"), value("frames_in"), value("frames_out")}
 }
 
 // withoutEmpty drops the columns, from the given one on, in which nothing is known.
@@ -223,7 +256,7 @@ func (vm VMReport) lines(s Style) []string {
 	if vm.Error != "" {
 		out = append(out, s.wrap("incomplete: "+vm.Error, 2)...)
 	}
-	if len(vm.Exits)+len(vm.UserExits)+len(vm.Ports) == 0 {
+	if len(vm.Exits)+len(vm.UserExits)+len(vm.Ports) == 0 && vm.Halted == nil && vm.Waited == nil {
 		out = append(out, "  nothing happened")
 	}
 	if len(vm.Exits) > 0 {
@@ -232,6 +265,7 @@ func (vm VMReport) lines(s Style) []string {
 	if len(vm.UserExits) > 0 {
 		out = append(out, s.rows("TO THE VMM", vm.UserExits, vm.Seconds)...)
 	}
+	out = append(out, vm.spans(s)...)
 	if len(vm.Ports) > 0 {
 		cols := []column{{head: "PORT", left: true}, {head: "", left: true}, {head: "COUNT"}, {head: "RATE/s", priority: 1}}
 		for _, p := range vm.Ports {
@@ -255,18 +289,41 @@ func (vm VMReport) lines(s Style) []string {
 // rows is the table of reasons.
 func (s Style) rows(what string, rows []Row, seconds float64) []string {
 	cols := []column{{head: what, left: true}, {head: "COUNT", priority: 2}, {head: "RATE/s"}, {head: "TIME", priority: 1},
-		{head: "SHARE", priority: 3}, {head: "P50", priority: 5}, {head: "P99", priority: 4}, {head: "MAX", priority: 6}}
+		{head: "SHARE", priority: 3}, {head: "P50", priority: 5}, {head: "P99", priority: 4}, {head: "MAX", priority: 8},
+		{head: "IN VMM", priority: 6}, {head: "HALTED", priority: 9}, {head: "WAITED", priority: 9}, {head: "IN GUEST", priority: 7}}
 	for _, r := range rows {
-		cells := []string{r.Reason, fmt.Sprint(r.Count), compact(r.Rate), "-", "-", "-", "-", "-"}
+		cells := []string{r.Reason, fmt.Sprint(r.Count), compact(r.Rate), "-", "-", "-", "-", "-", "-", "-", "-", "-"}
 		if d := r.Handling; d != nil {
 			cells[3], cells[4] = s.duration(int64(min(d.SumNS, math.MaxInt64))), percent(float64(d.SumNS)/1e9, seconds)
 			cells[5], cells[6], cells[7] = s.duration(d.P50NS), s.duration(d.P99NS), s.duration(d.MaxNS)
+		}
+		if p, d := r.Parts, r.Handling; p != nil && d != nil {
+			whole := float64(d.SumNS)
+			cells[8], cells[9], cells[10] = percent(float64(p.VMM), whole), percent(float64(p.Halted), whole), percent(float64(p.Waited), whole)
+		}
+		if d := r.InGuest; d != nil {
+			cells[11] = percent(float64(d.SumNS)/1e9, seconds)
 		}
 		for i, c := range cells {
 			cols[i].cells = append(cols[i].cells, c)
 		}
 	}
 	return s.table(withoutEmpty(cols, 3), 2)
+}
+
+// spans is the table of what happened to the vCPUs' threads.
+func (vm VMReport) spans(s Style) []string {
+	var rows []Row
+	for name, d := range map[string]*Dist{"halted": vm.Halted, "waited for a CPU": vm.Waited} {
+		if d != nil {
+			rows = append(rows, Row{Reason: name, Count: d.Count, Rate: rate(d.Count, vm.Seconds), Handling: d})
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.Reason, b.Reason) })
+	return s.rows("VCPUS", rows, vm.Seconds)
 }
 
 // table lays columns out, leaving out those that do not fit.

@@ -24,6 +24,9 @@ type Options struct {
 	Keep time.Duration
 	// MaxKept is how many of those at most; the oldest go first.
 	MaxKept int
+	// KeepLabels: a VM that has ended keeps its label as long as it is kept. Without
+	// it one that is started anew takes over its predecessor's.
+	KeepLabels bool
 	// MaxVMs is how many VMs the Source has room for, to be reported.
 	MaxVMs int
 	Log    *slog.Logger
@@ -96,7 +99,7 @@ type Reading struct {
 // Duration is how long was counted.
 func (r Reading) Duration() time.Duration { return max(r.Until.Sub(r.VM.Since), 0) }
 
-// New makes a Watcher. Run begins with the VMs that run already.
+// New makes a Watcher. Begin and then Run it.
 func New(src Source, opt Options) *Watcher { return newWatcher(src, opt, procRoot) }
 
 func newWatcher(src Source, opt Options, p proc) *Watcher {
@@ -117,7 +120,6 @@ var ErrAllEnded = errors.New("every process that was to be watched has ended")
 // closed. It gives every VM back before it returns.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer w.releaseAll()
-	w.adoptRunning()
 	beat := time.NewTicker(w.beatEvery)
 	defer beat.Stop()
 	again := time.NewTicker(w.lookAgainEvery)
@@ -218,7 +220,7 @@ func (w *Watcher) label(vm *VM) string {
 		if old == nil {
 			return name
 		}
-		if old.isEnded() {
+		if old.isEnded() && !w.opt.KeepLabels {
 			w.drop(old)
 			return name
 		}
@@ -341,8 +343,9 @@ func (w *Watcher) allEnded() bool {
 	return true
 }
 
-// adoptRunning begins with the VMs that run already; some may be silent for long.
-func (w *Watcher) adoptRunning() {
+// Begin takes up the VMs that run already; some may be silent for long. Other than
+// Run it looks into processes of others, which needs CAP_SYS_PTRACE.
+func (w *Watcher) Begin() {
 	for _, cg := range w.opt.Filter.Cgroups {
 		if cg.missing() {
 			w.opt.Log.Info("there is no such cgroup yet: waiting for it", "cgroup", cg.path)

@@ -80,6 +80,7 @@ func (b *bench) start(words Words, opt Options) *bench {
 	b.w.beatEvery, b.w.lookAgainEvery = 10*time.Millisecond, 20*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
+	b.w.Begin()
 	go func() { b.run <- b.w.Run(ctx); close(ended) }()
 	t.Cleanup(func() { cancel(); <-ended })
 	return b
@@ -170,6 +171,18 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// TestLabelsOfATable: where every VM is to be seen, none makes room for another.
+func TestLabelsOfATable(t *testing.T) {
+	b := newBench(t)
+	b.add(10, 1, "/", true, qemu("web")...)
+	b.add(11, 1, "/", true, qemu("web")...)
+	b.start(Words{All: true}, Options{KeepLabels: true})
+	b.come(1, 10, 1)
+	b.leave(1)
+	b.come(2, 11, 1)
+	b.want("web (ended)", "web-11")
+}
+
 // TestPidReused: the VM that had the pid before keeps its own figures.
 func TestPidReused(t *testing.T) {
 	b := newBench(t)
@@ -223,7 +236,7 @@ func TestRunningAlready(t *testing.T) {
 	b.add(12, 1, "/machine.slice/b", false, "sleep")
 	b.adopted[10] = b.guest(1, 10, 1)
 	b.start(Words{Cgroups: []string{"/machine.slice"}}, Options{})
-	waitFor(t, "adoption", func() bool { return b.w.Totals().Running == 1 })
+	b.want("silent")
 	b.come(1, 10, 1) // told a second time
 	b.want("silent")
 }
