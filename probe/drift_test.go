@@ -57,17 +57,12 @@ func TestConstantsAreTheKernelSides(t *testing.T) {
 // TestHistMinIndexIsTheKernelSides: the bucket of the array in which the kernel
 // counts a nanosecond is where client_golang has it.
 func TestHistMinIndexIsTheKernelSides(t *testing.T) {
-	needRoot(t)
-	var objs bpf.HistTestObjects
-	if err := bpf.LoadHistTestObjects(&objs, nil); err != nil {
-		t.Fatal(err)
-	}
-	defer objs.Close()
-	if _, err := objs.TestHistObserve.Run(&ebpf.RunOptions{Data: packet(1)}); err != nil {
+	objs := loadHistTest(t, DefaultSchema)
+	if _, err := objs.observe.Run(&ebpf.RunOptions{Data: packet(1)}); err != nil {
 		t.Fatal(err)
 	}
 	var perCPU []bpf.KVMHist
-	if err := objs.ExitHist.Lookup(uint32(0), &perCPU); err != nil {
+	if err := objs.maps[bpf.KVMMapExitHist].Lookup(uint32(0), &perCPU); err != nil {
 		t.Fatal(err)
 	}
 	for _, h := range perCPU {

@@ -4,6 +4,7 @@ package probe
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -72,27 +73,31 @@ func values(schema int) []uint64 {
 	return vs
 }
 
-// loadHistTest loads the test programs for a schema.
-func loadHistTest(t testing.TB, schema int) *bpf.HistTestObjects {
+// histPrograms are the test programs of the histogram, on maps for a schema.
+type histPrograms struct {
+	*loader
+	index, observe *ebpf.Program
+}
+
+func loadHistTest(t testing.TB, schema int) *histPrograms {
 	t.Helper()
 	needRoot(t)
 	spec, err := bpf.LoadHistTest()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &loader{slots: 1, schema: schema, cache: btf.NewCache(), specs: map[object]*ebpf.CollectionSpec{objKVM: spec}}
-	if err := l.setConstants(); err != nil {
+	l := &loader{slots: 1, schema: schema, cache: btf.NewCache(), maps: map[string]*ebpf.Map{}, specs: map[object]*ebpf.CollectionSpec{objTest: spec}}
+	if err := errors.Join(l.setConstants(), l.createMaps()); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range spec.Maps {
-		l.sizeMap(m)
+	h := &histPrograms{loader: l}
+	for name, prog := range map[string]**ebpf.Program{bpf.HistTestProgTestHistIndex: &h.index, bpf.HistTestProgTestHistObserve: &h.observe} {
+		if *prog, err = l.load(objTest, name, ""); err != nil {
+			t.Fatalf("%+v", err)
+		}
 	}
-	var objs bpf.HistTestObjects
-	if err := spec.LoadAndAssign(&objs, nil); err != nil {
-		t.Fatalf("%+v", err)
-	}
-	t.Cleanup(func() { _ = objs.Close() })
-	return &objs
+	t.Cleanup(func() { _, _, _ = h.index.Close(), h.observe.Close(), l.Close() })
+	return h
 }
 
 func eachSchema(t *testing.T, test func(t *testing.T, schema int)) {
@@ -107,7 +112,7 @@ func TestHistogramIndexIsClientGolangs(t *testing.T) {
 		objs := loadHistTest(t, schema)
 		for _, ns := range values(schema) {
 			opts := ebpf.RunOptions{Data: packet(ns), DataOut: make([]byte, 128)}
-			ret, err := objs.TestHistIndex.Run(&opts)
+			ret, err := objs.index.Run(&opts)
 			if err != nil || ret != 0 {
 				t.Fatalf("run for %d ns: returned %d, %v", ns, ret, err)
 			}
@@ -124,11 +129,11 @@ func TestHistogramObserve(t *testing.T) {
 		objs := loadHistTest(t, schema)
 		vs := append([]uint64{0, 0, 33e9, 100e9}, values(schema)[:500]...)
 		for _, ns := range vs {
-			if ret, err := objs.TestHistObserve.Run(&ebpf.RunOptions{Data: packet(ns)}); err != nil || ret != 0 {
+			if ret, err := objs.observe.Run(&ebpf.RunOptions{Data: packet(ns)}); err != nil || ret != 0 {
 				t.Fatalf("observe %d ns: returned %d, %v", ns, ret, err)
 			}
 		}
-		p := &Probe{loader: &loader{schema: schema, maps: map[string]*ebpf.Map{bpf.KVMMapExitHist: objs.ExitHist}}}
+		p := &Probe{loader: objs.loader}
 		h, events, err := p.readHist(bpf.KVMMapExitHist, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +167,7 @@ func checkQuantiles(t *testing.T, h Histogram, vs []uint64) {
 
 func BenchmarkHistogramObserve(b *testing.B) {
 	objs := loadHistTest(b, DefaultSchema)
-	_, d, err := objs.TestHistObserve.Benchmark(packet(123456), b.N, nil)
+	_, d, err := objs.observe.Benchmark(packet(123456), b.N, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -239,8 +239,8 @@ func TestHaltsReportTheFirstAfterWork(t *testing.T) {
 
 	b.fire("raw_tp_halt", 1000) // nothing has happened yet
 	u.print("booting\n")
-	b.fire("raw_tp_halt", 60e9)  // told now, but begun before the line
-	time.Sleep(time.Millisecond) // longer than the halts that follow
+	b.fire("raw_tp_halt", uint64(now())/2) // told now, but begun before the line
+	time.Sleep(time.Millisecond)           // longer than the halts that follow
 	b.fire("raw_tp_halt", 1000)
 	b.fire("raw_tp_halt", 1000)
 	eventually(t, "the halt after the first line", func() bool { return halted() == 1 })
