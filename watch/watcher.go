@@ -62,6 +62,7 @@ type Watcher struct {
 	waiting map[Wanted]bool    // of --pid, not a VM yet
 	seen    uint64
 
+	taken      atomic.Uint64 // events
 	readErrors atomic.Uint64
 	lastBeat   atomic.Int64 // unix nanoseconds
 }
@@ -120,6 +121,9 @@ var ErrAllEnded = errors.New("every process that was to be watched has ended")
 // closed. It gives every VM back before it returns.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer w.releaseAll()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	seen := w.look(ctx)
 	beat := time.NewTicker(w.beatEvery)
 	defer beat.Stop()
 	again := time.NewTicker(w.lookAgainEvery)
@@ -128,11 +132,12 @@ func (w *Watcher) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case e, ok := <-w.src.Events():
+		case s, ok := <-seen:
 			if !ok {
 				return errors.New("the instrument has stopped")
 			}
-			w.take(e)
+			w.take(s)
+			w.taken.Add(1)
 		case <-again.C:
 			w.lookAgain()
 		case <-beat.C:
@@ -153,24 +158,59 @@ func (w *Watcher) Healthy() bool {
 	return time.Since(time.Unix(0, w.lastBeat.Load())) < 30*time.Second
 }
 
+// sighting is an event, with what /proc said of a VM that has come.
+type sighting struct {
+	Event
+	process Process
+	err     error
+}
+
+// look reads what a VM is as soon as it has come: some live for milliseconds, and
+// what is done with those before it may take longer.
+func (w *Watcher) look(ctx context.Context) <-chan sighting {
+	out := make(chan sighting, 2*maxVMs) // arrival and end of as many as there are slots
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case e, ok := <-w.src.Events():
+				if !ok {
+					return
+				}
+				s := sighting{Event: e}
+				if !e.Gone {
+					s.process, s.err = w.proc.read(e.Guest.PID)
+				}
+				select {
+				case out <- s:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	return out
+}
+
 // take handles one event.
-func (w *Watcher) take(e Event) {
-	if e.Gone {
-		w.end(e.Guest)
+func (w *Watcher) take(s sighting) {
+	if s.Gone {
+		w.end(s.Guest)
 		return
 	}
-	w.arrive(e.Guest)
+	w.arrive(s.Guest, s.process, s.err)
 }
 
 // arrive decides on a VM that has shown itself.
-func (w *Watcher) arrive(g Guest) {
+func (w *Watcher) arrive(g Guest, p Process, err error) {
 	w.mu.Lock()
 	known := w.vms[g.ID] != nil
 	w.mu.Unlock()
 	if known { // adopted a moment ago
 		return
 	}
-	p, err := w.proc.read(g.PID)
 	if err == nil && g.Start != 0 && p.Start != g.Start {
 		err = errGone // and its pid is another's by now
 	}

@@ -21,7 +21,7 @@ import (
 
 func waitFor(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Microsecond) {
 		if so() {
 			return
 		}
@@ -36,6 +36,8 @@ type bench struct {
 	w   *Watcher
 	log *logText
 	run chan error
+
+	sent uint64 // events
 }
 
 type logText struct {
@@ -86,16 +88,21 @@ func (b *bench) start(words Words, opt Options) *bench {
 	return b
 }
 
-// come and leave return when the event was taken in: the channel has no room, and
-// what follows is only taken when the first is dealt with.
+// send returns when the event was taken in.
+func (b *bench) send(e Event) {
+	b.sent++
+	b.events <- e
+	waitFor(b.fakeSource.t, "an event to be taken in", func() bool { return b.w.taken.Load() == b.sent })
+}
+
 func (b *bench) come(id uint64, pid int, start uint64) {
-	b.events <- Event{Guest: b.guest(id, pid, start)}
-	b.events <- Event{Guest: Guest{ID: 1 << 60}, Gone: true} // of no VM that is known
+	b.fakeSource.t.Helper()
+	b.send(Event{Guest: b.guest(id, pid, start)})
 }
 
 func (b *bench) leave(id uint64) {
-	b.events <- Event{Guest: Guest{ID: id}, Gone: true}
-	b.events <- Event{Guest: Guest{ID: 1 << 60}, Gone: true}
+	b.fakeSource.t.Helper()
+	b.send(Event{Guest: Guest{ID: id}, Gone: true})
 }
 
 func (b *bench) labels() []string {
@@ -317,6 +324,7 @@ func TestEndGivesAllBack(t *testing.T) {
 
 func TestInstrumentStops(t *testing.T) {
 	b := newBench(t).start(Words{All: true}, Options{})
+	b.come(1, 10, 1)
 	close(b.events)
 	if err := <-b.run; err == nil || !strings.Contains(err.Error(), "the instrument has stopped") {
 		t.Errorf("%v", err)
@@ -348,6 +356,7 @@ func TestReadErrors(t *testing.T) {
 // meanwhile.
 func TestTwoHundred(t *testing.T) {
 	b := newBench(t).start(Words{All: true}, Options{MaxKept: 10})
+	b.leave(1 << 50) // it is at work
 	before := runtime.NumGoroutine()
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
@@ -389,9 +398,8 @@ func TestTwoHundred(t *testing.T) {
 func TestIgnoredAreBounded(t *testing.T) {
 	b := newBench(t).start(Words{Cgroups: []string{"/x"}}, Options{})
 	for id := range uint64(maxIgnored + 10) {
-		b.events <- Event{Guest: b.guest(id, 1<<20+int(id), 1)}
+		b.come(id, 1<<20+int(id), 1)
 	}
-	b.leave(1 << 50)
 	b.w.mu.Lock()
 	n := len(b.w.ignored)
 	b.w.mu.Unlock()

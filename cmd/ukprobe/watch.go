@@ -244,7 +244,7 @@ func (s watchSettings) attend(c *cli.Context, w *watch.Watcher, srv *server, not
 		server := s.server(srv)
 		parts.Go(func() { defer cancel(); serveErr = server.Serve(ctx, w) })
 	}
-	s.options.Log.Info("watching", "what", s.options.Filter, "max_vms", s.budget.VMs,
+	s.options.Log.Info("ready", "watching", s.options.Filter, "max_vms", s.budget.VMs,
 		"memory", watch.Bytes(s.budget.Memory), "kernel_memory_per_vm", watch.Bytes(s.budget.PerVM))
 	notify.Ready(w.Totals().Status())
 	showErr := s.show(ctx, c.App.Writer, watch.NewReporter(w, Version(), since))

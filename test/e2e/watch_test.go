@@ -32,7 +32,7 @@ func watching(t *testing.T, args ...string) (c *call, address string) {
 	needRoot(t)
 	needKVM(t)
 	c = newCall(t, append([]string{"watch", "--listen", "127.0.0.1:0"}, args...)...).start()
-	c.waitFor("msg=watching", patience(20*time.Second))
+	c.waitFor("msg=ready", patience(20*time.Second))
 	m := regexp.MustCompile(`msg="serving metrics" address=(127\.0\.0\.1:[0-9]+)`).FindStringSubmatch(c.stderr.String())
 	if m == nil {
 		t.Fatalf("no address:\n%s", c.output())
@@ -265,10 +265,21 @@ func TestWatchManyVMs(t *testing.T) {
 	task := reference.Cmdline{PIO: 100, HLT: 1, End: reference.EndExit}
 	batch := func(n int) {
 		for range n / 2 {
-			a, b := startReference(t, "many", task), startReference(t, "", task)
+			a, b := startReference(t, "many-vms", task), startReference(t, "many-vms", task)
 			a.end()
 			b.end()
 		}
+	}
+	// Other VMs of the host, of other tests, do not matter.
+	mine := func(m map[string]*dto.MetricFamily) bool {
+		for _, f := range m {
+			for _, series := range f.GetMetric() {
+				if name := label(series, "vm"); strings.HasPrefix(name, "many-vms") || strings.HasPrefix(name, "unknown") {
+					return true
+				}
+			}
+		}
+		return false
 	}
 	state := func() map[string]float64 {
 		var out map[string]float64
@@ -278,7 +289,7 @@ func TestWatchManyVMs(t *testing.T) {
 			for _, name := range []string{"process_resident_memory_bytes", "process_open_fds", "go_goroutines", "go_memstats_heap_inuse_bytes", "ukprobe_vms_watched_total", "ukprobe_vms_not_watched_total", "ukprobe_vm_read_errors_total"} {
 				out[name] = m[name].GetMetric()[0].GetCounter().GetValue() + m[name].GetMetric()[0].GetGauge().GetValue()
 			}
-			return m["ukprobe_vm_up"] == nil && m["ukprobe_vm_info"] == nil && m["ukprobe_kvm_userspace_exits_total"] == nil
+			return !mine(m)
 		})
 		return out
 	}
@@ -480,7 +491,7 @@ func TestWatchService(t *testing.T) {
 	c := newCall(t, "watch", "--all", "--listen", "127.0.0.1:0")
 	c.cmd.Env = append(c.cmd.Env, "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=2000000", "WATCHDOG_PID=", "JOURNAL_STREAM=8:1")
 	c.start()
-	wait("READY=1\nSTATUS=watching 0 VMs")
+	wait("READY=1\nSTATUS=watching ")
 	if strings.Contains(c.stderr.String(), "time=") {
 		t.Errorf("the journal has the time itself:\n%s", c.stderr.String())
 	}
@@ -502,14 +513,14 @@ func TestWatchTables(t *testing.T) {
 		t.Errorf("escape sequences in a pipe:\n%q", c.stdout.String())
 	}
 	c = newCall(t, "watch", "--pid", itoa(g.pid()), "--once", "--duration", "500ms").run().want(0)
-	for _, want := range []string{"1 VM in 0.5", "shown: qemu, pid " + itoa(g.pid()), "halted", "HALTED"} {
+	for _, want := range []string{"1 VM in 0.", "shown: qemu, pid " + itoa(g.pid()), "halted", "HALTED"} {
 		if !strings.Contains(c.stdout.String(), want) {
 			t.Errorf("no %q in\n%s", want, c.output())
 		}
 	}
 	// When the process has ended there is nothing more to come.
 	c = newCall(t, "watch", "--pid", itoa(g.pid()), "--keep", "0s", "--listen", "127.0.0.1:0").start()
-	c.waitFor("msg=watching", patience(10*time.Second))
+	c.waitFor("msg=ready", patience(10*time.Second))
 	g.kill()
 	c.wait(patience(10 * time.Second)).want(0).says("every process that was to be watched has ended")
 }
