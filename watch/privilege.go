@@ -85,10 +85,10 @@ func Drop(as *user.User, keep Caps) (before, after Privileges, err error) {
 		func() error { return become(as) },
 		func() error { return setCapabilities(keep) },
 		func() error {
-			return allThreads("clear the ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0)
+			return allThreads("clear the ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
 		},
 		func() error {
-			return allThreads("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
+			return allThreads("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
 		},
 	}
 	for _, step := range steps {
@@ -125,7 +125,7 @@ func setCapabilities(keep Caps) error {
 	defer pin.Unpin()
 	pin.Pin(&hdr)
 	pin.Pin(&data[0])
-	return allThreads("set capabilities", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0)
+	return allThreads("set capabilities", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])))
 }
 
 // dropBounding takes away what could come back by a program with file
@@ -137,12 +137,12 @@ func dropBounding(have, keep Caps) error {
 	for c := range 64 {
 		in, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0)
 		if err != nil { // the kernel's last was the one before
-			return nil
+			break
 		}
 		if in == 0 || keep&(1<<c) != 0 {
 			continue
 		}
-		if err := allThreads("drop from the bounding set", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(c), 0); err != nil {
+		if err := allThreads("drop from the bounding set", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(c)); err != nil {
 			return err
 		}
 	}
@@ -159,7 +159,7 @@ func become(u *user.User) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	if err := allThreads("keep capabilities", unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1, 0); err != nil {
+	if err := allThreads("keep capabilities", unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1); err != nil {
 		return err
 	}
 	if err := syscall.Setgroups([]int{gid}); err != nil {
@@ -180,8 +180,8 @@ func become(u *user.User) error {
 }
 
 // allThreads makes a system call in every thread.
-func allThreads(what string, trap, a1, a2, a3 uintptr) error {
-	_, _, errno := syscall.AllThreadsSyscall(trap, a1, a2, a3)
+func allThreads(what string, trap, a1, a2 uintptr) error {
+	_, _, errno := syscall.AllThreadsSyscall(trap, a1, a2, 0)
 	switch {
 	case errno == syscall.ENOTSUP:
 		return fmt.Errorf("%s: this program was built with cgo: build it with CGO_ENABLED=0, or start it with the privileges it is to have", what)

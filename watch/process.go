@@ -149,12 +149,6 @@ func parseCgroups(text []byte) (v2 string, legacy []string) {
 	return v2, legacy
 }
 
-// exists reports whether there is such a process.
-func (p proc) exists(pid int) bool {
-	_, _, err := p.stat(pid)
-	return err == nil
-}
-
 // holdsVM reports whether a process has a VM of KVM open: a descriptor of the
 // kind that KVM_CREATE_VM returns. Needs CAP_SYS_PTRACE for the processes of
 // others.

@@ -89,7 +89,7 @@ func TestServe(t *testing.T) {
 
 func TestUnhealthy(t *testing.T) {
 	b := newBench(t)
-	b.w = newWatcher(b.fakeSource, Options{}, b.fakeProc.proc) // not run
+	b.w = newWatcher(b.fakeSource, Options{}, b.proc) // not run
 	get, stop := serving(t, b, "")
 	if code, _ := get("/healthz"); code != http.StatusOK {
 		t.Errorf("at first: %d", code)

@@ -66,7 +66,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) start(words Words, opt Options) *bench {
 	t := b.fakeSource.t
 	t.Helper()
-	f, err := newFilter(words, b.fakeProc.proc)
+	f, err := newFilter(words, b.proc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func (b *bench) start(words Words, opt Options) *bench {
 		opt.MaxKept = 100
 	}
 	opt.Log = slog.New(slog.NewTextHandler(b.log, nil))
-	b.w = newWatcher(b.fakeSource, opt, b.fakeProc.proc)
+	b.w = newWatcher(b.fakeSource, opt, b.proc)
 	b.w.beatEvery, b.w.lookAgainEvery = 10*time.Millisecond, 20*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -306,8 +306,8 @@ func TestKept(t *testing.T) {
 
 func TestEndGivesAllBack(t *testing.T) {
 	b := newBench(t)
-	f, _ := newFilter(Words{All: true}, b.fakeProc.proc)
-	b.w = newWatcher(b.fakeSource, Options{Filter: f, Keep: time.Hour}, b.fakeProc.proc)
+	f, _ := newFilter(Words{All: true}, b.proc)
+	b.w = newWatcher(b.fakeSource, Options{Filter: f, Keep: time.Hour}, b.proc)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- b.w.Run(ctx) }()

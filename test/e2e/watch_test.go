@@ -347,6 +347,8 @@ func TestWatchPrivileges(t *testing.T) {
 			}
 			c, address := watching(t, args...)
 			c.waitFor(`msg="privileges given up"`, time.Second)
+			none := strings.Repeat("0", 16)
+			want := map[string]string{"CapPrm": none, "CapEff": none, "CapAmb": none, "NoNewPrivs": "1", "Uid": strings.Join([]string{uid, uid, uid, uid}, "\t")}
 			tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", c.cmd.Process.Pid))
 			if err != nil || len(tasks) < 2 {
 				t.Fatalf("threads %v, %v", tasks, err)
@@ -358,10 +360,8 @@ func TestWatchPrivileges(t *testing.T) {
 				}
 				for line := range strings.Lines(string(text)) {
 					key, v, _ := strings.Cut(strings.TrimSpace(line), ":\t")
-					switch want := map[string]string{"CapPrm": strings.Repeat("0", 16), "CapEff": strings.Repeat("0", 16), "CapAmb": strings.Repeat("0", 16),
-						"NoNewPrivs": "1", "Uid": strings.Join([]string{uid, uid, uid, uid}, "\t")}[key]; {
-					case want != "" && v != want:
-						t.Errorf("%s: %s is %q, want %q", task, key, v, want)
+					if w, ok := want[key]; ok && v != w {
+						t.Errorf("%s: %s is %q, want %q", task, key, v, w)
 					}
 				}
 			}
