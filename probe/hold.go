@@ -11,7 +11,8 @@ import (
 // them attached until the returned function is called, whether there is a VM or
 // not. Without it they come and go with the VMs. After Hold nothing has to be
 // loaded for a VM any more, so that the privileges for loading can be given up.
-func (p *Probe) Hold() (release func() error, err error) {
+// With network it loads the programs for [Watch.WatchDevice] as well.
+func (p *Probe) Hold(network bool) (release func() error, err error) {
 	w := &Watch{p: p, target: Target{KVM: true, Full: true}}
 	var all []func() error
 	release = sync.OnceValue(func() error {
@@ -28,8 +29,10 @@ func (p *Probe) Hold() (release func() error, err error) {
 		}
 		all = append(all, r)
 	}
-	if _, err := p.tcLoad(); err != nil {
-		return nil, errors.Join(err, release())
+	if network {
+		if _, err := p.tcLoad(); err != nil {
+			return nil, errors.Join(err, release())
+		}
 	}
 	return release, nil
 }

@@ -136,10 +136,8 @@ func dropBounding(have, keep Caps) error {
 	}
 	for c := range 64 {
 		in, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0)
-		if err != nil { // the kernel's last was the one before
-			break
-		}
-		if in == 0 || keep&(1<<c) != 0 {
+		// An error: the kernel does not know it.
+		if err != nil || in == 0 || keep&(1<<c) != 0 {
 			continue
 		}
 		if err := allThreads("drop from the bounding set", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(c)); err != nil {

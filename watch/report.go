@@ -103,9 +103,13 @@ type Reporter struct {
 	before  map[uint64]Reading // by the VM's ID
 }
 
-// NewReporter makes one; its first span begins at since.
-func NewReporter(w *Watcher, version string, since time.Time) *Reporter {
-	return &Reporter{w: w, version: version, at: since, before: map[uint64]Reading{}}
+// NewReporter makes one; its first span begins now.
+func NewReporter(w *Watcher, version string) *Reporter {
+	rp := &Reporter{w: w, version: version, at: w.now(), before: map[uint64]Reading{}}
+	for r := range w.Each {
+		rp.before[r.VM.ID] = r
+	}
+	return rp
 }
 
 // Next reports what happened since the last call.

@@ -24,14 +24,16 @@ func reporting(t *testing.T) (*bench, *Reporter, *time.Time) {
 	b.add(10, 1, "/", true, qemu("web")...)
 	b.add(11, 1, "/", true, qemu("a-name-that-is-quite-long-for-a-virtual-machine.example.org")...)
 	b.start(Words{All: true}, Options{})
-	now := epoch.Add(10 * time.Second)
+	now := epoch
 	b.w.now = func() time.Time { return now }
+	reporter := NewReporter(b.w, "1.2.3")
+	now = epoch.Add(10 * time.Second)
 	b.set(1, someCounts())
 	b.set(2, userExits(1234567))
 	b.come(1, 10, 1)
 	b.come(2, 11, 1)
 	b.come(3, 12, 1) // did nothing
-	return b, NewReporter(b.w, "1.2.3", epoch), &now
+	return b, reporter, &now
 }
 
 func TestTable(t *testing.T) {
@@ -65,9 +67,12 @@ func TestTable(t *testing.T) {
 
 func TestNoVM(t *testing.T) {
 	b := newBench(t).start(Words{All: true}, Options{})
-	b.w.now = func() time.Time { return epoch.Add(time.Second) }
+	now := epoch
+	b.w.now = func() time.Time { return now }
+	reporter := NewReporter(b.w, "")
+	now = now.Add(time.Second)
 	var out bytes.Buffer
-	if err := NewReporter(b.w, "", epoch).Next().Write(&out, Style{}); err != nil {
+	if err := reporter.Next().Write(&out, Style{}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "0 VMs in 1 s\n\nno VM was seen\n"; out.String() != want {
@@ -108,6 +113,21 @@ func TestReportsOfIntervals(t *testing.T) {
 	}
 	if fourth := find(reporter.Next(), "web"); fourth != nil {
 		t.Errorf("after its end: %+v", fourth)
+	}
+}
+
+// TestReportBeginsNow: what a VM did before is not in the first report.
+func TestReportBeginsNow(t *testing.T) {
+	b := newBench(t).start(Words{All: true}, Options{})
+	now := epoch.Add(time.Minute)
+	b.w.now = func() time.Time { return now }
+	b.set(1, userExits(1000))
+	b.come(1, 10, 1)
+	reporter := NewReporter(b.w, "")
+	b.set(1, userExits(1005))
+	now = now.Add(time.Second)
+	if vm := reporter.Next().VMs[0]; vm.Seconds != 1 || vm.Values["kvm_userspace_exits"] != 5 || vm.UserExits[0].Rate != 5 {
+		t.Errorf("%+v", vm)
 	}
 }
 

@@ -77,6 +77,7 @@ type watchSettings struct {
 	config   string
 	as       *user.User
 	drop     bool
+	network  bool
 	sort     watch.Sort
 	once     bool
 	top      bool
@@ -197,12 +198,11 @@ func watchVMs(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	release, err := p.Hold()
+	release, err := p.Hold(s.network)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	attached := time.Now()
 	source := watch.FromProbe(p)
 	defer source.Close()
 	notify := watch.NewNotifier(log)
@@ -213,7 +213,7 @@ func watchVMs(c *cli.Context) (err error) {
 	if err := s.giveUp(log); err != nil {
 		return err
 	}
-	return s.attend(c, w, srv, notify, attached)
+	return s.attend(c, w, srv, notify)
 }
 
 // giveUp drops the privileges that are not needed any more.
@@ -231,7 +231,7 @@ func (s watchSettings) giveUp(log *slog.Logger) error {
 }
 
 // attend serves and shows until the end.
-func (s watchSettings) attend(c *cli.Context, w *watch.Watcher, srv *server, notify *watch.Notifier, since time.Time) error {
+func (s watchSettings) attend(c *cli.Context, w *watch.Watcher, srv *server, notify *watch.Notifier) error {
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	// What is shown last is read before the VMs are given back.
@@ -247,7 +247,7 @@ func (s watchSettings) attend(c *cli.Context, w *watch.Watcher, srv *server, not
 	s.options.Log.Info("ready", "watching", s.options.Filter, "max_vms", s.budget.VMs,
 		"memory", watch.Bytes(s.budget.Memory), "kernel_memory_per_vm", watch.Bytes(s.budget.PerVM))
 	notify.Ready(w.Totals().Status())
-	showErr := s.show(ctx, c.App.Writer, watch.NewReporter(w, Version(), since))
+	showErr := s.show(ctx, c.App.Writer, watch.NewReporter(w, Version()))
 	notify.Stopping()
 	cancel()
 	stopRun()
