@@ -22,6 +22,9 @@ func (c *cell) record() results.Cell {
 	if svc := c.image.Service; svc != nil {
 		out.Settings.Port = int(svc.Port)
 	}
+	if c.platform != nil {
+		out.Firmware = c.platform.Firmware().Name
+	}
 	if c.image.Image.Path != "" {
 		out.Image = &results.Image{Path: c.image.Image.Path, SHA256: c.image.Image.SHA256, Size: c.image.Image.Size}
 	}
@@ -38,8 +41,7 @@ func record(s experiment.Sample) results.Sample {
 	for _, m := range s.Timeline.Missing {
 		out.Missing = append(out.Missing, results.Missing{Name: m.Name, Reason: m.Reason})
 	}
-	p := s.Timeline.Phases()
-	out.Phases = results.Phases{VMMNs: ns(p.VMM), FirmwareNs: ns(p.Firmware), GuestNs: ns(p.Guest), TotalNs: ns(p.Total)}
+	out.Phases = phases(s.Timeline.Phases())
 	for _, l := range s.Lines {
 		out.Console = append(out.Console, results.ConsoleLine{FirstNS: l.FirstNS, LastNS: l.LastNS, Text: l.Clean()})
 	}
@@ -47,6 +49,12 @@ func record(s experiment.Sample) results.Sample {
 		out.Stderr = s.Stderr
 	}
 	return out
+}
+
+func phases(p probe.Phases) results.Phases {
+	return results.Phases{VMMNs: ns(p.VMM), FirmwareNs: ns(p.Firmware), GuestNs: ns(p.Guest), TotalNs: ns(p.Total),
+		BIOSNs: ns(p.BIOS), OptionROMNs: ns(p.OptionROM),
+		SetupNs: ns(p.Setup), DecompressNs: ns(p.Decompress), KernelNs: ns(p.Kernel)}
 }
 
 func ns(d *time.Duration) *int64 {
