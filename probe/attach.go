@@ -98,6 +98,7 @@ var perSlot = []string{
 	bpf.KVMMapSlots, bpf.KVMMapTaken, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapGuestHist,
 	bpf.KVMMapExitParts, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits, bpf.KVMMapSpanHist, bpf.KVMMapFreeSlots,
 	bpf.KVMMapTargets, bpf.KVMMapDevices,
+	bpf.NetMapFlows, bpf.NetMapFlowGuests, bpf.NetMapFlowCount, bpf.NetMapNetHist,
 }
 
 // sizeMap sizes a map for the number of slots and the histograms' schema.
@@ -196,7 +197,7 @@ func (l *loader) load(obj object, name, target string) (*ebpf.Program, error) {
 	}
 	spec.Programs = map[string]*ebpf.ProgramSpec{name: prog}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: l.maps,
+		MapReplacements: l.mapsOf(spec),
 		Programs:        ebpf.ProgramOptions{ExtraRelocationTargets: l.modules},
 		Cache:           l.cache,
 	})
@@ -205,6 +206,17 @@ func (l *loader) load(obj object, name, target string) (*ebpf.Program, error) {
 	}
 	defer coll.Close()
 	return coll.DetachProgram(name), nil
+}
+
+// mapsOf are those that an object declares: some are only one object's.
+func (l *loader) mapsOf(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
+	out := map[string]*ebpf.Map{}
+	for name, m := range l.maps {
+		if spec.Maps[name] != nil {
+			out[name] = m
+		}
+	}
+	return out
 }
 
 // attached is one program in place.

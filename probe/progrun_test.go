@@ -136,7 +136,7 @@ func (b *bench) fireRecord(name string, record []byte) {
 		spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
 		spec.Programs[name].Type = ebpf.RawTracepoint
 		coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-			MapReplacements: b.loader.maps,
+			MapReplacements: b.loader.mapsOf(spec),
 			Programs:        ebpf.ProgramOptions{ExtraRelocationTargets: b.loader.modules},
 		})
 		if err != nil {

@@ -42,6 +42,9 @@ type Target struct {
 	Ready *regexp.Regexp
 	// ServicePort is the TCP port of the guest's service; 0 for none.
 	ServicePort uint16
+	// Flows measures how long answers take on the guest's network device, if one
+	// is watched: see [Watch.Network].
+	Flows bool
 	// BootTimer looks for the guest's write to Firecracker's boot timer.
 	BootTimer bool
 	// KVM says whether the guest runs under KVM at all, for the reasons given
