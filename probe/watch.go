@@ -31,7 +31,12 @@ type Target struct {
 	// ConsoleFD: for TCG and processes, whose console is no port.
 	ConsoleWrite bool
 	ConsoleFD    int
-	Image        []Segment // what runs where, at most eight; none: firmware_end is missing
+	// Image is where the guest runs what, at most eight segments; none:
+	// firmware_end is missing.
+	Image []Segment
+	// NoFirmware says that the VMM starts the image itself: the guest's own time
+	// begins at guest_entry.
+	NoFirmware bool
 	// Ready is the console line that makes the guest ready; nil if ready is
 	// the first response on the wire.
 	Ready *regexp.Regexp
@@ -134,7 +139,7 @@ func (w *Watch) prepare() error {
 	}
 	var s bpf.KVMSlot
 	for i, seg := range w.target.Image {
-		s.Image[i] = bpf.KVMSegment{Lo: seg.Lo, Hi: seg.Hi, Mark: uint32(stageMarks[seg.Stage]), Last: number(seg.Stage.last())}
+		s.Image[i] = bpf.KVMSegment{Lo: seg.Lo, Hi: seg.Hi, Mark: uint32(stageMarks[seg.Stage]), Last: number(w.target.last(seg.Stage))}
 		s.Wanted = 1
 	}
 	if err := w.p.updateMap(bpf.KVMMapSlots, w.slot, &s); err != nil {
@@ -224,7 +229,7 @@ func (w *Watch) needsSyscalls() bool {
 // served tells which on-demand hooks have told all they can once a mark has come:
 // they cost every system call, every exit or every instruction of the host.
 func (w *Watch) served(kind bpf.KVMMarkKind) []string {
-	last := slices.ContainsFunc(w.target.Image, func(s Segment) bool { return s.Stage.last() && stageMarks[s.Stage] == kind })
+	last := slices.ContainsFunc(w.target.Image, func(s Segment) bool { return w.target.last(s.Stage) && stageMarks[s.Stage] == kind })
 	switch {
 	case last:
 		return []string{HookRIP, HookInsn}

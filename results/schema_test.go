@@ -39,7 +39,8 @@ func fullRun(t *testing.T) []byte {
 	for i := range 6 {
 		sample := okSample(int64(i + 1))
 		sample.Console = make([]ConsoleLine, MaxConsoleLines+1)
-		sample.Phases.FirmwareNs = ns(1)
+		p := &sample.Phases
+		p.FirmwareNs, p.BIOSNs, p.OptionROMNs, p.SetupNs, p.DecompressNs, p.KernelNs = ns(1), ns(1), ns(1), ns(1), ns(1), ns(1)
 		must(t, s.AddSample(0, sample))
 	}
 	must(t, s.AddSample(1, okSample(5)))
