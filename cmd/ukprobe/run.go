@@ -122,13 +122,18 @@ func interrupted(ctx context.Context, err error) error {
 
 // runOptions checks the flags. Nothing has been touched yet.
 func runOptions(c *cli.Context) (o orchestrate.Options, err error) {
+	return optionsWith(c, matrices.Default)
+}
+
+// optionsWith is runOptions with a built-in matrix of that name.
+func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err error) {
 	if err := noArguments(c); err != nil {
 		return o, err
 	}
 	o = orchestrate.Options{Samples: c.Int("samples"), Timeout: c.Duration("timeout"), Seed: c.Uint64("seed"),
 		Strict: c.Bool("strict"), Accel: c.String("accel"), CacheDir: c.String("cache"), JournalDir: c.String("journal-dir"),
 		Out: c.String("out"), Version: Version(), Argv: os.Args}
-	if o.Matrix, err = loadMatrix(c.String("matrix")); err != nil {
+	if o.Matrix, err = loadMatrix(c.String("matrix"), builtin); err != nil {
 		return o, usage(err)
 	}
 	for _, text := range c.StringSlice("only") {
@@ -205,15 +210,15 @@ func checkNumbers(c *cli.Context, o *orchestrate.Options) error {
 	return nil
 }
 
-func loadMatrix(path string) (*matrix.Matrix, error) {
+func loadMatrix(path, builtin string) (*matrix.Matrix, error) {
 	if path != "" {
 		return matrix.Load(path)
 	}
-	text, err := matrices.FS.ReadFile(matrices.Default)
+	text, err := matrices.FS.ReadFile(builtin)
 	if err != nil {
 		return nil, err
 	}
-	return matrix.Parse("built-in "+matrices.Default, text)
+	return matrix.Parse("built-in "+builtin, text)
 }
 
 func randomSeed() uint64 {
