@@ -193,7 +193,7 @@ func readNTP() ntpState {
 	if _, err := unix.Adjtimex(&tx); err != nil {
 		return ntpState{slewing: true}
 	}
-	return ntpState{freq: int64(tx.Freq), tick: int64(tx.Tick), slewing: tx.Offset != 0}
+	return ntpState{freq: tx.Freq, tick: tx.Tick, slewing: tx.Offset != 0}
 }
 
 // slew bounds by how much the clock's rate differs from its mean between two
