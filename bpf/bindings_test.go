@@ -14,6 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// onlyNet are maps that only net's programs use.
+var onlyNet = []string{NetMapFlows, NetMapFlowGuests, NetMapFlowCount, NetMapNetHist}
+
 // objects are the object files that share their maps.
 func objects(t *testing.T) map[string]*ebpf.CollectionSpec {
 	t.Helper()
@@ -31,10 +34,10 @@ func objects(t *testing.T) map[string]*ebpf.CollectionSpec {
 }
 
 // own are the maps that only one object declares.
-var own = map[string]string{ClockMapTsc: "clock", ClockMapBootTimers: "clock"}
+var own = map[string]string{ClockMapTsc: "clock"}
 
 // TestMapsAreTheSameInAllObjects: user space makes each map once, from one of
-// them, and hands it to all.
+// them, and hands it to all that declare it.
 func TestMapsAreTheSameInAllObjects(t *testing.T) {
 	type shape struct {
 		Type                           ebpf.MapType
@@ -51,6 +54,9 @@ func TestMapsAreTheSameInAllObjects(t *testing.T) {
 	}
 	if len(shapes["kvm"]) == 0 {
 		t.Error("kvm has no maps")
+	}
+	for _, name := range onlyNet { // of bpf/flow.h
+		delete(shapes["net"], name)
 	}
 	for obj := range shapes {
 		if diff := cmp.Diff(shapes["kvm"], shapes[obj]); diff != "" {
@@ -75,13 +81,18 @@ func TestGoTypesFitTheMaps(t *testing.T) {
 		{KVMMapSlots, 4, unsafe.Sizeof(KVMSlot{})},
 		{KVMMapCounts, 4, unsafe.Sizeof(KVMCounters{})},
 		{KVMMapVcpus, 4, unsafe.Sizeof(KVMVcpuState{})},
+		{KVMMapThreads, 4, 4},
+		{KVMMapConfigs, 4, unsafe.Sizeof(KVMConfig{})},
+		{KVMMapVms, 4, unsafe.Sizeof(KVMTarget{})},
+		{KVMMapGuestHist, 4, unsafe.Sizeof(KVMHist{})},
+		{KVMMapSpanHist, 4, unsafe.Sizeof(KVMHist{})},
+		{KVMMapExitParts, 4, unsafe.Sizeof(KVMParts{})},
 		{KVMMapPorts, unsafe.Sizeof(KVMPioKey{}), 8},
 		{KVMMapExitHist, 4, unsafe.Sizeof(KVMHist{})},
 		{KVMMapUserExitHist, 4, unsafe.Sizeof(KVMHist{})},
 		{KVMMapUserExits, 4, 8},
-		{KVMMapHits, 4, 8},
 		{ClockMapTsc, 4, unsafe.Sizeof(ClockTscState{})},
-		{ClockMapBootTimers, 4, unsafe.Sizeof(ClockBootTimer{})},
+		{KVMMapCpus, 4, unsafe.Sizeof(KVMPerCpu{})},
 	} {
 		m := maps[tt.name]
 		if m == nil {
@@ -96,11 +107,37 @@ func TestGoTypesFitTheMaps(t *testing.T) {
 	}
 }
 
+// TestFlowTypesFitTheMaps: the same of the maps that only net's programs use.
+func TestFlowTypesFitTheMaps(t *testing.T) {
+	maps := objects(t)["net"].Maps
+	table := maps[NetMapFlows].InnerMap
+	if table == nil {
+		t.Fatal("flows has no inner map")
+	}
+	for _, tt := range []struct {
+		m          *ebpf.MapSpec
+		key, value uintptr
+	}{
+		{table, unsafe.Sizeof(NetFlowKey{}), unsafe.Sizeof(NetFlow{})},
+		{maps[NetMapFlowGuests], 4, unsafe.Sizeof(NetFlowGuest{})},
+		{maps[NetMapFlowCount], 4, unsafe.Sizeof(NetFlowCounts{})},
+		{maps[NetMapNetHist], 4, unsafe.Sizeof(KVMHist{})},
+	} {
+		if uintptr(tt.m.KeySize) != tt.key || uintptr(tt.m.ValueSize) != tt.value {
+			t.Errorf("%s: key and value of %d and %d bytes, in Go %d and %d", tt.m.Name, tt.m.KeySize, tt.m.ValueSize, tt.key, tt.value)
+		}
+	}
+	slots := maps[NetMapFlows].MaxEntries
+	if rows := uint32(NetFlowKindFLOW_KINDS) * uint32(NetFlowSideFLOW_SIDES); maps[NetMapNetHist].MaxEntries != slots*rows {
+		t.Errorf("net_hist has %d rows, want %d for each of %d slots", maps[NetMapNetHist].MaxEntries, rows, slots)
+	}
+}
+
 // TestObjectsAreOfTheseHeaders: what the headers define stands in the objects.
 func TestObjectsAreOfTheseHeaders(t *testing.T) {
 	defined := map[string]int{}
 	re := regexp.MustCompile(`(?m)^#define (\w+) \(?(-?\d+)\)?`)
-	for _, file := range []string{"event.h", "hist.h"} {
+	for _, file := range []string{"event.h"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -120,9 +157,11 @@ func TestObjectsAreOfTheseHeaders(t *testing.T) {
 		"MAX_SEGMENTS":      len(KVMSlot{}.Image),
 		"LINE_MAX":          len(KVMRecord{}.Data),
 		"EXIT_CODES":        int(kvm.Variables[KVMVarExitClassOf].Size()),
-		"EXIT_CLASSES":      int(kvm.Maps[KVMMapExitHist].MaxEntries) / slots,
+		"EXIT_CLASSES":      int(kvm.Maps[KVMMapExits].MaxEntries) / slots,
+		"EXIT_ROWS":         int(kvm.Maps[KVMMapExitHist].MaxEntries) / slots,
+		"USER_EXIT_ROWS":    int(kvm.Maps[KVMMapUserExitHist].MaxEntries) / slots,
+		"MAX_VCPUS":         int(kvm.Maps[KVMMapVcpus].MaxEntries),
 		"USER_EXIT_CLASSES": int(kvm.Maps[KVMMapUserExits].MaxEntries) / slots,
-		"HIST_BUCKETS":      len(KVMHist{}.Buckets),
 	} {
 		if want, ok := defined[name]; !ok || got != want {
 			t.Errorf("%s: %d in the objects, %d in the headers (%v): run `make generate`", name, got, want, ok)

@@ -13,12 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type ClockBootTimer struct {
-	_   structs.HostLayout
-	Ns  uint64
-	Gpa uint64
-}
-
 type ClockTscChange struct {
 	_      structs.HostLayout
 	Ns     uint64
@@ -37,21 +31,29 @@ type ClockTscState struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	ClockMapBootTimers           = "boot_timers"
+	ClockMapConfigs              = "configs"
 	ClockMapCounts               = "counts"
+	ClockMapCpus                 = "cpus"
 	ClockMapCreating             = "creating"
 	ClockMapDevices              = "devices"
 	ClockMapExitHist             = "exit_hist"
+	ClockMapExitParts            = "exit_parts"
 	ClockMapExits                = "exits"
-	ClockMapHits                 = "hits"
+	ClockMapFreeSlots            = "free_slots"
+	ClockMapFreeVcpus            = "free_vcpus"
+	ClockMapGuestHist            = "guest_hist"
 	ClockMapPorts                = "ports"
 	ClockMapRecords              = "records"
 	ClockMapSlots                = "slots"
+	ClockMapSpanHist             = "span_hist"
+	ClockMapTaken                = "taken"
 	ClockMapTargets              = "targets"
+	ClockMapThreads              = "threads"
 	ClockMapTsc                  = "tsc"
 	ClockMapUserExitHist         = "user_exit_hist"
 	ClockMapUserExits            = "user_exits"
 	ClockMapVcpus                = "vcpus"
+	ClockMapVms                  = "vms"
 	ClockMapWrites               = "writes"
 	ClockProgFentryTscRatio      = "fentry_tsc_ratio"
 	ClockProgKprobeTscRatio      = "kprobe_tsc_ratio"
@@ -63,6 +65,10 @@ const (
 	ClockProgTpBtfTscRatio       = "tp_btf_tsc_ratio"
 	ClockProgTracepointMmio      = "tracepoint_mmio"
 	ClockProgTracepointTscOffset = "tracepoint_tsc_offset"
+	ClockVarHistSchema           = "hist_schema"
+	ClockVarPortShare            = "port_share"
+	ClockVarRecordShare          = "record_share"
+	ClockVarUserExitRowOf        = "user_exit_row_of"
 )
 
 // LoadClock returns the embedded CollectionSpec for Clock.
@@ -123,21 +129,29 @@ type ClockProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ClockMapSpecs struct {
-	BootTimers   *ebpf.MapSpec `ebpf:"boot_timers"`
+	Configs      *ebpf.MapSpec `ebpf:"configs"`
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Cpus         *ebpf.MapSpec `ebpf:"cpus"`
 	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
+	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
-	Hits         *ebpf.MapSpec `ebpf:"hits"`
+	FreeSlots    *ebpf.MapSpec `ebpf:"free_slots"`
+	FreeVcpus    *ebpf.MapSpec `ebpf:"free_vcpus"`
+	GuestHist    *ebpf.MapSpec `ebpf:"guest_hist"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
+	SpanHist     *ebpf.MapSpec `ebpf:"span_hist"`
+	Taken        *ebpf.MapSpec `ebpf:"taken"`
 	Targets      *ebpf.MapSpec `ebpf:"targets"`
+	Threads      *ebpf.MapSpec `ebpf:"threads"`
 	Tsc          *ebpf.MapSpec `ebpf:"tsc"`
 	UserExitHist *ebpf.MapSpec `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.MapSpec `ebpf:"user_exits"`
 	Vcpus        *ebpf.MapSpec `ebpf:"vcpus"`
+	Vms          *ebpf.MapSpec `ebpf:"vms"`
 	Writes       *ebpf.MapSpec `ebpf:"writes"`
 }
 
@@ -145,6 +159,10 @@ type ClockMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ClockVariableSpecs struct {
+	HistSchema    *ebpf.VariableSpec `ebpf:"hist_schema"`
+	PortShare     *ebpf.VariableSpec `ebpf:"port_share"`
+	RecordShare   *ebpf.VariableSpec `ebpf:"record_share"`
+	UserExitRowOf *ebpf.VariableSpec `ebpf:"user_exit_row_of"`
 }
 
 // ClockObjects contains all objects after they have been loaded into the kernel.
@@ -167,41 +185,57 @@ func (o *ClockObjects) Close() error {
 //
 // It can be passed to LoadClockObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ClockMaps struct {
-	BootTimers   *ebpf.Map `ebpf:"boot_timers"`
+	Configs      *ebpf.Map `ebpf:"configs"`
 	Counts       *ebpf.Map `ebpf:"counts"`
+	Cpus         *ebpf.Map `ebpf:"cpus"`
 	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
+	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
-	Hits         *ebpf.Map `ebpf:"hits"`
+	FreeSlots    *ebpf.Map `ebpf:"free_slots"`
+	FreeVcpus    *ebpf.Map `ebpf:"free_vcpus"`
+	GuestHist    *ebpf.Map `ebpf:"guest_hist"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
+	SpanHist     *ebpf.Map `ebpf:"span_hist"`
+	Taken        *ebpf.Map `ebpf:"taken"`
 	Targets      *ebpf.Map `ebpf:"targets"`
+	Threads      *ebpf.Map `ebpf:"threads"`
 	Tsc          *ebpf.Map `ebpf:"tsc"`
 	UserExitHist *ebpf.Map `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.Map `ebpf:"user_exits"`
 	Vcpus        *ebpf.Map `ebpf:"vcpus"`
+	Vms          *ebpf.Map `ebpf:"vms"`
 	Writes       *ebpf.Map `ebpf:"writes"`
 }
 
 func (m *ClockMaps) Close() error {
 	return _ClockClose(
-		m.BootTimers,
+		m.Configs,
 		m.Counts,
+		m.Cpus,
 		m.Creating,
 		m.Devices,
 		m.ExitHist,
+		m.ExitParts,
 		m.Exits,
-		m.Hits,
+		m.FreeSlots,
+		m.FreeVcpus,
+		m.GuestHist,
 		m.Ports,
 		m.Records,
 		m.Slots,
+		m.SpanHist,
+		m.Taken,
 		m.Targets,
+		m.Threads,
 		m.Tsc,
 		m.UserExitHist,
 		m.UserExits,
 		m.Vcpus,
+		m.Vms,
 		m.Writes,
 	)
 }
@@ -210,6 +244,10 @@ func (m *ClockMaps) Close() error {
 //
 // It can be passed to LoadClockObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ClockVariables struct {
+	HistSchema    *ebpf.Variable `ebpf:"hist_schema"`
+	PortShare     *ebpf.Variable `ebpf:"port_share"`
+	RecordShare   *ebpf.Variable `ebpf:"record_share"`
+	UserExitRowOf *ebpf.Variable `ebpf:"user_exit_row_of"`
 }
 
 // ClockPrograms contains all programs after they have been loaded into the kernel.

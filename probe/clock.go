@@ -103,7 +103,7 @@ func unmappable(cpuinfo, clocksource string) string {
 	if clocksource == "tsc" {
 		return ""
 	}
-	flags := cpuFlags(cpuinfo)
+	flags := flagsOf(cpuinfo)
 	if len(flags) == 0 {
 		return "/proc/cpuinfo lists no CPU flags"
 	}
@@ -119,8 +119,8 @@ func unmappable(cpuinfo, clocksource string) string {
 	return fmt.Sprintf("the CPU has no %s (/proc/cpuinfo), and the kernel's clocksource is %s, not tsc: its rate may change", strings.Join(absent, " and no "), clocksource)
 }
 
-// cpuFlags are the first CPU's flags in /proc/cpuinfo.
-func cpuFlags(cpuinfo string) []string {
+// flagsOf are the first CPU's flags in /proc/cpuinfo.
+func flagsOf(cpuinfo string) []string {
 	for line := range strings.Lines(cpuinfo) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "flags" {
 			return strings.Fields(value)

@@ -68,6 +68,8 @@ func (s *Sample) dropImpossible() {
 	}{
 		{"vmm_ns", &s.Phases.VMMNs}, {"firmware_ns", &s.Phases.FirmwareNs},
 		{"guest_ns", &s.Phases.GuestNs}, {"total_ns", &s.Phases.TotalNs},
+		{"bios_ns", &s.Phases.BIOSNs}, {"option_rom_ns", &s.Phases.OptionROMNs},
+		{"setup_ns", &s.Phases.SetupNs}, {"decompress_ns", &s.Phases.DecompressNs}, {"kernel_ns", &s.Phases.KernelNs},
 	} {
 		if *p.ns != nil && **p.ns <= 0 {
 			gone = append(gone, Missing{p.name, fmt.Sprintf("the phase came out as %d ns: its events are out of order", **p.ns)})

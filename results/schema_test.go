@@ -39,7 +39,8 @@ func fullRun(t *testing.T) []byte {
 	for i := range 6 {
 		sample := okSample(int64(i + 1))
 		sample.Console = make([]ConsoleLine, MaxConsoleLines+1)
-		sample.Phases.FirmwareNs = ns(1)
+		p := &sample.Phases
+		p.FirmwareNs, p.BIOSNs, p.OptionROMNs, p.SetupNs, p.DecompressNs, p.KernelNs = ns(1), ns(1), ns(1), ns(1), ns(1), ns(1)
 		sample.Claims = []Claim{
 			{Name: "linux_printk", Kind: "stamp", Text: "[    0.1", Status: ClaimAgrees, ClaimNS: ns(-1), HostNS: ns(2), OffNS: ns(-3), ErrNS: ns(1),
 				Terms: map[string]int64{"resolution": 1}, LeavesOut: []Span{{Name: "VMM", NS: 7}}, NotApart: "guest_entry is missing",

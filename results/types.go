@@ -43,7 +43,10 @@ const (
 	EventVCPUCreated   = "vcpu_created"
 	EventFirstRun      = "first_run"
 	EventGuestEntry    = "guest_entry"
+	EventOptionROM     = "option_rom"
 	EventFirmwareEnd   = "firmware_end"
+	EventDecompress    = "decompress"
+	EventKernel        = "kernel"
 	EventConsoleFirst  = "console_first"
 	EventConsoleReady  = "console_ready"
 	EventFrameOut      = "frame_out"
@@ -53,12 +56,17 @@ const (
 	EventVMMExit       = "vmm_exit"
 )
 
-// EventOrder is the order in which the events of a boot sample are expected.
+// EventOrder is the order in which the events of a boot sample are expected. A
+// guest may have no option ROM, decompressor or kernel: those of [EventOfSome] are
+// then neither there nor missing.
 var EventOrder = []string{
 	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry,
-	EventFirmwareEnd, EventConsoleFirst, EventConsoleReady, EventFrameOut,
+	EventOptionROM, EventFirmwareEnd, EventDecompress, EventKernel, EventConsoleFirst, EventConsoleReady, EventFrameOut,
 	EventSynAck, EventFirstResponse, EventIdle, EventVMMExit,
 }
+
+// EventOfSome are the events of guests that have what they are about.
+var EventOfSome = []string{EventOptionROM, EventDecompress, EventKernel}
 
 // File is the content of run.json.
 type File struct {
@@ -113,6 +121,7 @@ type Cell struct {
 	Status     string             `json:"status"`
 	Reason     string             `json:"reason,omitempty"`
 	Image      *Image             `json:"image,omitempty"`
+	Firmware   string             `json:"firmware,omitempty"` // what the guest runs before its image: seabios, qboot
 	Settings   *Settings          `json:"settings,omitempty"`
 	Argv       []string           `json:"argv"`
 	Samples    []Sample           `json:"samples"`
@@ -223,12 +232,21 @@ type Missing struct {
 }
 
 // Phases are the spans between events, in nanoseconds; nil when one of the
-// events of a span is missing.
+// events of a span is missing, or the guest has none. Parts add up to their whole
+// where all of them are there.
 type Phases struct {
 	VMMNs      *int64 `json:"vmm_ns,omitempty"`
 	FirmwareNs *int64 `json:"firmware_ns,omitempty"`
 	GuestNs    *int64 `json:"guest_ns,omitempty"`
 	TotalNs    *int64 `json:"total_ns,omitempty"`
+
+	// Parts of the firmware's.
+	BIOSNs      *int64 `json:"bios_ns,omitempty"`
+	OptionROMNs *int64 `json:"option_rom_ns,omitempty"`
+	// Parts of the guest's.
+	SetupNs      *int64 `json:"setup_ns,omitempty"`
+	DecompressNs *int64 `json:"decompress_ns,omitempty"`
+	KernelNs     *int64 `json:"kernel_ns,omitempty"`
 }
 
 // ConsoleLine is one line of the guest's console, with the time of its first

@@ -53,6 +53,7 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "linger", Usage: "with --listen: keep serving after the last sample, until Ctrl-C"},
 		&cli.StringFlag{Name: "attach", Value: string(probe.Auto), Usage: "rung of the hooks: auto|kprobe|fentry|tp_btf|raw_tp|tracepoint", EnvVars: env("ATTACH")},
 		&cli.BoolFlag{Name: "strict", Usage: "no fallback from --attach: fail if a hook cannot have that rung"},
+		schemaFlag(),
 		&cli.StringFlag{Name: "accel", Usage: "auto|kvm|tcg for all guests (default: the matrix's)", EnvVars: env("ACCEL")},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print every cell, its command line, device, CPUs and hooks; change nothing"},
 		&cli.BoolFlag{Name: "json", Usage: "print the results (or the plan of --dry-run) as JSON, and nothing else, on standard output"},
@@ -148,6 +149,9 @@ func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err err
 	if o.Attach, err = probe.ParseRung(c.String("attach")); err != nil {
 		return o, usage(err)
 	}
+	if o.Schema, err = schema(c); err != nil {
+		return o, usage(err)
+	}
 	if err := checkNumbers(c, &o); err != nil {
 		return o, usage(err)
 	}
@@ -162,6 +166,20 @@ func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err err
 	}
 	o.Out, err = filepath.Abs(o.Out)
 	return o, err
+}
+
+// schemaFlag is the histograms' resolution, for the commands that make some.
+func schemaFlag() cli.Flag {
+	return &cli.IntFlag{Name: "schema", Value: probe.DefaultSchema, EnvVars: []string{"UKPROBE_SCHEMA"},
+		Usage: fmt.Sprintf("resolution of the histograms: native-histogram schema `N`, %d (a bucket is 100 %% wide) to %d (2.2 %%)", probe.MinSchema, probe.MaxSchema)}
+}
+
+func schema(c *cli.Context) (*int, error) {
+	n := c.Int("schema")
+	if n < probe.MinSchema || n > probe.MaxSchema {
+		return nil, fmt.Errorf("--schema %d: must be %d to %d", n, probe.MinSchema, probe.MaxSchema)
+	}
+	return &n, nil
 }
 
 func checkNumbers(c *cli.Context, o *orchestrate.Options) error {

@@ -321,11 +321,27 @@ func (b *Boot) launch(w wire) (platform.Launch, error) {
 	return b.Platform.Launch(b.Image, r, &w.guest, args)
 }
 
+// segments are the image's and the platform's.
+func (b *Boot) segments() []probe.Segment {
+	out := slices.Clone(b.Image.Segments)
+	if rom := b.Platform.Firmware().OptionROM; rom != nil && len(out) > 0 {
+		out = append(out, *rom)
+	}
+	return out
+}
+
+// noFirmware: a process has none either, but no VMM that could start without.
+func (b *Boot) noFirmware() bool {
+	return b.Platform.Program() != "" && b.Platform.Firmware().Name == ""
+}
+
 // watch arms the probes.
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
-		Image: b.Image.Segments, KVM: l.Accel == platform.KVM,
+		Image: b.segments(), NoFirmware: b.noFirmware(), KVM: l.Accel == platform.KVM,
+		// Firecracker's own clock ends at a write of its guest.
+		BootTimer: strings.Contains(b.Platform.Program(), "firecracker"),
 	}
 	if b.Image.Ready != "" {
 		re, err := regexp.Compile(b.Image.Ready)
@@ -341,7 +357,7 @@ func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Validate.begin(watch, b.Platform.Program()); err != nil {
+	if err := b.Validate.begin(watch); err != nil {
 		return nil, errors.Join(err, b.Lab.Do(watch.Close))
 	}
 	if w.guest.Ifindex != 0 {
