@@ -69,7 +69,7 @@ func openLaboratory(o *Options, runID string, probed bool) (_ *laboratory, err e
 		return nil, err
 	}
 	if probed {
-		if l.probe, err = probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict}); err != nil {
+		if l.probe, err = probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}); err != nil {
 			return nil, fmt.Errorf("%w (without BPF, `--probes none` times guests from outside)", err)
 		}
 	}

@@ -237,8 +237,14 @@ func (bd *bed) load(name string) (*ebpf.Program, error) {
 			continue
 		}
 		spec.Programs = map[string]*ebpf.ProgramSpec{name: prog}
+		replacements := map[string]*ebpf.Map{}
+		for name, m := range bd.maps {
+			if spec.Maps[name] != nil { // some maps are only one object's
+				replacements[name] = m
+			}
+		}
 		coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-			MapReplacements: bd.maps, Programs: ebpf.ProgramOptions{ExtraRelocationTargets: bd.modules}})
+			MapReplacements: replacements, Programs: ebpf.ProgramOptions{ExtraRelocationTargets: bd.modules}})
 		if err != nil {
 			return nil, err
 		}
