@@ -4,6 +4,7 @@ package experiment
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
