@@ -16,22 +16,40 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	HistTestMapConfigs          = "configs"
 	HistTestMapCounts           = "counts"
+	HistTestMapCpus             = "cpus"
 	HistTestMapCreating         = "creating"
 	HistTestMapDevices          = "devices"
 	HistTestMapExitHist         = "exit_hist"
+	HistTestMapExitParts        = "exit_parts"
 	HistTestMapExits            = "exits"
-	HistTestMapHits             = "hits"
+	HistTestMapFreeSlots        = "free_slots"
+	HistTestMapFreeVcpus        = "free_vcpus"
+	HistTestMapGuestHist        = "guest_hist"
 	HistTestMapPorts            = "ports"
 	HistTestMapRecords          = "records"
 	HistTestMapSlots            = "slots"
+	HistTestMapSpanHist         = "span_hist"
+	HistTestMapTaken            = "taken"
 	HistTestMapTargets          = "targets"
+	HistTestMapThreads          = "threads"
 	HistTestMapUserExitHist     = "user_exit_hist"
 	HistTestMapUserExits        = "user_exits"
 	HistTestMapVcpus            = "vcpus"
+	HistTestMapVms              = "vms"
 	HistTestMapWrites           = "writes"
+	HistTestProgTestExitPair    = "test_exit_pair"
 	HistTestProgTestHistIndex   = "test_hist_index"
 	HistTestProgTestHistObserve = "test_hist_observe"
+	HistTestProgTestNothing     = "test_nothing"
+	HistTestProgTestTwoClocks   = "test_two_clocks"
+	HistTestVarExitClassOf      = "exit_class_of"
+	HistTestVarHistSchema       = "hist_schema"
+	HistTestVarHostIsa          = "host_isa"
+	HistTestVarPortShare        = "port_share"
+	HistTestVarRecordShare      = "record_share"
+	HistTestVarUserExitRowOf    = "user_exit_row_of"
 )
 
 // LoadHistTest returns the embedded CollectionSpec for HistTest.
@@ -76,27 +94,39 @@ type HistTestSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type HistTestProgramSpecs struct {
+	TestExitPair    *ebpf.ProgramSpec `ebpf:"test_exit_pair"`
 	TestHistIndex   *ebpf.ProgramSpec `ebpf:"test_hist_index"`
 	TestHistObserve *ebpf.ProgramSpec `ebpf:"test_hist_observe"`
+	TestNothing     *ebpf.ProgramSpec `ebpf:"test_nothing"`
+	TestTwoClocks   *ebpf.ProgramSpec `ebpf:"test_two_clocks"`
 }
 
 // HistTestMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type HistTestMapSpecs struct {
+	Configs      *ebpf.MapSpec `ebpf:"configs"`
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Cpus         *ebpf.MapSpec `ebpf:"cpus"`
 	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
+	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
-	Hits         *ebpf.MapSpec `ebpf:"hits"`
+	FreeSlots    *ebpf.MapSpec `ebpf:"free_slots"`
+	FreeVcpus    *ebpf.MapSpec `ebpf:"free_vcpus"`
+	GuestHist    *ebpf.MapSpec `ebpf:"guest_hist"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
+	SpanHist     *ebpf.MapSpec `ebpf:"span_hist"`
+	Taken        *ebpf.MapSpec `ebpf:"taken"`
 	Targets      *ebpf.MapSpec `ebpf:"targets"`
+	Threads      *ebpf.MapSpec `ebpf:"threads"`
 	UserExitHist *ebpf.MapSpec `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.MapSpec `ebpf:"user_exits"`
 	Vcpus        *ebpf.MapSpec `ebpf:"vcpus"`
+	Vms          *ebpf.MapSpec `ebpf:"vms"`
 	Writes       *ebpf.MapSpec `ebpf:"writes"`
 }
 
@@ -104,6 +134,12 @@ type HistTestMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type HistTestVariableSpecs struct {
+	ExitClassOf   *ebpf.VariableSpec `ebpf:"exit_class_of"`
+	HistSchema    *ebpf.VariableSpec `ebpf:"hist_schema"`
+	HostIsa       *ebpf.VariableSpec `ebpf:"host_isa"`
+	PortShare     *ebpf.VariableSpec `ebpf:"port_share"`
+	RecordShare   *ebpf.VariableSpec `ebpf:"record_share"`
+	UserExitRowOf *ebpf.VariableSpec `ebpf:"user_exit_row_of"`
 }
 
 // HistTestObjects contains all objects after they have been loaded into the kernel.
@@ -126,37 +162,55 @@ func (o *HistTestObjects) Close() error {
 //
 // It can be passed to LoadHistTestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HistTestMaps struct {
+	Configs      *ebpf.Map `ebpf:"configs"`
 	Counts       *ebpf.Map `ebpf:"counts"`
+	Cpus         *ebpf.Map `ebpf:"cpus"`
 	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
+	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
-	Hits         *ebpf.Map `ebpf:"hits"`
+	FreeSlots    *ebpf.Map `ebpf:"free_slots"`
+	FreeVcpus    *ebpf.Map `ebpf:"free_vcpus"`
+	GuestHist    *ebpf.Map `ebpf:"guest_hist"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
+	SpanHist     *ebpf.Map `ebpf:"span_hist"`
+	Taken        *ebpf.Map `ebpf:"taken"`
 	Targets      *ebpf.Map `ebpf:"targets"`
+	Threads      *ebpf.Map `ebpf:"threads"`
 	UserExitHist *ebpf.Map `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.Map `ebpf:"user_exits"`
 	Vcpus        *ebpf.Map `ebpf:"vcpus"`
+	Vms          *ebpf.Map `ebpf:"vms"`
 	Writes       *ebpf.Map `ebpf:"writes"`
 }
 
 func (m *HistTestMaps) Close() error {
 	return _HistTestClose(
+		m.Configs,
 		m.Counts,
+		m.Cpus,
 		m.Creating,
 		m.Devices,
 		m.ExitHist,
+		m.ExitParts,
 		m.Exits,
-		m.Hits,
+		m.FreeSlots,
+		m.FreeVcpus,
+		m.GuestHist,
 		m.Ports,
 		m.Records,
 		m.Slots,
+		m.SpanHist,
+		m.Taken,
 		m.Targets,
+		m.Threads,
 		m.UserExitHist,
 		m.UserExits,
 		m.Vcpus,
+		m.Vms,
 		m.Writes,
 	)
 }
@@ -165,20 +219,32 @@ func (m *HistTestMaps) Close() error {
 //
 // It can be passed to LoadHistTestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HistTestVariables struct {
+	ExitClassOf   *ebpf.Variable `ebpf:"exit_class_of"`
+	HistSchema    *ebpf.Variable `ebpf:"hist_schema"`
+	HostIsa       *ebpf.Variable `ebpf:"host_isa"`
+	PortShare     *ebpf.Variable `ebpf:"port_share"`
+	RecordShare   *ebpf.Variable `ebpf:"record_share"`
+	UserExitRowOf *ebpf.Variable `ebpf:"user_exit_row_of"`
 }
 
 // HistTestPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to LoadHistTestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HistTestPrograms struct {
+	TestExitPair    *ebpf.Program `ebpf:"test_exit_pair"`
 	TestHistIndex   *ebpf.Program `ebpf:"test_hist_index"`
 	TestHistObserve *ebpf.Program `ebpf:"test_hist_observe"`
+	TestNothing     *ebpf.Program `ebpf:"test_nothing"`
+	TestTwoClocks   *ebpf.Program `ebpf:"test_two_clocks"`
 }
 
 func (p *HistTestPrograms) Close() error {
 	return _HistTestClose(
+		p.TestExitPair,
 		p.TestHistIndex,
 		p.TestHistObserve,
+		p.TestNothing,
+		p.TestTwoClocks,
 	)
 }
 

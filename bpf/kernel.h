@@ -36,9 +36,24 @@ struct pt_regs {
 	unsigned long ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live; /* threads that have not exited */
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
+	struct signal_struct *signal;
+	unsigned int __state;
+};
+
+/* Until 5.13 (kernel commit 2f064a59a11f). */
+struct task_struct___v513 {
+	long state;
 };
 
 struct linux_binprm;
@@ -66,8 +81,17 @@ struct vmcb_control_area {
 	u32 exit_code;
 };
 
+struct vmcb_seg {
+	u64 base;
+};
+
+struct vmcb_save_area {
+	struct vmcb_seg cs;
+};
+
 struct vmcb {
 	struct vmcb_control_area control;
+	struct vmcb_save_area save;
 };
 
 /* struct vcpu_svm begins with its struct kvm_vcpu (kernel: a static assertion). */

@@ -8,12 +8,10 @@
  * Functions that exist per vendor (svm_vcpu_run, vmx_vcpu_run) are named here
  * for AMD; user space puts in the one that the host has.
  */
-#include "maps.h"
+#include "exit.h"
 
 #define KVM_CREATE_VM 0xae01
 
-#define KVM_ISA_VMX 1
-#define KVM_ISA_SVM 2
 #define KVM_PIO_BUS 1 /* enum kvm_bus: KVM_MMIO_BUS is 0 */
 #define KVM_PIO_OUT 1
 
@@ -29,27 +27,8 @@
 
 #define VCPU_REGS_RIP 16
 
-/* KVM_ISA_VMX or KVM_ISA_SVM: what the host's CPU has. Filled in by probe/exitreason.go. */
-volatile const u32 host_isa = 0;
-
-/* The state of the current thread as a vCPU, if it belongs to a watched VM. */
-static __always_inline struct vcpu_state *current_vcpu(void)
-{
-	u32 tid = (u32)bpf_get_current_pid_tgid();
-	struct vcpu_state *v = bpf_map_lookup_elem(&vcpus, &tid);
-	struct vcpu_state fresh = {};
-	struct target *t;
-
-	if (v)
-		return v;
-	t = current_target();
-	if (!t)
-		return NULL;
-	fresh.slot = t->slot;
-	if (bpf_map_update_elem(&vcpus, &tid, &fresh, BPF_NOEXIST))
-		count(t->slot, LOST_VCPUS, 1);
-	return bpf_map_lookup_elem(&vcpus, &tid);
-}
+/* 0: KVM without hardware behind it, which has no exits but emulates. */
+volatile const u32 host_has_exits = 1;
 
 /* ---- KVM_CREATE_VM ---- */
 
@@ -133,39 +112,27 @@ int BPF_PROG(fentry_vcpu)
 
 /* ---- KVM_RUN: into KVM, and out of it to the VMM ---- */
 
-static __always_inline int run_enter(u64 vcpu)
+static __always_inline int on_run(u64 vcpu)
 {
-	u64 now = bpf_ktime_get_ns();
-	struct vcpu_state *v;
-	struct hist *h;
-	u32 key;
+	struct vcpu_state *v = current_vcpu(HOOK_RUN);
 
-	hit(HOOK_RUN);
-	v = current_vcpu();
 	if (!v)
 		return 0;
 	v->vcpu = vcpu;
-	mark(v->slot, MARK_FIRST_RUN, HOOK_RUN, now);
-	if (!v->user_exit_ns)
-		return 0;
-	key = v->slot * USER_EXIT_CLASSES + v->user_exit_class;
-	h = bpf_map_lookup_elem(&user_exit_hist, &key);
-	if (h)
-		hist_observe(h, now - v->user_exit_ns);
-	v->user_exit_ns = 0;
+	run_enter(v, HOOK_RUN);
 	return 0;
 }
 
 SEC("kprobe/kvm_arch_vcpu_ioctl_run")
 int BPF_KPROBE(kprobe_run, struct kvm_vcpu *vcpu)
 {
-	return run_enter((u64)vcpu);
+	return on_run((u64)vcpu);
 }
 
 SEC("fentry/kvm_arch_vcpu_ioctl_run")
 int BPF_PROG(fentry_run, struct kvm_vcpu *vcpu)
 {
-	return run_enter((u64)vcpu);
+	return on_run((u64)vcpu);
 }
 
 /* error: KVM_RUN's result; with one the reason is an earlier exit's. */
@@ -181,28 +148,24 @@ static __always_inline int user_exit(struct vcpu_state *v, u32 reason, int error
 	v->user_exit_ns = now;
 	v->user_exit_class = class;
 	if (class == KVM_EXIT_INTERNAL_ERROR)
-		mark(v->slot, MARK_INTERNAL_ERROR, HOOK_USER_EXIT, now);
+		mark_vcpu(v, MARK_INTERNAL_ERROR, HOOK_USER_EXIT, now);
 	if (class == KVM_EXIT_SHUTDOWN)
-		mark(v->slot, MARK_SHUTDOWN, HOOK_USER_EXIT, now);
+		mark_vcpu(v, MARK_SHUTDOWN, HOOK_USER_EXIT, now);
 	return 0;
 }
 
 static __always_inline int user_exit_reason(u32 reason, int error)
 {
-	struct vcpu_state *v;
+	struct vcpu_state *v = current_vcpu(HOOK_USER_EXIT);
 
-	hit(HOOK_USER_EXIT);
-	v = current_vcpu();
 	return v ? user_exit(v, reason, error) : 0;
 }
 
 /* Returning from KVM_RUN: the reason stands in the page shared with the VMM. */
 static __always_inline int user_exit_return(struct kvm_vcpu *vcpu, int error)
 {
-	struct vcpu_state *v;
+	struct vcpu_state *v = current_vcpu(HOOK_USER_EXIT);
 
-	hit(HOOK_USER_EXIT);
-	v = current_vcpu();
 	if (!v)
 		return 0;
 	if (!vcpu)
@@ -251,32 +214,6 @@ int tracepoint_user_exit(struct tp_user_exit *ctx)
 
 /* ---- Guest entry ---- */
 
-static __always_inline int guest_entry(u64 vcpu)
-{
-	u64 now = bpf_ktime_get_ns();
-	struct vcpu_state *v;
-	struct hist *h;
-	u32 key;
-
-	hit(HOOK_ENTRY);
-	v = current_vcpu();
-	if (!v)
-		return 0;
-	if (vcpu)
-		v->vcpu = vcpu;
-	count(v->slot, COUNT_ENTRY, 1);
-	mark(v->slot, MARK_GUEST_ENTRY, HOOK_ENTRY, now);
-	if (v->exit_ns) {
-		key = v->slot * EXIT_CLASSES + v->exit_class;
-		h = bpf_map_lookup_elem(&exit_hist, &key);
-		if (h)
-			hist_observe(h, now - v->exit_ns);
-		v->exit_ns = 0;
-	}
-	v->entry_ns = now;
-	return 0;
-}
-
 SEC("kprobe/svm_vcpu_run")
 int BPF_KPROBE(kprobe_entry, struct kvm_vcpu *vcpu)
 {
@@ -310,46 +247,31 @@ int tracepoint_entry(void *ctx)
 
 /* ---- Guest exit ---- */
 
-/* Filled in by probe/exitreason.go for the host's vendor. */
-volatile const u8 exit_class_of[EXIT_CODES] = {};
-
 /*
- * exit_class folds a reason into a class. VMX: the basic reason (bits 0 to 15;
- * below 128 so far). SVM: 0x000 to 0x0af as they are, 0x400 to 0x40e from 0xb0
- * on. What has no class of its own is class 0.
+ * A guest's instruction pointer (a linear address) inside a span of the image is
+ * a moment of the boot. It is the first such address that is *seen*, so an upper
+ * bound.
  */
-static __always_inline u32 exit_class(u32 isa, u32 reason)
-{
-	u32 code = EXIT_CODES - 1;
-
-	if (isa == KVM_ISA_VMX)
-		reason &= 0xffff;
-	if (reason < 0xb0)
-		code = reason;
-	else if (isa == KVM_ISA_SVM && reason >= 0x400 && reason < 0x40f)
-		code = reason - 0x400 + 0xb0;
-	asm volatile("" : "+r"(code)); /* or clang drops the bound that the verifier needs */
-	return exit_class_of[code % EXIT_CODES] % EXIT_CLASSES;
-}
-
-/*
- * A guest's instruction pointer inside the image ends the firmware. It is the
- * first such address that is *seen*, so an upper bound.
- */
-static __always_inline void check_rip(u32 slot, u64 rip, u32 hook, u64 now)
+static __noinline int check_rip(u32 slot, u64 rip, u32 hook, u64 now)
 {
 	struct slot *s = bpf_map_lookup_elem(&slots, &slot);
-	int i;
+	u32 i, kind;
 
-	if (!s || s->marks[MARK_FIRMWARE_END].ns)
-		return;
+	if (!s || !s->wanted)
+		return 0;
 #pragma unroll
 	for (i = 0; i < MAX_SEGMENTS; i++) {
-		if (rip >= s->image[i].lo && rip < s->image[i].hi) {
+		if (rip < s->image[i].lo || rip >= s->image[i].hi)
+			continue;
+		kind = s->image[i].mark;
+		if (kind != MARK_OPTION_ROM)
 			mark(slot, MARK_FIRMWARE_END, hook, now);
-			return;
-		}
+		if (kind != MARK_FIRMWARE_END)
+			mark(slot, kind, hook, now);
+		if (s->image[i].last)
+			s->wanted = 0;
 	}
+	return 0;
 }
 
 static __always_inline void halted(u32 slot, u64 since)
@@ -362,7 +284,7 @@ static __always_inline void halted(u32 slot, u64 since)
 	if (!s || !s->active_ns || since < s->active_ns)
 		return;
 	s->active_ns = 0;
-	r = bpf_ringbuf_reserve(&records, RECORD_HEADER, 0);
+	r = reserve(s, slot, RECORD_HEADER);
 	if (!r) {
 		count(slot, LOST_RINGBUF, 1);
 		return;
@@ -374,19 +296,6 @@ static __always_inline void halted(u32 slot, u64 since)
 	r->hook = HOOK_HALT;
 	r->arg = 0;
 	bpf_ringbuf_submit(r, 0);
-}
-
-static __always_inline int guest_exit(struct vcpu_state *v, u32 isa, u32 reason, u64 rip)
-{
-	u64 now = bpf_ktime_get_ns();
-
-	count(v->slot, COUNT_EXIT, 1);
-	v->exit_ns = now;
-	v->exit_class = exit_class(isa, reason);
-	add_one(&exits, v->slot * EXIT_CLASSES + v->exit_class);
-	if (rip)
-		check_rip(v->slot, rip, HOOK_KVM_EXIT, now);
-	return 0;
 }
 
 /*
@@ -421,23 +330,42 @@ static __always_inline u32 read_reason(void *vcpu)
 	return ~0U;
 }
 
+/*
+ * Where the guest was. SVM keeps both current at every exit; with VMX they would
+ * have to be read from the VMCS (see tracepoint_rip). The code segment's base is
+ * 0 but in real mode, where the firmware and its option ROMs are.
+ */
+static __always_inline u64 guest_rip(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_svm *svm = (void *)vcpu;
+
+	if (host_isa != KVM_ISA_SVM || !bpf_core_type_exists(struct vcpu_svm))
+		return 0;
+	return BPF_CORE_READ(svm, vmcb, save.cs.base) +
+	       BPF_CORE_READ(vcpu, arch.regs[VCPU_REGS_RIP]);
+}
+
 static __always_inline int guest_exit_vcpu(struct kvm_vcpu *vcpu)
 {
-	struct vcpu_state *v;
-	u64 rip = 0;
+	struct vcpu_state *v = current_vcpu(HOOK_KVM_EXIT);
+	u64 now, rip;
 
-	hit(HOOK_KVM_EXIT);
-	v = current_vcpu();
 	if (!v)
 		return 0;
+	now = bpf_ktime_get_ns();
 	if (!vcpu)
 		vcpu = (struct kvm_vcpu *)v->vcpu;
-	if (!vcpu) /* an exit that began before anything was known of this vCPU */
-		return guest_exit(v, host_isa, ~0U, 0);
-	/* SVM keeps it current at every exit; VMX reads it from the VMCS on demand. */
-	if (host_isa == KVM_ISA_SVM)
-		rip = BPF_CORE_READ(vcpu, arch.regs[VCPU_REGS_RIP]);
-	return guest_exit(v, host_isa, read_reason(vcpu), rip);
+	if (!vcpu) { /* an exit that began before anything was known of this vCPU */
+		guest_exit(v, now, host_isa, ~0U);
+		return 0;
+	}
+	guest_exit(v, now, host_isa, read_reason(vcpu));
+	if (wanted(v)) {
+		rip = guest_rip(vcpu);
+		if (rip)
+			check_rip(v->slot, rip, HOOK_KVM_EXIT, now);
+	}
+	return 0;
 }
 
 SEC("kretprobe/svm_vcpu_run")
@@ -477,11 +405,16 @@ struct tp_kvm_exit {
 SEC("tp/kvm/kvm_exit")
 int tracepoint_kvm_exit(struct tp_kvm_exit *ctx)
 {
-	struct vcpu_state *v;
+	struct vcpu_state *v = current_vcpu(HOOK_KVM_EXIT);
+	u64 now;
 
-	hit(HOOK_KVM_EXIT);
-	v = current_vcpu();
-	return v ? guest_exit(v, ctx->isa, ctx->reason, ctx->guest_rip) : 0;
+	if (!v)
+		return 0;
+	now = bpf_ktime_get_ns();
+	guest_exit(v, now, ctx->isa, ctx->reason);
+	if (wanted(v))
+		check_rip(v->slot, ctx->guest_rip, HOOK_KVM_EXIT, now);
+	return 0;
 }
 
 /*
@@ -491,19 +424,18 @@ int tracepoint_kvm_exit(struct tp_kvm_exit *ctx)
 SEC("tp/kvm/kvm_exit")
 int tracepoint_rip(struct tp_kvm_exit *ctx)
 {
-	struct target *t = current_target();
+	struct vcpu_state *v = current_vcpu(HOOK_RIP);
 
-	hit(HOOK_RIP);
-	if (t)
-		check_rip(t->slot, ctx->guest_rip, HOOK_RIP, bpf_ktime_get_ns());
+	if (v && wanted(v))
+		check_rip(v->slot, ctx->guest_rip, HOOK_RIP, bpf_ktime_get_ns());
 	return 0;
 }
 
 /* ---- Port accesses, and the console among them ---- */
 
-static __always_inline void flush_line(u32 slot, struct line *l)
+static __always_inline void flush_line(struct slot *s, u32 slot, struct line *l)
 {
-	struct record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+	struct record *r = reserve(s, slot, sizeof(*r));
 
 	if (!r) {
 		count(slot, LOST_RINGBUF, 1);
@@ -541,7 +473,7 @@ static __always_inline void console_byte(u32 slot, u8 byte, u64 now)
 		l->data[i] = byte;
 	l->len = i + 1;
 	if (byte == '\n' || l->len >= LINE_MAX)
-		flush_line(slot, l);
+		flush_line(s, slot, l);
 }
 
 static __always_inline void console_port(u32 slot, u16 base, u16 port, u8 byte, u64 now)
@@ -561,16 +493,33 @@ static __always_inline void count_port(u32 slot, u16 port, u32 out, u32 n)
 {
 	struct pio_key key = { .slot = slot, .port = port, .out = out };
 	u64 *c = bpf_map_lookup_elem(&ports, &key), one = n;
+	struct slot *s;
 
 	if (!c) {
-		if (!bpf_map_update_elem(&ports, &key, &one, BPF_NOEXIST))
+		s = bpf_map_lookup_elem(&slots, &slot);
+		if (!s || s->ports >= port_share)
+			goto lost;
+		if (!bpf_map_update_elem(&ports, &key, &one, BPF_NOEXIST)) {
+			__sync_fetch_and_add(&s->ports, 1);
 			return;
+		}
 		c = bpf_map_lookup_elem(&ports, &key); /* another vCPU was first, or it is full */
+		if (!c)
+			goto lost;
 	}
-	if (c)
-		__sync_fetch_and_add(c, n);
-	else
-		count(slot, LOST_PIO_PORTS, n);
+	__sync_fetch_and_add(c, n);
+	return;
+lost:
+	count(slot, LOST_PIO_PORTS, n);
+}
+
+#define BOOT_TIMER_PORT 0x3f0 /* Firecracker up to 1.4; see bpf/clock.bpf.c for the newer ones */
+#define BOOT_TIMER_VALUE 123
+
+static __always_inline int pio_byte(u32 val, const void *data, u8 *byte)
+{
+	*byte = val;
+	return data ? bpf_probe_read_kernel(byte, 1, data) : 0;
 }
 
 /*
@@ -580,22 +529,25 @@ static __always_inline void count_port(u32 slot, u16 port, u32 out, u32 n)
 static __always_inline int port_access(u32 out, u16 port, u32 size, u32 times, const void *data,
 				       u32 val)
 {
-	struct target *t;
-	u8 byte = val;
+	struct vcpu_state *v = current_vcpu(HOOK_PIO);
 	u32 slot;
 	u16 base;
+	u8 byte;
 
-	hit(HOOK_PIO);
-	t = current_target();
-	if (!t)
+	if (!v)
 		return 0;
-	slot = t->slot;
-	base = t->console_port;
+	slot = v->slot;
+	base = v->console_port;
 	count(slot, out ? COUNT_PIO_OUT : COUNT_PIO_IN, times);
 	count_port(slot, port, out, times);
-	if (!out || !base || port < base || port > base + 7 || size != 1)
+	if (!out || size != 1)
 		return 0;
-	if (data && bpf_probe_read_kernel(&byte, 1, data)) {
+	if (port == BOOT_TIMER_PORT && v->flags & TARGET_BOOT_TIMER &&
+	    !pio_byte(val, data, &byte) && byte == BOOT_TIMER_VALUE)
+		mark_vcpu(v, MARK_BOOT_TIMER, HOOK_PIO, bpf_ktime_get_ns());
+	if (!base || port < base || port > base + 7)
+		return 0;
+	if (pio_byte(val, data, &byte)) {
 		count(slot, LOST_CONSOLE, times);
 		return 0;
 	}
@@ -683,10 +635,8 @@ int tracepoint_pio(struct tp_pio *ctx)
 
 static __always_inline int on_cpuid(void)
 {
-	struct vcpu_state *v;
+	struct vcpu_state *v = current_vcpu(HOOK_CPUID);
 
-	hit(HOOK_CPUID);
-	v = current_vcpu();
 	if (v)
 		count(v->slot, COUNT_CPUID, 1);
 	return 0;
@@ -727,13 +677,10 @@ int tracepoint_cpuid(void *ctx)
 /* ns: how long ago the halt began. */
 static __always_inline int on_halt(u64 ns)
 {
-	u64 now = bpf_ktime_get_ns();
-	struct vcpu_state *v;
+	struct vcpu_state *v = current_vcpu(HOOK_HALT);
 
-	hit(HOOK_HALT);
-	v = current_vcpu();
 	if (v)
-		halted(v->slot, now - ns);
+		halted(v->slot, bpf_ktime_get_ns() - ns);
 	return 0;
 }
 
@@ -774,32 +721,118 @@ int tracepoint_halt(struct tp_wakeup *ctx)
 	return on_halt(ctx->ns);
 }
 
+/*
+ * How long a vCPU was blocked. The event comes when it runs again, with the time
+ * since the halt: polling is in it, and so is what it then waited for a CPU,
+ * which is told apart.
+ */
+static __always_inline int on_wakeup(u64 ns)
+{
+	struct vcpu_state *v = current_vcpu(HOOK_WAKEUP);
+	u64 waited;
+
+	if (!v)
+		return 0;
+	waited = v->parts.waited < ns ? v->parts.waited : 0;
+	observe(&span_hist, v->slot * SPANS + SPAN_HALTED, ns - waited);
+	v->parts.halted += ns - waited;
+	return 0;
+}
+
+SEC("tp_btf/kvm_vcpu_wakeup")
+int BPF_PROG(tp_btf_wakeup, u64 ns)
+{
+	return on_wakeup(ns);
+}
+
+SEC("raw_tp/kvm_vcpu_wakeup")
+int raw_tp_wakeup(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_wakeup(ctx->args[0]);
+}
+
+SEC("tp/kvm/kvm_vcpu_wakeup")
+int tracepoint_wakeup(struct tp_wakeup *ctx)
+{
+	return on_wakeup(ctx->ns);
+}
+
+/* ---- Page faults that KVM handles: memory is given to the guest ---- */
+
+/* 1 since Linux 6.0 (kernel commit faa03b39722a): the vCPU comes first. Filled in by probe/attach.go. */
+volatile const u32 page_fault_has_vcpu = 1;
+
+#define PF_PRESENT (1 << 0)
+#define PF_RSVD (1 << 3)
+#define EPT_PRESENT (7 << 3) /* the exit qualification: readable, writable, executable */
+
+/* A fault on memory that was not there, and not on a device's. */
+static __always_inline bool populates(u64 error_code)
+{
+	if (host_isa == KVM_ISA_VMX && host_has_exits)
+		return !(error_code & EPT_PRESENT);
+	return !(error_code & (PF_PRESENT | PF_RSVD));
+}
+
+static __always_inline int on_page_fault(u64 error_code)
+{
+	struct vcpu_state *v = current_vcpu(HOOK_PAGE_FAULT);
+	struct slot *s;
+	u64 now;
+
+	if (!v)
+		return 0;
+	count(v->slot, COUNT_PAGE_FAULT, 1);
+	if (!populates(error_code))
+		return 0;
+	s = bpf_map_lookup_elem(&slots, &v->slot);
+	now = bpf_ktime_get_ns();
+	if (s && s->origin_ns && now > s->origin_ns)
+		observe(&span_hist, v->slot * SPANS + SPAN_POPULATE, now - s->origin_ns);
+	return 0;
+}
+
+SEC("tp_btf/kvm_page_fault")
+int tp_btf_page_fault(u64 *ctx)
+{
+	if (page_fault_has_vcpu)
+		return on_page_fault(ctx[2]);
+	barrier_var(ctx); /* or clang makes one access of two, at a variable place */
+	return on_page_fault(ctx[1]);
+}
+
+SEC("raw_tp/kvm_page_fault")
+int raw_tp_page_fault(struct bpf_raw_tracepoint_args *ctx)
+{
+	if (page_fault_has_vcpu)
+		return on_page_fault(ctx->args[2]);
+	barrier_var(ctx);
+	return on_page_fault(ctx->args[1]);
+}
+
 /* ---- Emulated instructions: the only sight of a guest without hardware support ---- */
 
 /*
  * These fire for every instruction of every guest, so what settles most of them
  * comes first and the instruction pointer, behind pointers, last: is the guest
- * watched, and is it still in its firmware?
+ * watched, and is it still in its firmware? Taken off when nobody is.
  */
 static __always_inline struct vcpu_state *in_firmware(void)
 {
-	struct vcpu_state *v;
-	struct slot *s;
+	struct vcpu_state *v = current_vcpu(HOOK_INSN);
 
-	hit(HOOK_INSN);
-	v = current_vcpu();
-	if (!v)
+	if (!v || (v->seen & SEEN_ALL_RIP && v->seen & (1ULL << MARK_GUEST_ENTRY)))
 		return NULL;
-	s = bpf_map_lookup_elem(&slots, &v->slot);
-	return s && !s->marks[MARK_FIRMWARE_END].ns ? v : NULL;
+	return v;
 }
 
 static __always_inline int on_insn(struct vcpu_state *v, u64 rip)
 {
 	u64 now = bpf_ktime_get_ns();
 
-	mark(v->slot, MARK_GUEST_ENTRY, HOOK_INSN, now);
-	check_rip(v->slot, rip, HOOK_INSN, now);
+	mark_vcpu(v, MARK_GUEST_ENTRY, HOOK_INSN, now);
+	if (wanted(v))
+		check_rip(v->slot, rip, HOOK_INSN, now);
 	return 0;
 }
 
@@ -824,6 +857,7 @@ int raw_tp_insn(struct bpf_raw_tracepoint_args *ctx)
 struct tp_insn {
 	u64 common;
 	u64 rip;
+	u32 csbase;
 };
 
 SEC("tp/kvm/kvm_emulate_insn")
@@ -831,10 +865,11 @@ int tracepoint_insn(struct tp_insn *ctx)
 {
 	struct vcpu_state *v = in_firmware();
 
-	return v ? on_insn(v, ctx->rip) : 0;
+	return v ? on_insn(v, ctx->csbase + ctx->rip) : 0;
 }
 
 /* For bpf2go, which exports only types that something refers to. */
+const enum span *unused_span __attribute__((unused));
 const struct record *unused_record __attribute__((unused));
 const enum mark_kind *unused_mark_kind __attribute__((unused));
 const enum hook *unused_hook __attribute__((unused));

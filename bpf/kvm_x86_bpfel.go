@@ -13,16 +13,24 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type KVMConfig struct {
+	_          structs.HostLayout
+	Generation uint64
+	Beyond     uint64
+	Discover   uint32
+	Pad        uint32
+}
+
 type KVMCounter uint32
 
 const (
 	KVMCounterCOUNT_ENTRY      KVMCounter = 0
-	KVMCounterCOUNT_EXIT       KVMCounter = 1
-	KVMCounterCOUNT_USER_EXIT  KVMCounter = 2
-	KVMCounterCOUNT_PIO_IN     KVMCounter = 3
-	KVMCounterCOUNT_PIO_OUT    KVMCounter = 4
-	KVMCounterCOUNT_CPUID      KVMCounter = 5
-	KVMCounterCOUNT_HALT       KVMCounter = 6
+	KVMCounterCOUNT_USER_EXIT  KVMCounter = 1
+	KVMCounterCOUNT_PIO_IN     KVMCounter = 2
+	KVMCounterCOUNT_PIO_OUT    KVMCounter = 3
+	KVMCounterCOUNT_CPUID      KVMCounter = 4
+	KVMCounterCOUNT_HALT       KVMCounter = 5
+	KVMCounterCOUNT_PAGE_FAULT KVMCounter = 6
 	KVMCounterCOUNT_TAP_OUT    KVMCounter = 7
 	KVMCounterCOUNT_TAP_IN     KVMCounter = 8
 	KVMCounterCOUNT_FRAMES_OUT KVMCounter = 9
@@ -45,7 +53,7 @@ type KVMDevice struct {
 	_           structs.HostLayout
 	Slot        uint32
 	ServicePort uint16
-	Pad         uint16
+	Flags       uint16
 	Netns       uint32
 }
 
@@ -60,26 +68,29 @@ type KVMHist struct {
 type KVMHook uint32
 
 const (
-	KVMHookHOOK_NONE      KVMHook = 0
-	KVMHookHOOK_EXEC      KVMHook = 1
-	KVMHookHOOK_EXIT      KVMHook = 2
-	KVMHookHOOK_VM_IOCTL  KVMHook = 3
-	KVMHookHOOK_VCPU      KVMHook = 4
-	KVMHookHOOK_RUN       KVMHook = 5
-	KVMHookHOOK_ENTRY     KVMHook = 6
-	KVMHookHOOK_KVM_EXIT  KVMHook = 7
-	KVMHookHOOK_USER_EXIT KVMHook = 8
-	KVMHookHOOK_PIO       KVMHook = 9
-	KVMHookHOOK_CPUID     KVMHook = 10
-	KVMHookHOOK_HALT      KVMHook = 11
-	KVMHookHOOK_INSN      KVMHook = 12
-	KVMHookHOOK_TAP_OUT   KVMHook = 13
-	KVMHookHOOK_TAP_IN    KVMHook = 14
-	KVMHookHOOK_TC_OUT    KVMHook = 15
-	KVMHookHOOK_TC_IN     KVMHook = 16
-	KVMHookHOOK_SYSCALL   KVMHook = 17
-	KVMHookHOOK_RIP       KVMHook = 18
-	KVMHookHOOK_KINDS     KVMHook = 19
+	KVMHookHOOK_NONE       KVMHook = 0
+	KVMHookHOOK_EXEC       KVMHook = 1
+	KVMHookHOOK_EXIT       KVMHook = 2
+	KVMHookHOOK_VM_IOCTL   KVMHook = 3
+	KVMHookHOOK_VCPU       KVMHook = 4
+	KVMHookHOOK_RUN        KVMHook = 5
+	KVMHookHOOK_ENTRY      KVMHook = 6
+	KVMHookHOOK_KVM_EXIT   KVMHook = 7
+	KVMHookHOOK_USER_EXIT  KVMHook = 8
+	KVMHookHOOK_PIO        KVMHook = 9
+	KVMHookHOOK_CPUID      KVMHook = 10
+	KVMHookHOOK_HALT       KVMHook = 11
+	KVMHookHOOK_WAKEUP     KVMHook = 12
+	KVMHookHOOK_INSN       KVMHook = 13
+	KVMHookHOOK_PAGE_FAULT KVMHook = 14
+	KVMHookHOOK_SCHED      KVMHook = 15
+	KVMHookHOOK_TAP_OUT    KVMHook = 16
+	KVMHookHOOK_TAP_IN     KVMHook = 17
+	KVMHookHOOK_TC_OUT     KVMHook = 18
+	KVMHookHOOK_TC_IN      KVMHook = 19
+	KVMHookHOOK_SYSCALL    KVMHook = 20
+	KVMHookHOOK_RIP        KVMHook = 21
+	KVMHookHOOK_KINDS      KVMHook = 22
 )
 
 type KVMLine struct {
@@ -107,18 +118,40 @@ const (
 	KVMMarkKindMARK_VCPU_CREATED   KVMMarkKind = 3
 	KVMMarkKindMARK_FIRST_RUN      KVMMarkKind = 4
 	KVMMarkKindMARK_GUEST_ENTRY    KVMMarkKind = 5
-	KVMMarkKindMARK_FIRMWARE_END   KVMMarkKind = 6
-	KVMMarkKindMARK_FRAME_OUT      KVMMarkKind = 7
-	KVMMarkKindMARK_FRAME_IN       KVMMarkKind = 8
-	KVMMarkKindMARK_SYN            KVMMarkKind = 9
-	KVMMarkKindMARK_SYN_ACK        KVMMarkKind = 10
-	KVMMarkKindMARK_FIRST_REQUEST  KVMMarkKind = 11
-	KVMMarkKindMARK_FIRST_RESPONSE KVMMarkKind = 12
-	KVMMarkKindMARK_INTERNAL_ERROR KVMMarkKind = 13
-	KVMMarkKindMARK_SHUTDOWN       KVMMarkKind = 14
-	KVMMarkKindMARK_VMM_EXIT       KVMMarkKind = 15
-	KVMMarkKindMARK_KINDS          KVMMarkKind = 16
+	KVMMarkKindMARK_OPTION_ROM     KVMMarkKind = 6
+	KVMMarkKindMARK_FIRMWARE_END   KVMMarkKind = 7
+	KVMMarkKindMARK_DECOMPRESS     KVMMarkKind = 8
+	KVMMarkKindMARK_KERNEL         KVMMarkKind = 9
+	KVMMarkKindMARK_FRAME_OUT      KVMMarkKind = 10
+	KVMMarkKindMARK_FRAME_IN       KVMMarkKind = 11
+	KVMMarkKindMARK_SYN            KVMMarkKind = 12
+	KVMMarkKindMARK_SYN_ACK        KVMMarkKind = 13
+	KVMMarkKindMARK_FIRST_REQUEST  KVMMarkKind = 14
+	KVMMarkKindMARK_FIRST_RESPONSE KVMMarkKind = 15
+	KVMMarkKindMARK_BOOT_TIMER     KVMMarkKind = 16
+	KVMMarkKindMARK_INTERNAL_ERROR KVMMarkKind = 17
+	KVMMarkKindMARK_SHUTDOWN       KVMMarkKind = 18
+	KVMMarkKindMARK_VMM_EXIT       KVMMarkKind = 19
+	KVMMarkKindMARK_KINDS          KVMMarkKind = 20
 )
+
+type KVMParts struct {
+	_      structs.HostLayout
+	Vmm    uint64
+	Halted uint64
+	Waited uint64
+}
+
+type KVMPerCpu struct {
+	_                structs.HostLayout
+	Hits             [22]uint64
+	Tid              uint32
+	Vcpu             uint32
+	Nobody           uint32
+	Pad              uint32
+	NobodyCgroup     uint64
+	NobodyGeneration uint64
+}
 
 type KVMPioKey struct {
 	_    structs.HostLayout
@@ -145,40 +178,64 @@ const (
 	KVMRecordKindRECORD_WRITE KVMRecordKind = 2
 	KVMRecordKindRECORD_HALT  KVMRecordKind = 3
 	KVMRecordKindRECORD_MARK  KVMRecordKind = 4
+	KVMRecordKindRECORD_VM    KVMRecordKind = 5
+	KVMRecordKindRECORD_GONE  KVMRecordKind = 6
 )
 
 type KVMSegment struct {
-	_  structs.HostLayout
-	Lo uint64
-	Hi uint64
+	_    structs.HostLayout
+	Lo   uint64
+	Hi   uint64
+	Mark uint32
+	Last uint32
 }
 
 type KVMSlot struct {
 	_        structs.HostLayout
-	Marks    [16]KVMMark
-	Image    [4]KVMSegment
+	Marks    [20]KVMMark
+	Image    [8]KVMSegment
 	Line     KVMLine
 	ActiveNs uint64
+	OriginNs uint64
+	Sent     uint64
 	VmmTgid  uint32
+	Ports    uint32
+	Wanted   uint32
 	Pad      uint32
 }
+
+type KVMSpan uint32
+
+const (
+	KVMSpanSPAN_HALTED   KVMSpan = 0
+	KVMSpanSPAN_WAITED   KVMSpan = 1
+	KVMSpanSPAN_POPULATE KVMSpan = 2
+	KVMSpanSPANS         KVMSpan = 3
+)
 
 type KVMTarget struct {
 	_           structs.HostLayout
 	Slot        uint32
 	ConsolePort uint16
 	ConsoleFd   uint16
+	Flags       uint32
 }
 
 type KVMVcpuState struct {
 	_             structs.HostLayout
+	Tid           uint32
+	Slot          uint32
 	Vcpu          uint64
+	Seen          uint64
 	ExitNs        uint64
 	EntryNs       uint64
 	UserExitNs    uint64
-	Slot          uint32
+	RunnableNs    uint64
+	Parts         KVMParts
 	ExitClass     uint32
 	UserExitClass uint32
+	ConsolePort   uint16
+	Flags         uint16
 	Pad           uint32
 }
 
@@ -186,19 +243,28 @@ type KVMVcpuState struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	KVMMapConfigs             = "configs"
 	KVMMapCounts              = "counts"
+	KVMMapCpus                = "cpus"
 	KVMMapCreating            = "creating"
 	KVMMapDevices             = "devices"
 	KVMMapExitHist            = "exit_hist"
+	KVMMapExitParts           = "exit_parts"
 	KVMMapExits               = "exits"
-	KVMMapHits                = "hits"
+	KVMMapFreeSlots           = "free_slots"
+	KVMMapFreeVcpus           = "free_vcpus"
+	KVMMapGuestHist           = "guest_hist"
 	KVMMapPorts               = "ports"
 	KVMMapRecords             = "records"
 	KVMMapSlots               = "slots"
+	KVMMapSpanHist            = "span_hist"
+	KVMMapTaken               = "taken"
 	KVMMapTargets             = "targets"
+	KVMMapThreads             = "threads"
 	KVMMapUserExitHist        = "user_exit_hist"
 	KVMMapUserExits           = "user_exits"
 	KVMMapVcpus               = "vcpus"
+	KVMMapVms                 = "vms"
 	KVMMapWrites              = "writes"
 	KVMProgFentryCpuid        = "fentry_cpuid"
 	KVMProgFentryEntry        = "fentry_entry"
@@ -227,15 +293,19 @@ const (
 	KVMProgRawTpHalt          = "raw_tp_halt"
 	KVMProgRawTpInsn          = "raw_tp_insn"
 	KVMProgRawTpKvmExit       = "raw_tp_kvm_exit"
+	KVMProgRawTpPageFault     = "raw_tp_page_fault"
 	KVMProgRawTpPio           = "raw_tp_pio"
 	KVMProgRawTpUserExit      = "raw_tp_user_exit"
+	KVMProgRawTpWakeup        = "raw_tp_wakeup"
 	KVMProgTpBtfCpuid         = "tp_btf_cpuid"
 	KVMProgTpBtfEntry         = "tp_btf_entry"
 	KVMProgTpBtfHalt          = "tp_btf_halt"
 	KVMProgTpBtfInsn          = "tp_btf_insn"
 	KVMProgTpBtfKvmExit       = "tp_btf_kvm_exit"
+	KVMProgTpBtfPageFault     = "tp_btf_page_fault"
 	KVMProgTpBtfPio           = "tp_btf_pio"
 	KVMProgTpBtfUserExit      = "tp_btf_user_exit"
+	KVMProgTpBtfWakeup        = "tp_btf_wakeup"
 	KVMProgTracepointCpuid    = "tracepoint_cpuid"
 	KVMProgTracepointEntry    = "tracepoint_entry"
 	KVMProgTracepointHalt     = "tracepoint_halt"
@@ -244,13 +314,21 @@ const (
 	KVMProgTracepointPio      = "tracepoint_pio"
 	KVMProgTracepointRip      = "tracepoint_rip"
 	KVMProgTracepointUserExit = "tracepoint_user_exit"
+	KVMProgTracepointWakeup   = "tracepoint_wakeup"
 	KVMVarExitClassOf         = "exit_class_of"
+	KVMVarHistSchema          = "hist_schema"
+	KVMVarHostHasExits        = "host_has_exits"
 	KVMVarHostIsa             = "host_isa"
+	KVMVarPageFaultHasVcpu    = "page_fault_has_vcpu"
+	KVMVarPortShare           = "port_share"
+	KVMVarRecordShare         = "record_share"
 	KVMVarUnusedCounter       = "unused_counter"
 	KVMVarUnusedHook          = "unused_hook"
 	KVMVarUnusedMarkKind      = "unused_mark_kind"
 	KVMVarUnusedRecord        = "unused_record"
 	KVMVarUnusedRecordKind    = "unused_record_kind"
+	KVMVarUnusedSpan          = "unused_span"
+	KVMVarUserExitRowOf       = "user_exit_row_of"
 )
 
 // LoadKVM returns the embedded CollectionSpec for KVM.
@@ -322,15 +400,19 @@ type KVMProgramSpecs struct {
 	RawTpHalt          *ebpf.ProgramSpec `ebpf:"raw_tp_halt"`
 	RawTpInsn          *ebpf.ProgramSpec `ebpf:"raw_tp_insn"`
 	RawTpKvmExit       *ebpf.ProgramSpec `ebpf:"raw_tp_kvm_exit"`
+	RawTpPageFault     *ebpf.ProgramSpec `ebpf:"raw_tp_page_fault"`
 	RawTpPio           *ebpf.ProgramSpec `ebpf:"raw_tp_pio"`
 	RawTpUserExit      *ebpf.ProgramSpec `ebpf:"raw_tp_user_exit"`
+	RawTpWakeup        *ebpf.ProgramSpec `ebpf:"raw_tp_wakeup"`
 	TpBtfCpuid         *ebpf.ProgramSpec `ebpf:"tp_btf_cpuid"`
 	TpBtfEntry         *ebpf.ProgramSpec `ebpf:"tp_btf_entry"`
 	TpBtfHalt          *ebpf.ProgramSpec `ebpf:"tp_btf_halt"`
 	TpBtfInsn          *ebpf.ProgramSpec `ebpf:"tp_btf_insn"`
 	TpBtfKvmExit       *ebpf.ProgramSpec `ebpf:"tp_btf_kvm_exit"`
+	TpBtfPageFault     *ebpf.ProgramSpec `ebpf:"tp_btf_page_fault"`
 	TpBtfPio           *ebpf.ProgramSpec `ebpf:"tp_btf_pio"`
 	TpBtfUserExit      *ebpf.ProgramSpec `ebpf:"tp_btf_user_exit"`
+	TpBtfWakeup        *ebpf.ProgramSpec `ebpf:"tp_btf_wakeup"`
 	TracepointCpuid    *ebpf.ProgramSpec `ebpf:"tracepoint_cpuid"`
 	TracepointEntry    *ebpf.ProgramSpec `ebpf:"tracepoint_entry"`
 	TracepointHalt     *ebpf.ProgramSpec `ebpf:"tracepoint_halt"`
@@ -339,25 +421,35 @@ type KVMProgramSpecs struct {
 	TracepointPio      *ebpf.ProgramSpec `ebpf:"tracepoint_pio"`
 	TracepointRip      *ebpf.ProgramSpec `ebpf:"tracepoint_rip"`
 	TracepointUserExit *ebpf.ProgramSpec `ebpf:"tracepoint_user_exit"`
+	TracepointWakeup   *ebpf.ProgramSpec `ebpf:"tracepoint_wakeup"`
 }
 
 // KVMMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type KVMMapSpecs struct {
+	Configs      *ebpf.MapSpec `ebpf:"configs"`
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Cpus         *ebpf.MapSpec `ebpf:"cpus"`
 	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
+	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
-	Hits         *ebpf.MapSpec `ebpf:"hits"`
+	FreeSlots    *ebpf.MapSpec `ebpf:"free_slots"`
+	FreeVcpus    *ebpf.MapSpec `ebpf:"free_vcpus"`
+	GuestHist    *ebpf.MapSpec `ebpf:"guest_hist"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
+	SpanHist     *ebpf.MapSpec `ebpf:"span_hist"`
+	Taken        *ebpf.MapSpec `ebpf:"taken"`
 	Targets      *ebpf.MapSpec `ebpf:"targets"`
+	Threads      *ebpf.MapSpec `ebpf:"threads"`
 	UserExitHist *ebpf.MapSpec `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.MapSpec `ebpf:"user_exits"`
 	Vcpus        *ebpf.MapSpec `ebpf:"vcpus"`
+	Vms          *ebpf.MapSpec `ebpf:"vms"`
 	Writes       *ebpf.MapSpec `ebpf:"writes"`
 }
 
@@ -366,12 +458,19 @@ type KVMMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type KVMVariableSpecs struct {
 	ExitClassOf      *ebpf.VariableSpec `ebpf:"exit_class_of"`
+	HistSchema       *ebpf.VariableSpec `ebpf:"hist_schema"`
+	HostHasExits     *ebpf.VariableSpec `ebpf:"host_has_exits"`
 	HostIsa          *ebpf.VariableSpec `ebpf:"host_isa"`
+	PageFaultHasVcpu *ebpf.VariableSpec `ebpf:"page_fault_has_vcpu"`
+	PortShare        *ebpf.VariableSpec `ebpf:"port_share"`
+	RecordShare      *ebpf.VariableSpec `ebpf:"record_share"`
 	UnusedCounter    *ebpf.VariableSpec `ebpf:"unused_counter"`
 	UnusedHook       *ebpf.VariableSpec `ebpf:"unused_hook"`
 	UnusedMarkKind   *ebpf.VariableSpec `ebpf:"unused_mark_kind"`
 	UnusedRecord     *ebpf.VariableSpec `ebpf:"unused_record"`
 	UnusedRecordKind *ebpf.VariableSpec `ebpf:"unused_record_kind"`
+	UnusedSpan       *ebpf.VariableSpec `ebpf:"unused_span"`
+	UserExitRowOf    *ebpf.VariableSpec `ebpf:"user_exit_row_of"`
 }
 
 // KVMObjects contains all objects after they have been loaded into the kernel.
@@ -394,37 +493,55 @@ func (o *KVMObjects) Close() error {
 //
 // It can be passed to LoadKVMObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KVMMaps struct {
+	Configs      *ebpf.Map `ebpf:"configs"`
 	Counts       *ebpf.Map `ebpf:"counts"`
+	Cpus         *ebpf.Map `ebpf:"cpus"`
 	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
+	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
-	Hits         *ebpf.Map `ebpf:"hits"`
+	FreeSlots    *ebpf.Map `ebpf:"free_slots"`
+	FreeVcpus    *ebpf.Map `ebpf:"free_vcpus"`
+	GuestHist    *ebpf.Map `ebpf:"guest_hist"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
+	SpanHist     *ebpf.Map `ebpf:"span_hist"`
+	Taken        *ebpf.Map `ebpf:"taken"`
 	Targets      *ebpf.Map `ebpf:"targets"`
+	Threads      *ebpf.Map `ebpf:"threads"`
 	UserExitHist *ebpf.Map `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.Map `ebpf:"user_exits"`
 	Vcpus        *ebpf.Map `ebpf:"vcpus"`
+	Vms          *ebpf.Map `ebpf:"vms"`
 	Writes       *ebpf.Map `ebpf:"writes"`
 }
 
 func (m *KVMMaps) Close() error {
 	return _KVMClose(
+		m.Configs,
 		m.Counts,
+		m.Cpus,
 		m.Creating,
 		m.Devices,
 		m.ExitHist,
+		m.ExitParts,
 		m.Exits,
-		m.Hits,
+		m.FreeSlots,
+		m.FreeVcpus,
+		m.GuestHist,
 		m.Ports,
 		m.Records,
 		m.Slots,
+		m.SpanHist,
+		m.Taken,
 		m.Targets,
+		m.Threads,
 		m.UserExitHist,
 		m.UserExits,
 		m.Vcpus,
+		m.Vms,
 		m.Writes,
 	)
 }
@@ -434,12 +551,19 @@ func (m *KVMMaps) Close() error {
 // It can be passed to LoadKVMObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KVMVariables struct {
 	ExitClassOf      *ebpf.Variable `ebpf:"exit_class_of"`
+	HistSchema       *ebpf.Variable `ebpf:"hist_schema"`
+	HostHasExits     *ebpf.Variable `ebpf:"host_has_exits"`
 	HostIsa          *ebpf.Variable `ebpf:"host_isa"`
+	PageFaultHasVcpu *ebpf.Variable `ebpf:"page_fault_has_vcpu"`
+	PortShare        *ebpf.Variable `ebpf:"port_share"`
+	RecordShare      *ebpf.Variable `ebpf:"record_share"`
 	UnusedCounter    *ebpf.Variable `ebpf:"unused_counter"`
 	UnusedHook       *ebpf.Variable `ebpf:"unused_hook"`
 	UnusedMarkKind   *ebpf.Variable `ebpf:"unused_mark_kind"`
 	UnusedRecord     *ebpf.Variable `ebpf:"unused_record"`
 	UnusedRecordKind *ebpf.Variable `ebpf:"unused_record_kind"`
+	UnusedSpan       *ebpf.Variable `ebpf:"unused_span"`
+	UserExitRowOf    *ebpf.Variable `ebpf:"user_exit_row_of"`
 }
 
 // KVMPrograms contains all programs after they have been loaded into the kernel.
@@ -473,15 +597,19 @@ type KVMPrograms struct {
 	RawTpHalt          *ebpf.Program `ebpf:"raw_tp_halt"`
 	RawTpInsn          *ebpf.Program `ebpf:"raw_tp_insn"`
 	RawTpKvmExit       *ebpf.Program `ebpf:"raw_tp_kvm_exit"`
+	RawTpPageFault     *ebpf.Program `ebpf:"raw_tp_page_fault"`
 	RawTpPio           *ebpf.Program `ebpf:"raw_tp_pio"`
 	RawTpUserExit      *ebpf.Program `ebpf:"raw_tp_user_exit"`
+	RawTpWakeup        *ebpf.Program `ebpf:"raw_tp_wakeup"`
 	TpBtfCpuid         *ebpf.Program `ebpf:"tp_btf_cpuid"`
 	TpBtfEntry         *ebpf.Program `ebpf:"tp_btf_entry"`
 	TpBtfHalt          *ebpf.Program `ebpf:"tp_btf_halt"`
 	TpBtfInsn          *ebpf.Program `ebpf:"tp_btf_insn"`
 	TpBtfKvmExit       *ebpf.Program `ebpf:"tp_btf_kvm_exit"`
+	TpBtfPageFault     *ebpf.Program `ebpf:"tp_btf_page_fault"`
 	TpBtfPio           *ebpf.Program `ebpf:"tp_btf_pio"`
 	TpBtfUserExit      *ebpf.Program `ebpf:"tp_btf_user_exit"`
+	TpBtfWakeup        *ebpf.Program `ebpf:"tp_btf_wakeup"`
 	TracepointCpuid    *ebpf.Program `ebpf:"tracepoint_cpuid"`
 	TracepointEntry    *ebpf.Program `ebpf:"tracepoint_entry"`
 	TracepointHalt     *ebpf.Program `ebpf:"tracepoint_halt"`
@@ -490,6 +618,7 @@ type KVMPrograms struct {
 	TracepointPio      *ebpf.Program `ebpf:"tracepoint_pio"`
 	TracepointRip      *ebpf.Program `ebpf:"tracepoint_rip"`
 	TracepointUserExit *ebpf.Program `ebpf:"tracepoint_user_exit"`
+	TracepointWakeup   *ebpf.Program `ebpf:"tracepoint_wakeup"`
 }
 
 func (p *KVMPrograms) Close() error {
@@ -521,15 +650,19 @@ func (p *KVMPrograms) Close() error {
 		p.RawTpHalt,
 		p.RawTpInsn,
 		p.RawTpKvmExit,
+		p.RawTpPageFault,
 		p.RawTpPio,
 		p.RawTpUserExit,
+		p.RawTpWakeup,
 		p.TpBtfCpuid,
 		p.TpBtfEntry,
 		p.TpBtfHalt,
 		p.TpBtfInsn,
 		p.TpBtfKvmExit,
+		p.TpBtfPageFault,
 		p.TpBtfPio,
 		p.TpBtfUserExit,
+		p.TpBtfWakeup,
 		p.TracepointCpuid,
 		p.TracepointEntry,
 		p.TracepointHalt,
@@ -538,6 +671,7 @@ func (p *KVMPrograms) Close() error {
 		p.TracepointPio,
 		p.TracepointRip,
 		p.TracepointUserExit,
+		p.TracepointWakeup,
 	)
 }
 

@@ -16,19 +16,28 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	NetMapConfigs       = "configs"
 	NetMapCounts        = "counts"
+	NetMapCpus          = "cpus"
 	NetMapCreating      = "creating"
 	NetMapDevices       = "devices"
 	NetMapExitHist      = "exit_hist"
+	NetMapExitParts     = "exit_parts"
 	NetMapExits         = "exits"
-	NetMapHits          = "hits"
+	NetMapFreeSlots     = "free_slots"
+	NetMapFreeVcpus     = "free_vcpus"
+	NetMapGuestHist     = "guest_hist"
 	NetMapPorts         = "ports"
 	NetMapRecords       = "records"
 	NetMapSlots         = "slots"
+	NetMapSpanHist      = "span_hist"
+	NetMapTaken         = "taken"
 	NetMapTargets       = "targets"
+	NetMapThreads       = "threads"
 	NetMapUserExitHist  = "user_exit_hist"
 	NetMapUserExits     = "user_exits"
 	NetMapVcpus         = "vcpus"
+	NetMapVms           = "vms"
 	NetMapWrites        = "writes"
 	NetProgFentryTapIn  = "fentry_tap_in"
 	NetProgFentryTapOut = "fentry_tap_out"
@@ -40,6 +49,10 @@ const (
 	NetProgTcOut        = "tc_out"
 	NetProgTpBtfTapIn   = "tp_btf_tap_in"
 	NetProgTpBtfTapOut  = "tp_btf_tap_out"
+	NetVarHistSchema    = "hist_schema"
+	NetVarPortShare     = "port_share"
+	NetVarRecordShare   = "record_share"
+	NetVarUserExitRowOf = "user_exit_row_of"
 )
 
 // LoadNet returns the embedded CollectionSpec for Net.
@@ -100,19 +113,28 @@ type NetProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type NetMapSpecs struct {
+	Configs      *ebpf.MapSpec `ebpf:"configs"`
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Cpus         *ebpf.MapSpec `ebpf:"cpus"`
 	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
+	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
-	Hits         *ebpf.MapSpec `ebpf:"hits"`
+	FreeSlots    *ebpf.MapSpec `ebpf:"free_slots"`
+	FreeVcpus    *ebpf.MapSpec `ebpf:"free_vcpus"`
+	GuestHist    *ebpf.MapSpec `ebpf:"guest_hist"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
+	SpanHist     *ebpf.MapSpec `ebpf:"span_hist"`
+	Taken        *ebpf.MapSpec `ebpf:"taken"`
 	Targets      *ebpf.MapSpec `ebpf:"targets"`
+	Threads      *ebpf.MapSpec `ebpf:"threads"`
 	UserExitHist *ebpf.MapSpec `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.MapSpec `ebpf:"user_exits"`
 	Vcpus        *ebpf.MapSpec `ebpf:"vcpus"`
+	Vms          *ebpf.MapSpec `ebpf:"vms"`
 	Writes       *ebpf.MapSpec `ebpf:"writes"`
 }
 
@@ -120,6 +142,10 @@ type NetMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type NetVariableSpecs struct {
+	HistSchema    *ebpf.VariableSpec `ebpf:"hist_schema"`
+	PortShare     *ebpf.VariableSpec `ebpf:"port_share"`
+	RecordShare   *ebpf.VariableSpec `ebpf:"record_share"`
+	UserExitRowOf *ebpf.VariableSpec `ebpf:"user_exit_row_of"`
 }
 
 // NetObjects contains all objects after they have been loaded into the kernel.
@@ -142,37 +168,55 @@ func (o *NetObjects) Close() error {
 //
 // It can be passed to LoadNetObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NetMaps struct {
+	Configs      *ebpf.Map `ebpf:"configs"`
 	Counts       *ebpf.Map `ebpf:"counts"`
+	Cpus         *ebpf.Map `ebpf:"cpus"`
 	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
+	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
-	Hits         *ebpf.Map `ebpf:"hits"`
+	FreeSlots    *ebpf.Map `ebpf:"free_slots"`
+	FreeVcpus    *ebpf.Map `ebpf:"free_vcpus"`
+	GuestHist    *ebpf.Map `ebpf:"guest_hist"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
+	SpanHist     *ebpf.Map `ebpf:"span_hist"`
+	Taken        *ebpf.Map `ebpf:"taken"`
 	Targets      *ebpf.Map `ebpf:"targets"`
+	Threads      *ebpf.Map `ebpf:"threads"`
 	UserExitHist *ebpf.Map `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.Map `ebpf:"user_exits"`
 	Vcpus        *ebpf.Map `ebpf:"vcpus"`
+	Vms          *ebpf.Map `ebpf:"vms"`
 	Writes       *ebpf.Map `ebpf:"writes"`
 }
 
 func (m *NetMaps) Close() error {
 	return _NetClose(
+		m.Configs,
 		m.Counts,
+		m.Cpus,
 		m.Creating,
 		m.Devices,
 		m.ExitHist,
+		m.ExitParts,
 		m.Exits,
-		m.Hits,
+		m.FreeSlots,
+		m.FreeVcpus,
+		m.GuestHist,
 		m.Ports,
 		m.Records,
 		m.Slots,
+		m.SpanHist,
+		m.Taken,
 		m.Targets,
+		m.Threads,
 		m.UserExitHist,
 		m.UserExits,
 		m.Vcpus,
+		m.Vms,
 		m.Writes,
 	)
 }
@@ -181,6 +225,10 @@ func (m *NetMaps) Close() error {
 //
 // It can be passed to LoadNetObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NetVariables struct {
+	HistSchema    *ebpf.Variable `ebpf:"hist_schema"`
+	PortShare     *ebpf.Variable `ebpf:"port_share"`
+	RecordShare   *ebpf.Variable `ebpf:"record_share"`
+	UserExitRowOf *ebpf.Variable `ebpf:"user_exit_row_of"`
 }
 
 // NetPrograms contains all programs after they have been loaded into the kernel.

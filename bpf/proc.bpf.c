@@ -4,7 +4,7 @@
  * Processes: exec and exit of the VMM, and the system calls that are the last
  * rung of KVM's ioctls and the only one of a console that is not a port.
  */
-#include "maps.h"
+#include "vcpu.h"
 
 #define KVM_CREATE_VM 0xae01
 #define KVM_CREATE_VCPU 0xae41
@@ -51,20 +51,68 @@ int tracepoint_exec(void *ctx)
 	return on_exec();
 }
 
+/* A vCPU's thread is no more: its state is free. */
+static __always_inline void free_vcpu(u32 tid)
+{
+	u32 *known = bpf_map_lookup_elem(&threads, &tid), i;
+	struct vcpu_state *v;
+
+	if (!known)
+		return;
+	i = *known;
+	if (bpf_map_delete_elem(&threads, &tid))
+		return; /* user space was first */
+	v = bpf_map_lookup_elem(&vcpus, &i);
+	if (v && v->tid == tid)
+		v->tid = 0;
+	bpf_map_push_elem(&free_vcpus, &i, 0);
+}
+
+/* A process that had a slot for what it is, not for its cgroup, has ended. */
+static __always_inline void vm_gone(u32 tgid, u64 now)
+{
+	struct target *t = bpf_map_lookup_elem(&vms, &tgid);
+	struct record *r;
+	u32 slot;
+
+	if (!t)
+		return;
+	slot = t->slot;
+	if (bpf_map_delete_elem(&vms, &tgid) || slot >= MAX_SLOTS)
+		return;
+	r = bpf_ringbuf_reserve(&records, RECORD_HEADER, 0);
+	if (!r)
+		return; /* user space looks for itself now and then */
+	r->ns = now;
+	r->last_ns = now;
+	r->kind = RECORD_GONE;
+	r->slot = slot;
+	r->hook = HOOK_EXIT;
+	r->arg = tgid;
+	bpf_ringbuf_submit(r, 0);
+}
+
+/* Of each thread. A process ends with its last one, which need not be its first. */
 static __always_inline int on_exit(void)
 {
-	u64 pid_tgid = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u64 pid_tgid = bpf_get_current_pid_tgid(), now;
 	u32 tid = (u32)pid_tgid, tgid = pid_tgid >> 32;
-	struct target *t = current_target();
+	struct target *t;
 	struct slot *s;
 
 	hit(HOOK_EXIT);
-	if (!t)
+	free_vcpu(tid);
+	if (BPF_CORE_READ(task, signal, live.counter))
 		return 0;
-	bpf_map_delete_elem(&vcpus, &tid);
-	s = bpf_map_lookup_elem(&slots, &t->slot);
-	if (s && tid == tgid && s->vmm_tgid == tgid)
-		mark(t->slot, MARK_VMM_EXIT, HOOK_EXIT, now);
+	now = bpf_ktime_get_ns();
+	t = current_target();
+	if (t) {
+		s = bpf_map_lookup_elem(&slots, &t->slot);
+		if (s && s->vmm_tgid == tgid)
+			mark(t->slot, MARK_VMM_EXIT, HOOK_EXIT, now);
+	}
+	vm_gone(tgid, now);
 	return 0;
 }
 
@@ -85,6 +133,80 @@ int tracepoint_exit(void *ctx)
 {
 	return on_exit();
 }
+
+/* ---- When vCPU threads run, and when they wait for a CPU ---- */
+
+static __always_inline int on_wakeup(u32 tid)
+{
+	struct vcpu_state *v;
+
+	hit(HOOK_SCHED);
+	v = vcpu_of(tid);
+	if (v && !v->runnable_ns)
+		v->runnable_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __always_inline bool still_runnable(struct task_struct *task)
+{
+	struct task_struct___v513 *old = (void *)task;
+
+	if (bpf_core_field_exists(struct task_struct, __state))
+		return !BPF_CORE_READ(task, __state);
+	return !BPF_CORE_READ(old, state);
+}
+
+static __always_inline int on_switch(bool preempted, struct task_struct *prev,
+				     struct task_struct *next)
+{
+	struct vcpu_state *v;
+	u64 now, waited;
+
+	hit(HOOK_SCHED);
+	v = vcpu_of(BPF_CORE_READ(prev, pid));
+	if (v && (preempted || still_runnable(prev)))
+		v->runnable_ns = bpf_ktime_get_ns();
+	v = vcpu_of(BPF_CORE_READ(next, pid));
+	if (!v || !v->runnable_ns)
+		return 0;
+	now = bpf_ktime_get_ns();
+	waited = now > v->runnable_ns ? now - v->runnable_ns : 0;
+	v->runnable_ns = 0;
+	observe(&span_hist, v->slot * SPANS + SPAN_WAITED, waited);
+	if (v->exit_ns && !v->user_exit_ns) /* in user space it is part of the VMM's time */
+		v->parts.waited += waited;
+	return 0;
+}
+
+SEC("tp_btf/sched_wakeup")
+int BPF_PROG(tp_btf_sched_wakeup, struct task_struct *task)
+{
+	return on_wakeup(BPF_CORE_READ(task, pid));
+}
+
+SEC("raw_tp/sched_wakeup")
+int raw_tp_sched_wakeup(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+
+	return on_wakeup(BPF_CORE_READ(task, pid));
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(tp_btf_sched_switch, bool preempted, struct task_struct *prev,
+	     struct task_struct *next)
+{
+	return on_switch(preempted, prev, next);
+}
+
+SEC("raw_tp/sched_switch")
+int raw_tp_sched_switch(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_switch(ctx->args[0] & 1, (struct task_struct *)ctx->args[1],
+			 (struct task_struct *)ctx->args[2]);
+}
+
+/* ---- System calls ---- */
 
 struct iovec {
 	const void *base;
@@ -110,6 +232,8 @@ static __always_inline int write_exit(long ret)
 	struct target *t;
 	struct record *r;
 	u64 n = LINE_MAX;
+	struct slot *s;
+	u32 slot;
 
 	if (!w)
 		return 0;
@@ -125,9 +249,13 @@ static __always_inline int write_exit(long ret)
 		goto done;
 	if (ret > n)
 		count(t->slot, LOST_CONSOLE, ret - n);
-	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+	slot = t->slot;
+	s = bpf_map_lookup_elem(&slots, &slot);
+	if (!s)
+		goto done;
+	r = reserve(s, slot, sizeof(*r));
 	if (!r) {
-		count(t->slot, LOST_RINGBUF, 1);
+		count(slot, LOST_RINGBUF, 1);
 		goto done;
 	}
 	r->ns = w->ns;
@@ -147,6 +275,16 @@ done:
 	return 0;
 }
 
+/* KVM_RUN where the kernel has neither kprobes nor fentry for it. */
+static __always_inline int syscall_run(void)
+{
+	struct vcpu_state *v = current_vcpu(HOOK_SYSCALL);
+
+	if (v)
+		run_enter(v, HOOK_SYSCALL);
+	return 0;
+}
+
 static __always_inline int sys_enter(struct pt_regs *regs, long nr)
 {
 	struct target *t;
@@ -155,15 +293,15 @@ static __always_inline int sys_enter(struct pt_regs *regs, long nr)
 
 	if (nr != NR_WRITE && nr != NR_WRITEV && nr != NR_IOCTL)
 		return 0;
+	cmd = BPF_CORE_READ(regs, si);
+	if (nr == NR_IOCTL && cmd == KVM_RUN)
+		return syscall_run();
 	hit(HOOK_SYSCALL);
 	t = current_target();
 	if (!t)
 		return 0;
 	if (nr == NR_IOCTL) {
-		cmd = BPF_CORE_READ(regs, si);
-		if (cmd == KVM_RUN)
-			mark(t->slot, MARK_FIRST_RUN, HOOK_SYSCALL, bpf_ktime_get_ns());
-		else if (cmd == KVM_CREATE_VM)
+		if (cmd == KVM_CREATE_VM)
 			mark(t->slot, MARK_VM_CREATE, HOOK_SYSCALL, bpf_ktime_get_ns());
 		return 0;
 	}

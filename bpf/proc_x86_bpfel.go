@@ -16,30 +16,47 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	ProcMapCounts          = "counts"
-	ProcMapCreating        = "creating"
-	ProcMapDevices         = "devices"
-	ProcMapExitHist        = "exit_hist"
-	ProcMapExits           = "exits"
-	ProcMapHits            = "hits"
-	ProcMapPorts           = "ports"
-	ProcMapRecords         = "records"
-	ProcMapSlots           = "slots"
-	ProcMapTargets         = "targets"
-	ProcMapUserExitHist    = "user_exit_hist"
-	ProcMapUserExits       = "user_exits"
-	ProcMapVcpus           = "vcpus"
-	ProcMapWrites          = "writes"
-	ProcProgRawTpExec      = "raw_tp_exec"
-	ProcProgRawTpExit      = "raw_tp_exit"
-	ProcProgRawTpSysEnter  = "raw_tp_sys_enter"
-	ProcProgRawTpSysExit   = "raw_tp_sys_exit"
-	ProcProgTpBtfExec      = "tp_btf_exec"
-	ProcProgTpBtfExit      = "tp_btf_exit"
-	ProcProgTpBtfSysEnter  = "tp_btf_sys_enter"
-	ProcProgTpBtfSysExit   = "tp_btf_sys_exit"
-	ProcProgTracepointExec = "tracepoint_exec"
-	ProcProgTracepointExit = "tracepoint_exit"
+	ProcMapConfigs           = "configs"
+	ProcMapCounts            = "counts"
+	ProcMapCpus              = "cpus"
+	ProcMapCreating          = "creating"
+	ProcMapDevices           = "devices"
+	ProcMapExitHist          = "exit_hist"
+	ProcMapExitParts         = "exit_parts"
+	ProcMapExits             = "exits"
+	ProcMapFreeSlots         = "free_slots"
+	ProcMapFreeVcpus         = "free_vcpus"
+	ProcMapGuestHist         = "guest_hist"
+	ProcMapPorts             = "ports"
+	ProcMapRecords           = "records"
+	ProcMapSlots             = "slots"
+	ProcMapSpanHist          = "span_hist"
+	ProcMapTaken             = "taken"
+	ProcMapTargets           = "targets"
+	ProcMapThreads           = "threads"
+	ProcMapUserExitHist      = "user_exit_hist"
+	ProcMapUserExits         = "user_exits"
+	ProcMapVcpus             = "vcpus"
+	ProcMapVms               = "vms"
+	ProcMapWrites            = "writes"
+	ProcProgRawTpExec        = "raw_tp_exec"
+	ProcProgRawTpExit        = "raw_tp_exit"
+	ProcProgRawTpSchedSwitch = "raw_tp_sched_switch"
+	ProcProgRawTpSchedWakeup = "raw_tp_sched_wakeup"
+	ProcProgRawTpSysEnter    = "raw_tp_sys_enter"
+	ProcProgRawTpSysExit     = "raw_tp_sys_exit"
+	ProcProgTpBtfExec        = "tp_btf_exec"
+	ProcProgTpBtfExit        = "tp_btf_exit"
+	ProcProgTpBtfSchedSwitch = "tp_btf_sched_switch"
+	ProcProgTpBtfSchedWakeup = "tp_btf_sched_wakeup"
+	ProcProgTpBtfSysEnter    = "tp_btf_sys_enter"
+	ProcProgTpBtfSysExit     = "tp_btf_sys_exit"
+	ProcProgTracepointExec   = "tracepoint_exec"
+	ProcProgTracepointExit   = "tracepoint_exit"
+	ProcVarHistSchema        = "hist_schema"
+	ProcVarPortShare         = "port_share"
+	ProcVarRecordShare       = "record_share"
+	ProcVarUserExitRowOf     = "user_exit_row_of"
 )
 
 // LoadProc returns the embedded CollectionSpec for Proc.
@@ -84,35 +101,48 @@ type ProcSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ProcProgramSpecs struct {
-	RawTpExec      *ebpf.ProgramSpec `ebpf:"raw_tp_exec"`
-	RawTpExit      *ebpf.ProgramSpec `ebpf:"raw_tp_exit"`
-	RawTpSysEnter  *ebpf.ProgramSpec `ebpf:"raw_tp_sys_enter"`
-	RawTpSysExit   *ebpf.ProgramSpec `ebpf:"raw_tp_sys_exit"`
-	TpBtfExec      *ebpf.ProgramSpec `ebpf:"tp_btf_exec"`
-	TpBtfExit      *ebpf.ProgramSpec `ebpf:"tp_btf_exit"`
-	TpBtfSysEnter  *ebpf.ProgramSpec `ebpf:"tp_btf_sys_enter"`
-	TpBtfSysExit   *ebpf.ProgramSpec `ebpf:"tp_btf_sys_exit"`
-	TracepointExec *ebpf.ProgramSpec `ebpf:"tracepoint_exec"`
-	TracepointExit *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
+	RawTpExec        *ebpf.ProgramSpec `ebpf:"raw_tp_exec"`
+	RawTpExit        *ebpf.ProgramSpec `ebpf:"raw_tp_exit"`
+	RawTpSchedSwitch *ebpf.ProgramSpec `ebpf:"raw_tp_sched_switch"`
+	RawTpSchedWakeup *ebpf.ProgramSpec `ebpf:"raw_tp_sched_wakeup"`
+	RawTpSysEnter    *ebpf.ProgramSpec `ebpf:"raw_tp_sys_enter"`
+	RawTpSysExit     *ebpf.ProgramSpec `ebpf:"raw_tp_sys_exit"`
+	TpBtfExec        *ebpf.ProgramSpec `ebpf:"tp_btf_exec"`
+	TpBtfExit        *ebpf.ProgramSpec `ebpf:"tp_btf_exit"`
+	TpBtfSchedSwitch *ebpf.ProgramSpec `ebpf:"tp_btf_sched_switch"`
+	TpBtfSchedWakeup *ebpf.ProgramSpec `ebpf:"tp_btf_sched_wakeup"`
+	TpBtfSysEnter    *ebpf.ProgramSpec `ebpf:"tp_btf_sys_enter"`
+	TpBtfSysExit     *ebpf.ProgramSpec `ebpf:"tp_btf_sys_exit"`
+	TracepointExec   *ebpf.ProgramSpec `ebpf:"tracepoint_exec"`
+	TracepointExit   *ebpf.ProgramSpec `ebpf:"tracepoint_exit"`
 }
 
 // ProcMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ProcMapSpecs struct {
+	Configs      *ebpf.MapSpec `ebpf:"configs"`
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Cpus         *ebpf.MapSpec `ebpf:"cpus"`
 	Creating     *ebpf.MapSpec `ebpf:"creating"`
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
+	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
-	Hits         *ebpf.MapSpec `ebpf:"hits"`
+	FreeSlots    *ebpf.MapSpec `ebpf:"free_slots"`
+	FreeVcpus    *ebpf.MapSpec `ebpf:"free_vcpus"`
+	GuestHist    *ebpf.MapSpec `ebpf:"guest_hist"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
+	SpanHist     *ebpf.MapSpec `ebpf:"span_hist"`
+	Taken        *ebpf.MapSpec `ebpf:"taken"`
 	Targets      *ebpf.MapSpec `ebpf:"targets"`
+	Threads      *ebpf.MapSpec `ebpf:"threads"`
 	UserExitHist *ebpf.MapSpec `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.MapSpec `ebpf:"user_exits"`
 	Vcpus        *ebpf.MapSpec `ebpf:"vcpus"`
+	Vms          *ebpf.MapSpec `ebpf:"vms"`
 	Writes       *ebpf.MapSpec `ebpf:"writes"`
 }
 
@@ -120,6 +150,10 @@ type ProcMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ProcVariableSpecs struct {
+	HistSchema    *ebpf.VariableSpec `ebpf:"hist_schema"`
+	PortShare     *ebpf.VariableSpec `ebpf:"port_share"`
+	RecordShare   *ebpf.VariableSpec `ebpf:"record_share"`
+	UserExitRowOf *ebpf.VariableSpec `ebpf:"user_exit_row_of"`
 }
 
 // ProcObjects contains all objects after they have been loaded into the kernel.
@@ -142,37 +176,55 @@ func (o *ProcObjects) Close() error {
 //
 // It can be passed to LoadProcObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ProcMaps struct {
+	Configs      *ebpf.Map `ebpf:"configs"`
 	Counts       *ebpf.Map `ebpf:"counts"`
+	Cpus         *ebpf.Map `ebpf:"cpus"`
 	Creating     *ebpf.Map `ebpf:"creating"`
 	Devices      *ebpf.Map `ebpf:"devices"`
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
+	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
-	Hits         *ebpf.Map `ebpf:"hits"`
+	FreeSlots    *ebpf.Map `ebpf:"free_slots"`
+	FreeVcpus    *ebpf.Map `ebpf:"free_vcpus"`
+	GuestHist    *ebpf.Map `ebpf:"guest_hist"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
+	SpanHist     *ebpf.Map `ebpf:"span_hist"`
+	Taken        *ebpf.Map `ebpf:"taken"`
 	Targets      *ebpf.Map `ebpf:"targets"`
+	Threads      *ebpf.Map `ebpf:"threads"`
 	UserExitHist *ebpf.Map `ebpf:"user_exit_hist"`
 	UserExits    *ebpf.Map `ebpf:"user_exits"`
 	Vcpus        *ebpf.Map `ebpf:"vcpus"`
+	Vms          *ebpf.Map `ebpf:"vms"`
 	Writes       *ebpf.Map `ebpf:"writes"`
 }
 
 func (m *ProcMaps) Close() error {
 	return _ProcClose(
+		m.Configs,
 		m.Counts,
+		m.Cpus,
 		m.Creating,
 		m.Devices,
 		m.ExitHist,
+		m.ExitParts,
 		m.Exits,
-		m.Hits,
+		m.FreeSlots,
+		m.FreeVcpus,
+		m.GuestHist,
 		m.Ports,
 		m.Records,
 		m.Slots,
+		m.SpanHist,
+		m.Taken,
 		m.Targets,
+		m.Threads,
 		m.UserExitHist,
 		m.UserExits,
 		m.Vcpus,
+		m.Vms,
 		m.Writes,
 	)
 }
@@ -181,32 +233,44 @@ func (m *ProcMaps) Close() error {
 //
 // It can be passed to LoadProcObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ProcVariables struct {
+	HistSchema    *ebpf.Variable `ebpf:"hist_schema"`
+	PortShare     *ebpf.Variable `ebpf:"port_share"`
+	RecordShare   *ebpf.Variable `ebpf:"record_share"`
+	UserExitRowOf *ebpf.Variable `ebpf:"user_exit_row_of"`
 }
 
 // ProcPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to LoadProcObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ProcPrograms struct {
-	RawTpExec      *ebpf.Program `ebpf:"raw_tp_exec"`
-	RawTpExit      *ebpf.Program `ebpf:"raw_tp_exit"`
-	RawTpSysEnter  *ebpf.Program `ebpf:"raw_tp_sys_enter"`
-	RawTpSysExit   *ebpf.Program `ebpf:"raw_tp_sys_exit"`
-	TpBtfExec      *ebpf.Program `ebpf:"tp_btf_exec"`
-	TpBtfExit      *ebpf.Program `ebpf:"tp_btf_exit"`
-	TpBtfSysEnter  *ebpf.Program `ebpf:"tp_btf_sys_enter"`
-	TpBtfSysExit   *ebpf.Program `ebpf:"tp_btf_sys_exit"`
-	TracepointExec *ebpf.Program `ebpf:"tracepoint_exec"`
-	TracepointExit *ebpf.Program `ebpf:"tracepoint_exit"`
+	RawTpExec        *ebpf.Program `ebpf:"raw_tp_exec"`
+	RawTpExit        *ebpf.Program `ebpf:"raw_tp_exit"`
+	RawTpSchedSwitch *ebpf.Program `ebpf:"raw_tp_sched_switch"`
+	RawTpSchedWakeup *ebpf.Program `ebpf:"raw_tp_sched_wakeup"`
+	RawTpSysEnter    *ebpf.Program `ebpf:"raw_tp_sys_enter"`
+	RawTpSysExit     *ebpf.Program `ebpf:"raw_tp_sys_exit"`
+	TpBtfExec        *ebpf.Program `ebpf:"tp_btf_exec"`
+	TpBtfExit        *ebpf.Program `ebpf:"tp_btf_exit"`
+	TpBtfSchedSwitch *ebpf.Program `ebpf:"tp_btf_sched_switch"`
+	TpBtfSchedWakeup *ebpf.Program `ebpf:"tp_btf_sched_wakeup"`
+	TpBtfSysEnter    *ebpf.Program `ebpf:"tp_btf_sys_enter"`
+	TpBtfSysExit     *ebpf.Program `ebpf:"tp_btf_sys_exit"`
+	TracepointExec   *ebpf.Program `ebpf:"tracepoint_exec"`
+	TracepointExit   *ebpf.Program `ebpf:"tracepoint_exit"`
 }
 
 func (p *ProcPrograms) Close() error {
 	return _ProcClose(
 		p.RawTpExec,
 		p.RawTpExit,
+		p.RawTpSchedSwitch,
+		p.RawTpSchedWakeup,
 		p.RawTpSysEnter,
 		p.RawTpSysExit,
 		p.TpBtfExec,
 		p.TpBtfExit,
+		p.TpBtfSchedSwitch,
+		p.TpBtfSchedWakeup,
 		p.TpBtfSysEnter,
 		p.TpBtfSysExit,
 		p.TracepointExec,

@@ -92,7 +92,7 @@ func histograms(c probe.Counts) []results.Histogram {
 		for i, n := range h.Buckets {
 			buckets[int32(i)] = n
 		}
-		out = append(out, results.Histogram{Name: name, Labels: labels, Schema: probe.HistogramSchema,
+		out = append(out, results.Histogram{Name: name, Labels: labels, Schema: int32(h.Schema),
 			ZeroCount: h.Zero, Count: h.Count, Sum: float64(h.SumNS) / 1e9, Buckets: buckets})
 	}
 	for _, reason := range slices.Sorted(maps.Keys(c.Exits)) {

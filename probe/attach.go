@@ -19,6 +19,8 @@ import (
 // loader loads programs one by one, all on the same maps.
 type loader struct {
 	isa     ISA
+	slots   uint32
+	schema  int // of the histograms
 	specs   map[object]*ebpf.CollectionSpec
 	maps    map[string]*ebpf.Map
 	modules []*btf.Spec
@@ -28,9 +30,9 @@ type loader struct {
 // moduleNames are the kernel modules whose types the programs look into.
 var moduleNames = []string{"kvm", "kvm_amd", "kvm_intel", "tun"}
 
-func newLoader(isa ISA) (*loader, error) {
+func newLoader(isa ISA, slots, schema int) (*loader, error) {
 	loadModules()
-	l := &loader{isa: isa, specs: map[object]*ebpf.CollectionSpec{}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}
+	l := &loader{isa: isa, slots: uint32(slots), schema: schema, specs: map[object]*ebpf.CollectionSpec{}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}
 	for obj, load := range map[object]func() (*ebpf.CollectionSpec, error){
 		objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet,
 	} {
@@ -40,9 +42,6 @@ func newLoader(isa ISA) (*loader, error) {
 		}
 		l.specs[obj] = spec
 	}
-	if err := setISA(l.specs[objKVM], isa); err != nil {
-		return nil, err
-	}
 	for _, name := range moduleNames {
 		// Absent where it is built in or not loaded: then the kernel's own BTF
 		// has the types, or no guest of that kind can run.
@@ -50,7 +49,7 @@ func newLoader(isa ISA) (*loader, error) {
 			l.modules = append(l.modules, spec)
 		}
 	}
-	return l, nil
+	return l, l.setConstants()
 }
 
 // loadModules makes the kernel load kvm and tun, as it would at the first guest:
@@ -63,14 +62,14 @@ func loadModules() {
 	}
 }
 
-// createMaps makes the shared maps, for so many guests at one time.
-func (l *loader) createMaps(slots uint32) error {
+// createMaps makes the shared maps and fills the queues of what is free.
+func (l *loader) createMaps() error {
 	for _, spec := range l.specs {
 		for name, m := range spec.Maps {
 			if strings.HasPrefix(name, ".") { // .rodata is each object's own
 				continue
 			}
-			scaleMap(m, slots)
+			l.sizeMap(m)
 			if _, ok := l.maps[name]; ok {
 				continue
 			}
@@ -81,19 +80,98 @@ func (l *loader) createMaps(slots uint32) error {
 			l.maps[name] = made
 		}
 	}
+	return errors.Join(l.fill(bpf.KVMMapFreeSlots, l.slots), l.fill(bpf.KVMMapFreeVcpus, bpfMaxVCPUs))
+}
+
+// fill puts the numbers below n into a queue.
+func (l *loader) fill(name string, n uint32) error {
+	for i := range n {
+		if err := l.maps[name].Put(nil, i); err != nil {
+			return fmt.Errorf("fill BPF map %s: %w", name, err)
+		}
+	}
 	return nil
 }
 
-// scaleMap sizes the maps that hold a row per slot.
-func scaleMap(m *ebpf.MapSpec, slots uint32) {
+// perSlot are the maps that have rows for each slot.
+var perSlot = []string{
+	bpf.KVMMapSlots, bpf.KVMMapTaken, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapGuestHist,
+	bpf.KVMMapExitParts, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits, bpf.KVMMapSpanHist, bpf.KVMMapFreeSlots,
+	bpf.KVMMapTargets, bpf.KVMMapDevices,
+}
+
+// sizeMap sizes a map for the number of slots and the histograms' schema.
+func (l *loader) sizeMap(m *ebpf.MapSpec) {
+	if slices.Contains(perSlot, m.Name) {
+		m.MaxEntries = m.MaxEntries / bpfMaxSlots * l.slots
+	}
 	switch m.Name {
-	case bpf.KVMMapSlots, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits:
-		m.MaxEntries = m.MaxEntries / bpfMaxSlots * slots
+	case bpf.KVMMapPorts:
+		m.MaxEntries = l.slots * l.portShare()
+	case bpf.KVMMapRecords:
+		m.MaxEntries = l.ringBytes()
+	}
+	if s, ok := m.Value.(*btf.Struct); ok && s.Name == "hist" {
+		m.ValueSize = uint32(histHeader + 8*histBuckets(l.schema))
+		m.Key, m.Value = nil, nil // its type tells the default's size
 	}
 }
 
-// bpfMaxSlots is MAX_SLOTS of bpf/event.h.
-const bpfMaxSlots = 16
+// ringBytes is the size of the ring buffer, a power of two.
+func (l *loader) ringBytes() uint32 {
+	if l.slots > 16 {
+		return 4 << 20
+	}
+	return 1 << 20
+}
+
+// portShare is how many ports one guest may touch before the rest is only
+// counted. PCs have some dozens.
+func (l *loader) portShare() uint32 {
+	if l.slots > 16 {
+		return 64
+	}
+	return 256
+}
+
+// setConstants fills in what the programs take as constants.
+func (l *loader) setConstants() error {
+	constants := map[string]any{
+		"host_isa": l.isa.number(), "exit_class_of": exitClassTable(l.isa), "user_exit_row_of": userExitRowTable(),
+		"host_has_exits": number(hasVirtualisation()), "page_fault_has_vcpu": number(l.pageFaultHasVCPU()),
+		"hist_schema": uint32(l.schema), "port_share": l.portShare(),
+		"record_share": uint64(l.ringBytes()) / uint64(l.slots) / recordBytes,
+	}
+	for _, spec := range l.specs {
+		for name, value := range constants {
+			v, ok := spec.Variables[name]
+			if !ok {
+				continue // none of this object's programs uses it
+			}
+			if err := v.Set(value); err != nil {
+				return fmt.Errorf("set BPF variable %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// recordBytes is what a record takes in the ring buffer: struct record of
+// bpf/event.h and the kernel's header of 8 bytes.
+const recordBytes = recordHeader + maxLine + 8
+
+func number(b bool) uint32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// bpfMaxSlots and bpfMaxVCPUs are MAX_SLOTS and MAX_VCPUS of bpf/event.h.
+const (
+	bpfMaxSlots = 1024
+	bpfMaxVCPUs = 4096
+)
 
 func (l *loader) Close() error {
 	var errs []error
@@ -258,23 +336,37 @@ func (l *loader) hasStruct(name string) bool {
 // exitHasVCPU reports whether the kvm_exit tracepoint's first argument is the
 // vCPU. Until 5.12 it was the reason (kernel commit 0a62a0319abb).
 func (l *loader) exitHasVCPU() bool {
+	has, _ := l.startsWithVCPU("kvm_exit")
+	return has
+}
+
+// pageFaultHasVCPU is the same for kvm_page_fault, since 6.0 (kernel commit
+// faa03b39722a). A module without types is of a kernel that is older than that.
+func (l *loader) pageFaultHasVCPU() bool {
+	has, _ := l.startsWithVCPU("kvm_page_fault")
+	return has
+}
+
+// startsWithVCPU reports whether a tracepoint's first argument is a pointer, and
+// whether the kernel's types have the tracepoint.
+func (l *loader) startsWithVCPU(tracepoint string) (has, known bool) {
 	for _, spec := range l.types() {
 		var td *btf.Typedef
-		if spec.TypeByName("btf_trace_kvm_exit", &td) != nil {
+		if spec.TypeByName("btf_trace_"+tracepoint, &td) != nil {
 			continue
 		}
 		ptr, ok := td.Type.(*btf.Pointer)
 		if !ok {
-			return false
+			return false, true
 		}
 		proto, ok := ptr.Target.(*btf.FuncProto)
 		if !ok || len(proto.Params) < 2 { // the first is void *__data
-			return false
+			return false, true
 		}
 		_, ok = btf.UnderlyingType(proto.Params[1].Type).(*btf.Pointer)
-		return ok
+		return ok, true
 	}
-	return false
+	return false, false
 }
 
 func privilegeHint(err error) string {

@@ -24,7 +24,8 @@ type Collector struct {
 	p       *Probe
 	created time.Time
 
-	exits, exitCounts, roundTrips, userExits, frames, bytes, lost, hookInfo, hookHits *prometheus.Desc
+	exits, exitParts, guestTime, exitCounts, halted, waited, populate, roundTrips, userExits *prometheus.Desc
+	frames, bytes, lost, hookInfo, hookHits                                                  *prometheus.Desc
 
 	mu   sync.Mutex
 	sets map[string]*set
@@ -45,6 +46,11 @@ func NewCollector(p *Probe, labels ...string) *Collector {
 	return &Collector{
 		p: p, created: time.Now(), sets: map[string]*set{},
 		exits:      desc("ukprobe_kvm_exit_handling_seconds", "Time from an exit to the vCPU's next entry, by exit reason: KVM, the VMM and the time that the thread did not run. For hlt and mwait it is the guest's own idle time.", "isa", "reason"),
+		exitParts:  desc("ukprobe_kvm_exit_handling_part_seconds_total", "Parts of the time from exits to the next entries, by exit reason: vmm (in user space), halted (as the guest asked for), waited (for a CPU, in the kernel), kvm (the rest).", "isa", "reason", "part"),
+		guestTime:  desc("ukprobe_guest_run_seconds", "Time that the guest ran at a stretch, from an entry to the exit, by that exit's reason.", "isa", "reason"),
+		halted:     desc("ukprobe_vcpu_halted_seconds", "Time that vCPUs were halted, from the HLT to the wake-up."),
+		waited:     desc("ukprobe_vcpu_runqueue_delay_seconds", "Time that a vCPU's thread could run and waited for a CPU."),
+		populate:   desc("ukprobe_guest_populate_seconds", "When KVM gave the guest memory: page faults by the time since the guest was first seen."),
 		exitCounts: desc("ukprobe_kvm_exits_total", "Exits from guests, by exit reason.", "isa", "reason"),
 		roundTrips: desc("ukprobe_vmm_round_trip_seconds", "Time that the VMM took: from an exit to user space to the next KVM_RUN, by KVM_EXIT reason.", "reason"),
 		userExits:  desc("ukprobe_kvm_userspace_exits_total", "Exits to the VMM, by KVM_EXIT reason.", "reason"),
@@ -80,7 +86,7 @@ func (c *Collector) Track(w *Watch, values ...string) (done func() error) {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.exits, c.exitCounts, c.roundTrips, c.userExits, c.frames, c.bytes, c.lost, c.hookInfo, c.hookHits} {
+	for _, d := range []*prometheus.Desc{c.exits, c.exitParts, c.guestTime, c.halted, c.waited, c.populate, c.exitCounts, c.roundTrips, c.userExits, c.frames, c.bytes, c.lost, c.hookInfo, c.hookHits} {
 		ch <- d
 	}
 }
@@ -115,6 +121,19 @@ func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n C
 	for reason, h := range n.Exits {
 		ch <- h.both(c.exits, c.created, with(string(n.ISA), reason)...)
 	}
+	for reason, h := range n.GuestTime {
+		ch <- h.both(c.guestTime, c.created, with(string(n.ISA), reason)...)
+	}
+	for reason, parts := range n.Parts {
+		for part, d := range parts.byName(n.Exits[reason]) {
+			ch <- prometheus.MustNewConstMetric(c.exitParts, prometheus.CounterValue, d.Seconds(), with(string(n.ISA), reason, part)...)
+		}
+	}
+	for name, desc := range map[string]*prometheus.Desc{SpanHalted: c.halted, SpanWaited: c.waited, SpanPopulate: c.populate} {
+		if h, ok := n.Spans[name]; ok {
+			ch <- h.both(desc, c.created, with()...)
+		}
+	}
 	for reason, h := range n.UserExits {
 		ch <- h.both(c.roundTrips, c.created, with(reason)...)
 	}
@@ -135,6 +154,17 @@ func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n C
 	}
 }
 
+// KVM is what is left for KVM itself of the exits that the parts are of. A part
+// that begins before an exit and ends after it can be the larger one for a moment:
+// then nothing is left.
+func (p Parts) KVM(exits Histogram) time.Duration {
+	return max(0, time.Duration(exits.SumNS)-p.VMM-p.Halted-p.Waited)
+}
+
+func (p Parts) byName(exits Histogram) map[string]time.Duration {
+	return map[string]time.Duration{"vmm": p.VMM, "halted": p.Halted, "waited": p.Waited, "kvm": p.KVM(exits)}
+}
+
 // Add adds another guest's counts.
 func (c *Counts) Add(o Counts) {
 	c.ISA = o.ISA
@@ -144,6 +174,15 @@ func (c *Counts) Add(o Counts) {
 	c.ExitCounts = addCounts(c.ExitCounts, o.ExitCounts)
 	c.UserExitCounts = addCounts(c.UserExitCounts, o.UserExitCounts)
 	c.Exits = addHistograms(c.Exits, o.Exits)
+	c.GuestTime = addHistograms(c.GuestTime, o.GuestTime)
+	c.Spans = addHistograms(c.Spans, o.Spans)
+	if c.Parts == nil {
+		c.Parts = map[string]Parts{}
+	}
+	for reason, p := range o.Parts {
+		sum := c.Parts[reason]
+		c.Parts[reason] = Parts{VMM: sum.VMM + p.VMM, Halted: sum.Halted + p.Halted, Waited: sum.Waited + p.Waited}
+	}
 	c.UserExits = addHistograms(c.UserExits, o.UserExits)
 }
 

@@ -172,11 +172,11 @@ func TestWatchDevice(t *testing.T) {
 		}
 		close(stop)
 		<-scraped
+		if n := countsOf(t, w).Values["frames_out"]; n < 3 {
+			t.Errorf("%d frames, want 3 or more", n)
+		}
 		return w.Close()
 	})
-	if n := countsOf(t, w).Values["frames_out"]; n < 3 {
-		t.Errorf("%d frames, want 3 or more", n)
-	}
 	rungs := map[string]Rung{}
 	for _, h := range p.Hooks() {
 		rungs[h.Hook] = h.Rung

@@ -27,15 +27,23 @@ func TestConstantsAreTheKernelSides(t *testing.T) {
 		here, bpf int
 	}{
 		{"MAX_SLOTS", bpfMaxSlots, slots},
-		{"EXIT_CLASSES", exitClasses, entries(bpf.KVMMapExitHist) / slots},
-		{"USER_EXIT_CLASSES", userExitClasses, entries(bpf.KVMMapUserExitHist) / slots},
+		{"EXIT_ROWS", exitRows, entries(bpf.KVMMapExitHist) / slots},
+		{"EXIT_ROWS of the guest's time", exitRows, entries(bpf.KVMMapGuestHist) / slots},
+		{"EXIT_ROWS of the parts", exitRows, entries(bpf.KVMMapExitParts) / slots},
+		{"EXIT_CLASSES", exitClasses, entries(bpf.KVMMapExits) / slots},
+		{"USER_EXIT_ROWS", userExitRows, entries(bpf.KVMMapUserExitHist) / slots},
+		{"SPANS", len(spans), entries(bpf.KVMMapSpanHist) / slots},
+		{"SPANS of the kernel", len(spans), int(bpf.KVMSpanSPANS)},
+		{"MAX_VCPUS", bpfMaxVCPUs, entries(bpf.KVMMapVcpus)},
+		{"MAX_VCPUS of the free ones", bpfMaxVCPUs, entries(bpf.KVMMapFreeVcpus)},
 		{"USER_EXIT_CLASSES of the counts", userExitClasses, entries(bpf.KVMMapUserExits) / slots},
 		{"EXIT_CODES", exitCodes, int(kvm.Variables[bpf.KVMVarExitClassOf].Size())},
 		{"LINE_MAX", maxLine, len(bpf.KVMRecord{}.Data)},
 		{"LINE_MAX of the slot", maxLine, len(bpf.KVMLine{}.Data)},
 		{"RECORD_HEADER", recordHeader, int(unsafe.Offsetof(bpf.KVMRecord{}.Data))},
-		{"HIST_BUCKETS", histBuckets, len(bpf.KVMHist{}.Buckets)},
-		{"HOOK_KINDS", entries(bpf.KVMMapHits), int(bpf.KVMHookHOOK_KINDS)},
+		{"HIST_BUCKETS", histBuckets(DefaultSchema), len(bpf.KVMHist{}.Buckets)},
+		{"the histogram's header", histHeader, int(unsafe.Offsetof(bpf.KVMHist{}.Buckets))},
+		{"HOOK_KINDS", len(bpf.KVMPerCpu{}.Hits), int(bpf.KVMHookHOOK_KINDS)},
 		{"MARK_KINDS", len(bpf.KVMSlot{}.Marks), int(bpf.KVMMarkKindMARK_KINDS)},
 		{"COUNTERS", len(bpf.KVMCounters{}.N), int(bpf.KVMCounterCOUNTERS)},
 	}
@@ -49,23 +57,18 @@ func TestConstantsAreTheKernelSides(t *testing.T) {
 // TestHistMinIndexIsTheKernelSides: the bucket of the array in which the kernel
 // counts a nanosecond is where client_golang has it.
 func TestHistMinIndexIsTheKernelSides(t *testing.T) {
-	needRoot(t)
-	var objs bpf.HistTestObjects
-	if err := bpf.LoadHistTestObjects(&objs, nil); err != nil {
-		t.Fatal(err)
-	}
-	defer objs.Close()
-	if _, err := objs.TestHistObserve.Run(&ebpf.RunOptions{Data: packet(1)}); err != nil {
+	objs := loadHistTest(t, DefaultSchema)
+	if _, err := objs.observe.Run(&ebpf.RunOptions{Data: packet(1)}); err != nil {
 		t.Fatal(err)
 	}
 	var perCPU []bpf.KVMHist
-	if err := objs.ExitHist.Lookup(uint32(0), &perCPU); err != nil {
+	if err := objs.maps[bpf.KVMMapExitHist].Lookup(uint32(0), &perCPU); err != nil {
 		t.Fatal(err)
 	}
 	for _, h := range perCPU {
 		for bucket, n := range h.Buckets {
-			if n > 0 && bucket+histMinIndex != clientIndex(t, 1) {
-				t.Errorf("1 ns is in bucket %d, index %d; client_golang says %d", bucket, bucket+histMinIndex, clientIndex(t, 1))
+			if n > 0 && bucket+histMinIndex(DefaultSchema) != clientIndex(t, DefaultSchema, 1) {
+				t.Errorf("1 ns is in bucket %d, index %d; client_golang says %d", bucket, bucket+histMinIndex(DefaultSchema), clientIndex(t, DefaultSchema, 1))
 			} else if n > 0 {
 				return
 			}
@@ -92,7 +95,8 @@ func TestEveryKindHasAName(t *testing.T) {
 		}
 		ids[name] = true
 	}
-	told := map[bpf.KVMCounter]bool{}
+	// Entries are counted by two maps: Counts puts them together.
+	told := map[bpf.KVMCounter]bool{bpf.KVMCounterCOUNT_ENTRY: true}
 	for _, c := range counted {
 		told[c.c] = true
 	}

@@ -12,7 +12,10 @@ const (
 	EventVCPUCreated   = "vcpu_created"   // the first KVM_CREATE_VCPU returned
 	EventFirstRun      = "first_run"      // the first KVM_RUN; may return at once
 	EventGuestEntry    = "guest_entry"    // the first guest instruction is about to run
-	EventFirmwareEnd   = "firmware_end"   // first instruction pointer seen inside the image; an upper bound
+	EventOptionROM     = "option_rom"     // first instruction pointer seen in an option ROM; these four are upper bounds
+	EventFirmwareEnd   = "firmware_end"   // first instruction pointer seen inside the image
+	EventDecompress    = "decompress"     // the first in a bzImage's own code, which decompresses the kernel
+	EventKernel        = "kernel"         // the first in the kernel proper
 	EventConsoleFirst  = "console_first"  // first byte on the console
 	EventConsoleReady  = "console_ready"  // last byte of the line that matches the ready pattern
 	EventFrameIn       = "frame_in"       // first frame into the guest
@@ -22,6 +25,7 @@ const (
 	EventFirstRequest  = "first_request"  // first payload byte to the service
 	EventFirstResponse = "first_response" // first payload byte of the answer
 	EventIdle          = "idle"           // first halt after ready
+	EventBootTimer     = "boot_timer"     // the guest wrote Firecracker's boot timer
 	EventInternalError = "internal_error" // KVM_EXIT_INTERNAL_ERROR: KVM gave the guest up
 	EventShutdown      = "shutdown"       // KVM_EXIT_SHUTDOWN: triple fault
 	EventVMMExit       = "vmm_exit"
@@ -50,7 +54,11 @@ var markNames = map[bpf.KVMMarkKind]string{
 	bpf.KVMMarkKindMARK_VCPU_CREATED:   EventVCPUCreated,
 	bpf.KVMMarkKindMARK_FIRST_RUN:      EventFirstRun,
 	bpf.KVMMarkKindMARK_GUEST_ENTRY:    EventGuestEntry,
+	bpf.KVMMarkKindMARK_OPTION_ROM:     EventOptionROM,
 	bpf.KVMMarkKindMARK_FIRMWARE_END:   EventFirmwareEnd,
+	bpf.KVMMarkKindMARK_DECOMPRESS:     EventDecompress,
+	bpf.KVMMarkKindMARK_KERNEL:         EventKernel,
+	bpf.KVMMarkKindMARK_BOOT_TIMER:     EventBootTimer,
 	bpf.KVMMarkKindMARK_FRAME_OUT:      EventFrameOut,
 	bpf.KVMMarkKindMARK_FRAME_IN:       EventFrameIn,
 	bpf.KVMMarkKindMARK_SYN:            EventSYN,
@@ -71,7 +79,11 @@ var eventHooks = map[string][]string{
 	EventVCPUCreated:   {HookVCPU, HookSyscall},
 	EventFirstRun:      {HookRun, HookSyscall},
 	EventGuestEntry:    {HookEntry, HookInsn},
+	EventOptionROM:     {HookKVMExit, HookRIP, HookInsn},
 	EventFirmwareEnd:   {HookKVMExit, HookRIP, HookInsn},
+	EventDecompress:    {HookKVMExit, HookRIP, HookInsn},
+	EventKernel:        {HookKVMExit, HookRIP, HookInsn},
+	EventBootTimer:     {HookPIO},
 	EventFrameOut:      {HookTCOut, HookTapOut},
 	EventFrameIn:       {HookTCIn, HookTapIn},
 	EventSYN:           {HookTCIn},

@@ -3,6 +3,9 @@
 package probe
 
 import (
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
 	"regexp"
 	"testing"
 
@@ -61,15 +64,16 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
-// TestSetISA: what is written into the object is the table, read back code by
+// TestConstantsOfTheISA: what is written into the object is the table, read back code by
 // code, and the ISA's own number.
-func TestSetISA(t *testing.T) {
+func TestConstantsOfTheISA(t *testing.T) {
 	for _, isa := range []ISA{VMX, SVM} {
 		spec, err := bpf.LoadKVM()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := setISA(spec, isa); err != nil {
+		l := &loader{isa: isa, slots: 2, schema: DefaultSchema, cache: btf.NewCache(), specs: map[object]*ebpf.CollectionSpec{objKVM: spec}}
+		if err := l.setConstants(); err != nil {
 			t.Fatal(err)
 		}
 		var number uint32
@@ -89,6 +93,15 @@ func TestSetISA(t *testing.T) {
 		for _, r := range reasonsOf(isa) {
 			if got := exitReasonName(isa, int(table[exitCode(isa, r.code)])); got != r.name {
 				t.Errorf("%s 0x%x: %s, want %s", isa, r.code, got, r.name)
+			}
+		}
+		var rows [userExitClasses]uint8
+		if err := spec.Variables["user_exit_row_of"].Get(&rows); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range userExitsWithRow {
+			if got := userExitRowName(int(rows[r])); got != UserExitName(r) {
+				t.Errorf("KVM_EXIT %d is in the row of %s", r, got)
 			}
 		}
 		if classes != len(reasonsOf(isa)) {

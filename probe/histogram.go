@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math"
@@ -10,32 +11,46 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/ukprobe/ukprobe/bpf"
 )
 
-// HistogramSchema is the resolution of the kernel's histograms: a Prometheus
-// native histogram of schema 3, eight buckets per power of two, so that a bucket
-// is 9 % wide.
-const HistogramSchema = 3
-
-// histMinIndex and histBuckets are HIST_MIN_INDEX and HIST_BUCKETS of bpf/hist.h.
+// DefaultSchema is the resolution of the kernel's histograms if nothing else is
+// asked for: a Prometheus native histogram of schema 3, eight buckets per power of
+// two, so that a bucket is 9 % wide. Of schema 0 it is 100 %, of 5, 2.2 %.
 const (
-	histMinIndex = -240
-	histBuckets  = 282
+	DefaultSchema = 3
+	MinSchema     = 0
+	MaxSchema     = 5
 )
+
+// histMinOctave, histOctaves and histHeader are of bpf/hist.h.
+const (
+	histMinOctave = -30
+	histOctaves   = 35
+	histHeader    = 24 // bytes before the buckets
+)
+
+// histBuckets is the number of a histogram's buckets.
+func histBuckets(schema int) int { return histOctaves<<schema + 2 }
+
+// histMinIndex is the native index of the first.
+func histMinIndex(schema int) int { return histMinOctave << schema }
 
 // Histogram is a distribution of durations in the buckets of a Prometheus native
 // histogram, counted in the kernel.
 type Histogram struct {
+	Schema  int            // 2^Schema buckets per power of two
 	Count   uint64         // all observations
 	SumNS   uint64         // their sum in nanoseconds
 	Zero    uint64         // observations of 0 ns
-	Buckets map[int]uint64 // by native index: (2^((i-1)/8), 2^(i/8)] seconds; not cumulative
+	Buckets map[int]uint64 // by native index i: (2^((i-1)/2^Schema), 2^(i/2^Schema)] seconds; not cumulative
 }
 
-// Add adds another histogram's observations.
+// Add adds another histogram's observations. Both must have the same schema,
+// unless one is empty.
 func (h *Histogram) Add(o Histogram) {
+	if h.Count == 0 {
+		h.Schema = o.Schema
+	}
 	h.Count += o.Count
 	h.SumNS += o.SumNS
 	h.Zero += o.Zero
@@ -48,12 +63,12 @@ func (h *Histogram) Add(o Histogram) {
 }
 
 // UpperBound is the inclusive upper bound of a bucket.
-func UpperBound(index int) time.Duration {
-	return time.Duration(math.Exp2(float64(index)/(1<<HistogramSchema)) * 1e9)
+func UpperBound(schema, index int) time.Duration {
+	return time.Duration(math.Exp2(math.Ldexp(float64(index), -schema)) * 1e9)
 }
 
 // Quantile returns the upper bound of the bucket that holds the q-quantile, 0 for
-// an empty histogram. The exact quantile is at most one bucket (9 %) below.
+// an empty histogram. The exact quantile is at most one bucket below.
 func (h Histogram) Quantile(q float64) time.Duration {
 	rank := uint64(math.Ceil(q * float64(h.Count)))
 	if h.Count == 0 || rank <= h.Zero {
@@ -62,10 +77,10 @@ func (h Histogram) Quantile(q float64) time.Duration {
 	seen := h.Zero
 	for _, i := range slices.Sorted(maps.Keys(h.Buckets)) {
 		if seen += h.Buckets[i]; seen >= rank {
-			return UpperBound(i)
+			return UpperBound(h.Schema, i)
 		}
 	}
-	return UpperBound(histMinIndex + histBuckets - 1)
+	return UpperBound(h.Schema, histMinIndex(h.Schema)+histBuckets(h.Schema)-1)
 }
 
 // Classic is the cumulative buckets for servers that know no native histograms:
@@ -76,7 +91,7 @@ func (h Histogram) Classic() map[float64]uint64 {
 	for e := -20; e <= 4; e++ {
 		n := h.Zero
 		for i, c := range h.Buckets {
-			if i <= e<<HistogramSchema {
+			if i <= e<<h.Schema {
 				n += c
 			}
 		}
@@ -94,27 +109,49 @@ func (h Histogram) Metric(desc *prometheus.Desc, created time.Time, labels ...st
 		count += n
 	}
 	return prometheus.NewConstNativeHistogram(desc, count, float64(h.SumNS)/1e9, buckets, nil, h.Zero,
-		HistogramSchema, 0, created, labels...)
+		int32(h.Schema), 0, created, labels...)
 }
 
-// readHist sums a histogram over the CPUs. Count is taken from the buckets, so
-// that both are of one moment.
-func (p *Probe) readHist(name string, key uint32) (Histogram, error) {
-	var perCPU []bpf.KVMHist
-	if err := p.loader.maps[name].Lookup(key, &perCPU); err != nil {
-		return Histogram{}, fmt.Errorf("read BPF map %s: %w", name, err)
+// Mean is the mean of the observations, 0 for an empty histogram.
+func (h Histogram) Mean() time.Duration {
+	if h.Count == 0 {
+		return 0
 	}
-	h := Histogram{Buckets: map[int]uint64{}}
-	for i := range perCPU {
-		h.Zero += perCPU[i].Zero
-		h.SumNS += perCPU[i].SumNs
-		for b, n := range perCPU[i].Buckets {
-			if n > 0 {
-				h.Buckets[b+histMinIndex] += n
+	return time.Duration(h.SumNS / h.Count)
+}
+
+// Max is the upper bound of the highest bucket that holds something.
+func (h Histogram) Max() time.Duration { return h.Quantile(1) }
+
+// readHist sums a histogram over the CPUs. Count is taken from the buckets, so
+// that both are of one moment; events is the kernel's own, which in guest_hist
+// includes exits that are in no bucket.
+func (p *Probe) readHist(name string, key uint32) (h Histogram, events uint64, err error) {
+	raw, err := p.loader.maps[name].LookupBytes(key)
+	if err != nil {
+		return h, 0, fmt.Errorf("read BPF map %s: %w", name, err)
+	}
+	if raw == nil {
+		return h, 0, fmt.Errorf("read BPF map %s: no row %d", name, key)
+	}
+	schema := p.loader.schema
+	size := histHeader + 8*histBuckets(schema)
+	h = Histogram{Schema: schema, Buckets: map[int]uint64{}}
+	for ; len(raw) >= size; raw = raw[size:] {
+		word := func(i int) uint64 { return binary.NativeEndian.Uint64(raw[8*i:]) }
+		events += word(0)
+		h.SumNS += word(1)
+		h.Zero += word(2)
+		if word(0) == 0 {
+			continue // nothing in the buckets either
+		}
+		for b := range histBuckets(schema) {
+			if n := word(histHeader/8 + b); n > 0 {
+				h.Buckets[b+histMinIndex(schema)] += n
 				h.Count += n
 			}
 		}
 	}
 	h.Count += h.Zero
-	return h, nil
+	return h, events, nil
 }

@@ -14,13 +14,13 @@ import (
 
 // Index 0 ends at 1 s, 8 at 2 s, -8 at half a second.
 func sample() Histogram {
-	return Histogram{Count: 10, SumNS: 12e9, Zero: 2, Buckets: map[int]uint64{-8: 1, 0: 4, 8: 2, 41: 1}}
+	return Histogram{Schema: DefaultSchema, Count: 10, SumNS: 12e9, Zero: 2, Buckets: map[int]uint64{-8: 1, 0: 4, 8: 2, 41: 1}}
 }
 
 func TestQuantile(t *testing.T) {
 	for q, want := range map[float64]time.Duration{
 		0: 0, 0.1: 0, 0.2: 0, 0.21: 500 * time.Millisecond, 0.3: 500 * time.Millisecond, 0.31: time.Second, 0.7: time.Second,
-		0.71: 2 * time.Second, 0.9: 2 * time.Second, 0.91: UpperBound(41), 1: UpperBound(41),
+		0.71: 2 * time.Second, 0.9: 2 * time.Second, 0.91: UpperBound(DefaultSchema, 41), 1: UpperBound(DefaultSchema, 41),
 	} {
 		if got := sample().Quantile(q); got != want {
 			t.Errorf("%v: %v, want %v", q, got, want)
@@ -31,7 +31,7 @@ func TestQuantile(t *testing.T) {
 			t.Errorf("%s: %v, want 0", name, got)
 		}
 	}
-	if got := UpperBound(41); got <= 32*time.Second || got > 35*time.Second {
+	if got := UpperBound(DefaultSchema, 41); got <= 32*time.Second || got > 35*time.Second {
 		t.Errorf("the last bucket ends at %v, want the next after 32 s", got)
 	}
 }
@@ -63,11 +63,11 @@ func TestHistogramAdd(t *testing.T) {
 	sum.Add(sample())
 	sum.Add(Histogram{})
 	sum.Add(Histogram{Count: 2, SumNS: 5, Zero: 1, Buckets: map[int]uint64{0: 1}})
-	want := Histogram{Count: 12, SumNS: 12e9 + 5, Zero: 3, Buckets: map[int]uint64{-8: 1, 0: 5, 8: 2, 41: 1}}
+	want := Histogram{Schema: DefaultSchema, Count: 12, SumNS: 12e9 + 5, Zero: 3, Buckets: map[int]uint64{-8: 1, 0: 5, 8: 2, 41: 1}}
 	if diff := cmp.Diff(want, sum); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(Histogram{Count: 10, SumNS: 12e9, Zero: 2, Buckets: map[int]uint64{-8: 1, 0: 4, 8: 2, 41: 1}}, sample()); diff != "" {
+	if diff := cmp.Diff(Histogram{Schema: DefaultSchema, Count: 10, SumNS: 12e9, Zero: 2, Buckets: map[int]uint64{-8: 1, 0: 4, 8: 2, 41: 1}}, sample()); diff != "" {
 		t.Errorf("what was added has changed:\n%s", diff)
 	}
 }
@@ -99,7 +99,7 @@ func (o one) Collect(ch chan<- prometheus.Metric) { ch <- o.metric }
 // buckets, and holds together by itself.
 func TestMetricIsANativeHistogram(t *testing.T) {
 	desc := prometheus.NewDesc("ukprobe_test_seconds", "Help.", []string{"reason"}, nil)
-	for name, h := range map[string]Histogram{"sample": sample(), "empty": {}, "zeros": {Count: 4, Zero: 4}, "one": {Count: 1, SumNS: 7, Buckets: map[int]uint64{-200: 1}}} {
+	for name, h := range map[string]Histogram{"sample": sample(), "empty": {Schema: 3}, "zeros": {Schema: 5, Count: 4, Zero: 4}, "one": {Schema: 3, Count: 1, SumNS: 7, Buckets: map[int]uint64{-200: 1}}} {
 		t.Run(name, func(t *testing.T) {
 			registry := prometheus.NewPedanticRegistry()
 			if err := registry.Register(one{desc, h.both(desc, time.Unix(1, 0), "io")}); err != nil {
@@ -111,7 +111,7 @@ func TestMetricIsANativeHistogram(t *testing.T) {
 			}
 			got := families[0].GetMetric()[0].GetHistogram()
 			checkHistogram(t, got)
-			if got.GetSampleCount() != h.Count || got.GetSampleSum() != float64(h.SumNS)/1e9 || got.GetZeroCount() != h.Zero || got.GetSchema() != HistogramSchema {
+			if got.GetSampleCount() != h.Count || got.GetSampleSum() != float64(h.SumNS)/1e9 || got.GetZeroCount() != h.Zero || int(got.GetSchema()) != h.Schema {
 				t.Errorf("got %v, want %+v", got, h)
 			}
 			buckets := map[int]uint64{}

@@ -23,7 +23,10 @@ const (
 	HookPIO      = "kvm_pio"
 	HookCPUID    = "kvm_cpuid"
 	HookHalt     = "kvm_halt"
+	HookWakeup   = "kvm_vcpu_wakeup"
 	HookInsn     = "kvm_emulate_insn"
+	HookFault    = "kvm_page_fault"
+	HookSched    = "sched_switch"
 	HookTapOut   = "tap_out"
 	HookTapIn    = "tap_in"
 	HookTCOut    = "tc_out"
@@ -61,8 +64,8 @@ type hook struct {
 	rungs map[Rung][]program
 	// isa is the only one on which the hook is of use; "" for both.
 	isa ISA
-	// onDemand hooks cost something on every process of the host. They are
-	// attached only while a watch needs them.
+	// onDemand hooks cost something on every process of the host, or are of use
+	// only now and then. They are attached only while a watch needs them.
 	onDemand bool
 }
 
@@ -131,8 +134,16 @@ var hooks = []hook{
 		rungs: with(tracepoints("halt"),
 			[]program{{name: "kprobe_halt"}},
 			[]program{{name: "fentry_halt"}})},
-	{name: HookInsn, id: bpf.KVMHookHOOK_INSN, obj: objKVM, tells: "guest_entry and firmware_end where KVM only emulates",
+	{name: HookWakeup, id: bpf.KVMHookHOOK_WAKEUP, obj: objKVM, onDemand: true, tells: "how long vCPUs were halted",
+		rungs: tracepoints("wakeup")},
+	{name: HookInsn, id: bpf.KVMHookHOOK_INSN, obj: objKVM, onDemand: true, tells: "guest_entry and firmware_end where KVM only emulates",
 		rungs: tracepoints("insn")},
+	{name: HookFault, id: bpf.KVMHookHOOK_PAGE_FAULT, obj: objKVM, onDemand: true, tells: "page faults that give the guest memory, over time",
+		rungs: map[Rung][]program{TPBTF: {{name: "tp_btf_page_fault"}}, RawTP: {{name: "raw_tp_page_fault"}}}},
+	{name: HookSched, id: bpf.KVMHookHOOK_SCHED, obj: objProc, onDemand: true, tells: "how long vCPU threads that could run waited for a CPU",
+		rungs: map[Rung][]program{
+			TPBTF: {{name: "tp_btf_sched_wakeup"}, {name: "tp_btf_sched_switch"}},
+			RawTP: {{name: "raw_tp_sched_wakeup"}, {name: "raw_tp_sched_switch"}}}},
 	{name: HookTapOut, id: bpf.KVMHookHOOK_TAP_OUT, obj: objNet, tells: "frames out of the guest, at the tun driver",
 		rungs: map[Rung][]program{
 			Kprobe: {{name: "kprobe_tap_out"}}, Fentry: {{name: "fentry_tap_out"}},
@@ -145,7 +156,7 @@ var hooks = []hook{
 		tells: "firmware_end where the other rungs of kvm_exit do not have the instruction pointer",
 		rungs: map[Rung][]program{Tracepoint: {{name: "tracepoint_rip"}}}},
 	{name: HookSyscall, id: bpf.KVMHookHOOK_SYSCALL, obj: objProc, onDemand: true,
-		tells: "consoles that are not a port (TCG, processes); KVM's ioctls where there are neither kprobes nor fentry",
+		tells: "consoles that are not a port (TCG, processes); KVM's ioctls and the VMM's share of exits where there are neither kprobes nor fentry",
 		rungs: map[Rung][]program{
 			TPBTF: {{name: "tp_btf_sys_enter"}, {name: "tp_btf_sys_exit"}},
 			RawTP: {{name: "raw_tp_sys_enter"}, {name: "raw_tp_sys_exit"}}}},

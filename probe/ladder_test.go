@@ -80,12 +80,12 @@ func TestExplainKernel(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to load BPF programs")
 	}
-	l, err := newLoader(hostISA())
+	l, err := newLoader(hostISA(), 2, DefaultSchema)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := l.createMaps(1); err != nil {
+	if err := l.createMaps(); err != nil {
 		t.Fatal(err)
 	}
 	pio := findHook(t, HookPIO)

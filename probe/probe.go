@@ -27,8 +27,14 @@ type Options struct {
 	// Strict forbids falling back from Attach: Open fails if a hook that exists
 	// on that rung cannot have it.
 	Strict bool
-	// Slots is how many guests can be watched at one time, 1 to 16; 0 means 2.
+	// Slots is how many guests can be watched at one time, 1 to 1024; 0 means 2.
+	// [SlotBytes] says what each costs.
 	Slots int
+	// Schema is the histograms' resolution, 0 to 5; nil means [DefaultSchema].
+	Schema *int
+	// Discover finds the VMs of the host that nobody asked to watch, each at its
+	// first vCPU event: see [Probe.VMs].
+	Discover bool
 }
 
 // Probe holds the programs and maps in the kernel. Closing it detaches all.
@@ -44,10 +50,15 @@ type Probe struct {
 	flushed    chan struct{}
 	badRecords atomic.Uint64 // that could not be read or understood
 
+	taken *ebpf.Memory // by slot, for the programs: records that were read
+
 	mu      sync.Mutex
 	states  []*state
 	watches []*Watch // by slot; nil: free
 	tc      *tcPrograms
+	config  bpf.KVMConfig // user space's row
+
+	vms *vms // of Discover and Adopt
 }
 
 // Open loads and attaches every hook by the best rung that can be had.
@@ -66,24 +77,60 @@ func Open(opt Options) (_ *Probe, err error) {
 	if opt.Slots < 1 || opt.Slots > bpfMaxSlots {
 		return nil, fmt.Errorf("slots %d: must be 1 to %d", opt.Slots, bpfMaxSlots)
 	}
+	if opt.Schema == nil {
+		schema := DefaultSchema
+		opt.Schema = &schema
+	}
+	if *opt.Schema < MinSchema || *opt.Schema > MaxSchema {
+		return nil, fmt.Errorf("histogram schema %d: must be %d to %d", *opt.Schema, MinSchema, MaxSchema)
+	}
 	if err := usable(); err != nil {
 		return nil, err
 	}
-	p := &Probe{opt: opt, isa: hostISA(), done: make(chan struct{}), flushed: make(chan struct{}, 1), watches: make([]*Watch, opt.Slots)}
-	if p.loader, err = newLoader(p.isa); err != nil {
+	p, err := newProbe(opt, hostISA())
+	if err != nil {
 		return nil, err
 	}
-	if err := p.loader.createMaps(uint32(opt.Slots)); err != nil {
+	if err := p.attachHooks(); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	if opt.Discover {
+		if err := p.discover(); err != nil {
+			return nil, errors.Join(err, p.Close())
+		}
+	}
+	return p, nil
+}
+
+// newProbe makes the maps and begins to read, with nothing attached.
+func newProbe(opt Options, isa ISA) (_ *Probe, err error) {
+	p := &Probe{opt: opt, isa: isa, done: make(chan struct{}), flushed: make(chan struct{}, 1),
+		watches: make([]*Watch, opt.Slots), vms: newVMs()}
+	if p.loader, err = newLoader(isa, opt.Slots, *opt.Schema); err != nil {
+		return nil, err
+	}
+	if err := p.loader.createMaps(); err != nil {
 		return nil, errors.Join(err, p.loader.Close())
+	}
+	if p.taken, err = p.loader.maps[bpf.KVMMapTaken].Memory(); err != nil {
+		return nil, errors.Join(fmt.Errorf("map BPF map taken into memory: %w", err), p.loader.Close())
 	}
 	if p.reader, err = ringbuf.NewReader(p.loader.maps[bpf.KVMMapRecords]); err != nil {
 		return nil, errors.Join(fmt.Errorf("open ring buffer: %w", err), p.loader.Close())
 	}
 	go p.read()
-	if err := p.attachHooks(); err != nil {
-		return nil, errors.Join(err, p.Close())
-	}
 	return p, nil
+}
+
+// SlotBytes is the kernel memory that one slot takes on this host, at a schema of
+// the histograms: each CPU that the host could have holds its own.
+func SlotBytes(schema int) (int, error) {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return 0, fmt.Errorf("count possible CPUs: %w", err)
+	}
+	hist := histHeader + 8*histBuckets(schema)
+	return cpus * (histRows*hist + exitClasses*8 + userExitClasses*8 + exitRows*24), nil
 }
 
 // usable checks what nothing works without, so that the error is about that and
@@ -180,15 +227,19 @@ func (p *Probe) missed() uint64 {
 	return n
 }
 
-// hits reads how often a hook has fired on all CPUs.
-func (p *Probe) hits(id bpf.KVMHook) uint64 {
-	var perCPU []uint64
-	if err := p.loader.maps[bpf.KVMMapHits].Lookup(uint32(id), &perCPU); err != nil {
-		return 0
+// hits is how often a hook has fired on all CPUs.
+func (p *Probe) hits(id bpf.KVMHook) uint64 { return p.allHits()[id] }
+
+// allHits is that for each hook.
+func (p *Probe) allHits() (sum [bpf.KVMHookHOOK_KINDS]uint64) {
+	var perCPU []bpf.KVMPerCpu
+	if err := p.loader.maps[bpf.KVMMapCpus].Lookup(uint32(0), &perCPU); err != nil {
+		return sum
 	}
-	var sum uint64
-	for _, n := range perCPU {
-		sum += n
+	for i := range perCPU {
+		for h, n := range perCPU[i].Hits {
+			sum[h] += n
+		}
 	}
 	return sum
 }
@@ -223,6 +274,7 @@ func (p *Probe) demand(name string) (release func() error, err error) {
 // Close detaches everything. Watches that are still open become useless.
 func (p *Probe) Close() error {
 	var errs []error
+	p.vms.close()
 	p.mu.Lock()
 	for _, s := range p.states {
 		errs = append(errs, s.detach())

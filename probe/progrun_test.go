@@ -15,7 +15,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/ukprobe/ukprobe/bpf"
 )
@@ -25,29 +24,36 @@ import (
 // what a test hands in is counted.
 type bench struct {
 	*Probe
-	t     *testing.T
+	t     testing.TB
 	progs map[string]*ebpf.Program
 }
 
+// objTest is the object of programs that only tests run.
+const objTest object = 100
+
 // newBench makes a probe of so many slots without hooks, for an ISA.
-func newBench(t *testing.T, slots int, isa ISA) *bench {
+func newBench(t testing.TB, slots int, isa ISA) *bench {
 	t.Helper()
 	needRoot(t)
 	// A vCPU is a thread: all that a test fires has to come from one.
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
-	p := &Probe{opt: Options{Attach: Auto, Slots: slots}, isa: isa, done: make(chan struct{}), flushed: make(chan struct{}, 1), watches: make([]*Watch, slots)}
-	var err error
-	if p.loader, err = newLoader(isa); err != nil {
+	schema := DefaultSchema
+	p, err := newProbe(Options{Attach: Auto, Slots: slots, Schema: &schema}, isa)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.loader.createMaps(uint32(slots)); err != nil {
+	spec, err := bpf.LoadHistTest()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if p.reader, err = ringbuf.NewReader(p.loader.maps[bpf.KVMMapRecords]); err != nil {
+	p.loader.specs[objTest] = spec
+	for _, m := range spec.Maps {
+		p.loader.sizeMap(m)
+	}
+	if err := p.loader.setConstants(); err != nil {
 		t.Fatal(err)
 	}
-	go p.read()
 	b := &bench{Probe: p, t: t, progs: map[string]*ebpf.Program{}}
 	t.Cleanup(func() {
 		for _, prog := range b.progs {
@@ -173,7 +179,7 @@ func (b *bench) open(target Target) *Watch {
 }
 
 // slot reads the slot of a watch.
-func slotOf(t *testing.T, w *Watch) bpf.KVMSlot {
+func slotOf(t testing.TB, w *Watch) bpf.KVMSlot {
 	t.Helper()
 	s, err := w.state()
 	if err != nil {
@@ -253,13 +259,13 @@ func ownCgroup(t testing.TB) uint64 {
 // array map, of which a small program tells the address. Tracepoints hand such
 // pointers to programs.
 type kernelBuffer struct {
-	t    *testing.T
+	t    testing.TB
 	m    *ebpf.Map
 	Addr uint64 // of the first byte that can be set
 	size int
 }
 
-func newKernelBuffer(t *testing.T, size int) *kernelBuffer {
+func newKernelBuffer(t testing.TB, size int) *kernelBuffer {
 	t.Helper()
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: uint32(8 + size), MaxEntries: 1})
 	if err != nil {

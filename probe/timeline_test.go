@@ -98,7 +98,7 @@ func TestTimelineIsSorted(t *testing.T) {
 	b.pretend(HookExec, TPBTF)
 	b.pretend(HookPIO, RawTP)
 	b.pretend(HookHalt, Tracepoint)
-	w := b.open(Target{CgroupID: nowhere, KVM: true, ConsolePort: com1, Ready: regexp.MustCompile("^ready"), Image: []Segment{{1, 2}}})
+	w := b.open(Target{CgroupID: nowhere, KVM: true, ConsolePort: com1, Ready: regexp.MustCompile("^ready"), Image: []Segment{{Lo: 1, Hi: 2}}})
 	var s bpf.KVMSlot
 	for kind, ns := range map[bpf.KVMMarkKind]uint64{bpf.KVMMarkKindMARK_VMM_EXEC: 100, bpf.KVMMarkKindMARK_VMM_EXIT: 900, bpf.KVMMarkKindMARK_GUEST_ENTRY: 200} {
 		s.Marks[kind] = bpf.KVMMark{Ns: ns, Tid: 7, Hook: uint32(bpf.KVMHookHOOK_EXEC)}
@@ -219,13 +219,13 @@ func TestMissingHasReasons(t *testing.T) {
 // alive lets a hook have fired once.
 func (b *bench) alive(id bpf.KVMHook) {
 	b.t.Helper()
-	hits := b.loader.maps[bpf.KVMMapHits]
-	var perCPU []uint64
-	if err := hits.Lookup(uint32(id), &perCPU); err != nil {
+	cpus := b.loader.maps[bpf.KVMMapCpus]
+	var perCPU []bpf.KVMPerCpu
+	if err := cpus.Lookup(uint32(0), &perCPU); err != nil {
 		b.t.Fatal(err)
 	}
-	perCPU[0]++
-	if err := hits.Put(uint32(id), perCPU); err != nil {
+	perCPU[0].Hits[id]++
+	if err := cpus.Put(uint32(0), perCPU); err != nil {
 		b.t.Fatal(err)
 	}
 }

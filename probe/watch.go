@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,9 +19,6 @@ import (
 
 	"github.com/ukprobe/ukprobe/bpf"
 )
-
-// Segment is a span of guest addresses, [Lo, Hi), that belongs to the image.
-type Segment struct{ Lo, Hi uint64 }
 
 // Target says what to watch.
 type Target struct {
@@ -32,15 +31,21 @@ type Target struct {
 	// ConsoleFD: for TCG and processes, whose console is no port.
 	ConsoleWrite bool
 	ConsoleFD    int
-	Image        []Segment // load segments, at most four; none: firmware_end is missing
+	Image        []Segment // what runs where, at most eight; none: firmware_end is missing
 	// Ready is the console line that makes the guest ready; nil if ready is
 	// the first response on the wire.
 	Ready *regexp.Regexp
 	// ServicePort is the TCP port of the guest's service; 0 for none.
 	ServicePort uint16
+	// BootTimer looks for the guest's write to Firecracker's boot timer.
+	BootTimer bool
 	// KVM says whether the guest runs under KVM at all, for the reasons given
 	// with missing events.
 	KVM bool
+	// Full attaches, while this guest is watched, also the hooks that tell no
+	// event but where time and memory go: halted time, waiting for a CPU, page
+	// faults, and the VMM's share of exits where that takes the syscall hook.
+	Full bool
 }
 
 // Watch collects what happens in one cgroup. It is used by one goroutine; its
@@ -54,10 +59,12 @@ type Watch struct {
 	progress chan struct{}
 
 	mu      sync.Mutex
-	release []func() error // of on-demand hooks
-	missed  uint64         // of all hooks, when the watch began
+	release map[string]func() error // of on-demand hooks
+	missed  uint64                  // of all hooks, when the watch began
 	dev     *Device
-	armed   bool // the target is in its map
+	disarm  func() error // takes the target out of its map
+	closed  bool
+	taken   uint64 // records; the reader's
 	lines   []Line
 	ready   *Line // the first that matched the ready pattern
 	halts   []int64
@@ -77,62 +84,108 @@ func (p *Probe) Watch(t Target) (*Watch, error) {
 	if len(t.Image) > len(bpf.KVMSlot{}.Image) {
 		return nil, fmt.Errorf("watch: %d image segments: at most %d", len(t.Image), len(bpf.KVMSlot{}.Image))
 	}
-	w := &Watch{p: p, target: t, missed: p.missed(), progress: make(chan struct{}, 1)}
-	if err := p.takeSlot(w); err != nil {
+	w, err := p.newWatch(t)
+	if err != nil {
 		return nil, err
 	}
-	if err := w.arm(); err != nil {
+	if err := w.arm(bpf.KVMMapTargets, t.CgroupID); err != nil {
+		if errors.Is(err, ebpf.ErrKeyExist) {
+			err = fmt.Errorf("watch cgroup %d: it is already watched", t.CgroupID)
+		}
 		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
 
-func (p *Probe) takeSlot(w *Watch) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := range p.watches {
-		if p.watches[i] == nil {
-			p.watches[i] = w
-			w.slot, w.startNS = uint32(i), now()
-			return nil
+// newWatch takes a free slot for a target and readies it.
+func (p *Probe) newWatch(t Target) (*Watch, error) {
+	var slot uint32
+	if err := p.loader.maps[bpf.KVMMapFreeSlots].LookupAndDelete(nil, &slot); err != nil {
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, fmt.Errorf("watch: all %d slots are taken", len(p.watches))
 		}
+		return nil, fmt.Errorf("watch: take a slot: %w", err)
 	}
-	return fmt.Errorf("watch: all %d slots are taken", len(p.watches))
+	w := p.tenant(slot, t)
+	if err := w.prepare(); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
 }
 
-func (w *Watch) arm() error {
+// tenant makes the watch of a slot that is taken.
+func (p *Probe) tenant(slot uint32, t Target) *Watch {
+	w := &Watch{p: p, slot: slot, target: t, missed: p.missed(), startNS: now(), progress: make(chan struct{}, 1),
+		release: map[string]func() error{}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watches[slot] = w
+	return w
+}
+
+// prepare empties the slot, fills in what is looked for and attaches what that
+// takes.
+func (w *Watch) prepare() error {
 	if err := w.p.clearSlot(w.slot); err != nil {
 		return err
 	}
 	var s bpf.KVMSlot
 	for i, seg := range w.target.Image {
-		s.Image[i] = bpf.KVMSegment{Lo: seg.Lo, Hi: seg.Hi}
+		s.Image[i] = bpf.KVMSegment{Lo: seg.Lo, Hi: seg.Hi, Mark: uint32(stageMarks[seg.Stage]), Last: number(seg.Stage.last())}
+		s.Wanted = 1
 	}
 	if err := w.p.updateMap(bpf.KVMMapSlots, w.slot, &s); err != nil {
 		return err
 	}
+	return w.demand()
+}
+
+// demand attaches the on-demand hooks that this guest needs.
+func (w *Watch) demand() error {
 	for _, name := range w.demanded() {
 		release, err := w.p.demand(name)
 		if err != nil {
 			return err
 		}
 		w.mu.Lock()
-		w.release = append(w.release, release)
+		w.release[name] = release
 		w.mu.Unlock()
 	}
+	return nil
+}
+
+// arm makes the programs count what belongs to a key: a cgroup or a process.
+func (w *Watch) arm(table string, key any) error {
 	t := bpf.KVMTarget{Slot: w.slot, ConsolePort: w.target.ConsolePort}
 	if w.target.ConsoleWrite {
 		t.ConsoleFd = uint16(w.target.ConsoleFD) + 1
 	}
-	if err := w.p.addKey(bpf.KVMMapTargets, w.target.CgroupID, &t); err != nil {
-		if errors.Is(err, ebpf.ErrKeyExist) {
-			return fmt.Errorf("watch cgroup %d: it is already watched", w.target.CgroupID)
-		}
+	if w.target.BootTimer {
+		t.Flags |= bpfTargetBootTimer
+	}
+	if err := w.p.addKey(table, key, &t); err != nil {
 		return err
 	}
-	w.armed = true
-	return nil
+	w.disarm = func() error { return w.p.deleteKey(table, key) }
+	return w.p.newGeneration()
 }
+
+// bpfTargetBootTimer is TARGET_BOOT_TIMER of bpf/event.h.
+const bpfTargetBootTimer = 1
+
+// newGeneration makes the programs ask again who is watched.
+func (p *Probe) newGeneration() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.config.Generation++
+	return p.updateMap(bpf.KVMMapConfigs, uint32(bpfConfigUser), &p.config)
+}
+
+// bpfConfigKernel and bpfConfigUser are CONFIG_KERNEL and CONFIG_USER of bpf/event.h.
+const (
+	bpfConfigKernel = 0
+	bpfConfigUser   = 1
+)
 
 // demanded lists the on-demand hooks that this guest needs.
 func (w *Watch) demanded() []string {
@@ -140,8 +193,17 @@ func (w *Watch) demanded() []string {
 	if w.needsSyscalls() {
 		out = append(out, HookSyscall)
 	}
-	if s := w.p.state(HookKVMExit); w.target.KVM && len(w.target.Image) > 0 && w.p.isa == VMX && s != nil && s.rung != Tracepoint {
+	if !w.target.KVM {
+		return out
+	}
+	if s := w.p.state(HookKVMExit); len(w.target.Image) > 0 && w.p.isa == VMX && s != nil && s.rung != Tracepoint {
 		out = append(out, HookRIP)
+	}
+	if !hasVirtualisation() && len(w.target.Image) > 0 {
+		out = append(out, HookInsn)
+	}
+	if w.target.Full {
+		out = append(out, HookWakeup, HookFault, HookSched)
 	}
 	return out
 }
@@ -156,25 +218,34 @@ func (w *Watch) needsSyscalls() bool {
 	return w.target.KVM && (s == nil || s.rung == "")
 }
 
-// lastNeed is the mark after which the on-demand hooks of a guest under KVM have
-// told all they can: they cost every system call, or every exit, of the host.
-func (w *Watch) lastNeed() bpf.KVMMarkKind {
-	if w.p.isa == VMX && len(w.target.Image) > 0 {
-		return bpf.KVMMarkKindMARK_FIRMWARE_END
+// served tells which on-demand hooks have told all they can once a mark has come:
+// they cost every system call, every exit or every instruction of the host.
+func (w *Watch) served(kind bpf.KVMMarkKind) []string {
+	last := slices.ContainsFunc(w.target.Image, func(s Segment) bool { return s.Stage.last() && stageMarks[s.Stage] == kind })
+	switch {
+	case last:
+		return []string{HookRIP, HookInsn}
+	case kind == bpf.KVMMarkKindMARK_FIRST_RUN && !w.target.ConsoleWrite && !w.target.Full:
+		return []string{HookSyscall}
 	}
-	return bpf.KVMMarkKindMARK_FIRST_RUN
+	return nil
 }
 
-// releaseEarly detaches them, unless the console needs one.
-func (w *Watch) releaseEarly() {
-	if !w.target.ConsoleWrite {
-		_ = w.releaseAll()
+// releaseOnly detaches some of them.
+func (w *Watch) releaseOnly(names []string) {
+	for _, name := range names {
+		w.mu.Lock()
+		release := w.release[name]
+		w.mu.Unlock()
+		if release != nil {
+			_ = release()
+		}
 	}
 }
 
 func (w *Watch) releaseAll() error {
 	w.mu.Lock()
-	all := w.release
+	all := slices.Collect(maps.Values(w.release))
 	w.mu.Unlock()
 	var errs []error
 	for _, release := range all {
@@ -185,18 +256,28 @@ func (w *Watch) releaseAll() error {
 
 // Close disarms the hooks for this target and frees its slot.
 func (w *Watch) Close() error {
+	w.mu.Lock()
+	disarm, closed := w.disarm, w.closed
+	w.disarm, w.closed = nil, true
+	w.mu.Unlock()
+	if closed {
+		return nil
+	}
 	errs := []error{w.releaseAll()}
-	if w.armed {
-		errs = append(errs, w.p.deleteKey(bpf.KVMMapTargets, w.target.CgroupID))
-		w.armed = false
+	if disarm != nil {
+		errs = append(errs, disarm())
 	}
 	if dev := w.device(); dev != nil {
 		errs = append(errs, dev.Close())
 	}
-	errs = append(errs, w.p.clearVCPUs(w.slot)) // threads that live on are no longer this slot's
 	w.p.mu.Lock()
 	w.p.watches[w.slot] = nil
 	w.p.mu.Unlock()
+	// Threads that live on are no longer this slot's; then it is clean for the next.
+	errs = append(errs, w.p.clearVCPUs(w.slot), w.p.clearSlot(w.slot))
+	if err := w.p.loader.maps[bpf.KVMMapFreeSlots].Put(nil, w.slot); err != nil {
+		errs = append(errs, fmt.Errorf("give back slot %d: %w", w.slot, err))
+	}
 	return errors.Join(errs...)
 }
 
@@ -320,20 +401,40 @@ func decode(raw []byte) (bpf.KVMRecord, error) {
 }
 
 func (p *Probe) dispatch(r bpf.KVMRecord) {
-	p.mu.Lock()
-	var w *Watch
-	if int(r.Slot) < len(p.watches) {
-		w = p.watches[r.Slot]
+	switch bpf.KVMRecordKind(r.Kind) {
+	case bpf.KVMRecordKindRECORD_VM:
+		p.arrived(r.Arg, r.Slot, int64(r.Ns))
+		return
+	case bpf.KVMRecordKindRECORD_GONE:
+		p.left(r.Arg, r.Slot)
+		return
 	}
-	p.mu.Unlock()
+	w := p.watchOf(r.Slot)
 	if w == nil || int64(r.Ns) < w.startNS { // of the slot's last tenant
 		return
 	}
+	p.tell(w)
 	w.take(r)
 	select {
 	case w.progress <- struct{}{}:
 	default:
 	}
+}
+
+func (p *Probe) watchOf(slot uint32) *Watch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if int(slot) < len(p.watches) {
+		return p.watches[slot]
+	}
+	return nil
+}
+
+// tell lets the programs know that one more of a slot's records was taken.
+func (p *Probe) tell(w *Watch) {
+	w.taken++
+	// Cannot fail: the slot is one of the map's.
+	_, _ = p.taken.WriteAt(binary.NativeEndian.AppendUint64(nil, w.taken), int64(w.slot)*8)
 }
 
 // take stores one record.
@@ -354,8 +455,8 @@ func (w *Watch) take(r bpf.KVMRecord) {
 			w.over++
 		}
 	case bpf.KVMRecordKindRECORD_MARK:
-		if bpf.KVMMarkKind(r.Arg) == w.lastNeed() {
-			go w.releaseEarly()
+		if names := w.served(bpf.KVMMarkKind(r.Arg)); len(names) > 0 {
+			go w.releaseOnly(names)
 		}
 	}
 }

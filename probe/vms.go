@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
+
+// VM is a virtual machine that ukprobe did not start. It is one process: the VMs
+// of a process with several are counted together.
+type VM struct {
+	ID    uint64 // never given again by this probe, also when the pid is
+	PID   int    // of the VMM
+	Start uint64 // of the process, in clock ticks since the host's boot (proc(5), stat, field 22); 0 if it ended at once
+	Found time.Time
+	Watch *Watch // for Counts and Events; closed by Release
+}
+
+// VMEvent says that a VM was found, or that its process has ended. The counts of
+// one that has ended can be read until it is released.
+type VMEvent struct {
+	VM   *VM
+	Gone bool
+}
+
+// vms is what a probe knows of VMs that it did not start.
+type vms struct {
+	events chan VMEvent
+
+	mu     sync.Mutex
+	cond   *sync.Cond
+	closed bool
+	queue  []VMEvent // not yet taken by the reader of events
+	live   map[int]*VM
+	lastID uint64
+	stop   chan struct{}
+}
+
+func newVMs() *vms {
+	v := &vms{events: make(chan VMEvent), live: map[int]*VM{}, stop: make(chan struct{})}
+	v.cond = sync.NewCond(&v.mu)
+	return v
+}
+
+func (v *vms) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.closed {
+		v.closed = true
+		close(v.stop)
+		v.cond.Broadcast()
+	}
+}
+
+// send queues an event. v.mu is held.
+func (v *vms) send(e VMEvent) {
+	v.queue = append(v.queue, e)
+	v.cond.Signal()
+}
+
+// deliver hands the queue to the reader of the channel, however slow it is: the
+// reader of the kernel's records never waits for it.
+func (v *vms) deliver() {
+	defer close(v.events)
+	for {
+		v.mu.Lock()
+		for len(v.queue) == 0 && !v.closed {
+			v.cond.Wait()
+		}
+		if v.closed {
+			v.mu.Unlock()
+			return
+		}
+		e := v.queue[0]
+		v.queue = v.queue[1:]
+		v.mu.Unlock()
+		select {
+		case v.events <- e:
+		case <-v.stop:
+			return
+		}
+	}
+}
+
+// lookAgain is how often the kernel's table of VMs is compared with what its
+// records told: those can be lost when the ring buffer is full.
+const lookAgain = 2 * time.Second
+
+// discover makes the programs give each process with a VM a slot of its own.
+func (p *Probe) discover() error {
+	p.config.Discover = 1
+	if err := p.newGeneration(); err != nil {
+		return err
+	}
+	go p.vms.deliver()
+	go func() {
+		tick := time.NewTicker(lookAgain)
+		defer tick.Stop()
+		for {
+			select {
+			case <-p.vms.stop:
+				return
+			case <-tick.C:
+				p.reconcile()
+			}
+		}
+	}()
+	return nil
+}
+
+// VMs tells of VMs as they come and go. It needs Options.Discover and is closed
+// with the probe. One reader.
+func (p *Probe) VMs() <-chan VMEvent { return p.vms.events }
+
+// Beyond is how many VMs could not be watched because all slots were taken. They
+// are taken up when one becomes free.
+func (p *Probe) Beyond() uint64 {
+	var c bpf.KVMConfig
+	if err := p.loader.maps[bpf.KVMMapConfigs].Lookup(uint32(bpfConfigKernel), &c); err != nil {
+		return 0
+	}
+	return c.Beyond
+}
+
+// arrived takes up a VM that was given a slot by the kernel side.
+func (p *Probe) arrived(tgid, slot uint32, ns int64) {
+	if int(slot) >= len(p.watches) {
+		p.badRecords.Add(1)
+		return
+	}
+	p.vms.mu.Lock()
+	defer p.vms.mu.Unlock()
+	old := p.vms.live[int(tgid)]
+	if old != nil && old.Watch.slot == slot && p.watchOf(slot) == old.Watch {
+		return // known already
+	}
+	if old != nil { // its end was not told
+		delete(p.vms.live, int(tgid))
+		p.vms.send(VMEvent{VM: old, Gone: true})
+	}
+	w := p.tenant(slot, Target{KVM: true, Full: true})
+	w.startNS = ns
+	w.disarm = func() error { return p.deleteKey(bpf.KVMMapVms, tgid) }
+	_ = w.demand() // what a hook that cannot be had tells is missing; the rest is not
+	p.adopted(int(tgid), w)
+}
+
+// adopted makes a VM of a watch and tells of it. p.vms.mu is held.
+func (p *Probe) adopted(pid int, w *Watch) *VM {
+	p.vms.lastID++
+	vm := &VM{ID: p.vms.lastID, PID: pid, Found: time.Now(), Watch: w}
+	vm.Start, _ = processStart(pid)
+	p.vms.live[pid] = vm
+	p.vms.send(VMEvent{VM: vm})
+	return vm
+}
+
+// left is told by the kernel when a VM's process has ended.
+func (p *Probe) left(tgid, slot uint32) {
+	p.vms.mu.Lock()
+	defer p.vms.mu.Unlock()
+	vm := p.vms.live[int(tgid)]
+	if vm == nil || vm.Watch.slot != slot {
+		return
+	}
+	delete(p.vms.live, int(tgid))
+	vm.Watch.gone() // the key is not its own any more: a new process may have the pid
+	p.vms.send(VMEvent{VM: vm, Gone: true})
+}
+
+// gone keeps Close from deleting a key that is no longer this watch's.
+func (w *Watch) gone() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.disarm = nil
+}
+
+// reconcile finds what records were lost of.
+func (p *Probe) reconcile() {
+	slots := map[uint32]uint32{}
+	var tgid uint32
+	var t bpf.KVMTarget
+	it := p.loader.maps[bpf.KVMMapVms].Iterate()
+	for it.Next(&tgid, &t) {
+		slots[tgid] = t.Slot
+	}
+	if it.Err() != nil {
+		return // changed while it was read: the next time
+	}
+	for tgid, slot := range slots {
+		switch {
+		case int(slot) >= len(p.watches):
+			if _, err := processStart(int(tgid)); errors.Is(err, os.ErrNotExist) {
+				_ = p.deleteKey(bpf.KVMMapVms, tgid)
+			}
+		default:
+			p.arrived(tgid, slot, now())
+		}
+	}
+	p.vms.mu.Lock()
+	defer p.vms.mu.Unlock()
+	for pid, vm := range p.vms.live {
+		start, err := processStart(pid)
+		if ended := errors.Is(err, os.ErrNotExist) || err == nil && vm.Start != 0 && start != vm.Start; !ended {
+			continue
+		}
+		delete(p.vms.live, pid)
+		if slots[uint32(pid)] == vm.Watch.slot {
+			_ = p.deleteKey(bpf.KVMMapVms, uint32(pid))
+		}
+		vm.Watch.gone()
+		p.vms.send(VMEvent{VM: vm, Gone: true})
+	}
+}
+
+// Adopt begins to watch a VM that runs already and need not do anything now. With
+// Options.Discover, a VM that is known already is returned as it is; a new one is
+// told of by [Probe.VMs] too.
+func (p *Probe) Adopt(pid int) (*VM, error) {
+	if _, err := processStart(pid); err != nil {
+		return nil, fmt.Errorf("watch process %d: %w", pid, err)
+	}
+	p.vms.mu.Lock()
+	defer p.vms.mu.Unlock()
+	if vm := p.vms.live[pid]; vm != nil {
+		return vm, nil
+	}
+	w, err := p.newWatch(Target{KVM: true, Full: true})
+	if err != nil {
+		return nil, err
+	}
+	_ = p.forget(uint32(pid))
+	if err := w.arm(bpf.KVMMapVms, uint32(pid)); err != nil {
+		err = errors.Join(err, w.Close())
+		if errors.Is(err, ebpf.ErrKeyExist) {
+			return nil, fmt.Errorf("watch process %d: it is just being found: wait for it", pid)
+		}
+		return nil, err
+	}
+	return p.adopted(pid, w), nil
+}
+
+// forget deletes a process's row in vms if it has no slot.
+func (p *Probe) forget(tgid uint32) error {
+	var t bpf.KVMTarget
+	if err := p.loader.maps[bpf.KVMMapVms].Lookup(tgid, &t); err != nil || int(t.Slot) < len(p.watches) {
+		return nil
+	}
+	return p.deleteKey(bpf.KVMMapVms, tgid)
+}
+
+// slotIgnored and slotBeyond are SLOT_IGNORED and SLOT_BEYOND of bpf/event.h.
+const (
+	slotIgnored = 0xffffffff
+	slotBeyond  = 0xfffffffe
+)
+
+// Release ends the watching of a VM and gives its slot back. With ignore its
+// process is not taken up again.
+func (p *Probe) Release(vm *VM, ignore bool) error {
+	p.vms.mu.Lock()
+	live := p.vms.live[vm.PID] == vm
+	if live {
+		delete(p.vms.live, vm.PID)
+	}
+	p.vms.mu.Unlock()
+	errs := []error{}
+	if live && ignore {
+		errs = append(errs, p.updateMap(bpf.KVMMapVms, uint32(vm.PID), &bpf.KVMTarget{Slot: slotIgnored}))
+		vm.Watch.gone()
+	}
+	return errors.Join(append(errs, vm.Watch.Close(), p.takeUpBeyond())...)
+}
+
+// takeUpBeyond lets VMs for which there was no slot try again.
+func (p *Probe) takeUpBeyond() error {
+	var beyond []uint32
+	var tgid uint32
+	var t bpf.KVMTarget
+	it := p.loader.maps[bpf.KVMMapVms].Iterate()
+	for it.Next(&tgid, &t) {
+		if t.Slot == slotBeyond {
+			beyond = append(beyond, tgid)
+		}
+	}
+	var errs []error
+	for _, tgid := range beyond {
+		errs = append(errs, p.deleteKey(bpf.KVMMapVms, tgid))
+	}
+	if len(beyond) > 0 {
+		errs = append(errs, p.newGeneration())
+	}
+	return errors.Join(errs...)
+}
+
+// processStart is when a process began, in clock ticks since the host's boot:
+// together with its pid it is nobody else's.
+func processStart(pid int) (uint64, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	// The name stands in parentheses and may hold any character.
+	rest := string(data[strings.LastIndexByte(string(data), ')')+1:])
+	fields := strings.Fields(rest) // from field 3 on
+	const startTime = 22 - 3
+	if len(fields) <= startTime {
+		return 0, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields)+2)
+	}
+	n, err := strconv.ParseUint(fields[startTime], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read /proc/%d/stat: start time: %w", pid, err)
+	}
+	return n, nil
+}
