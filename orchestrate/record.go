@@ -76,11 +76,34 @@ func values(s experiment.Sample) map[string]float64 {
 	for reason, n := range s.Counts.UserExitCounts {
 		out["kvm_userspace_exits_"+reason] = float64(n)
 	}
+	addTimes(out, s.Counts)
 	if s.Client.SYNs > 0 {
 		out["client_syns"] = float64(s.Client.SYNs)
 		out["client_longest_gap_ns"] = float64(s.Client.LongestGap.Nanoseconds())
 	}
 	return out
+}
+
+// addTimes adds where the vCPUs' time went, as sums over all exits: known only where
+// entries and exits are seen.
+func addTimes(out map[string]float64, c probe.Counts) {
+	if len(c.Exits) == 0 {
+		return
+	}
+	for reason, h := range c.Exits {
+		parts := c.Parts[reason]
+		out["time_kvm_ns"] += float64(parts.KVM(h).Nanoseconds())
+		out["time_vmm_ns"] += float64(parts.VMM.Nanoseconds())
+		if _, ok := c.Spans[probe.SpanHalted]; ok {
+			out["time_halted_ns"] += float64(parts.Halted.Nanoseconds())
+		}
+		if _, ok := c.Spans[probe.SpanWaited]; ok {
+			out["time_waited_ns"] += float64(parts.Waited.Nanoseconds())
+		}
+	}
+	for _, h := range c.GuestTime {
+		out["time_guest_ns"] += float64(h.SumNS)
+	}
 }
 
 // histograms are the final native histograms of a cell: scraping may have missed
@@ -95,11 +118,22 @@ func histograms(c probe.Counts) []results.Histogram {
 		out = append(out, results.Histogram{Name: name, Labels: labels, Schema: int32(h.Schema),
 			ZeroCount: h.Zero, Count: h.Count, Sum: float64(h.SumNS) / 1e9, Buckets: buckets})
 	}
-	for _, reason := range slices.Sorted(maps.Keys(c.Exits)) {
-		add("ukprobe_kvm_exit_handling_seconds", map[string]string{"isa": string(c.ISA), "reason": reason}, c.Exits[reason])
+	byReason := func(name string, hs map[string]probe.Histogram, labels func(reason string) map[string]string) {
+		for _, reason := range slices.Sorted(maps.Keys(hs)) {
+			add(name, labels(reason), hs[reason])
+		}
 	}
-	for _, reason := range slices.Sorted(maps.Keys(c.UserExits)) {
-		add("ukprobe_vmm_round_trip_seconds", map[string]string{"reason": reason}, c.UserExits[reason])
+	exit := func(reason string) map[string]string { return map[string]string{"isa": string(c.ISA), "reason": reason} }
+	byReason("ukprobe_kvm_exit_handling_seconds", c.Exits, exit)
+	byReason("ukprobe_guest_run_seconds", c.GuestTime, exit)
+	byReason("ukprobe_vmm_round_trip_seconds", c.UserExits, func(reason string) map[string]string { return map[string]string{"reason": reason} })
+	for _, span := range []struct{ name, span string }{
+		{"ukprobe_vcpu_halted_seconds", probe.SpanHalted}, {"ukprobe_vcpu_runqueue_delay_seconds", probe.SpanWaited},
+		{"ukprobe_guest_populate_seconds", probe.SpanPopulate},
+	} {
+		if h, ok := c.Spans[span.span]; ok && h.Count > 0 {
+			add(span.name, nil, h)
+		}
 	}
 	return out
 }

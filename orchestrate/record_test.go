@@ -35,8 +35,11 @@ func aSample() experiment.Sample {
 			ISA: probe.SVM, Values: map[string]uint64{"kvm_exits": 12}, Lost: map[string]uint64{"ringbuf": 2},
 			Ports:          map[probe.Port]uint64{{Number: 0x3f8, Out: true}: 5, {Number: 0x3fd}: 6},
 			ExitCounts:     map[string]uint64{"io": 4}, // one of them without an entry after it
-			Exits:          map[string]probe.Histogram{"io": {Count: 3, SumNS: 1500, Zero: 1, Buckets: map[int]uint64{-160: 2}}},
-			UserExits:      map[string]probe.Histogram{"mmio": {Count: 1, SumNS: 10, Buckets: map[int]uint64{-200: 1}}},
+			Exits:          map[string]probe.Histogram{"io": {Schema: 3, Count: 3, SumNS: 1500, Zero: 1, Buckets: map[int]uint64{-160: 2}}},
+			Parts:          map[string]probe.Parts{"io": {VMM: 900, Waited: 100}},
+			GuestTime:      map[string]probe.Histogram{"io": {Schema: 3, Count: 4, SumNS: 7000, Buckets: map[int]uint64{-150: 4}}},
+			Spans:          map[string]probe.Histogram{probe.SpanWaited: {Schema: 3, Count: 1, SumNS: 100, Buckets: map[int]uint64{-190: 1}}},
+			UserExits:      map[string]probe.Histogram{"mmio": {Schema: 3, Count: 1, SumNS: 10, Buckets: map[int]uint64{-200: 1}}},
 			UserExitCounts: map[string]uint64{"mmio": 4},
 		},
 		Client: client.Result{SYNs: 9, LongestGap: 3 * time.Millisecond},
@@ -56,6 +59,7 @@ func TestRecord(t *testing.T) {
 		Phases:  results.Phases{VMMNs: &vmm, TotalNs: &total},
 		Values: map[string]float64{
 			"kvm_exits": 12, "pio_out_port_0x3f8": 5, "pio_in_port_0x3fd": 6, "kvm_exits_io": 4, "kvm_userspace_exits_mmio": 4,
+			"time_kvm_ns": 500, "time_vmm_ns": 900, "time_waited_ns": 100, "time_guest_ns": 7000,
 			"client_syns": 9, "client_longest_gap_ns": 3e6,
 		},
 		Lost:    map[string]uint64{"ringbuf": 2},
@@ -92,7 +96,9 @@ func TestHistograms(t *testing.T) {
 	sum.Add(aSample().Counts)
 	want := []results.Histogram{
 		{Name: "ukprobe_kvm_exit_handling_seconds", Labels: map[string]string{"isa": "svm", "reason": "io"}, Schema: 3, ZeroCount: 2, Count: 6, Sum: 3e-6, Buckets: map[int32]uint64{-160: 4}},
+		{Name: "ukprobe_guest_run_seconds", Labels: map[string]string{"isa": "svm", "reason": "io"}, Schema: 3, Count: 8, Sum: 1.4e-5, Buckets: map[int32]uint64{-150: 8}},
 		{Name: "ukprobe_vmm_round_trip_seconds", Labels: map[string]string{"reason": "mmio"}, Schema: 3, Count: 2, Sum: 2e-8, Buckets: map[int32]uint64{-200: 2}},
+		{Name: "ukprobe_vcpu_runqueue_delay_seconds", Schema: 3, Count: 2, Sum: 2e-7, Buckets: map[int32]uint64{-190: 2}},
 	}
 	if diff := cmp.Diff(want, histograms(sum)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -185,6 +185,9 @@ func whyRefused(err error, rung Rung) string {
 	text := err.Error()
 	var rejected *ebpf.VerifierError
 	if errors.As(err, &rejected) {
+		if strings.Contains(strings.Join(rejected.Log, "\n"), coreRefused) {
+			return "this kernel's type information lacks what the program reads (a module without BTF: Linux before 5.11?)"
+		}
 		return firstLine("the kernel's verifier rejects the program: " + lastLine(rejected.Log))
 	}
 	refused := errors.Is(err, os.ErrPermission)
@@ -205,6 +208,10 @@ func whyRefused(err error, rung Rung) string {
 	}
 	return firstLine(text)
 }
+
+// coreRefused is what the verifier says of an instruction that a CO-RE relocation
+// has spoilt because the type is not there (0xbad2310).
+const coreRefused = "195896080"
 
 // lastLine is the last line of a verifier's log that says something of the program.
 func lastLine(log []string) string {

@@ -67,7 +67,11 @@ func runInside(t *testing.T, suite, tests, images string) {
 		t.Errorf("the tests inside ended with status %d", res.ExitStatus)
 	}
 	// What the hostvm is there for must have run.
-	for _, name := range []string{"TestKnownAnswers/kprobe_strict", "TestKnownAnswers/fentry_strict", "TestLinux"} {
+	must := []string{"TestKnownAnswers/kprobe_strict", "TestKnownAnswers/fentry_strict", "TestLinux"}
+	if strings.HasPrefix(res.Release, "5.10.") { // its modules have no types
+		must = []string{"TestKnownAnswers/auto", "TestKnownAnswers/raw_tp", "TestKnownAnswers/tracepoint"}
+	}
+	for _, name := range must {
 		if os.Getenv("HOSTVM_RUN") == "" && results[name] != "PASS" {
 			t.Errorf("%s inside: %q, want PASS", name, results[name])
 		}

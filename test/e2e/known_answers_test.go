@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -22,15 +23,16 @@ type attachment struct {
 	flags  []string
 	rung   string // of the hooks in kvmHooks; "" for whatever the ladder gives
 	inside bool   // needs kprobes or fentry on KVM
+	types  bool   // needs the types of KVM's modules
 }
 
 var attachments = []attachment{
 	{name: "auto"},
-	{name: "tp_btf", flags: []string{"--attach", "tp_btf"}, rung: "tp_btf"},
+	{name: "tp_btf", flags: []string{"--attach", "tp_btf"}, rung: "tp_btf", types: true},
 	{name: "raw_tp", flags: []string{"--attach", "raw_tp"}, rung: "raw_tp"},
 	{name: "tracepoint", flags: []string{"--attach", "tracepoint"}, rung: "tracepoint"},
-	{name: "kprobe strict", flags: []string{"--attach", "kprobe", "--strict"}, rung: "kprobe", inside: true},
-	{name: "fentry strict", flags: []string{"--attach", "fentry", "--strict"}, rung: "fentry", inside: true},
+	{name: "kprobe strict", flags: []string{"--attach", "kprobe", "--strict"}, rung: "kprobe", inside: true, types: true},
+	{name: "fentry strict", flags: []string{"--attach", "fentry", "--strict"}, rung: "fentry", inside: true, types: true},
 }
 
 // kvmHooks exist on every rung, and are where the counts come from.
@@ -41,15 +43,18 @@ var kvmHooks = []string{"kvm_entry", "kvm_exit", "kvm_userspace_exit", "kvm_pio"
 func TestKnownAnswers(t *testing.T) {
 	needRoot(t)
 	needKVM(t)
-	idle := boot(t, reference.Cmdline{}, 1, nil)
-	base := idle.Cells[0].Samples[0]
-	checkAnswers(t, reference.Cmdline{}, base, base)
 	first := map[string]map[string]float64{} // rung → counts that all must have
 	for _, a := range attachments {
 		t.Run(a.name, func(t *testing.T) {
 			if a.inside {
 				needHostVM(t, "this kernel has no "+a.rung+" on KVM's functions")
 			}
+			if a.types && !modulesHaveTypes() {
+				t.Skip("needs the types of KVM's modules (Linux 5.11)")
+			}
+			// What the firmware does counts differently on different rungs of old kernels.
+			base := boot(t, reference.Cmdline{}, 1, a.flags).Cells[0].Samples[0]
+			checkAnswers(t, reference.Cmdline{}, base, base)
 			f := boot(t, asked, 2, a.flags)
 			checkAttachment(t, a, f)
 			for _, s := range f.Cells[0].Samples {
@@ -71,6 +76,16 @@ func TestKnownAnswers(t *testing.T) {
 	}
 }
 
+// modulesHaveTypes reports whether KVM's types are known: of its module, or of a
+// kernel that has it built in.
+func modulesHaveTypes() bool {
+	if _, err := os.Stat("/sys/module/kvm/initstate"); err != nil { // only modules have it
+		return true
+	}
+	_, err := os.Stat("/sys/kernel/btf/kvm")
+	return err == nil
+}
+
 // boot runs the reference guest n times.
 func boot(t *testing.T, c reference.Cmdline, n int, flags []string) *results.File {
 	t.Helper()
@@ -83,8 +98,8 @@ func boot(t *testing.T, c reference.Cmdline, n int, flags []string) *results.Fil
 func checkAttachment(t *testing.T, a attachment, f *results.File) {
 	t.Helper()
 	for _, hook := range kvmHooks {
-		if hook == "kvm_exit" && !inside() {
-			continue // of a KVM that only emulates: never fires, and may lack the types
+		if hook == "kvm_exit" && (!inside() || !modulesHaveTypes()) {
+			continue // of a KVM that only emulates: never fires; and where there are no types it is the tracepoint
 		}
 		if r := f.Host.Rungs[hook]; a.rung != "" && r.Rung != a.rung {
 			t.Errorf("%s is attached by %q, want %s: %s", hook, r.Rung, a.rung, r.Reason)
@@ -178,6 +193,13 @@ func steady(s results.Sample) map[string]float64 {
 	}
 	for _, name := range []string{"kvm_entries", "kvm_exits", "kvm_exits_external_interrupt", "kvm_exits_interrupt_window"} {
 		delete(out, name)
+	}
+	if !modulesHaveTypes() {
+		// Linux 5.10: by tracepoint a CPUID of the VMM's own counts too, and how often
+		// memory is given differs by one from boot to boot.
+		for _, name := range []string{"cpuid", "kvm_exits_nested_page_fault"} {
+			delete(out, name)
+		}
 	}
 	// A zero is given only once the hook has fired for anybody on the host, which
 	// other work decides.

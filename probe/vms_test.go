@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
+
+// discovering is a bench in which this very process is a VM that nobody started.
+func discovering(t *testing.T, slots int) *bench {
+	t.Helper()
+	b := newBench(t, slots, SVM)
+	if err := b.discover(); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *bench) nextVM() VMEvent {
+	b.t.Helper()
+	select {
+	case e := <-b.VMs():
+		return e
+	case <-time.After(5 * time.Second):
+		b.t.Fatal("no VM was told of within 5 s")
+		return VMEvent{}
+	}
+}
+
+func (b *bench) noVM() {
+	b.t.Helper()
+	select {
+	case e := <-b.VMs():
+		b.t.Errorf("a VM was told of: %+v", e)
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+func TestVMIsFoundAtItsFirstEvent(t *testing.T) {
+	b := discovering(t, 2)
+	b.fire("raw_tp_entry")
+	e := b.nextVM()
+	if e.Gone || e.VM.PID != os.Getpid() || e.VM.ID == 0 {
+		t.Fatalf("found %+v, want this process", e)
+	}
+	if start, err := processStart(os.Getpid()); err != nil || e.VM.Start != start {
+		t.Errorf("started at %d, want %d (%v)", e.VM.Start, start, err)
+	}
+	b.fire("raw_tp_entry")
+	if n := countsOf(t, e.VM.Watch).Values["kvm_entries"]; n != 2 {
+		t.Errorf("%d entries, want 2: the one that told of the VM included", n)
+	}
+	if again, err := b.Adopt(os.Getpid()); err != nil || again != e.VM {
+		t.Errorf("adopted %+v, %v: want the one that is known", again, err)
+	}
+	b.noVM()
+	b.release(e.VM, false)
+}
+
+func (b *bench) release(vm *VM, ignore bool) {
+	b.t.Helper()
+	if err := b.Release(vm, ignore); err != nil {
+		b.t.Errorf("release: %v", err)
+	}
+}
+
+// TestVMIsSomebodyElseWithAnotherID: released and found again it begins at zero.
+func TestVMIsSomebodyElseWithAnotherID(t *testing.T) {
+	b := discovering(t, 2)
+	b.fire("raw_tp_entry")
+	first := b.nextVM().VM
+	b.release(first, false)
+	b.fire("raw_tp_entry")
+	second := b.nextVM().VM
+	if second.ID == first.ID {
+		t.Error("both have the same ID")
+	}
+	if n := countsOf(t, second.Watch).Values["kvm_entries"]; n != 1 {
+		t.Errorf("%d entries, want 1", n)
+	}
+	b.release(second, true)
+	b.fire("raw_tp_entry")
+	b.noVM()
+	if vm, err := b.Adopt(os.Getpid()); err != nil {
+		t.Errorf("adopt what was ignored: %v", err)
+	} else {
+		b.fire("raw_tp_entry")
+		if n := countsOf(t, vm.Watch).Values["kvm_entries"]; n != 1 {
+			t.Errorf("%d entries, want 1", n)
+		}
+		b.release(vm, false)
+	}
+}
+
+// TestVMsBeyondTheSlots: they are counted, and taken up when there is room.
+func TestVMsBeyondTheSlots(t *testing.T) {
+	b := discovering(t, 1)
+	taken := b.open(Target{CgroupID: nowhere, KVM: true})
+	b.fire("raw_tp_entry")
+	b.fire("raw_tp_entry")
+	b.noVM()
+	if n := b.Beyond(); n != 1 {
+		t.Errorf("%d VMs beyond, want this one, once", n)
+	}
+	closeWatch(t, taken)
+	if err := b.takeUpBeyond(); err != nil {
+		t.Fatal(err)
+	}
+	b.fire("raw_tp_entry")
+	e := b.nextVM()
+	if e.VM.PID != os.Getpid() {
+		t.Errorf("found %+v", e.VM)
+	}
+	b.release(e.VM, false)
+}
+
+// TestReusedPIDIsAnotherVM: the pid of a VM that ended is given to another process
+// before anybody looked.
+func TestReusedPIDIsAnotherVM(t *testing.T) {
+	b := discovering(t, 2)
+	b.fire("raw_tp_entry")
+	first := b.nextVM().VM
+	// What the program at the process's end does.
+	if err := b.deleteKey(bpf.KVMMapVms, uint32(first.PID)); err != nil {
+		t.Fatal(err)
+	}
+	b.dispatch(bpf.KVMRecord{Kind: uint32(bpf.KVMRecordKindRECORD_GONE), Slot: first.Watch.slot, Arg: uint32(first.PID), Ns: uint64(now())})
+	if e := b.nextVM(); !e.Gone || e.VM != first {
+		t.Fatalf("%+v, want the end of the first", e)
+	}
+	if err := b.clearVCPUs(first.Watch.slot); err != nil { // its threads ended with it
+		t.Fatal(err)
+	}
+	b.fire("raw_tp_entry")
+	second := b.nextVM().VM
+	if second.ID == first.ID || second.PID != first.PID {
+		t.Errorf("%+v after %+v: want another VM with the same pid", second, first)
+	}
+	b.release(first, false) // late
+	b.fire("raw_tp_entry")
+	if n := countsOf(t, second.Watch).Values["kvm_entries"]; n != 2 {
+		t.Errorf("%d entries, want 2: the release of the first took the second's slot", n)
+	}
+	b.release(second, false)
+}
+
+// TestLostRecordsAreMadeGood: neither the arrival nor the end of a VM depends on
+// the ring buffer.
+func TestLostRecordsAreMadeGood(t *testing.T) {
+	b := discovering(t, 2)
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	defer func() {
+		if !ended {
+			_, _ = child.Process.Kill(), child.Wait()
+		}
+	}()
+	// The kernel side gave it a slot, and its record was lost.
+	var slot uint32
+	if err := b.loader.maps[bpf.KVMMapFreeSlots].LookupAndDelete(nil, &slot); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.addKey(bpf.KVMMapVms, uint32(child.Process.Pid), &bpf.KVMTarget{Slot: slot}); err != nil {
+		t.Fatal(err)
+	}
+	found := b.nextVM()
+	if found.Gone || found.VM.PID != child.Process.Pid {
+		t.Fatalf("%+v: want the child", found)
+	}
+	_, _ = child.Process.Kill(), child.Wait()
+	ended = true
+	if e := b.nextVM(); !e.Gone || e.VM != found.VM {
+		t.Errorf("%+v: want the child's end", e)
+	}
+	b.release(found.VM, false)
+	var left []uint32
+	var tgid uint32
+	var target bpf.KVMTarget
+	for it := b.loader.maps[bpf.KVMMapVms].Iterate(); it.Next(&tgid, &target); {
+		left = append(left, tgid)
+	}
+	if len(left) != 0 {
+		t.Errorf("the table still has %v", left)
+	}
+}
+
+func TestAdoptRefusesWhatIsNotThere(t *testing.T) {
+	b := newBench(t, 1, SVM)
+	const nobody = 1 << 22 // beyond pid_max
+	if vm, err := b.Adopt(nobody); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("%+v, %v", vm, err)
+	}
+	vm, err := b.Adopt(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.release(vm, false)
+	b.open(Target{CgroupID: nowhere})
+	if vm, err := b.Adopt(os.Getpid()); err == nil || err.Error() != "watch: all 1 slots are taken" {
+		t.Errorf("without a slot: %+v, %v", vm, err)
+	}
+}
+
+// TestSlowReaderOfVMsHoldsNobodyUp: events queue up, records are still read.
+func TestSlowReaderOfVMsHoldsNobodyUp(t *testing.T) {
+	b := discovering(t, 2)
+	for range 50 {
+		b.fire("raw_tp_entry")
+		eventually(t, "the VM is known", func() bool { b.vms.mu.Lock(); defer b.vms.mu.Unlock(); return len(b.vms.live) == 1 })
+		b.vms.mu.Lock()
+		vm := b.vms.live[os.Getpid()]
+		b.vms.mu.Unlock()
+		b.release(vm, false)
+	}
+	for range 50 {
+		if e := b.nextVM(); e.Gone {
+			t.Fatalf("%+v: want arrivals only", e)
+		}
+	}
+}
