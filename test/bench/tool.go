@@ -7,10 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,8 +43,6 @@ type account struct {
 	Seen map[answer]uint64 `json:"seen"`
 	// Lost events, as the tool itself says; nil if it does not say.
 	Lost *uint64 `json:"lost"`
-	// Rate is the guest's events per second that it took in, where it tells.
-	Wall time.Duration `json:"wall_ns"` // from its start to its end
 }
 
 // answer is something the reference guest does so many times.
@@ -126,8 +124,9 @@ func (p *process) wait(ctx context.Context, ready func() (bool, error)) error {
 	}
 }
 
-// interrupt ends the process as Ctrl-C does, and waits for it.
-func (p *process) interrupt() error {
+// interrupt ends the process as Ctrl-C does, and waits for it. fine are the statuses
+// besides 0 that mean no failure.
+func (p *process) interrupt(fine ...int) error {
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("interrupt %s: %w", p.cmd.Path, err)
 	}
@@ -141,7 +140,7 @@ func (p *process) interrupt() error {
 	if st, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && st.Signaled() && st.Signal() == syscall.SIGINT {
 		return nil
 	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 && code != 128+int(syscall.SIGINT) {
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 && code != 128+int(syscall.SIGINT) && !slices.Contains(fine, code) {
 		return fmt.Errorf("%s ended with status %d: %s", p.cmd.Path, code, p.lastWords())
 	}
 	return nil
@@ -194,20 +193,4 @@ func post(ctx context.Context, dir string, argv ...string) ([]byte, error) {
 		return nil, fmt.Errorf("run %s: %w: %s", strings.Join(argv, " "), err, lastWords(stderr.String()))
 	}
 	return out, nil
-}
-
-// written is the size of all files below dir.
-func written(dir string) (int64, error) {
-	var sum int64
-	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			sum += info.Size()
-		}
-		return err
-	})
-	return sum, err
 }

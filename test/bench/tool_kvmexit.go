@@ -14,7 +14,7 @@ type kvmexit struct{ *process }
 
 // startKvmexit waits for its header, which it prints once its program is attached.
 func startKvmexit(ctx context.Context, t tool, dir string) (session, error) {
-	p, err := launch(dir, nil, "python3", "-u", t.program)
+	p, err := launch(dir, nil, "/usr/bin/python3", "-u", t.program)
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,9 @@ import (
 // perfRecord is perf record or perf kvm stat record at work.
 type perfRecord struct {
 	*process
-	dir    string
-	events []string // tracepoints that it records
+	dir     string
+	events  []string // tracepoints that it records
+	control []*os.File
 }
 
 // perfKVMEvents are what perf kvm stat record records on x86
@@ -30,13 +31,14 @@ var perfKVMEvents = []string{"kvm_entry", "kvm_exit", "kvm_mmio", "kvm_pio"}
 
 // perfStat: perf kvm stat record, all guests of the host.
 func perfStat(ctx context.Context, t tool, dir string) (session, error) {
-	return startPerf(ctx, dir, perfKVMEvents, t.program, "kvm", "stat", "record")
+	return startPerf(ctx, dir, perfKVMEvents, t.program, "kvm", "stat", "record") // it does not let -B through
 }
 
-// perfEvents: perf record of some tracepoints. More arguments are perf record's.
+// perfEvents: perf record of some tracepoints. More arguments are perf record's. Build
+// ids are not wanted: perf would read every program's file at its end.
 func perfEvents(events []string, args ...string) func(context.Context, tool, string) (session, error) {
 	return func(ctx context.Context, t tool, dir string) (session, error) {
-		return startPerf(ctx, dir, events, append([]string{t.program, "record", "-e", "kvm:" + strings.Join(events, ",kvm:")}, args...)...)
+		return startPerf(ctx, dir, events, append([]string{t.program, "record", "-B", "-N", "-e", "kvm:" + strings.Join(events, ",kvm:")}, args...)...)
 	}
 }
 
@@ -44,9 +46,9 @@ func perfEvents(events []string, args ...string) func(context.Context, tool, str
 const perfData = "perf.data"
 
 // startPerf starts it with its events off, and switches them on by its control
-// pipe: its answer says that they are. Build ids are not wanted: perf would read
-// every program's file at its end.
-func startPerf(ctx context.Context, dir string, events []string, argv ...string) (_ session, err error) {
+// pipe: its answer says that they are. The pipe stays open: perf 6.1 gives up when it
+// is closed ("Thread and evlist pollfd index mismatch").
+func startPerf(ctx context.Context, dir string, events []string, argv ...string) (session, error) {
 	control, toPerf, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make a pipe: %w", err)
@@ -55,17 +57,30 @@ func startPerf(ctx context.Context, dir string, events []string, argv ...string)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make a pipe: %w", err), control.Close(), toPerf.Close())
 	}
-	defer func() { err = errors.Join(err, toPerf.Close(), fromPerf.Close()) }()
-	argv = append(argv, "-a", "-B", "-N", "-D", "-1", "--control=fd:3,4", "-o", perfData)
+	argv = append(argv, "-a", "-D", "-1", "--control=fd:3,4", "-o", perfData)
 	p, err := launch(dir, []*os.File{control, answer}, argv...)
 	if err = errors.Join(err, control.Close(), answer.Close()); err != nil {
-		return nil, err
+		return nil, errors.Join(err, toPerf.Close(), fromPerf.Close())
 	}
+	s := &perfRecord{process: p, dir: dir, events: events, control: []*os.File{toPerf, fromPerf}}
 	if err := enablePerf(ctx, p, toPerf, fromPerf); err != nil {
-		p.cancel()
+		s.cancel()
 		return nil, err
 	}
-	return &perfRecord{process: p, dir: dir, events: events}, nil
+	return s, nil
+}
+
+// cancel also closes the control pipe.
+func (p *perfRecord) cancel() {
+	p.process.cancel()
+	p.closeControl()
+}
+
+func (p *perfRecord) closeControl() {
+	for _, f := range p.control {
+		_ = f.Close() // of a pipe
+	}
+	p.control = nil
 }
 
 // enablePerf writes the command and waits for the answer (man perf-record, --control).
@@ -90,6 +105,7 @@ func (p *perfRecord) stop(ctx context.Context) (account, error) {
 	if err := p.interrupt(); err != nil {
 		return a, err
 	}
+	p.closeControl()
 	a.CPU = p.cpu()
 	info, err := os.Stat(filepath.Join(p.dir, perfData))
 	if err != nil {
@@ -155,7 +171,7 @@ func (p perfLive) stop(ctx context.Context) (account, error) {
 	if err := pause(ctx, 1500*time.Millisecond); err != nil { // the last table
 		return a, err
 	}
-	if err := p.interrupt(); err != nil {
+	if err := p.interrupt(1); err != nil { // its status whenever it is interrupted
 		return a, err
 	}
 	text := p.text()
