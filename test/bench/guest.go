@@ -33,6 +33,7 @@ type times struct {
 	Pipe  time.Duration `json:"pipe_ns"` // from the start line's arrival on QEMU's stdout to the ready line's
 	Boot  time.Duration `json:"boot_ns"` // from before QEMU's start to the ready line's arrival
 	CPU   time.Duration `json:"cpu_ns"`  // user and system time of the whole QEMU process
+	pid   int           // QEMU's
 }
 
 var (
@@ -101,6 +102,7 @@ func (b *bench) qemu(ctx context.Context, c reference.Cmdline, g *cgroup.Group) 
 	if err != nil {
 		return t, fmt.Errorf("run the reference guest (%s): %w; QEMU says: %s", c.String(), errors.Join(ctx.Err(), err), bytes.TrimSpace(stderr.Bytes()))
 	}
+	t.pid = cmd.Process.Pid
 	t.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	return t, nil
 }

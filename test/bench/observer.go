@@ -23,6 +23,7 @@ type observer struct {
 	dir         string  // of the tool
 	programs    foreign // that came with it
 	account     account
+	counts      probe.Counts // of the last guest
 	began       time.Time
 	cpu         time.Duration // of this process until then
 }
@@ -76,6 +77,7 @@ func (o *observer) take(c reference.Cmdline, w *probe.Watch) error {
 	if err != nil {
 		return err
 	}
+	o.counts = counts
 	ports := counts.Ports[probe.Port{Number: reference.PIOPort, Out: true}]
 	if ports != uint64(c.PIO) {
 		return fmt.Errorf("the probes counted %d of the guest's %d port writes: what they cost would mean nothing", ports, c.PIO)

@@ -21,13 +21,13 @@ import (
 
 // record is everything that was measured, for --json.
 type record struct {
-	Machine   machine       `json:"machine"`
-	Tools     slowdown      `json:"tools"`
-	Slowdown  slowdown      `json:"slowdown"`
-	Million   million       `json:"million"`
-	Events    []eventRow    `json:"events"`
-	TestRuns  []testRow     `json:"test_runs"`
-	Quantiles []quantileRow `json:"quantiles"`
+	Machine   machine    `json:"machine"`
+	Tools     slowdown   `json:"tools"`
+	Slowdown  slowdown   `json:"slowdown"`
+	Million   million    `json:"million"`
+	Events    []eventRow `json:"events"`
+	TestRuns  []testRow  `json:"test_runs"`
+	Quantiles quantiles  `json:"quantiles"`
 }
 
 func (r record) save(path string) error {

@@ -96,3 +96,23 @@ func writeMillion(w io.Writer, m million) {
 			a.CPUs, a.Pairs, a.Rate, a.Counted)
 	}
 }
+
+// writeQuantiles prints the histograms' quantiles beside the trace's.
+func writeQuantiles(w io.Writer, q quantiles) {
+	fmt.Fprintf(w, "\nQuantiles of the histograms against a trace by perf of the same guest (%d events, %d lost): µs %s\n", q.Trace, q.Lost, q.What)
+	if len(q.Rows) == 0 {
+		fmt.Fprintf(w, "  no reason has %d spans in both\n", leastSpans)
+		return
+	}
+	t := newTable(w, "reason", "n", "n of the trace", "longer, mean", "quantile", "histogram: at most", "trace: exactly", "buckets apart", "with the mean's difference")
+	for _, r := range q.Rows {
+		for i, p := range r.At {
+			first := table.Row{r.Reason, r.N, r.TraceN, fmt.Sprintf("%+.2f", r.Later/1e3)}
+			if i > 0 {
+				first = table.Row{"", "", "", ""}
+			}
+			t.AppendRow(append(first, p.Q, fmt.Sprintf("%.2f", p.Bound/1e3), fmt.Sprintf("%.2f", p.Exact/1e3), p.Buckets, p.BucketsCorrected))
+		}
+	}
+	t.Render()
+}
