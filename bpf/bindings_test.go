@@ -14,12 +14,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// onlyNet are maps that only net's programs use.
+var onlyNet = []string{NetMapFlows, NetMapFlowGuests, NetMapFlowCount, NetMapNetHist}
+
 // objects are the object files that share their maps.
 func objects(t *testing.T) map[string]*ebpf.CollectionSpec {
 	t.Helper()
 	out := map[string]*ebpf.CollectionSpec{}
 	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){
-		"kvm": LoadKVM, "proc": LoadProc, "net": LoadNet, "hist_test": LoadHistTest,
+		"kvm": LoadKVM, "proc": LoadProc, "net": LoadNet, "clock": LoadClock, "hist_test": LoadHistTest,
 	} {
 		spec, err := load()
 		if err != nil {
@@ -30,8 +33,11 @@ func objects(t *testing.T) map[string]*ebpf.CollectionSpec {
 	return out
 }
 
+// own are the maps that only one object declares.
+var own = map[string]string{ClockMapTsc: "clock", ClockMapBootTimers: "clock"}
+
 // TestMapsAreTheSameInAllObjects: user space makes each map once, from one of
-// them, and hands it to all.
+// them, and hands it to all that declare it.
 func TestMapsAreTheSameInAllObjects(t *testing.T) {
 	type shape struct {
 		Type                           ebpf.MapType
@@ -41,13 +47,16 @@ func TestMapsAreTheSameInAllObjects(t *testing.T) {
 	for obj, spec := range objects(t) {
 		shapes[obj] = map[string]shape{}
 		for name, m := range spec.Maps {
-			if !strings.HasPrefix(name, ".") {
+			if !strings.HasPrefix(name, ".") && own[name] != obj {
 				shapes[obj][name] = shape{m.Type, m.KeySize, m.ValueSize, m.MaxEntries, m.Flags}
 			}
 		}
 	}
 	if len(shapes["kvm"]) == 0 {
 		t.Error("kvm has no maps")
+	}
+	for _, name := range onlyNet { // of bpf/flow.h
+		delete(shapes["net"], name)
 	}
 	for obj := range shapes {
 		if diff := cmp.Diff(shapes["kvm"], shapes[obj]); diff != "" {
@@ -60,6 +69,9 @@ func TestMapsAreTheSameInAllObjects(t *testing.T) {
 // every field behind the difference.
 func TestGoTypesFitTheMaps(t *testing.T) {
 	maps := objects(t)["kvm"].Maps
+	for name, obj := range own {
+		maps[name] = objects(t)[obj].Maps[name]
+	}
 	for _, tt := range []struct {
 		name       string
 		key, value uintptr
@@ -80,6 +92,8 @@ func TestGoTypesFitTheMaps(t *testing.T) {
 		{KVMMapUserExitHist, 4, unsafe.Sizeof(KVMHist{})},
 		{KVMMapUserExits, 4, 8},
 		{KVMMapCpus, 4, unsafe.Sizeof(KVMPerCpu{})},
+		{ClockMapTsc, 4, unsafe.Sizeof(ClockTscState{})},
+		{ClockMapBootTimers, 4, unsafe.Sizeof(ClockBootTimer{})},
 	} {
 		m := maps[tt.name]
 		if m == nil {
@@ -91,6 +105,32 @@ func TestGoTypesFitTheMaps(t *testing.T) {
 		if m != nil && m.Type == ebpf.PerCPUArray && m.ValueSize > 32<<10 {
 			t.Errorf("%s: a per-CPU value of %d bytes, at most 32768", tt.name, m.ValueSize)
 		}
+	}
+}
+
+// TestFlowTypesFitTheMaps: the same of the maps that only net's programs use.
+func TestFlowTypesFitTheMaps(t *testing.T) {
+	maps := objects(t)["net"].Maps
+	table := maps[NetMapFlows].InnerMap
+	if table == nil {
+		t.Fatal("flows has no inner map")
+	}
+	for _, tt := range []struct {
+		m          *ebpf.MapSpec
+		key, value uintptr
+	}{
+		{table, unsafe.Sizeof(NetFlowKey{}), unsafe.Sizeof(NetFlow{})},
+		{maps[NetMapFlowGuests], 4, unsafe.Sizeof(NetFlowGuest{})},
+		{maps[NetMapFlowCount], 4, unsafe.Sizeof(NetFlowCounts{})},
+		{maps[NetMapNetHist], 4, unsafe.Sizeof(KVMHist{})},
+	} {
+		if uintptr(tt.m.KeySize) != tt.key || uintptr(tt.m.ValueSize) != tt.value {
+			t.Errorf("%s: key and value of %d and %d bytes, in Go %d and %d", tt.m.Name, tt.m.KeySize, tt.m.ValueSize, tt.key, tt.value)
+		}
+	}
+	slots := maps[NetMapFlows].MaxEntries
+	if rows := uint32(NetFlowKindFLOW_KINDS) * uint32(NetFlowSideFLOW_SIDES); maps[NetMapNetHist].MaxEntries != slots*rows {
+		t.Errorf("net_hist has %d rows, want %d for each of %d slots", maps[NetMapNetHist].MaxEntries, rows, slots)
 	}
 }
 

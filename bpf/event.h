@@ -63,6 +63,9 @@ enum hook {
 	HOOK_TC_IN,
 	HOOK_SYSCALL,
 	HOOK_RIP,
+	HOOK_TSC_OFFSET,
+	HOOK_TSC_RATIO,
+	HOOK_MMIO,
 	HOOK_KINDS,
 };
 
@@ -133,10 +136,12 @@ struct config {
  * What a tap or veth stands for. Key: ifindex, which other namespaces have too:
  * hooks that see the whole host's devices look at netns as well.
  */
+#define DEVICE_FLOWS 1 /* measure how long answers take */
+
 struct device {
 	u32 slot;
 	u16 service_port; /* TCP port of the service in host byte order, or 0 */
-	u16 flags;
+	u16 flags; /* DEVICE_* */
 	u32 netns; /* the device's namespace (its inode number), or 0 for any */
 };
 

@@ -2,65 +2,14 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * The guest's network device: frames and bytes each way, the service's SYN-ACK
- * and the first byte of its answer, from the frames themselves (tcx, clsact);
+ * and the first byte of its answer, how long answers took, from the frames
+ * themselves (tcx, clsact);
  * and the tun driver's own two functions, where the kernel has kprobes or
  * fentry. "out" is out of the guest.
  */
-#include "maps.h"
-#include <bpf/bpf_endian.h>
+#include "flow.h"
 
-#define ETH_P_IP 0x0800
-#define IPPROTO_TCP 6
-#define TCP_SYN 0x02
-#define TCP_ACK 0x10
 #define TC_NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: as if we were not here */
-
-struct eth {
-	u8 dst[6], src[6];
-	u16 type;
-} __attribute__((packed));
-
-struct ip4 {
-	u8 version_ihl, tos;
-	u16 total, id, frag;
-	u8 ttl, protocol;
-	u16 check;
-	u32 src, dst;
-} __attribute__((packed));
-
-struct tcp {
-	u16 src, dst;
-	u32 seq, ack;
-	u8 offset, flags;
-	u16 window, check, urgent;
-} __attribute__((packed));
-
-/* The TCP header of a frame, by copying: the frame may not be linear. */
-static __always_inline bool read_tcp(struct __sk_buff *skb, struct tcp *tcp, u32 *payload)
-{
-	u32 ihl, header;
-	struct eth eth;
-	struct ip4 ip;
-
-	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) || eth.type != bpf_htons(ETH_P_IP))
-		return false;
-	if (bpf_skb_load_bytes(skb, sizeof(eth), &ip, sizeof(ip)) || ip.protocol != IPPROTO_TCP)
-		return false;
-	if (bpf_ntohs(ip.frag) & 0x1fff) /* a later fragment has no TCP header */
-		return false;
-	ihl = (ip.version_ihl & 0xf) * 4;
-	if (ihl < sizeof(ip) || bpf_skb_load_bytes(skb, sizeof(eth) + ihl, tcp, sizeof(*tcp)))
-		return false;
-	if (tcp->offset >> 4 < 5)
-		return false;
-	header = ihl + (tcp->offset >> 4) * 4;
-	/* The IP length, not the frame's: short frames are padded. With TSO it is 0. */
-	if (ip.total)
-		*payload = bpf_ntohs(ip.total) > header ? bpf_ntohs(ip.total) - header : 0;
-	else
-		*payload = skb->len > sizeof(eth) + header ? skb->len - sizeof(eth) - header : 0;
-	return true;
-}
 
 static __always_inline void account(struct __sk_buff *skb, u32 slot, u32 frames, u32 bytes)
 {
@@ -77,26 +26,58 @@ static __always_inline struct device *device_of(struct __sk_buff *skb)
 	return bpf_map_lookup_elem(&devices, &ifindex);
 }
 
+static __always_inline void mark_out(struct device *d, struct packet *p, u64 now)
+{
+	if (bpf_ntohs(p->tcp.src) != d->service_port)
+		return;
+	if ((p->tcp.flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
+		mark_of(0, d->slot, MARK_SYN_ACK, HOOK_TC_OUT, now);
+	if (p->payload)
+		mark_of(0, d->slot, MARK_FIRST_RESPONSE, HOOK_TC_OUT, now);
+}
+
+static __always_inline void mark_in(struct device *d, struct packet *p, u64 now)
+{
+	if (bpf_ntohs(p->tcp.dst) != d->service_port)
+		return;
+	if (p->tcp.flags & TCP_SYN)
+		mark_of(0, d->slot, MARK_SYN, HOOK_TC_IN, now);
+	if (p->payload)
+		mark_of(0, d->slot, MARK_FIRST_REQUEST, HOOK_TC_IN, now);
+}
+
+/* look_into reads the frame, if anything in it is asked for. */
+static __always_inline void look_into(struct __sk_buff *skb, struct device *d, bool out, u64 now)
+{
+	bool measured = d->flags & DEVICE_FLOWS;
+	struct packet p = {};
+	u32 what;
+
+	if (!d->service_port && !measured)
+		return;
+	what = packet_parse(skb, &p);
+	if (what == PACKET_TCP && d->service_port) {
+		if (out)
+			mark_out(d, &p, now);
+		else
+			mark_in(d, &p, now);
+	}
+	if (measured)
+		flow_of(d->slot, &p, what, out, now);
+}
+
 SEC("tc/out")
 int tc_out(struct __sk_buff *skb)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct device *d = device_of(skb);
-	struct tcp tcp;
-	u32 payload;
 
 	hit(HOOK_TC_OUT);
 	if (!d)
 		return TC_NEXT;
 	account(skb, d->slot, COUNT_FRAMES_OUT, COUNT_BYTES_OUT);
 	mark_of(0, d->slot, MARK_FRAME_OUT, HOOK_TC_OUT, now);
-	if (!d->service_port || !read_tcp(skb, &tcp, &payload) ||
-	    bpf_ntohs(tcp.src) != d->service_port)
-		return TC_NEXT;
-	if ((tcp.flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
-		mark_of(0, d->slot, MARK_SYN_ACK, HOOK_TC_OUT, now);
-	if (payload)
-		mark_of(0, d->slot, MARK_FIRST_RESPONSE, HOOK_TC_OUT, now);
+	look_into(skb, d, true, now);
 	return TC_NEXT;
 }
 
@@ -105,21 +86,13 @@ int tc_in(struct __sk_buff *skb)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct device *d = device_of(skb);
-	struct tcp tcp;
-	u32 payload;
 
 	hit(HOOK_TC_IN);
 	if (!d)
 		return TC_NEXT;
 	account(skb, d->slot, COUNT_FRAMES_IN, COUNT_BYTES_IN);
 	mark_of(0, d->slot, MARK_FRAME_IN, HOOK_TC_IN, now);
-	if (!d->service_port || !read_tcp(skb, &tcp, &payload) ||
-	    bpf_ntohs(tcp.dst) != d->service_port)
-		return TC_NEXT;
-	if (tcp.flags & TCP_SYN)
-		mark_of(0, d->slot, MARK_SYN, HOOK_TC_IN, now);
-	if (payload)
-		mark_of(0, d->slot, MARK_FIRST_REQUEST, HOOK_TC_IN, now);
+	look_into(skb, d, false, now);
 	return TC_NEXT;
 }
 
@@ -190,5 +163,13 @@ int raw_tp_tap_in(struct bpf_raw_tracepoint_args *ctx)
 {
 	return tap_in((struct net_device *)ctx->args[1]);
 }
+
+/* For the generated bindings. */
+const struct flow_key *unused_flow_key __attribute__((unused));
+const struct flow *unused_flow __attribute__((unused));
+const enum flow_kind *unused_flow_kind __attribute__((unused));
+const enum flow_side *unused_flow_side __attribute__((unused));
+const enum flow_state *unused_flow_state __attribute__((unused));
+const enum flow_unparsed *unused_flow_unparsed __attribute__((unused));
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -8,51 +8,149 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"structs"
 
 	"github.com/cilium/ebpf"
+)
+
+type NetFlow struct {
+	_            structs.HostLayout
+	Ns           uint64
+	SeenNs       uint64
+	Isn          uint32
+	AskedSeq     uint32
+	AskerNext    uint32
+	AnswererNext uint32
+	State        uint8
+	Side         uint8
+	Answered     uint8
+	Group        uint8
+	Pad          uint32
+}
+
+type NetFlowCounts struct {
+	_          structs.HostLayout
+	Lost       uint64
+	Untracked  uint64
+	Unparsed   [4]uint64
+	Answered   [16]uint64
+	Unanswered [16]uint64
+	Repeated   [16]uint64
+	Refused    [16]uint64
+}
+
+type NetFlowGuest struct {
+	_    structs.HostLayout
+	Mac  [3]uint16
+	Macs uint16
+	Ip4  uint32
+	Ip6  [4]uint32
+}
+
+type NetFlowKey struct {
+	_      structs.HostLayout
+	A      [4]uint32
+	B      [4]uint32
+	PortA  uint16
+	PortB  uint16
+	Kind   uint8
+	Side   uint8
+	Family uint8
+	Pad    uint8
+}
+
+type NetFlowKind uint32
+
+const (
+	NetFlowKindFLOW_TCP_CONNECT NetFlowKind = 0
+	NetFlowKindFLOW_TCP_FIRST   NetFlowKind = 1
+	NetFlowKindFLOW_TCP_NEXT    NetFlowKind = 2
+	NetFlowKindFLOW_ARP         NetFlowKind = 3
+	NetFlowKindFLOW_ICMP_ECHO   NetFlowKind = 4
+	NetFlowKindFLOW_ICMPV6ECHO  NetFlowKind = 5
+	NetFlowKindFLOW_NDP         NetFlowKind = 6
+	NetFlowKindFLOW_DNS         NetFlowKind = 7
+	NetFlowKindFLOW_KINDS       NetFlowKind = 8
+)
+
+type NetFlowSide uint32
+
+const (
+	NetFlowSideFLOW_BY_GUEST   NetFlowSide = 0
+	NetFlowSideFLOW_BY_OUTSIDE NetFlowSide = 1
+	NetFlowSideFLOW_SIDES      NetFlowSide = 2
+)
+
+type NetFlowState uint32
+
+const (
+	NetFlowStateFLOW_ASKED      NetFlowState = 0
+	NetFlowStateFLOW_CONNECTING NetFlowState = 1
+	NetFlowStateFLOW_OPEN       NetFlowState = 2
+	NetFlowStateFLOW_CLOSING    NetFlowState = 3
+)
+
+type NetFlowUnparsed uint32
+
+const (
+	NetFlowUnparsedUNPARSED_MALFORMED NetFlowUnparsed = 0
+	NetFlowUnparsedUNPARSED_FRAGMENT  NetFlowUnparsed = 1
+	NetFlowUnparsedUNPARSED_EXTENSION NetFlowUnparsed = 2
+	NetFlowUnparsedUNPARSED_VLAN      NetFlowUnparsed = 3
+	NetFlowUnparsedUNPARSED_REASONS   NetFlowUnparsed = 4
 )
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	NetMapConfigs       = "configs"
-	NetMapCounts        = "counts"
-	NetMapCpus          = "cpus"
-	NetMapCreating      = "creating"
-	NetMapDevices       = "devices"
-	NetMapExitHist      = "exit_hist"
-	NetMapExitParts     = "exit_parts"
-	NetMapExits         = "exits"
-	NetMapFreeSlots     = "free_slots"
-	NetMapFreeVcpus     = "free_vcpus"
-	NetMapGuestHist     = "guest_hist"
-	NetMapPorts         = "ports"
-	NetMapRecords       = "records"
-	NetMapSlots         = "slots"
-	NetMapSpanHist      = "span_hist"
-	NetMapTaken         = "taken"
-	NetMapTargets       = "targets"
-	NetMapThreads       = "threads"
-	NetMapUserExitHist  = "user_exit_hist"
-	NetMapUserExits     = "user_exits"
-	NetMapVcpus         = "vcpus"
-	NetMapVms           = "vms"
-	NetMapWrites        = "writes"
-	NetProgFentryTapIn  = "fentry_tap_in"
-	NetProgFentryTapOut = "fentry_tap_out"
-	NetProgKprobeTapIn  = "kprobe_tap_in"
-	NetProgKprobeTapOut = "kprobe_tap_out"
-	NetProgRawTpTapIn   = "raw_tp_tap_in"
-	NetProgRawTpTapOut  = "raw_tp_tap_out"
-	NetProgTcIn         = "tc_in"
-	NetProgTcOut        = "tc_out"
-	NetProgTpBtfTapIn   = "tp_btf_tap_in"
-	NetProgTpBtfTapOut  = "tp_btf_tap_out"
-	NetVarHistSchema    = "hist_schema"
-	NetVarPortShare     = "port_share"
-	NetVarRecordShare   = "record_share"
-	NetVarUserExitRowOf = "user_exit_row_of"
+	NetMapConfigs            = "configs"
+	NetMapCounts             = "counts"
+	NetMapCpus               = "cpus"
+	NetMapCreating           = "creating"
+	NetMapDevices            = "devices"
+	NetMapExitHist           = "exit_hist"
+	NetMapExitParts          = "exit_parts"
+	NetMapExits              = "exits"
+	NetMapFlowCount          = "flow_count"
+	NetMapFlowGuests         = "flow_guests"
+	NetMapFlows              = "flows"
+	NetMapFreeSlots          = "free_slots"
+	NetMapFreeVcpus          = "free_vcpus"
+	NetMapGuestHist          = "guest_hist"
+	NetMapNetHist            = "net_hist"
+	NetMapPorts              = "ports"
+	NetMapRecords            = "records"
+	NetMapSlots              = "slots"
+	NetMapSpanHist           = "span_hist"
+	NetMapTaken              = "taken"
+	NetMapTargets            = "targets"
+	NetMapThreads            = "threads"
+	NetMapUserExitHist       = "user_exit_hist"
+	NetMapUserExits          = "user_exits"
+	NetMapVcpus              = "vcpus"
+	NetMapVms                = "vms"
+	NetMapWrites             = "writes"
+	NetProgFentryTapIn       = "fentry_tap_in"
+	NetProgFentryTapOut      = "fentry_tap_out"
+	NetProgKprobeTapIn       = "kprobe_tap_in"
+	NetProgKprobeTapOut      = "kprobe_tap_out"
+	NetProgRawTpTapIn        = "raw_tp_tap_in"
+	NetProgRawTpTapOut       = "raw_tp_tap_out"
+	NetProgTcIn              = "tc_in"
+	NetProgTcOut             = "tc_out"
+	NetProgTpBtfTapIn        = "tp_btf_tap_in"
+	NetProgTpBtfTapOut       = "tp_btf_tap_out"
+	NetVarHistSchema         = "hist_schema"
+	NetVarPortShare          = "port_share"
+	NetVarRecordShare        = "record_share"
+	NetVarUnusedFlow         = "unused_flow"
+	NetVarUnusedFlowKey      = "unused_flow_key"
+	NetVarUnusedFlowKind     = "unused_flow_kind"
+	NetVarUnusedFlowSide     = "unused_flow_side"
+	NetVarUnusedFlowState    = "unused_flow_state"
+	NetVarUnusedFlowUnparsed = "unused_flow_unparsed"
+	NetVarUserExitRowOf      = "user_exit_row_of"
 )
 
 // LoadNet returns the embedded CollectionSpec for Net.
@@ -121,9 +219,13 @@ type NetMapSpecs struct {
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
+	FlowCount    *ebpf.MapSpec `ebpf:"flow_count"`
+	FlowGuests   *ebpf.MapSpec `ebpf:"flow_guests"`
+	Flows        *ebpf.MapSpec `ebpf:"flows"`
 	FreeSlots    *ebpf.MapSpec `ebpf:"free_slots"`
 	FreeVcpus    *ebpf.MapSpec `ebpf:"free_vcpus"`
 	GuestHist    *ebpf.MapSpec `ebpf:"guest_hist"`
+	NetHist      *ebpf.MapSpec `ebpf:"net_hist"`
 	Ports        *ebpf.MapSpec `ebpf:"ports"`
 	Records      *ebpf.MapSpec `ebpf:"records"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
@@ -142,10 +244,16 @@ type NetMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type NetVariableSpecs struct {
-	HistSchema    *ebpf.VariableSpec `ebpf:"hist_schema"`
-	PortShare     *ebpf.VariableSpec `ebpf:"port_share"`
-	RecordShare   *ebpf.VariableSpec `ebpf:"record_share"`
-	UserExitRowOf *ebpf.VariableSpec `ebpf:"user_exit_row_of"`
+	HistSchema         *ebpf.VariableSpec `ebpf:"hist_schema"`
+	PortShare          *ebpf.VariableSpec `ebpf:"port_share"`
+	RecordShare        *ebpf.VariableSpec `ebpf:"record_share"`
+	UnusedFlow         *ebpf.VariableSpec `ebpf:"unused_flow"`
+	UnusedFlowKey      *ebpf.VariableSpec `ebpf:"unused_flow_key"`
+	UnusedFlowKind     *ebpf.VariableSpec `ebpf:"unused_flow_kind"`
+	UnusedFlowSide     *ebpf.VariableSpec `ebpf:"unused_flow_side"`
+	UnusedFlowState    *ebpf.VariableSpec `ebpf:"unused_flow_state"`
+	UnusedFlowUnparsed *ebpf.VariableSpec `ebpf:"unused_flow_unparsed"`
+	UserExitRowOf      *ebpf.VariableSpec `ebpf:"user_exit_row_of"`
 }
 
 // NetObjects contains all objects after they have been loaded into the kernel.
@@ -176,9 +284,13 @@ type NetMaps struct {
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
+	FlowCount    *ebpf.Map `ebpf:"flow_count"`
+	FlowGuests   *ebpf.Map `ebpf:"flow_guests"`
+	Flows        *ebpf.Map `ebpf:"flows"`
 	FreeSlots    *ebpf.Map `ebpf:"free_slots"`
 	FreeVcpus    *ebpf.Map `ebpf:"free_vcpus"`
 	GuestHist    *ebpf.Map `ebpf:"guest_hist"`
+	NetHist      *ebpf.Map `ebpf:"net_hist"`
 	Ports        *ebpf.Map `ebpf:"ports"`
 	Records      *ebpf.Map `ebpf:"records"`
 	Slots        *ebpf.Map `ebpf:"slots"`
@@ -203,9 +315,13 @@ func (m *NetMaps) Close() error {
 		m.ExitHist,
 		m.ExitParts,
 		m.Exits,
+		m.FlowCount,
+		m.FlowGuests,
+		m.Flows,
 		m.FreeSlots,
 		m.FreeVcpus,
 		m.GuestHist,
+		m.NetHist,
 		m.Ports,
 		m.Records,
 		m.Slots,
@@ -225,10 +341,16 @@ func (m *NetMaps) Close() error {
 //
 // It can be passed to LoadNetObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NetVariables struct {
-	HistSchema    *ebpf.Variable `ebpf:"hist_schema"`
-	PortShare     *ebpf.Variable `ebpf:"port_share"`
-	RecordShare   *ebpf.Variable `ebpf:"record_share"`
-	UserExitRowOf *ebpf.Variable `ebpf:"user_exit_row_of"`
+	HistSchema         *ebpf.Variable `ebpf:"hist_schema"`
+	PortShare          *ebpf.Variable `ebpf:"port_share"`
+	RecordShare        *ebpf.Variable `ebpf:"record_share"`
+	UnusedFlow         *ebpf.Variable `ebpf:"unused_flow"`
+	UnusedFlowKey      *ebpf.Variable `ebpf:"unused_flow_key"`
+	UnusedFlowKind     *ebpf.Variable `ebpf:"unused_flow_kind"`
+	UnusedFlowSide     *ebpf.Variable `ebpf:"unused_flow_side"`
+	UnusedFlowState    *ebpf.Variable `ebpf:"unused_flow_state"`
+	UnusedFlowUnparsed *ebpf.Variable `ebpf:"unused_flow_unparsed"`
+	UserExitRowOf      *ebpf.Variable `ebpf:"user_exit_row_of"`
 }
 
 // NetPrograms contains all programs after they have been loaded into the kernel.

@@ -164,8 +164,8 @@ static __always_inline int on_switch(bool preempted, struct task_struct *prev,
 
 	hit(HOOK_SCHED);
 	v = vcpu_of(BPF_CORE_READ(prev, pid));
-	if (v && (preempted || still_runnable(prev)))
-		v->runnable_ns = bpf_ktime_get_ns();
+	if (v) /* a wake-up that found it still running is of no account now */
+		v->runnable_ns = preempted || still_runnable(prev) ? bpf_ktime_get_ns() : 0;
 	v = vcpu_of(BPF_CORE_READ(next, pid));
 	if (!v || !v->runnable_ns)
 		return 0;

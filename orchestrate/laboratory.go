@@ -66,7 +66,7 @@ func openLaboratory(o *Options, runID string) (_ *laboratory, err error) {
 	if l.cpus, err = cpu.MakePlan(); err != nil {
 		return nil, err
 	}
-	if l.probe, err = probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict}); err != nil {
+	if l.probe, err = probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}); err != nil {
 		return nil, err
 	}
 	l.net, err = network.NewLab(l.journal, runID)

@@ -32,7 +32,7 @@ func newMetrics() *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.phases = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "ukprobe_boot_phase_seconds",
-		Help: "Duration of a phase of a boot: vmm (exec to guest entry), firmware, guest (to ready), total (exec to ready).",
+		Help: "Duration of a phase of a boot: vmm (exec to guest entry), firmware (of it: bios, option_rom), guest (to ready; of it: setup, decompress, kernel), total (exec to ready).",
 		// Classic buckets for old servers: powers of two from 1/4 ms to 32 s.
 		Buckets:                     prometheus.ExponentialBuckets(1.0/4096, 2, 18),
 		NativeHistogramBucketFactor: 1.1,
@@ -61,7 +61,8 @@ func (m *Metrics) observe(c *cell, s results.Sample) {
 	if s.Status != results.SampleOK {
 		return
 	}
-	for phase, ns := range map[string]*int64{"vmm": s.Phases.VMMNs, "firmware": s.Phases.FirmwareNs, "guest": s.Phases.GuestNs, "total": s.Phases.TotalNs} {
+	for phase, ns := range map[string]*int64{"vmm": s.Phases.VMMNs, "firmware": s.Phases.FirmwareNs, "guest": s.Phases.GuestNs, "total": s.Phases.TotalNs,
+		"bios": s.Phases.BIOSNs, "option_rom": s.Phases.OptionROMNs, "setup": s.Phases.SetupNs, "decompress": s.Phases.DecompressNs, "kernel": s.Phases.KernelNs} {
 		if ns != nil {
 			m.phases.WithLabelValues(append(c.labels(), phase)...).Observe(time.Duration(*ns).Seconds())
 		}

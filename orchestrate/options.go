@@ -23,6 +23,7 @@ type Options struct {
 	Seed    uint64        // of the order of the samples
 	Attach  probe.Rung    // the rung wanted
 	Strict  bool          // no other rung
+	Schema  *int          // of the histograms; nil: probe.DefaultSchema
 
 	Out        string // results folder, made by the run
 	CacheDir   string // of built images

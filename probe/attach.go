@@ -34,7 +34,7 @@ func newLoader(isa ISA, slots, schema int) (*loader, error) {
 	loadModules()
 	l := &loader{isa: isa, slots: uint32(slots), schema: schema, specs: map[object]*ebpf.CollectionSpec{}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}
 	for obj, load := range map[object]func() (*ebpf.CollectionSpec, error){
-		objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet,
+		objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet, objClock: bpf.LoadClock,
 	} {
 		spec, err := load()
 		if err != nil {
@@ -98,6 +98,8 @@ var perSlot = []string{
 	bpf.KVMMapSlots, bpf.KVMMapTaken, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapGuestHist,
 	bpf.KVMMapExitParts, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits, bpf.KVMMapSpanHist, bpf.KVMMapFreeSlots,
 	bpf.KVMMapTargets, bpf.KVMMapDevices,
+	bpf.NetMapFlows, bpf.NetMapFlowGuests, bpf.NetMapFlowCount, bpf.NetMapNetHist,
+	bpf.ClockMapTsc, bpf.ClockMapBootTimers,
 }
 
 // sizeMap sizes a map for the number of slots and the histograms' schema.
@@ -138,7 +140,7 @@ func (l *loader) portShare() uint32 {
 func (l *loader) setConstants() error {
 	constants := map[string]any{
 		"host_isa": l.isa.number(), "exit_class_of": exitClassTable(l.isa), "user_exit_row_of": userExitRowTable(),
-		"host_has_exits": number(hasVirtualisation()), "page_fault_has_vcpu": number(l.pageFaultHasVCPU()),
+		"host_has_exits": number(HasVirtualisation()), "page_fault_has_vcpu": number(l.pageFaultHasVCPU()),
 		"hist_schema": uint32(l.schema), "port_share": l.portShare(),
 		"record_share": uint64(l.ringBytes()) / uint64(l.slots) / recordBytes,
 	}
@@ -196,7 +198,7 @@ func (l *loader) load(obj object, name, target string) (*ebpf.Program, error) {
 	}
 	spec.Programs = map[string]*ebpf.ProgramSpec{name: prog}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: l.maps,
+		MapReplacements: l.mapsOf(spec),
 		Programs:        ebpf.ProgramOptions{ExtraRelocationTargets: l.modules},
 		Cache:           l.cache,
 	})
@@ -205,6 +207,17 @@ func (l *loader) load(obj object, name, target string) (*ebpf.Program, error) {
 	}
 	defer coll.Close()
 	return coll.DetachProgram(name), nil
+}
+
+// mapsOf are those that an object declares: some are only one object's.
+func (l *loader) mapsOf(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
+	out := map[string]*ebpf.Map{}
+	for name, m := range l.maps {
+		if spec.Maps[name] != nil {
+			out[name] = m
+		}
+	}
+	return out
 }
 
 // attached is one program in place.

@@ -26,6 +26,7 @@ type Collector struct {
 
 	exits, exitParts, guestTime, exitCounts, halted, waited, populate, roundTrips, userExits *prometheus.Desc
 	frames, bytes, lost, hookInfo, hookHits                                                  *prometheus.Desc
+	network                                                                                  networkDescs
 
 	mu   sync.Mutex
 	sets map[string]*set
@@ -45,6 +46,7 @@ func NewCollector(p *Probe, labels ...string) *Collector {
 	}
 	return &Collector{
 		p: p, created: time.Now(), sets: map[string]*set{},
+		network:    newNetworkDescs(desc),
 		exits:      desc("ukprobe_kvm_exit_handling_seconds", "Time from an exit to the vCPU's next entry, by exit reason: KVM, the VMM and the time that the thread did not run. For hlt and mwait it is the guest's own idle time.", "isa", "reason"),
 		exitParts:  desc("ukprobe_kvm_exit_handling_part_seconds_total", "Parts of the time from exits to the next entries, by exit reason: vmm (in user space), halted (as the guest asked for), waited (for a CPU, in the kernel), kvm (the rest).", "isa", "reason", "part"),
 		guestTime:  desc("ukprobe_guest_run_seconds", "Time that the guest ran at a stretch, from an entry to the exit, by that exit's reason.", "isa", "reason"),
@@ -89,6 +91,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.exits, c.exitParts, c.guestTime, c.halted, c.waited, c.populate, c.exitCounts, c.roundTrips, c.userExits, c.frames, c.bytes, c.lost, c.hookInfo, c.hookHits} {
 		ch <- d
 	}
+	c.network.describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -149,7 +152,8 @@ func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n C
 			ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(n.Values["bytes_"+direction]), with(direction)...)
 		}
 	}
-	for _, cause := range append(slices.Collect(maps.Keys(losses)), lostBeyondBound, lostRuns, lostRecords) {
+	c.network.collect(ch, c.created, n.Network, with)
+	for _, cause := range append(slices.Collect(maps.Keys(losses)), lostFlows, lostBeyondBound, lostRuns, lostRecords) {
 		ch <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(n.Lost[cause]), with(cause)...)
 	}
 }
@@ -184,6 +188,7 @@ func (c *Counts) Add(o Counts) {
 		c.Parts[reason] = Parts{VMM: sum.VMM + p.VMM, Halted: sum.Halted + p.Halted, Waited: sum.Waited + p.Waited}
 	}
 	c.UserExits = addHistograms(c.UserExits, o.UserExits)
+	c.Network.Add(o.Network)
 }
 
 func addCounts[K comparable](a, b map[K]uint64) map[K]uint64 {
@@ -196,9 +201,9 @@ func addCounts[K comparable](a, b map[K]uint64) map[K]uint64 {
 	return a
 }
 
-func addHistograms(a, b map[string]Histogram) map[string]Histogram {
+func addHistograms[K comparable](a, b map[K]Histogram) map[K]Histogram {
 	if a == nil {
-		a = map[string]Histogram{}
+		a = map[K]Histogram{}
 	}
 	for k, h := range b {
 		sum := Histogram{}

@@ -43,6 +43,9 @@ type Counts struct {
 	UserExits map[string]Histogram
 	// UserExitCounts counts exits to the VMM by reason.
 	UserExitCounts map[string]uint64
+	// Network is what was seen on the guest's device: empty without
+	// [Target].Flows.
+	Network Network
 	// ISA names the vendor whose reasons those are.
 	ISA ISA
 }
@@ -79,7 +82,7 @@ var spans = []struct{ name, hook string }{
 }
 
 // histRows is how many histograms a slot has.
-const histRows = 2*exitRows + userExitRows + int(bpf.KVMSpanSPANS)
+const histRows = 2*exitRows + userExitRows + int(bpf.KVMSpanSPANS) + int(flowRows)
 
 // Port is an I/O port and a direction, seen from the guest.
 type Port struct {
@@ -186,7 +189,7 @@ func (w *Watch) Counts() (Counts, error) {
 		c.Lost[lostRuns] = n - w.missed
 	}
 	entries := sum.N[bpf.KVMCounterCOUNT_ENTRY]
-	err = errors.Join(w.readPorts(&c), w.readExits(&c, &entries), w.readUserExits(&c), w.readSpans(&c, alive))
+	err = errors.Join(w.readPorts(&c), w.readExits(&c, &entries), w.readUserExits(&c), w.readSpans(&c, alive), w.readNetwork(&c))
 	if alive(bpf.KVMHookHOOK_ENTRY) {
 		c.Values["kvm_entries"] = entries
 	}

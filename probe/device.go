@@ -29,6 +29,7 @@ type Device struct {
 	ifindex int
 	tap     bool // else a veth or something else that is not the tun driver's
 	p       *Probe
+	flows   *flowTable // nil: latencies are not measured
 	undo    []func() error
 }
 
@@ -53,11 +54,7 @@ func (w *Watch) WatchDevice(ifindex int) error {
 	if err != nil {
 		return err
 	}
-	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort, Netns: netns}
-	if err := w.p.addKey(bpf.KVMMapDevices, uint32(ifindex), &d); err != nil {
-		if errors.Is(err, ebpf.ErrKeyExist) {
-			return fmt.Errorf("watch device %d: it is already watched", ifindex)
-		}
+	if err := w.addDevice(dev, netns); err != nil {
 		return err
 	}
 	tcxErr := dev.attachTCX(progs)
@@ -73,6 +70,25 @@ func (w *Watch) WatchDevice(ifindex int) error {
 	defer w.mu.Unlock()
 	w.dev = dev
 	return nil
+}
+
+// addDevice tells the programs of the device. Frames that pass it are counted once
+// the programs are attached.
+func (w *Watch) addDevice(dev *Device, netns uint32) (err error) {
+	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort, Netns: netns}
+	if w.target.Flows {
+		if dev.flows, err = w.p.openFlows(w.slot); err != nil {
+			return fmt.Errorf("watch device %d: %w", dev.ifindex, err)
+		}
+		d.Flags |= deviceFlows
+	}
+	if err = w.p.addKey(bpf.KVMMapDevices, uint32(dev.ifindex), &d); err == nil {
+		return nil
+	}
+	if errors.Is(err, ebpf.ErrKeyExist) {
+		err = fmt.Errorf("watch device %d: it is already watched", dev.ifindex)
+	}
+	return errors.Join(err, dev.closeFlows())
 }
 
 // netnsInum is the inode number of the calling thread's network namespace, by
@@ -195,5 +211,12 @@ func (d *Device) detach() error {
 
 // Close detaches from the device.
 func (d *Device) Close() error {
-	return errors.Join(d.detach(), d.p.deleteKey(bpf.KVMMapDevices, uint32(d.ifindex)))
+	return errors.Join(d.detach(), d.p.deleteKey(bpf.KVMMapDevices, uint32(d.ifindex)), d.closeFlows())
+}
+
+func (d *Device) closeFlows() error {
+	if d.flows == nil {
+		return nil
+	}
+	return d.flows.Close()
 }

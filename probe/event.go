@@ -12,7 +12,7 @@ const (
 	EventVCPUCreated   = "vcpu_created"   // the first KVM_CREATE_VCPU returned
 	EventFirstRun      = "first_run"      // the first KVM_RUN; may return at once
 	EventGuestEntry    = "guest_entry"    // the first guest instruction is about to run
-	EventOptionROM     = "option_rom"     // first instruction pointer seen in an option ROM; these four are upper bounds
+	EventOptionROM     = "option_rom"     // first instruction pointer seen in the option ROM that loads the image; these four are upper bounds
 	EventFirmwareEnd   = "firmware_end"   // first instruction pointer seen inside the image
 	EventDecompress    = "decompress"     // the first in a bzImage's own code, which decompresses the kernel
 	EventKernel        = "kernel"         // the first in the kernel proper

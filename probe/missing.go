@@ -10,23 +10,24 @@ import (
 	"github.com/ukprobe/ukprobe/bpf"
 )
 
-// expected are the events that every timeline either has or accounts for.
+// expected are the events that a timeline either has or accounts for, if a guest
+// like it has them at all.
 var expected = []string{
-	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry, EventFirmwareEnd,
-	EventConsoleFirst, EventConsoleReady, EventFrameOut, EventSYNACK, EventFirstResponse, EventIdle, EventVMMExit,
+	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry, EventOptionROM, EventFirmwareEnd,
+	EventDecompress, EventKernel, EventConsoleFirst, EventConsoleReady, EventFrameOut, EventSYNACK, EventFirstResponse, EventIdle, EventVMMExit,
 }
 
 // kvmEvents exist only for guests that run under KVM.
 var kvmEvents = map[string]bool{
 	EventVMCreated: true, EventVCPUCreated: true, EventFirstRun: true, EventGuestEntry: true,
-	EventFirmwareEnd: true, EventIdle: true,
+	EventOptionROM: true, EventFirmwareEnd: true, EventDecompress: true, EventKernel: true, EventIdle: true,
 }
 
 // missing gives a reason for each expected event that the timeline lacks.
 func (w *Watch) missing(t Timeline) []Missing {
 	var out []Missing
 	for _, name := range expected {
-		if _, ok := t.At(name); !ok {
+		if _, ok := t.At(name); !ok && w.target.has(name) {
 			out = append(out, Missing{Name: name, Reason: w.whyMissing(t, name)})
 		}
 	}
@@ -47,12 +48,37 @@ func (w *Watch) whyMissing(t Timeline, name string) string {
 		return "the guest has no network device"
 	case name == EventFirmwareEnd && len(w.target.Image) == 0:
 		return "the image's load segments are not known"
+	case name == EventOptionROM:
+		return w.whyNoOptionROM()
 	case name == EventIdle && !t.Ready():
 		return "the guest did not become ready"
 	}
 	return w.whySilent(slices.DeleteFunc(slices.Clone(eventHooks[name]), func(hook string) bool {
 		return hook == HookRIP && w.p.state(hook) == nil // of no use on this ISA
 	}))
+}
+
+// whyNoOptionROM tells apart the hooks that could have seen one and those that
+// cannot on their rung.
+func (w *Watch) whyNoOptionROM() string {
+	var able, parts, blind []string
+	for _, name := range eventHooks[EventOptionROM] {
+		rung := w.rungOf(name)
+		switch {
+		case rung == "" && name == HookRIP: // only for want of the others
+		case rung == "" || linear(name, rung, w.p.isa):
+			able = append(able, name)
+		default:
+			blind = append(blind, fmt.Sprintf("%s by %s", name, rung))
+		}
+	}
+	if len(able) > 0 {
+		parts = append(parts, w.whySilent(able))
+	}
+	if len(blind) > 0 {
+		parts = append(parts, strings.Join(blind, ", ")+": without the code segment's base, by which addresses in real mode are known")
+	}
+	return strings.Join(parts, "; ")
 }
 
 func (w *Watch) whyNoConsole(name string) string {

@@ -18,15 +18,8 @@ type Timeline struct {
 	// ReadyEvent is the name of the event that makes this guest ready:
 	// console_ready or first_response.
 	ReadyEvent string
-}
-
-// Phases are the spans of a boot. A nil phase is missing: one of its two events
-// is (see [Timeline.Missing]).
-type Phases struct {
-	VMM      *time.Duration // vmm_exec to guest_entry
-	Firmware *time.Duration // guest_entry to firmware_end
-	Guest    *time.Duration // firmware_end to ready
-	Total    *time.Duration // vmm_exec to ready
+	// NoFirmware says that the VMM starts the image itself.
+	NoFirmware bool
 }
 
 // Timeline puts together what has been seen so far, and why the rest is missing.
@@ -39,7 +32,7 @@ func (w *Watch) Timeline() Timeline {
 // Events is Timeline without the missing events. It is cheap enough to be asked
 // for again and again while a guest boots.
 func (w *Watch) Events() Timeline {
-	t := Timeline{ReadyEvent: EventFirstResponse}
+	t := Timeline{ReadyEvent: EventFirstResponse, NoFirmware: w.target.NoFirmware}
 	if w.target.Ready != nil {
 		t.ReadyEvent = EventConsoleReady
 	}
@@ -73,7 +66,10 @@ func (w *Watch) markEvents(s *bpf.KVMSlot) []Event {
 			continue
 		}
 		hook := hookName(bpf.KVMHook(m.Hook))
-		out = append(out, Event{Name: name, NS: int64(m.Ns), Rung: w.rungOf(hook), Hook: hook, TID: int(m.Tid)})
+		e := Event{Name: name, NS: int64(m.Ns), Rung: w.rungOf(hook), Hook: hook, TID: int(m.Tid)}
+		if w.target.has(name) && (name != EventOptionROM || linear(hook, e.Rung, w.p.isa)) {
+			out = append(out, e)
+		}
 	}
 	return out
 }
@@ -153,32 +149,13 @@ func (t Timeline) Ready() bool {
 	return ok
 }
 
-// span is the time from one event to another, nil if either is missing.
-func (t Timeline) span(from, to string) *time.Duration {
-	a, ok1 := t.At(from)
-	b, ok2 := t.At(to)
-	if !ok1 || !ok2 {
-		return nil
-	}
-	d := time.Duration(b.NS - a.NS)
-	return &d
-}
-
-// Phases splits the boot.
-func (t Timeline) Phases() Phases {
-	return Phases{
-		VMM:      t.span(EventVMMExec, EventGuestEntry),
-		Firmware: t.span(EventGuestEntry, EventFirmwareEnd),
-		Guest:    t.span(EventFirmwareEnd, t.ReadyEvent),
-		Total:    t.span(EventVMMExec, t.ReadyEvent),
-	}
-}
-
 // after lists pairs of events of which the second can never come before the
 // first.
 var after = [][2]string{
 	{EventVMMExec, EventVMCreated}, {EventVMCreated, EventVCPUCreated}, {EventVCPUCreated, EventFirstRun},
 	{EventFirstRun, EventGuestEntry}, {EventGuestEntry, EventFirmwareEnd}, {EventGuestEntry, EventFrameOut},
+	{EventGuestEntry, EventOptionROM}, {EventOptionROM, EventFirmwareEnd}, {EventFirmwareEnd, EventDecompress},
+	{EventFirmwareEnd, EventKernel}, {EventDecompress, EventKernel},
 	{EventConsoleFirst, EventConsoleReady}, {EventSYN, EventSYNACK}, {EventSYNACK, EventFirstResponse},
 	{EventFirstRequest, EventFirstResponse}, {EventVMMExec, EventConsoleFirst},
 }

@@ -148,7 +148,7 @@ func (p *Probe) arrived(tgid, slot uint32, ns int64) {
 		delete(p.vms.live, int(tgid))
 		p.vms.send(VMEvent{VM: old, Gone: true})
 	}
-	w := p.tenant(slot, Target{KVM: true, Full: true})
+	w := p.tenant(slot, Target{KVM: true, Full: true, Flows: true})
 	w.startNS = ns
 	w.disarm = func() error { return p.deleteKey(bpf.KVMMapVms, tgid) }
 	_ = w.demand() // what a hook that cannot be had tells is missing; the rest is not
@@ -235,7 +235,7 @@ func (p *Probe) Adopt(pid int) (*VM, error) {
 	if vm := p.vms.live[pid]; vm != nil {
 		return vm, nil
 	}
-	w, err := p.newWatch(Target{KVM: true, Full: true})
+	w, err := p.newWatch(Target{KVM: true, Full: true, Flows: true})
 	if err != nil {
 		return nil, err
 	}

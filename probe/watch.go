@@ -31,12 +31,20 @@ type Target struct {
 	// ConsoleFD: for TCG and processes, whose console is no port.
 	ConsoleWrite bool
 	ConsoleFD    int
-	Image        []Segment // what runs where, at most eight; none: firmware_end is missing
+	// Image is where the guest runs what, at most eight segments; none:
+	// firmware_end is missing.
+	Image []Segment
+	// NoFirmware says that the VMM starts the image itself: the guest's own time
+	// begins at guest_entry.
+	NoFirmware bool
 	// Ready is the console line that makes the guest ready; nil if ready is
 	// the first response on the wire.
 	Ready *regexp.Regexp
 	// ServicePort is the TCP port of the guest's service; 0 for none.
 	ServicePort uint16
+	// Flows measures how long answers take on the guest's network device, if one
+	// is watched: see [Watch.Network].
+	Flows bool
 	// BootTimer looks for the guest's write to Firecracker's boot timer.
 	BootTimer bool
 	// KVM says whether the guest runs under KVM at all, for the reasons given
@@ -57,6 +65,7 @@ type Watch struct {
 	startNS int64
 
 	progress chan struct{}
+	clock    clockWatch
 
 	mu      sync.Mutex
 	release map[string]func() error // of on-demand hooks
@@ -131,7 +140,7 @@ func (w *Watch) prepare() error {
 	}
 	var s bpf.KVMSlot
 	for i, seg := range w.target.Image {
-		s.Image[i] = bpf.KVMSegment{Lo: seg.Lo, Hi: seg.Hi, Mark: uint32(stageMarks[seg.Stage]), Last: number(seg.Stage.last())}
+		s.Image[i] = bpf.KVMSegment{Lo: seg.Lo, Hi: seg.Hi, Mark: uint32(stageMarks[seg.Stage]), Last: number(w.target.last(seg.Stage))}
 		s.Wanted = 1
 	}
 	if err := w.p.updateMap(bpf.KVMMapSlots, w.slot, &s); err != nil {
@@ -199,7 +208,7 @@ func (w *Watch) demanded() []string {
 	if s := w.p.state(HookKVMExit); len(w.target.Image) > 0 && w.p.isa == VMX && s != nil && s.rung != Tracepoint {
 		out = append(out, HookRIP)
 	}
-	if !hasVirtualisation() && len(w.target.Image) > 0 {
+	if !HasVirtualisation() && len(w.target.Image) > 0 {
 		out = append(out, HookInsn)
 	}
 	if w.target.Full {
@@ -221,7 +230,7 @@ func (w *Watch) needsSyscalls() bool {
 // served tells which on-demand hooks have told all they can once a mark has come:
 // they cost every system call, every exit or every instruction of the host.
 func (w *Watch) served(kind bpf.KVMMarkKind) []string {
-	last := slices.ContainsFunc(w.target.Image, func(s Segment) bool { return s.Stage.last() && stageMarks[s.Stage] == kind })
+	last := slices.ContainsFunc(w.target.Image, func(s Segment) bool { return w.target.last(s.Stage) && stageMarks[s.Stage] == kind })
 	switch {
 	case last:
 		return []string{HookRIP, HookInsn}
@@ -263,7 +272,7 @@ func (w *Watch) Close() error {
 	if closed {
 		return nil
 	}
-	errs := []error{w.releaseAll()}
+	errs := []error{w.releaseAll(), w.UnwatchClock()}
 	if disarm != nil {
 		errs = append(errs, disarm())
 	}

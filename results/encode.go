@@ -33,6 +33,7 @@ type cellOpen struct {
 	Status     string    `json:"status"`
 	Reason     string    `json:"reason,omitempty"`
 	Image      *Image    `json:"image,omitempty"`
+	Firmware   string    `json:"firmware,omitempty"`
 	Settings   *Settings `json:"settings,omitempty"`
 	Argv       []string  `json:"argv"`
 }
@@ -44,7 +45,7 @@ type cellClose struct {
 
 func (e *encodedCell) set(c *Cell) error {
 	open, err := json.Marshal(cellOpen{c.System, c.App, c.Platform, c.Experiment,
-		c.Accel, c.Status, c.Reason, c.Image, c.Settings, c.Argv})
+		c.Accel, c.Status, c.Reason, c.Image, c.Firmware, c.Settings, c.Argv})
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,12 @@ func normalize(s Sample) (Sample, error) {
 	s.Missing = slices.Clone(orEmpty(s.Missing))
 	s.dropImpossible()
 	s.boundConsole()
+	s.Claims = slices.Clone(s.Claims)
+	for i := range s.Claims {
+		c := &s.Claims[i]
+		c.Text = strings.ToValidUTF8(c.Text[:min(len(c.Text), MaxConsoleText)], "\uFFFD")
+		c.Reason = strings.ToValidUTF8(c.Reason, "\uFFFD")
+	}
 	s.Reason = strings.ToValidUTF8(s.Reason, "\uFFFD")
 	s.Stderr = strings.ToValidUTF8(tail(s.Stderr, MaxStderr), "\uFFFD")
 	return s, nil
@@ -62,6 +68,8 @@ func (s *Sample) dropImpossible() {
 	}{
 		{"vmm_ns", &s.Phases.VMMNs}, {"firmware_ns", &s.Phases.FirmwareNs},
 		{"guest_ns", &s.Phases.GuestNs}, {"total_ns", &s.Phases.TotalNs},
+		{"bios_ns", &s.Phases.BIOSNs}, {"option_rom_ns", &s.Phases.OptionROMNs},
+		{"setup_ns", &s.Phases.SetupNs}, {"decompress_ns", &s.Phases.DecompressNs}, {"kernel_ns", &s.Phases.KernelNs},
 	} {
 		if *p.ns != nil && **p.ns <= 0 {
 			gone = append(gone, Missing{p.name, fmt.Sprintf("the phase came out as %d ns: its events are out of order", **p.ns)})

@@ -77,6 +77,8 @@ func (p Phases) byName() map[string]*int64 {
 	return map[string]*int64{
 		"vmm_ns": p.VMMNs, "firmware_ns": p.FirmwareNs,
 		"guest_ns": p.GuestNs, "total_ns": p.TotalNs,
+		"bios_ns": p.BIOSNs, "option_rom_ns": p.OptionROMNs,
+		"setup_ns": p.SetupNs, "decompress_ns": p.DecompressNs, "kernel_ns": p.KernelNs,
 	}
 }
 

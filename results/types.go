@@ -43,7 +43,10 @@ const (
 	EventVCPUCreated   = "vcpu_created"
 	EventFirstRun      = "first_run"
 	EventGuestEntry    = "guest_entry"
+	EventOptionROM     = "option_rom"
 	EventFirmwareEnd   = "firmware_end"
+	EventDecompress    = "decompress"
+	EventKernel        = "kernel"
 	EventConsoleFirst  = "console_first"
 	EventConsoleReady  = "console_ready"
 	EventFrameOut      = "frame_out"
@@ -53,12 +56,17 @@ const (
 	EventVMMExit       = "vmm_exit"
 )
 
-// EventOrder is the order in which the events of a boot sample are expected.
+// EventOrder is the order in which the events of a boot sample are expected. A
+// guest may have no option ROM, decompressor or kernel: those of [EventOfSome] are
+// then neither there nor missing.
 var EventOrder = []string{
 	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry,
-	EventFirmwareEnd, EventConsoleFirst, EventConsoleReady, EventFrameOut,
+	EventOptionROM, EventFirmwareEnd, EventDecompress, EventKernel, EventConsoleFirst, EventConsoleReady, EventFrameOut,
 	EventSynAck, EventFirstResponse, EventIdle, EventVMMExit,
 }
+
+// EventOfSome are the events of guests that have what they are about.
+var EventOfSome = []string{EventOptionROM, EventDecompress, EventKernel}
 
 // File is the content of run.json.
 type File struct {
@@ -113,6 +121,7 @@ type Cell struct {
 	Status     string             `json:"status"`
 	Reason     string             `json:"reason,omitempty"`
 	Image      *Image             `json:"image,omitempty"`
+	Firmware   string             `json:"firmware,omitempty"` // what the guest runs before its image: seabios, qboot
 	Settings   *Settings          `json:"settings,omitempty"`
 	Argv       []string           `json:"argv"`
 	Samples    []Sample           `json:"samples"`
@@ -130,6 +139,16 @@ type Settings struct {
 	Args      string `json:"args,omitempty"`
 	Ready     string `json:"ready,omitempty"`
 	Port      int    `json:"port,omitempty"`
+
+	Claims []ClaimPattern `json:"claims,omitempty"` // of the matrix, beside the built-in ones
+}
+
+// ClaimPattern finds what a guest says of its own time.
+type ClaimPattern struct {
+	Name    string `json:"name"`
+	Pattern string `json:"pattern"`
+	Unit    string `json:"unit"`
+	Since   string `json:"since,omitempty"` // absent: the guest's own clock
 }
 
 // Image is the file that was booted.
@@ -153,6 +172,49 @@ type Sample struct {
 	Console        []ConsoleLine      `json:"console,omitempty"`
 	ConsoleOmitted uint64             `json:"console_omitted,omitempty"` // lines cut from the middle
 	Stderr         string             `json:"stderr,omitempty"`          // tail of the VMM's, on failure
+	Claims         []Claim            `json:"claims,omitempty"`          // experiment timing-validation
+}
+
+// Statuses of a claim.
+const (
+	ClaimAgrees  = "agrees"
+	ClaimOff     = "off"
+	ClaimUnknown = "unknown"
+)
+
+// Claim is what a guest said of its own time, and what the host holds against it.
+// Spans are nanoseconds.
+type Claim struct {
+	Name   string `json:"name"`
+	Kind   string `json:"kind"` // stamp, duration, tsc
+	Text   string `json:"text"` // the line that says so; of a series the last one
+	Status string `json:"status"`
+	Reason string `json:"reason,omitempty"` // why it cannot be told
+	// The claim's value and the host's, in the same terms.
+	ClaimNS *int64 `json:"claim_ns,omitempty"`
+	HostNS  *int64 `json:"host_ns,omitempty"`
+	// The claim less the host's value, and the bound of the error of that.
+	OffNS *int64           `json:"off_ns,omitempty"`
+	ErrNS *int64           `json:"err_ns,omitempty"`
+	Terms map[string]int64 `json:"terms,omitempty"` // of which err_ns is the sum
+	// From vmm_exec to the zero of the claim.
+	LeavesOut []Span `json:"leaves_out,omitempty"`
+	NotApart  string `json:"not_apart,omitempty"` // why some of these are one span
+	// Series of stamps.
+	Stamps      int      `json:"stamps,omitempty"`
+	Earlier     int      `json:"earlier_stamps,omitempty"` // before the guest set its clock back; not used
+	Rate        *float64 `json:"rate,omitempty"`           // host seconds per guest second
+	LagMedianNS *int64   `json:"lag_median_ns,omitempty"`
+	LagMaxNS    *int64   `json:"lag_max_ns,omitempty"`
+	Mapping     string   `json:"mapping,omitempty"` // how a guest's TSC was mapped
+	// Not zero: not a claim but a control, mapped wrongly by so much on purpose.
+	ControlNS int64 `json:"control_ns,omitempty"`
+}
+
+// Span is a named stretch of time.
+type Span struct {
+	Name string `json:"name"`
+	NS   int64  `json:"ns"`
 }
 
 // Event is one timestamp, and where it came from.
@@ -170,12 +232,21 @@ type Missing struct {
 }
 
 // Phases are the spans between events, in nanoseconds; nil when one of the
-// events of a span is missing.
+// events of a span is missing, or the guest has none. Parts add up to their whole
+// where all of them are there.
 type Phases struct {
 	VMMNs      *int64 `json:"vmm_ns,omitempty"`
 	FirmwareNs *int64 `json:"firmware_ns,omitempty"`
 	GuestNs    *int64 `json:"guest_ns,omitempty"`
 	TotalNs    *int64 `json:"total_ns,omitempty"`
+
+	// Parts of the firmware's.
+	BIOSNs      *int64 `json:"bios_ns,omitempty"`
+	OptionROMNs *int64 `json:"option_rom_ns,omitempty"`
+	// Parts of the guest's.
+	SetupNs      *int64 `json:"setup_ns,omitempty"`
+	DecompressNs *int64 `json:"decompress_ns,omitempty"`
+	KernelNs     *int64 `json:"kernel_ns,omitempty"`
 }
 
 // ConsoleLine is one line of the guest's console, with the time of its first

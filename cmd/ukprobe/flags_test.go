@@ -64,6 +64,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"run", "--samples", "100001"}, "--samples 100001: must be"},
 		{[]string{"run", "--samples", "many"}, `"many"`},
 		{[]string{"run", "--warmup", "-1"}, "--warmup -1: must be 0 to 100000"},
+		{[]string{"run", "--schema", "6"}, "--schema 6: must be 0 to 5"},
 		{[]string{"run", "--timeout", "1ms"}, "--timeout 1ms: must be 10ms to 24h"},
 		{[]string{"run", "--timeout", "25h"}, "--timeout 25h0m0s: must be 10ms to 24h"},
 		{[]string{"run", "--timeout", "30"}, `"30"`},
@@ -163,7 +164,7 @@ func TestVersionAndHelp(t *testing.T) {
 		}
 	}
 	help, _, _ := ukprobe(t, "run", "--help")
-	for _, name := range []string{"matrix", "only", "samples", "warmup", "seed", "timeout", "out", "listen", "linger", "attach", "strict", "accel", "dry-run", "json"} {
+	for _, name := range []string{"matrix", "only", "samples", "warmup", "seed", "timeout", "out", "listen", "linger", "attach", "strict", "schema", "accel", "dry-run", "json"} {
 		if !strings.Contains(help, "--"+name+" ") && !strings.Contains(help, "--"+name+"\n") {
 			t.Errorf("the help of run does not explain --%s:\n%s", name, help)
 		}

@@ -53,6 +53,7 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "linger", Usage: "with --listen: keep serving after the last sample, until Ctrl-C"},
 		&cli.StringFlag{Name: "attach", Value: string(probe.Auto), Usage: "rung of the hooks: auto|kprobe|fentry|tp_btf|raw_tp|tracepoint", EnvVars: env("ATTACH")},
 		&cli.BoolFlag{Name: "strict", Usage: "no fallback from --attach: fail if a hook cannot have that rung"},
+		schemaFlag(),
 		&cli.StringFlag{Name: "accel", Usage: "auto|kvm|tcg for all guests (default: the matrix's)", EnvVars: env("ACCEL")},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print every cell, its command line, device, CPUs and hooks; change nothing"},
 		&cli.BoolFlag{Name: "json", Usage: "print the results (or the plan of --dry-run) as JSON, and nothing else, on standard output"},
@@ -121,13 +122,18 @@ func interrupted(ctx context.Context, err error) error {
 
 // runOptions checks the flags. Nothing has been touched yet.
 func runOptions(c *cli.Context) (o orchestrate.Options, err error) {
+	return optionsWith(c, matrices.Default)
+}
+
+// optionsWith is runOptions with a built-in matrix of that name.
+func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err error) {
 	if err := noArguments(c); err != nil {
 		return o, err
 	}
 	o = orchestrate.Options{Samples: c.Int("samples"), Timeout: c.Duration("timeout"), Seed: c.Uint64("seed"),
 		Strict: c.Bool("strict"), Accel: c.String("accel"), CacheDir: c.String("cache"), JournalDir: c.String("journal-dir"),
 		Out: c.String("out"), Version: Version(), Argv: os.Args}
-	if o.Matrix, err = loadMatrix(c.String("matrix")); err != nil {
+	if o.Matrix, err = loadMatrix(c.String("matrix"), builtin); err != nil {
 		return o, usage(err)
 	}
 	for _, text := range c.StringSlice("only") {
@@ -141,6 +147,9 @@ func runOptions(c *cli.Context) (o orchestrate.Options, err error) {
 		return o, usage(err)
 	}
 	if o.Attach, err = probe.ParseRung(c.String("attach")); err != nil {
+		return o, usage(err)
+	}
+	if o.Schema, err = schema(c); err != nil {
 		return o, usage(err)
 	}
 	if err := checkNumbers(c, &o); err != nil {
@@ -157,6 +166,20 @@ func runOptions(c *cli.Context) (o orchestrate.Options, err error) {
 	}
 	o.Out, err = filepath.Abs(o.Out)
 	return o, err
+}
+
+// schemaFlag is the histograms' resolution, for the commands that make some.
+func schemaFlag() cli.Flag {
+	return &cli.IntFlag{Name: "schema", Value: probe.DefaultSchema, EnvVars: []string{"UKPROBE_SCHEMA"},
+		Usage: fmt.Sprintf("resolution of the histograms: native-histogram schema `N`, %d (a bucket is 100 %% wide) to %d (2.2 %%)", probe.MinSchema, probe.MaxSchema)}
+}
+
+func schema(c *cli.Context) (*int, error) {
+	n := c.Int("schema")
+	if n < probe.MinSchema || n > probe.MaxSchema {
+		return nil, fmt.Errorf("--schema %d: must be %d to %d", n, probe.MinSchema, probe.MaxSchema)
+	}
+	return &n, nil
 }
 
 func checkNumbers(c *cli.Context, o *orchestrate.Options) error {
@@ -187,15 +210,15 @@ func checkNumbers(c *cli.Context, o *orchestrate.Options) error {
 	return nil
 }
 
-func loadMatrix(path string) (*matrix.Matrix, error) {
+func loadMatrix(path, builtin string) (*matrix.Matrix, error) {
 	if path != "" {
 		return matrix.Load(path)
 	}
-	text, err := matrices.FS.ReadFile(matrices.Default)
+	text, err := matrices.FS.ReadFile(builtin)
 	if err != nil {
 		return nil, err
 	}
-	return matrix.Parse("built-in "+matrices.Default, text)
+	return matrix.Parse("built-in "+builtin, text)
 }
 
 func randomSeed() uint64 {

@@ -15,9 +15,10 @@ import (
 // wantCounts is what a guest without a network must say of itself, from the
 // contract's fixed overheads and what was on the console before the counts.
 func wantCounts(c Cmdline, boot string, before []string) Counts {
+	cpus := uint64(max(c.CPUs, 1))
 	want := Counts{
-		Boot: boot, PIO: uint64(c.PIO), CPUID: uint64(c.CPUID), HLT: uint64(c.HLT),
-		Pages: uint64(c.MemMiB) * 256,
+		Boot: boot, PIO: cpus * uint64(c.PIO), CPUID: cpus * uint64(c.CPUID), HLT: uint64(c.HLT),
+		Pages: uint64(c.MemMiB) * 256, MMIO: APMMIO * (cpus - 1), CPUs: cpus,
 	}
 	for _, line := range before {
 		want.Console += uint64(len(line)) + 1
@@ -25,7 +26,7 @@ func wantCounts(c Cmdline, boot string, before []string) Counts {
 	want.PortIO = ConsoleSetupOuts + want.Console + want.PIO
 	if c.HLT > 0 {
 		want.PortIO += InterruptSetupOuts
-		want.MMIO = InterruptSetupMMIO + HLTMMIO*want.HLT
+		want.MMIO += InterruptSetupMMIO + HLTMMIO*want.HLT
 	}
 	return want
 }
@@ -142,6 +143,8 @@ func TestRefusals(t *testing.T) {
 		{"number", "pio=12x", "ukprobe-reference: error: cannot read the value of pio=12x"},
 		{"empty number", "hlt=", "ukprobe-reference: error: cannot read the value of hlt="},
 		{"too large", "cpuid=4294967296", "ukprobe-reference: error: cannot read the value of cpuid=4294967296"},
+		{"no CPU", "cpus=0", "ukprobe-reference: error: cannot read the value of cpus=0"},
+		{"nine CPUs", "cpus=9", "ukprobe-reference: error: cannot read the value of cpus=9"},
 		{"address", "ip=1.2.3.256", "ukprobe-reference: error: cannot read the value of ip=1.2.3.256"},
 		{"prefix", "ip=1.2.3.4/33", "ukprobe-reference: error: cannot read the value of ip=1.2.3.4/33"},
 		{"port", "port=0", "ukprobe-reference: error: cannot read the value of port=0"},

@@ -34,15 +34,18 @@ const (
 	MaxMemMiB = 4095
 	// MaxCmdlineBytes is the longest command line the guest reads.
 	MaxCmdlineBytes = 2047
-	maxCount        = 1<<32 - 1
+	// MaxCPUs is the most CPUs that can be asked for.
+	MaxCPUs  = 8
+	maxCount = 1<<32 - 1
 )
 
 // Cmdline is the guest's command line. The zero value prints the start, counts
 // and ready lines and halts.
 type Cmdline struct {
-	PIO    int // one-byte OUTs to PIOPort
-	CPUID  int // CPUID instructions
-	HLT    int // HLTs, each ended by a timer after HLTNs
+	CPUs   int // CPUs at work, the VM must have as many; 0 means 1
+	PIO    int // one-byte OUTs by each CPU, number k's to PIOPort + k
+	CPUID  int // CPUID instructions by each CPU
+	HLT    int // HLTs by the boot CPU, each ended by a timer after HLTNs
 	MemMiB int // MiB of memory written to, one write per 4 KiB page
 
 	IP      netip.Prefix // the guest's address; the zero value means no network
@@ -64,7 +67,7 @@ func (c Cmdline) Validate() error {
 		name       string
 		value, max int
 	}{
-		{"pio", c.PIO, maxCount}, {"cpuid", c.CPUID, maxCount}, {"hlt", c.HLT, maxCount},
+		{"cpus", c.CPUs, MaxCPUs}, {"pio", c.PIO, maxCount}, {"cpuid", c.CPUID, maxCount}, {"hlt", c.HLT, maxCount},
 		{"mem", c.MemMiB, MaxMemMiB}, {"port", c.Port, 65535},
 	} {
 		if n.value < 0 || n.value > n.max {
@@ -123,6 +126,7 @@ func (c Cmdline) String() string {
 			words = append(words, word)
 		}
 	}
+	number("cpus", c.CPUs)
 	number("pio", c.PIO)
 	number("cpuid", c.CPUID)
 	number("hlt", c.HLT)

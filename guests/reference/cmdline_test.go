@@ -18,6 +18,7 @@ func TestCmdlineString(t *testing.T) {
 	}{
 		{"nothing", Cmdline{}, ""},
 		{"counts", Cmdline{PIO: 3, CPUID: 2, HLT: 1, MemMiB: 4, End: EndExit}, "pio=3 cpuid=2 hlt=1 mem=4 end=exit"},
+		{"several CPUs", Cmdline{CPUs: 8, PIO: 3}, "cpus=8 pio=3"},
 		{
 			"network",
 			Cmdline{
@@ -46,6 +47,7 @@ func TestCmdlineValidate(t *testing.T) {
 		in   Cmdline
 		want string
 	}{
+		{Cmdline{CPUs: 9}, "cpus=9: give a number from 0 to 8"},
 		{Cmdline{PIO: -1}, "pio=-1"},
 		{Cmdline{HLT: 1 << 32}, "hlt=4294967296"},
 		{Cmdline{MemMiB: 4096}, "mem=4096"},

@@ -10,7 +10,7 @@ import (
 
 func TestParseCounts(t *testing.T) {
 	const line = "ukprobe-reference: counts boot=pvh pio=1 cpuid=2 hlt=3 pages=4 frames-out=5 console=6 port-io=7 mmio=8"
-	want := Counts{Boot: "pvh", PIO: 1, CPUID: 2, HLT: 3, Pages: 4, FramesOut: 5, Console: 6, PortIO: 7, MMIO: 8}
+	want := Counts{Boot: "pvh", PIO: 1, CPUID: 2, HLT: 3, Pages: 4, FramesOut: 5, Console: 6, PortIO: 7, MMIO: 8, CPUs: 1}
 	got, err := ParseCounts(line)
 	if err != nil {
 		t.Fatal(err)
@@ -18,12 +18,33 @@ func TestParseCounts(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	want.CPUs = 4
+	if got, err = ParseCounts(line + " cpus=4"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 	for _, bad := range []string{
 		"", "ukprobe-reference: ready tsc=1", line[:len(line)-7], line + " pio=1", line + " new=1",
-		line + " boot=pvh", line[:len(line)-1] + "x",
+		line + " boot=pvh", line[:len(line)-1] + "x", line + " cpus=1", line + " cpus=9", line + " cpus=2 cpus=2",
 	} {
 		if got, err := ParseCounts(bad); err == nil {
 			t.Errorf("ParseCounts(%q) = %+v, want an error", bad, got)
 		}
 	}
+}
+
+// The line comes from a guest, that is, from anywhere.
+func FuzzParseCounts(f *testing.F) {
+	f.Add("ukprobe-reference: counts boot=pvh pio=1 cpuid=2 hlt=3 pages=4 frames-out=5 console=6 port-io=7 mmio=8 cpus=4")
+	f.Fuzz(func(t *testing.T, line string) {
+		c, err := ParseCounts(line)
+		if err != nil && c != (Counts{}) {
+			t.Errorf("ParseCounts(%q) = %+v with the error %v, want nothing", line, c, err)
+		}
+		if err == nil && (c.Boot == "" || c.CPUs < 1 || c.CPUs > MaxCPUs) {
+			t.Errorf("ParseCounts(%q) = %+v, which no guest prints", line, c)
+		}
+	})
 }

@@ -15,10 +15,18 @@ import (
 
 // hostCounts is what the host's KVM saw of one run, counted by perf and not by
 // anything of ours.
-type hostCounts struct{ PIO, UART, CPUID, HLT int }
+type hostCounts struct {
+	PIO              [hostCPUs]int // by CPU
+	UART, CPUID, HLT int
+}
+
+const hostCPUs = 4
 
 var hostEvents = []string{
 	"-e", "kvm:kvm_pio", "--filter", "port==" + strconv.Itoa(PIOPort),
+	"-e", "kvm:kvm_pio", "--filter", "port==" + strconv.Itoa(PIOPort+1),
+	"-e", "kvm:kvm_pio", "--filter", "port==" + strconv.Itoa(PIOPort+2),
+	"-e", "kvm:kvm_pio", "--filter", "port==" + strconv.Itoa(PIOPort+3),
 	"-e", "kvm:kvm_pio", "--filter", "port>=" + strconv.Itoa(COM1) + " && port<=" + strconv.Itoa(COM1+7),
 	"-e", "kvm:kvm_cpuid",
 	"-e", "kvm:kvm_vcpu_wakeup",
@@ -44,7 +52,7 @@ func countOnHost(t *testing.T, kernel string, c Cmdline) (hostCounts, []string) 
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "perf")
 	perf := append([]string{"perf", "stat", "-x", ",", "-o", out}, hostEvents...)
-	lines, _ := run(t, append(perf, qemuArgs("microvm", "kvm", kernel, c.String())...))
+	lines, _ := run(t, append(perf, qemuArgs("microvm", "kvm", kernel, c.String(), "-smp", strconv.Itoa(max(c.CPUs, 1)))...))
 	data, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
@@ -61,14 +69,15 @@ func countOnHost(t *testing.T, kernel string, c Cmdline) (hostCounts, []string) 
 		}
 		n = append(n, value)
 	}
-	if len(n) != 6 {
-		t.Fatalf("perf gave %d counts, want 6:\n%s", len(n), data)
+	if len(n) != hostCPUs+5 {
+		t.Fatalf("perf gave %d counts, want %d:\n%s", len(n), hostCPUs+5, data)
 	}
-	hlt := n[3] // a KVM that only emulates has no exits, but wake-ups
-	if exits := n[4]; exits > 0 {
-		hlt = n[5]
+	counts := hostCounts{PIO: [hostCPUs]int(n), UART: n[hostCPUs], CPUID: n[hostCPUs+1]}
+	counts.HLT = n[hostCPUs+2] // a KVM that only emulates has no exits, but wake-ups
+	if exits := n[hostCPUs+3]; exits > 0 {
+		counts.HLT = n[hostCPUs+4]
 	}
-	return hostCounts{PIO: n[0], UART: n[1], CPUID: n[2], HLT: hlt}, lines
+	return counts, lines
 }
 
 // KVM counts what the guest was told to do: port writes, bytes and HLTs
@@ -86,8 +95,29 @@ func TestHostCountsTheSame(t *testing.T) {
 		t.Errorf("a guest that does nothing (-want +got):\n%s", diff)
 	}
 	busy, lines := countOnHost(t, kernel, Cmdline{PIO: 1234, CPUID: 567, HLT: 31, End: EndExit})
-	want = hostCounts{PIO: 1234, UART: uart(lines), CPUID: idle.CPUID + 567, HLT: 31}
+	want = hostCounts{PIO: [hostCPUs]int{1234}, UART: uart(lines), CPUID: idle.CPUID + 567, HLT: 31}
 	if diff := cmp.Diff(want, busy); diff != "" {
 		t.Errorf("a busy guest (-want +got):\n%s", diff)
+	}
+}
+
+// So it does on every vCPU of a guest with several. The HLT that each of the
+// others ends with is one exit more; a wake-up it is when QEMU, at its own end,
+// takes the thread out of KVM.
+func TestHostCountsTheSameOnSeveralCPUs(t *testing.T) {
+	needAccel(t, "kvm")
+	needPerf(t)
+	kernel := writeImage(t, Image())
+	idle, _ := countOnHost(t, kernel, Cmdline{CPUs: hostCPUs, End: EndExit})
+	busy, _ := countOnHost(t, kernel, Cmdline{CPUs: hostCPUs, PIO: 1234, CPUID: 567, HLT: 31, End: EndExit})
+	t.Logf("idle %+v, busy %+v", idle, busy)
+	if diff := cmp.Diff([hostCPUs]int{1234, 1234, 1234, 1234}, busy.PIO); diff != "" {
+		t.Errorf("port writes by CPU (-want +got):\n%s", diff)
+	}
+	if got := busy.CPUID - idle.CPUID; got != hostCPUs*567 {
+		t.Errorf("%d CPUIDs, want %d", got, hostCPUs*567)
+	}
+	if most := 31 + APHLTs*(hostCPUs-1); busy.HLT < 31 || busy.HLT > most {
+		t.Errorf("%d HLTs, want 31 to %d", busy.HLT, most)
 	}
 }

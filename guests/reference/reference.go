@@ -2,8 +2,9 @@
 
 // Package reference holds the reference guest: a unikernel of a few kilobytes
 // with known answers. It does exactly what its command line says (so many port
-// writes, CPUIDs, HLTs, touched pages, one ARP announcement, a TCP answer) and
-// prints what it did, so that every count of an instrument can be checked.
+// writes and CPUIDs on each of its CPUs, HLTs, touched pages, one ARP
+// announcement, a TCP answer) and prints what it did, so that every count of an
+// instrument can be checked.
 //
 // The package knows the image and the command line. It does not know how a VMM
 // is started, nor how anything is measured. docs/systems/reference.md is the
@@ -38,8 +39,10 @@ const (
 )
 
 const (
-	// PIOPort is the port that Cmdline.PIO writes to. No device of QEMU's pc and
-	// microvm machines and of Firecracker listens there, and no firmware uses it.
+	// PIOPort is the first port that Cmdline.PIO writes to: CPU number k writes to
+	// PIOPort + k. No device of QEMU's pc and
+	// microvm machines and of Firecracker listens there or on the eight ports
+	// after it, and no firmware uses them.
 	PIOPort = 0x5f0
 	// DebugExitPort is where EndExit writes first: QEMU's isa-debug-exit with
 	// iobase=0xf4,iosize=4 ends QEMU with DebugExitStatus.
@@ -69,6 +72,11 @@ const (
 	InterruptSetupMMIO = 4
 	// HLTMMIO are the local APIC writes per HLT: timer and end of interrupt.
 	HLTMMIO = 2
+	// APMMIO are the local APIC writes by which the boot CPU starts one other
+	// CPU: INIT, SIPI and SIPI, two each.
+	APMMIO = 6
+	// APHLTs is how many HLTs each other CPU ends with, which is in no count.
+	APHLTs = 1
 	// HLTNs is how long one HLT sleeps at least, in nanoseconds.
 	HLTNs = 10_000_000
 )

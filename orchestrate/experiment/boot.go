@@ -48,6 +48,7 @@ type Boot struct {
 	Accel    string
 	Emulated bool // KVM has no hardware behind it
 	Settings matrix.Settings
+	Validate *Validation // not nil: experiment timing-validation
 }
 
 // wire is a tap or veth of one sample.
@@ -170,6 +171,7 @@ func (b *Boot) await(ctx context.Context, s *Sample, gst *guest, watch Watch) (s
 		case <-watch.Progress():
 		case <-tick.C:
 		}
+		b.Validate.tick(watch)
 		t := watch.Events()
 		if !pinned {
 			pinned = b.pinVCPU(s, t)
@@ -281,6 +283,7 @@ func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
 	if s.Counts, err = watch.Counts(); err != nil {
 		return err
 	}
+	b.Validate.judge(s, gst, watch)
 	for _, wrong := range s.Timeline.Check() {
 		s.Taints = append(s.Taints, "timeline: "+wrong)
 	}
@@ -318,11 +321,25 @@ func (b *Boot) launch(w wire) (platform.Launch, error) {
 	return b.Platform.Launch(b.Image, r, &w.guest, args)
 }
 
+// segments are the image's and the platform's.
+func (b *Boot) segments() []probe.Segment {
+	out := slices.Clone(b.Image.Segments)
+	if rom := b.Platform.Firmware().OptionROM; rom != nil && len(out) > 0 {
+		out = append(out, *rom)
+	}
+	return out
+}
+
+// noFirmware: a process has none either, but no VMM that could start without.
+func (b *Boot) noFirmware() bool {
+	return b.Platform.Program() != "" && b.Platform.Firmware().Name == ""
+}
+
 // watch arms the probes.
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
-		Image: b.Image.Segments, KVM: l.Accel == platform.KVM,
+		Image: b.segments(), NoFirmware: b.noFirmware(), KVM: l.Accel == platform.KVM,
 	}
 	if b.Image.Ready != "" {
 		re, err := regexp.Compile(b.Image.Ready)
@@ -337,6 +354,9 @@ func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) 
 	watch, err := b.Instrument.Watch(t)
 	if err != nil {
 		return nil, err
+	}
+	if err := b.Validate.begin(watch, b.Platform.Program()); err != nil {
+		return nil, errors.Join(err, b.Lab.Do(watch.Close))
 	}
 	if w.guest.Ifindex != 0 {
 		if err := b.Lab.Do(func() error { return watch.WatchDevice(w.guest.Ifindex) }); err != nil {

@@ -90,13 +90,15 @@ func (s *script) happens(name string, ns int64) {
 
 // program is a platform that runs a command as it is.
 type program struct {
-	argv []string
-	wire platform.Wire
-	vmm  string
+	argv     []string
+	wire     platform.Wire
+	vmm      string
+	firmware platform.Firmware
 }
 
 func (program) Name() string                                             { return "program" }
 func (p program) Wire() platform.Wire                                    { return p.wire }
+func (p program) Firmware() platform.Firmware                            { return p.firmware }
 func (p program) Program() string                                        { return p.vmm }
 func (program) Accel(string, system.Boot, platform.Host) (string, error) { return platform.None, nil }
 func (p program) Launch(_ system.Boot, r platform.Resources, _ *network.Guest, args string) (platform.Launch, error) {
@@ -275,6 +277,10 @@ func TestGuestIsBornInItsPlace(t *testing.T) {
 	b, s := newBoot(t, "exec 2>&1 > "+out+"; readlink /proc/self/ns/net; grep ^0:: /proc/self/cgroup; pwd; env | sort")
 	b.Image = system.Boot{Ready: "^ready$", Segments: []probe.Segment{{Lo: 1, Hi: 2}}, Service: &system.Service{Port: 81}}
 	b.Accel = platform.KVM
+	rom := probe.Segment{Lo: 3, Hi: 4, Stage: probe.StageOptionROM}
+	p := b.Platform.(program)
+	p.firmware = platform.Firmware{Name: "bios", OptionROM: &rom}
+	b.Platform = p
 	got := sample(t, t.Context(), b)
 	if diff := cmp.Diff(b.Platform.(program).argv, got.Argv); diff != "" {
 		t.Errorf("argv (-want +got):\n%s", diff)
@@ -286,11 +292,37 @@ func TestGuestIsBornInItsPlace(t *testing.T) {
 		}
 	}
 	target := s.target
-	if target.CgroupID == 0 || !target.ConsoleWrite || target.ConsoleFD != 1 || !target.KVM || target.ServicePort != 81 || len(target.Image) != 1 || !target.Ready.MatchString("ready") {
+	if target.CgroupID == 0 || !target.ConsoleWrite || target.ConsoleFD != 1 || !target.KVM || target.ServicePort != 81 || !target.Ready.MatchString("ready") {
 		t.Errorf("target %+v", target)
+	}
+	if diff := cmp.Diff([]probe.Segment{{Lo: 1, Hi: 2}, rom}, target.Image); diff != "" || target.NoFirmware {
+		t.Errorf("no firmware %v; segments (-want +got):\n%s", target.NoFirmware, diff)
 	}
 	if len(s.devices) != 0 {
 		t.Errorf("devices %v without a wire", s.devices)
+	}
+}
+
+// TestFirmwareOfAPlatform: a VMM without one starts the image itself; a process has
+// no VMM, so that the question does not arise.
+func TestFirmwareOfAPlatform(t *testing.T) {
+	for _, tt := range []struct {
+		platform program
+		want     bool
+	}{
+		{program{vmm: "tiny-vmm"}, true},
+		{program{vmm: "tiny-vmm", firmware: platform.Firmware{Name: "bios"}}, false},
+		{program{}, false},
+	} {
+		b := Boot{Platform: tt.platform}
+		if got := b.noFirmware(); got != tt.want {
+			t.Errorf("%+v: no firmware is %v", tt.platform, got)
+		}
+	}
+	rom := probe.Segment{Lo: 3, Hi: 4, Stage: probe.StageOptionROM}
+	b := Boot{Platform: program{firmware: platform.Firmware{Name: "bios", OptionROM: &rom}}}
+	if got := b.segments(); len(got) != 0 {
+		t.Errorf("an option ROM %v before an image that is not known", got)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // place and nothing unprintable in them, and cells within the limits.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
-		"", "version: 1\n", cell("samples: 3"), cell("timeout: 1s"), cell("args: \"a b\""), cell("ready: '^x$'"),
+		"", "version: 1\n", cell("samples: 3"), cell("timeout: 1s"), cell("args: \"a b\""), cell("ready: '^x$'"), cell("claims: [{name: a, pattern: \"(?P<value>.)\", unit: ms}]"),
 		cell("kernel: a/../b"), cell("app: [a, b]"), cell("<<: *a"), cell("? a\n  : b"), cell("args: |\n    a"),
 		`{"version": 1, "cells": [{"system": ["a", "b"], "app": "b", "platform": "c"}]}`,
 		"[[[[", "- - - -", "a: &a [*a]", "%YAML 1.2\n---\n", "--- |\n x\n", "\uFEFFversion: 1\r\n", "a: 'x", "{", "? ",

@@ -23,6 +23,7 @@ const (
 	MaxVCPUs     = 1024
 	MaxArgs      = 2048   // bytes: Linux' command line on x86 has no more
 	MaxReady     = 1024   // bytes of the regular expression
+	MaxClaims    = 32     // patterns of one cell
 	maxItems     = 50_000 // of all lists with dashes: every cell, and its four names
 	maxDepth     = 16     // of nested lists and mappings in [] and {}
 	maxErrors    = 20     // shown at once
@@ -37,6 +38,18 @@ const (
 
 // DefaultExperiment is the experiment of a cell that names none.
 const DefaultExperiment = "boot"
+
+// TimingValidation is the experiment that holds what guests say of their own time
+// against what the host saw.
+const TimingValidation = "timing-validation"
+
+// Claim is a pattern for what guests of a cell say of their own time.
+type Claim struct {
+	Name    string
+	Pattern string // regular expression with a group named value
+	Unit    string // ns, us, ms, s or tsc
+	Since   string // the event that it counts from; "" for the guest's own clock
+}
 
 // DefaultSettings are the settings of a cell where the file says nothing.
 func DefaultSettings() Settings {
@@ -56,6 +69,7 @@ type Settings struct {
 	Initrd    string // likewise
 	Ready     string // regular expression in place of the app's ready line; "" for that one
 	Port      int    // TCP port in place of the app's; 0 for that one
+	Claims    []Claim
 }
 
 // Cell is one cell of the expanded matrix.

@@ -15,6 +15,7 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/probe"
 )
 
 // Accelerators, as they stand in results.
@@ -49,6 +50,14 @@ type Launch struct {
 	Accel   string
 }
 
+// Firmware is what a guest runs before its image.
+type Firmware struct {
+	Name string // "" where the VMM starts the image itself
+	// OptionROM is where the firmware runs the ROM with which the VMM has it load
+	// the image; nil if the firmware loads it itself.
+	OptionROM *probe.Segment
+}
+
 // Resources are what a guest is given.
 type Resources struct {
 	MemoryMiB int
@@ -68,6 +77,8 @@ type Platform interface {
 	// Launch makes the command. nic is nil if there is no wire; netArgs are the
 	// words for the guest's command line about it.
 	Launch(b system.Boot, r Resources, nic *network.Guest, netArgs string) (Launch, error)
+	// Firmware is what its guests run before their image.
+	Firmware() Firmware
 	// Program is the VMM's name, as found in PATH; "" if there is none.
 	Program() string
 }
@@ -109,21 +120,8 @@ func DetectHost() Host {
 	default:
 		h.KVMReason = fmt.Sprintf("%v: load kvm_intel or kvm_amd (modprobe), and see that virtualisation is switched on in the firmware", err)
 	}
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		h.Hardware = hasVirtualisation(string(info))
-	}
+	h.Hardware = probe.HasVirtualisation()
 	return h
-}
-
-// hasVirtualisation looks for the flags vmx and svm in /proc/cpuinfo.
-func hasVirtualisation(cpuinfo string) bool {
-	for line := range strings.Lines(cpuinfo) {
-		if name, flags, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "flags" {
-			fields := " " + strings.TrimSpace(flags) + " "
-			return strings.Contains(fields, " vmx ") || strings.Contains(fields, " svm ")
-		}
-	}
-	return false
 }
 
 // errNoKVM explains why KVM cannot be used.

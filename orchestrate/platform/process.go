@@ -26,6 +26,9 @@ func (process) Wire() Wire { return VethWire }
 // of a run ask for.
 func (process) Accel(string, system.Boot, Host) (string, error) { return None, nil }
 
+// Firmware implements Platform.
+func (process) Firmware() Firmware { return Firmware{} }
+
 // Launch implements Platform.
 func (process) Launch(b system.Boot, r Resources, _ *network.Guest, _ string) (Launch, error) {
 	if b.RootFS == "" || len(b.Argv) == 0 {

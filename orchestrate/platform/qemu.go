@@ -10,6 +10,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/probe"
 )
 
 // qemuProgram is QEMU's name in PATH.
@@ -41,6 +42,27 @@ func (q qemu) Wire() Wire {
 
 // Accel implements Platform.
 func (qemu) Accel(want string, b system.Boot, h Host) (string, error) { return h.resolve(want, b) }
+
+// loaderROM is where the firmware of a pc runs the option ROM that loads what -kernel
+// names: linuxboot_dma.bin for a bzImage, multiboot_dma.bin, pvh.bin.
+//
+// SeaBIOS puts ROMs below 0xe0000 from 0xc0000 on, the VGA's first (there is none
+// here), and of those that QEMU gives it, the loader's before kvmvapic.bin (its
+// src/optionroms.c; seen so with 1.16.2). Their room is a multiple of 2 KiB, and no
+// loader needs more than that. SeaBIOS itself begins in the same area, but above
+// 0xd0000. The first bytes of a ROM are its header and an empty function that is
+// called earlier, when ROMs are set up.
+var loaderROM = probe.Segment{Lo: 0xc0020, Hi: 0xc0800, Stage: probe.StageOptionROM}
+
+// Firmware implements Platform. A microvm without ACPI has qboot, which loads the
+// kernel itself (QEMU's docs/system/i386/microvm.rst).
+func (q qemu) Firmware() Firmware {
+	if q.microvm {
+		return Firmware{Name: "qboot"}
+	}
+	rom := loaderROM
+	return Firmware{Name: "seabios", OptionROM: &rom}
+}
 
 // Launch implements Platform.
 //

@@ -5,7 +5,6 @@ package system
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,70 +13,86 @@ import (
 	"github.com/ukprobe/ukprobe/probe"
 )
 
-// Where an x86-64 Linux kernel runs: its protected-mode code is loaded at 1 MiB
-// (Documentation/arch/x86/boot.rst) and decompresses itself to 16 MiB; the kernel
-// proper runs in the mapping of its text (Documentation/arch/x86/x86_64/mm.rst).
-var (
-	linuxLoadedAt = probe.Segment{Lo: 0x100000, Hi: 0x100000 + 64<<20}
-	linuxText     = probe.Segment{Lo: 0xffffffff80000000, Hi: 0xffffffffc0000000}
-)
+// maxSegments is how many spans an image may have: a watch takes eight, of which
+// one is the platform's own (its option ROM).
+const maxSegments = 7
 
-// maxSegments is how many spans a watch takes.
-const maxSegments = 4
+// headSize is as much of a file as any of the formats wants to be looked through:
+// a multiboot2 header lies in the first 32 KiB (its specification, section 3.1.1).
+const headSize = 32 << 10
 
-// segmentsOf reads from a kernel file which guest addresses are its own. It
-// knows ELF (PVH, multiboot) and bzImage; anything else is an error.
+// kernelFile is an opened image whose format is being found out.
+type kernelFile struct {
+	f    *os.File
+	path string
+	size int64  // bytes
+	head []byte // the first headSize bytes, or all
+}
+
+// segmentsOf reads from a kernel file which guest addresses are its own, and what
+// runs there. It knows bzImage, multiboot with addresses in its header, and ELF
+// (multiboot, PVH, entry in 64-bit mode), looked for in QEMU's order
+// (its x86_load_linux). Anything else is an error.
 func segmentsOf(path string) ([]probe.Segment, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("image: %w", err)
 	}
 	defer f.Close()
-	head := make([]byte, 0x210)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	k := kernelFile{f: f, path: path}
+	if err := k.read(); err != nil {
 		return nil, fmt.Errorf("image %s: %w", path, err)
 	}
-	head = head[:n]
-	switch {
-	case bytes.HasPrefix(head, []byte(elf.ELFMAG)):
-		return elfSegments(f, path)
-	case isBzImage(head):
-		return []probe.Segment{linuxLoadedAt, linuxText}, nil
-	}
-	return nil, fmt.Errorf("image %s: neither an ELF file nor a bzImage (it begins with %x): give a kernel image", path, head[:min(4, len(head))])
-}
-
-// isBzImage looks for the setup header: "HdrS" at 0x202, 0xaa55 at 0x1fe.
-func isBzImage(head []byte) bool {
-	return len(head) >= 0x206 && binary.LittleEndian.Uint16(head[0x1fe:]) == 0xaa55 && string(head[0x202:0x206]) == "HdrS"
-}
-
-// elfSegments takes the executable load segments, at the physical addresses at
-// which the VMM puts them and, where they differ, at the virtual ones.
-func elfSegments(f *os.File, path string) ([]probe.Segment, error) {
-	e, err := elf.NewFile(f)
+	segs, err := k.segments()
 	if err != nil {
-		return nil, fmt.Errorf("image %s: damaged ELF file: %w", path, err)
+		return nil, fmt.Errorf("image %s: %w", path, err)
 	}
-	if e.Machine != elf.EM_X86_64 && e.Machine != elf.EM_386 {
-		return nil, fmt.Errorf("image %s: built for %s: an x86 guest is needed", path, e.Machine)
+	return segs[:min(len(segs), maxSegments)], nil
+}
+
+func (k *kernelFile) read() error {
+	st, err := k.f.Stat()
+	if err != nil {
+		return err
 	}
-	var out []probe.Segment
-	for _, p := range e.Progs {
-		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 || p.Memsz == 0 {
-			continue
+	k.size = st.Size()
+	k.head = make([]byte, headSize)
+	n, err := io.ReadFull(k.f, k.head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	k.head = k.head[:n]
+	return nil
+}
+
+func (k *kernelFile) segments() ([]probe.Segment, error) {
+	if isBzImage(k.head) {
+		return bzImageSegments(k.head, k.size)
+	}
+	mb, at, isMultiboot := findMultiboot(k.head)
+	switch {
+	case isMultiboot && mb.Flags&multibootAddresses != 0:
+		return mb.segments(at, k.size)
+	case bytes.HasPrefix(k.head, []byte(elf.ELFMAG)):
+		return elfSegments(k.f)
+	case isMultiboot:
+		return nil, errors.New("a multiboot image that is no ELF file and whose header has no addresses: nothing says where it is loaded; link it as ELF")
+	case hasMultiboot2(k.head):
+		return nil, errors.New("a multiboot2 image that is no ELF file: no VMM loads it without a boot loader such as GRUB; give the ELF file it was made from")
+	}
+	return nil, k.unknown()
+}
+
+// packers are the magics of compressed files, which are given by mistake.
+var packers = []struct{ magic, name string }{
+	{"\x1f\x8b", "gzip"}, {"\xfd7zXZ", "xz"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"BZh", "bzip2"}, {"\x04\x22\x4d\x18", "lz4"},
+}
+
+func (k *kernelFile) unknown() error {
+	for _, p := range packers {
+		if bytes.HasPrefix(k.head, []byte(p.magic)) {
+			return fmt.Errorf("compressed with %s: unpack it, and give the kernel image inside", p.name)
 		}
-		if p.Paddr+p.Memsz < p.Paddr || p.Vaddr+p.Memsz < p.Vaddr {
-			return nil, fmt.Errorf("image %s: damaged ELF file: a load segment of %d bytes ends beyond the last address", path, p.Memsz)
-		}
-		out = append(out, probe.Segment{Lo: p.Paddr, Hi: p.Paddr + p.Memsz})
-		if p.Vaddr != p.Paddr {
-			out = append(out, probe.Segment{Lo: p.Vaddr, Hi: p.Vaddr + p.Memsz})
-		}
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("image %s: ELF file without an executable load segment: is it an object file?", path)
-	}
-	return out[:min(len(out), maxSegments)], nil
+	return fmt.Errorf("neither an ELF file nor a bzImage nor multiboot (it begins with %x): give a kernel image", k.head[:min(4, len(k.head))])
 }

@@ -197,7 +197,7 @@ func TestPrepareRefusesImages(t *testing.T) {
 		t.Errorf("linux with a folder as initrd: %v", err)
 	}
 	b, err := linux.Prepare(t.Context(), Nginx, matrix.Settings{Kernel: good, Initrd: write(t, []byte("cpio"))})
-	if err != nil || b.Ready != "" || b.Service == nil || b.Service.Port != 80 || len(b.Segments) != 2 || !strings.Contains(b.Cmdline, "console=ttyS0") {
+	if err != nil || b.Ready != "" || b.Service == nil || b.Service.Port != 80 || len(b.Segments) != 3 || !strings.Contains(b.Cmdline, "console=ttyS0") {
 		t.Errorf("linux with files of one's own: %+v, %v", b, err)
 	}
 }

@@ -47,18 +47,44 @@ func boot(vmm, firmware, guest int64) results.Sample {
 	return s
 }
 
+// bootKernel is an ok sample of a bzImage behind an option ROM, lengths in µs. The
+// decompressor is missing if its length is 0.
+func bootKernel(vmm, bios, rom, setup, decompress, kernel int64) results.Sample {
+	s := boot(vmm, bios+rom, setup+decompress+kernel)
+	s.Phases.BIOSNs, s.Phases.OptionROMNs, s.Phases.KernelNs = ns(bios*1000), ns(rom*1000), ns(kernel*1000)
+	at := int64(7_000_000_000_000) + (vmm+bios)*1000
+	event := func(name string, after int64) {
+		at += after * 1000
+		s.Events = append(s.Events, results.Event{Name: name, NS: at, Rung: "tp_btf", Hook: "kvm_exit"})
+	}
+	event(results.EventOptionROM, 0)
+	if decompress > 0 {
+		s.Phases.SetupNs, s.Phases.DecompressNs = ns(setup*1000), ns(decompress*1000)
+		event(results.EventDecompress, rom+setup)
+		event(results.EventKernel, decompress)
+	} else {
+		event(results.EventKernel, rom+setup)
+		s.Missing = append(s.Missing, results.Missing{Name: results.EventDecompress, Reason: "kvm_exit: alive, but did not happen in this guest"})
+	}
+	return s
+}
+
 func testFile() *results.File {
 	cell := func(system, app, platform, accel string) results.Cell {
 		return results.Cell{System: system, App: app, Platform: platform, Experiment: "boot", Accel: accel, Status: results.CellOK}
 	}
 	ref := cell("reference", "hello", "qemu", "kvm")
+	ref.Firmware = "seabios"
 	for i := range int64(10) {
-		ref.Samples = append(ref.Samples, boot(41_200+100*i, 12_030+10*i, 812+i))
+		s := boot(41_200+100*i, 12_030+10*i, 812+i)
+		s.Phases.BIOSNs, s.Phases.OptionROMNs = ns(11_000_000+10_000*i), ns(1_030_000)
+		ref.Samples = append(ref.Samples, s)
 	}
 	ref.Samples[3].Taints = []string{"foreign task on cpu 1", "steal"}
 	ref.Samples[5].Taints = []string{"steal"}
 
 	micro := cell("reference", "hello", "qemumicrovm", "kvm")
+	micro.Firmware = "qboot"
 	micro.Reason = "1 of 3 samples not ok, the last one: timeout: not ready after 30s"
 	micro.Samples = []results.Sample{boot(9_000, 0, 1_200), boot(9_100, 0, 1_234), {Status: results.SampleTimeout, Reason: "not ready after 30s"}}
 	micro.Samples[1].Events[3-1].Rung = "kprobe"
@@ -73,6 +99,14 @@ func testFile() *results.File {
 	for i := range int64(6) {
 		linux.Samples = append(linux.Samples, boot(120_000+i, 900_000+i*1000, 2_345_000+i*7000))
 	}
+	bz := cell("linux", "hello", "qemu", "kvm")
+	bz.Firmware = "seabios"
+	for i := range int64(7) {
+		bz.Samples = append(bz.Samples, bootKernel(41_000, 9_000+i*10, 1_200, 300, 79_000+i*100, 120_000+i*1000))
+	}
+	blind := cell("linux", "nginx", "qemu", "kvm")
+	blind.Firmware = "seabios"
+	blind.Samples = []results.Sample{bootKernel(41_000, 9_000, 1_200, 300, 0, 150_000)}
 	absent := cell("linux", "hello", "firecracker", "tcg")
 	absent.Status, absent.Reason = results.CellUnsupported, "no firecracker in PATH: install it or leave the cell out with --only"
 
@@ -80,7 +114,7 @@ func testFile() *results.File {
 	for range 6 {
 		process.Samples = append(process.Samples, boot(0, 0, 950))
 	}
-	f := &results.File{Cells: []results.Cell{ref, linux, broken, micro, absent, process}}
+	f := &results.File{Cells: []results.Cell{ref, linux, broken, micro, absent, process, bz, blind}}
 	for i := range f.Cells {
 		f.Cells[i].Summary = f.Cells[i].Summarize()
 	}
@@ -193,6 +227,49 @@ func TestPickSample(t *testing.T) {
 		if at, median := pickSample(tt.cell); at != tt.at || median != tt.median {
 			t.Errorf("%d: sample %d, %v; want %d, %v", i, at, median, tt.at, tt.median)
 		}
+	}
+}
+
+// TestPieces: parts are drawn in place of their whole where they are all there.
+func TestPieces(t *testing.T) {
+	tests := []struct {
+		name   string
+		phases results.Phases
+		want   map[string]int64
+	}{
+		{"nothing", results.Phases{}, map[string]int64{}},
+		{"wholes", results.Phases{VMMNs: ns(1), FirmwareNs: ns(2), GuestNs: ns(3), TotalNs: ns(6)},
+			map[string]int64{"VMM": 1, "SeaBIOS": 2, "guest": 3}},
+		{"a unikernel's", results.Phases{VMMNs: ns(1), FirmwareNs: ns(5), BIOSNs: ns(2), OptionROMNs: ns(3), GuestNs: ns(3), TotalNs: ns(9)},
+			map[string]int64{"VMM": 1, "SeaBIOS": 2, "option ROM": 3, "guest": 3}},
+		{"a bzImage's", results.Phases{GuestNs: ns(6), SetupNs: ns(1), DecompressNs: ns(2), KernelNs: ns(3), TotalNs: ns(10)},
+			map[string]int64{"setup": 1, "decompress": 2, "kernel": 3, "in no phase": 4}},
+		{"without the setup", results.Phases{GuestNs: ns(5), DecompressNs: ns(2), KernelNs: ns(3)}, map[string]int64{"decompress": 2, "kernel": 3}},
+		{"a vmlinux's", results.Phases{GuestNs: ns(5), KernelNs: ns(5)}, map[string]int64{"kernel": 5}},
+		{"a part missing", results.Phases{GuestNs: ns(9), KernelNs: ns(3)}, map[string]int64{"guest": 9}},
+		{"never ready", results.Phases{FirmwareNs: ns(2), SetupNs: ns(1), DecompressNs: ns(4)}, map[string]int64{"SeaBIOS": 2, "setup": 1, "decompress": 4}},
+	}
+	for _, tt := range tests {
+		got := map[string]int64{}
+		for _, s := range pieces(tt.phases, firmwareName("seabios")) {
+			got[s.name] = s.ns
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+	marks := map[string]string{}
+	all := pieces(results.Phases{VMMNs: ns(1), FirmwareNs: ns(2), BIOSNs: ns(1), OptionROMNs: ns(1), GuestNs: ns(3), SetupNs: ns(1), DecompressNs: ns(1), KernelNs: ns(1), TotalNs: ns(7)}, "")
+	for _, s := range all {
+		for _, mark := range []string{s.utf8, s.ascii} {
+			if other, taken := marks[mark]; taken {
+				t.Errorf("%s and %s have the same mark %s", s.name, other, mark)
+			}
+			marks[mark] = s.name
+		}
+	}
+	if len(all) != 7 {
+		t.Errorf("%d pieces: %+v", len(all), all)
 	}
 }
 

@@ -65,7 +65,10 @@ func (o Options) heading(g group) string {
 	return o.clean(g.experiment) + ", accelerator " + o.clean(g.accel)
 }
 
-var phases = []struct{ metric, title string }{
+// phase is a metric of a boot and the title of its column.
+type phase struct{ metric, title string }
+
+var phases = []phase{
 	{"vmm_ns", "VMM"}, {"firmware_ns", "firmware"}, {"guest_ns", "guest"}, {"total_ns", "total"},
 }
 
@@ -87,24 +90,33 @@ func (o Options) block(b *strings.Builder, g group) {
 		}
 		t.AppendRow(row)
 	}
-	for _, line := range strings.Split(t.Render(), "\n") {
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
+	writeTable(b, t)
 	for _, n := range notes {
 		b.WriteString(wrap(n, o.width(), 4) + "\n")
+	}
+	o.parts(b, g)
+}
+
+func writeTable(b *strings.Builder, t table.Writer) {
+	for _, line := range strings.Split(t.Render(), "\n") {
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 }
 
 func columns() []table.ColumnConfig {
-	const nameWidth = 16
 	cs := make([]table.ColumnConfig, 9)
 	for i := range cs {
 		cs[i] = table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight}
 		if i < 3 {
-			cs[i] = table.ColumnConfig{Number: i + 1, WidthMax: nameWidth, WidthMaxEnforcer: text.WrapHard}
+			cs[i] = nameColumn(i + 1)
 		}
 	}
 	return cs
+}
+
+func nameColumn(number int) table.ColumnConfig {
+	const width = 16
+	return table.ColumnConfig{Number: number, WidthMax: width, WidthMaxEnforcer: text.WrapHard}
 }
 
 func (o Options) style() table.Style {
@@ -135,7 +147,7 @@ func (o Options) row(c *results.Cell, number int) (table.Row, string) {
 		mark = fmt.Sprintf("[%d]", number)
 		note = mark + " " + note
 	}
-	row := table.Row{o.clean(c.System), o.clean(c.App), o.clean(c.Platform), fmt.Sprintf("%d/%d\n%s", ok, len(c.Samples), mark)}
+	row := table.Row{o.clean(c.System), o.clean(c.App), o.clean(c.Platform), strings.TrimSuffix(fmt.Sprintf("%d/%d\n%s", ok, len(c.Samples), mark), "\n")}
 	if c.Status != results.CellOK {
 		row = append(row, o.paint(statusColor(c.Status), o.clean(c.Status)), "", "", "")
 	} else {
@@ -210,9 +222,10 @@ func (o Options) mixedRungs(c *results.Cell) []string {
 func (o Options) legend(cells []results.Cell) []string {
 	interval, none := false, false
 	taints := map[string]int{}
+	measured := append(slices.Clone(phases), parts...)
 	for i := range cells {
 		c := &cells[i]
-		for _, p := range phases {
+		for _, p := range measured {
 			if s, ok := c.Summary[p.metric]; ok {
 				interval = interval || s.CI95 != nil
 				none = none || s.CI95 == nil

@@ -31,7 +31,7 @@ func Timeline(w io.Writer, c *results.Cell, o Options) error {
 	} else {
 		s := &c.Samples[at]
 		b.WriteString(o.title(o.clean(c.Name()) + o.sampleTitle(s, at, len(c.Samples), median)))
-		o.bar(&b, s.Phases)
+		o.bar(&b, s.Phases, c.Firmware)
 		o.events(&b, s)
 	}
 	_, err := io.WriteString(w, b.String())
@@ -74,69 +74,6 @@ func (o Options) sampleTitle(s *results.Sample, at, n int, median bool) string {
 
 func (o Options) title(s string) string {
 	return o.paint(text.Bold, wrap(s, o.width(), 2)) + "\n"
-}
-
-type segment struct {
-	name, utf8, ascii string
-	color             text.Color
-	ns                int64
-	columns           int
-}
-
-// bar writes the phases as one bar of the whole width, and its key. Time of
-// the total that no phase covers is drawn too.
-func (o Options) bar(b *strings.Builder, p results.Phases) {
-	all := []segment{
-		{name: "VMM", utf8: "▒", ascii: "-", color: text.FgBlue},
-		{name: "firmware", utf8: "░", ascii: "+", color: text.FgYellow},
-		{name: "guest", utf8: "█", ascii: "#", color: text.FgGreen},
-		{name: "in no phase", utf8: "·", ascii: ".", color: text.Faint},
-	}
-	var covered int64
-	for i, ns := range []*int64{p.VMMNs, p.FirmwareNs, p.GuestNs} {
-		if ns != nil {
-			all[i].ns = *ns
-			covered += *ns
-		}
-	}
-	if p.TotalNs != nil && *p.TotalNs > covered {
-		all[3].ns = *p.TotalNs - covered
-	}
-	segs := slices.DeleteFunc(all, func(s segment) bool { return s.ns <= 0 })
-	if len(segs) == 0 {
-		return
-	}
-	share(segs, o.width())
-	var key []string
-	for _, s := range segs {
-		glyph := o.pick(s.utf8, s.ascii)
-		b.WriteString(o.paint(s.color, strings.Repeat(glyph, s.columns)))
-		key = append(key, o.paint(s.color, glyph)+" "+s.name+" "+o.duration(float64(s.ns)))
-	}
-	b.WriteString("\n" + strings.Join(key, "   ") + "\n")
-}
-
-// share divides the columns among the segments in proportion to their time, by
-// largest remainder, with at least one column for each.
-func share(segs []segment, columns int) {
-	var total float64
-	for _, s := range segs {
-		total += float64(s.ns)
-	}
-	free := columns - len(segs)
-	left := free
-	remainders := make([]float64, len(segs))
-	order := make([]int, len(segs))
-	for i := range segs {
-		exact := float64(free) * float64(segs[i].ns) / total
-		segs[i].columns = 1 + int(exact)
-		left -= int(exact)
-		remainders[i], order[i] = exact-float64(int(exact)), i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(remainders[b], remainders[a]) })
-	for _, i := range order[:max(0, min(left, len(order)))] {
-		segs[i].columns++
-	}
 }
 
 // events writes one line per event: its offset from vmm_exec, its name, the

@@ -74,10 +74,14 @@ func TestLinux(t *testing.T) {
 			checkApp(t, cell.App, s)
 			if accel == "kvm" {
 				checkOrder(t, s, results.EventVMMExec, results.EventVMCreated, results.EventVCPUCreated, results.EventFirstRun,
-					results.EventGuestEntry, results.EventFirmwareEnd)
-				if s.Phases.FirmwareNs == nil || s.Phases.GuestNs == nil {
-					t.Errorf("phases are missing: %+v", s.Phases)
+					results.EventGuestEntry, results.EventOptionROM, results.EventFirmwareEnd, results.EventDecompress, results.EventKernel)
+				p := s.Phases
+				if p.BIOSNs == nil || p.OptionROMNs == nil || p.DecompressNs == nil || p.KernelNs == nil {
+					t.Errorf("phases are missing: %+v", p)
 				}
+			}
+			if cell.Firmware != "seabios" {
+				t.Errorf("firmware %q", cell.Firmware)
 			}
 			if i := cell.Image; i == nil || len(i.SHA256) != 64 || i.Size < 1<<20 {
 				t.Errorf("image %+v: want a kernel's", i)

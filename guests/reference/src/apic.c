@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Interrupts: the local APIC's timer and one line of an I/O APIC. The 8259s are
- * masked, so nothing else can wake the guest. Vectors have no handlers of their
- * own: an interrupt only ends wait_interrupt (boot.S).
+ * Interrupts: the local APIC's timer, one line of an I/O APIC, and those sent to
+ * other CPUs. The 8259s are masked, so nothing else can wake the guest. Vectors
+ * have no handlers of their own: an interrupt only ends wait_interrupt (boot.S).
  */
 #include "reference.h"
 
 #define LAPIC 0xfee00000u
 #define LAPIC_EOI (LAPIC + 0x0b0)
 #define LAPIC_SPURIOUS (LAPIC + 0x0f0)
+#define LAPIC_ICR_LOW (LAPIC + 0x300)
+#define LAPIC_ICR_HIGH (LAPIC + 0x310)
 #define LAPIC_TIMER (LAPIC + 0x320)
 #define LAPIC_LINT0 (LAPIC + 0x350)
 #define LAPIC_TIMER_COUNT (LAPIC + 0x380)
@@ -70,6 +72,13 @@ void interrupts_init(void)
 void irq_eoi(void)
 {
 	write_u32(LAPIC_EOI, 0);
+}
+
+/* An interrupt to another CPU: two accesses, of which the second sends it. */
+void ipi(u32 apic, u32 command)
+{
+	write_u32(LAPIC_ICR_HIGH, apic << 24);
+	write_u32(LAPIC_ICR_LOW, command);
 }
 
 /* One HLT, ended by the timer 10 ms later; two accesses to the local APIC. */

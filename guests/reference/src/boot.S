@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The three doors of the image, and the few things C cannot say.
+ * The three doors of the image, the way of the other CPUs into it, and the few
+ * things C cannot say.
  *
  *   entry_multiboot  QEMU -kernel (it looks for multiboot before PVH)
  *   entry_pvh        any loader that reads XEN_ELFNOTE_PHYS32_ENTRY
  *   entry_linux64    the ELF entry point: loaders that know only Linux' 64-bit
  *                    boot protocol (Firecracker before it learned PVH)
  *
- * All lead to reference_main(boot protocol, boot information, TSC at entry) in
+ * All three lead to reference_main(boot protocol, boot information, TSC at entry) in
  * 32-bit protected mode without paging, interrupts off.
  */
 #include "reference.h"
 
 #define MULTIBOOT_MAGIC 0x1badb002
 #define MULTIBOOT_FLAGS 0x00010003 /* memory size wanted, address fields valid */
+
+#define CR0_PE_ET 0x11 /* protected mode; INIT had left caching disabled */
 
 #define CODE32 0x08
 #define DATA32 0x10
@@ -143,6 +146,34 @@ leave_long_mode:
 	mov	%edi, %edx
 	mov	$BOOT_LINUX64, %ecx
 	jmp	start32
+
+/* The other CPUs, from the trampoline; cpus.c has put out a stack. */
+ap_start32:
+	mov	$DATA32, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+	mov	%eax, %ss
+	mov	ap_stack, %esp
+	call	ap_main
+
+/*
+ * Where an AP begins, in real mode with CS:IP = TRAMPOLINE / 16 : 0. It runs as
+ * a copy at TRAMPOLINE.
+ */
+	.section .rodata
+	.code16
+	.global	trampoline, trampoline_end
+trampoline:
+	cli
+	cld
+	lgdtl	%cs:trampoline_gdt - trampoline
+	mov	$CR0_PE_ET, %eax
+	mov	%eax, %cr0
+	ljmpl	$CODE32, $ap_start32
+trampoline_gdt:
+	.word	gdt_end - gdt - 1
+	.long	gdt
+trampoline_end:
 
 	.balign	8
 gdt:

@@ -46,7 +46,7 @@ static const char *number(const char *s, u32 base, u32 max, u32 *value)
 	u32 n = 0;
 
 	for (u32 d; (d = digit(*s)) < base; s++) {
-		if (n > (max - d) / base)
+		if (d > max || n > (max - d) / base)
 			return 0;
 		n = n * base + d;
 	}
@@ -128,6 +128,8 @@ static int word(const char *w)
 	u8 gateway[4]; /* checked, not needed: answers go back to their sender */
 	const char *v;
 
+	if ((v = after(w, "cpus=")))
+		return whole_number(v, CPUS_MAX, &opt.cpus) && opt.cpus;
 	if ((v = after(w, "pio=")))
 		return whole_number(v, 0xffffffff, &opt.pio);
 	if ((v = after(w, "cpuid=")))
@@ -187,6 +189,7 @@ void cmdline_parse(char *rest)
 	char *w = next_word(&rest);
 	int known;
 
+	opt.cpus = 1;
 	opt.port = 7;
 	if (w && is_path(w))
 		w = next_word(&rest);

@@ -7,20 +7,6 @@
 
 struct counts counts;
 
-static void port_writes(u32 n)
-{
-	for (; counts.pio < n; counts.pio++)
-		outb(PIO_PORT, (u8)counts.pio);
-}
-
-static void cpuids(u32 n)
-{
-	u32 a, b, c, d;
-
-	for (; counts.cpuid < n; counts.cpuid++)
-		__asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(0), "c"(0));
-}
-
 static void sleeps(u32 n)
 {
 	for (; counts.hlt < n; counts.hlt++)
@@ -55,18 +41,25 @@ static void print_counts(void)
 {
 	struct counts c = counts;
 	u32 bytes = console_bytes;
+	u64 pio = 0, cpuid = 0;
 
+	for (u32 i = 0; i < opt.cpus; i++) {
+		pio += cpus[i].pio;
+		cpuid += cpus[i].cpuid;
+	}
 	line("counts");
 	put(" boot=");
 	put(boot_names[boot.protocol]);
-	put_field("pio", c.pio);
-	put_field("cpuid", c.cpuid);
+	put_field("pio", pio);
+	put_field("cpuid", cpuid);
 	put_field("hlt", c.hlt);
 	put_field("pages", c.mem_pages);
 	put_field("frames-out", net_frames_out);
 	put_field("console", bytes);
-	put_field("port-io", c.port_io);
+	put_field("port-io", pio + c.port_io);
 	put_field("mmio", c.mmio);
+	if (opt.cpus > 1)
+		put_field("cpus", opt.cpus);
 	put("\n");
 }
 
@@ -115,8 +108,9 @@ static void work(void)
 {
 	if (opt.hlt || opt.net)
 		interrupts_init();
-	port_writes(opt.pio);
-	cpuids(opt.cpuid);
+	cpus_start(opt.cpus);
+	cpu_work(&cpus[0]);
+	cpus_wait(opt.cpus);
 	sleeps(opt.hlt);
 	touch_memory(opt.mem_mib);
 	if (opt.net) {

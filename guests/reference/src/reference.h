@@ -11,7 +11,9 @@
 #define BOOT_PVH 2
 #define BOOT_LINUX64 3
 
-#define PIO_PORT 0x5f0 /* no device of QEMU's pc and microvm or of Firecracker */
+#define PIO_PORT 0x5f0 /* no device of QEMU's pc and microvm or of Firecracker, to 0x5f8 */
+#define CPUS_MAX 8
+#define TRAMPOLINE 0x8000 /* a page below 1 MiB that nothing needs any more */
 #define DEBUG_EXIT_PORT 0xf4
 #define DEBUG_EXIT_VALUE 0x10 /* QEMU's exit status is then 0x21 = 33 */
 
@@ -32,6 +34,7 @@ __asm__(".code32");
 
 /* boot.S */
 extern u8 image_start[], image_bss_end[];
+extern const u8 trampoline[], trampoline_end[];
 _Noreturn void halt_forever(void);
 _Noreturn void spin_forever(void);
 _Noreturn void crash_triple(void);
@@ -57,7 +60,7 @@ struct mmio_device {
 	u32 irq;
 };
 struct options {
-	u32 pio, cpuid, hlt, mem_mib;
+	u32 cpus, pio, cpuid, hlt, mem_mib;
 	u32 net; /* a network is wanted */
 	u8 ip[4];
 	u32 port;
@@ -83,6 +86,20 @@ void interrupts_init(void);
 void timer_wait(void);
 void irq_route(u32 gsi, u32 level);
 void irq_eoi(void);
+void ipi(u32 apic, u32 command);
+
+/* cpus.c */
+enum cpu_state { CPU_SILENT, CPU_ANSWERED, CPU_FINISHED };
+struct cpu {
+	u32 pio, cpuid; /* done so far */
+	enum cpu_state state;
+} __attribute__((aligned(64))); /* a cache line of its own */
+extern struct cpu cpus[CPUS_MAX]; /* the boot CPU is number 0 */
+void cpu_work(struct cpu *cpu);
+void cpus_start(u32 n);
+void cpus_wait(u32 n);
+_Noreturn void ap_main(void);
+extern u32 ap_stack;
 
 /* net.c */
 void net_init(void);
@@ -90,15 +107,23 @@ void net_announce(void);
 _Noreturn void net_hold(void);
 extern u32 net_frames_out;
 
-/* The guest's own account of what it did; printed in the counts line. */
+/*
+ * The boot CPU's account of what it did, printed in the counts line together
+ * with what each CPU counts for itself in cpus[].
+ */
 struct counts {
-	u32 port_io; /* every IN and OUT, of any size */
+	u32 port_io; /* every IN and OUT of any size, but for those of cpu_work */
 	u32 mmio; /* every access to a device's memory, local APIC included */
-	u32 pio, cpuid, hlt, mem_pages;
+	u32 hlt, mem_pages;
 };
 extern struct counts counts;
 
 #define barrier() __asm__ volatile("" ::: "memory")
+
+static inline void pause(void)
+{
+	__asm__ volatile("pause" ::: "memory");
+}
 
 static inline void outb(u16 port, u8 value)
 {

@@ -92,7 +92,7 @@ void virtio_release(void)
 u8 *virtio_transmit_buffer(void)
 {
 	while ((u16)(tx.avail.idx - *(volatile u16 *)&tx.used.idx) == QUEUE_SIZE)
-		__asm__ volatile("pause");
+		pause();
 	return tx_buffers[tx.avail.idx % QUEUE_SIZE] + header_size;
 }
 

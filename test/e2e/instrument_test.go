@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/probe"
+)
+
+// These tests use package probe by itself, on guests that they start themselves.
+
+// openProbe attaches the probes until the test ends.
+func openProbe(t *testing.T, opt probe.Options) *probe.Probe {
+	t.Helper()
+	needRoot(t)
+	needKVM(t)
+	p, err := probe.Open(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Errorf("close the probe: %v", err)
+		}
+	})
+	return p
+}
+
+// A machine is a reference guest in a QEMU that the test started.
+type machine struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	out bytes.Buffer
+}
+
+var referenceImage = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(work, "reference.elf")
+	return path, os.WriteFile(path, reference.Image(), 0o644)
+})
+
+// machineArgs is the command line of a reference guest under KVM on microvm.
+func machineArgs(t *testing.T, vcpus int, guest string) []string {
+	t.Helper()
+	qemu := needProgram(t, "qemu-system-x86_64", "qemu-system-x86")
+	image, err := referenceImage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpu := "host"
+	if !inside() {
+		cpu += ",-arch-capabilities" // KVM without hardware behind it refuses it
+	}
+	return []string{qemu, "-machine", "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off,accel=kvm", "-cpu", cpu,
+		"-m", "16", "-smp", fmt.Sprint(vcpus), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
+		"-no-reboot", "-kernel", image, "-append", guest}
+}
+
+// startMachine starts a command line, in a cgroup if cgroupFD is not 0.
+func startMachine(t *testing.T, cgroupFD int, argv ...string) *machine {
+	t.Helper()
+	m := &machine{t: t, cmd: exec.Command(argv[0], argv[1:]...)}
+	m.cmd.Stdout, m.cmd.Stderr = &m.out, &m.out
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: cgroupFD != 0, CgroupFD: cgroupFD, Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := m.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// wait is until the guest has ended by itself.
+func (m *machine) wait() {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), patience(30*time.Second))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(-m.cmd.Process.Pid, syscall.SIGKILL) })
+	defer stop()
+	if err := m.cmd.Wait(); err != nil {
+		m.t.Errorf("the guest ended with %v: %s", err, m.out.String())
+	}
+}
+
+// ownCgroup makes a cgroup for machines.
+func ownCgroup(t *testing.T) (fd int, id uint64) {
+	t.Helper()
+	mount := "/sys/fs/cgroup"
+	if _, err := os.Stat(mount + "/cgroup.controllers"); err != nil {
+		mount += "/unified"
+	}
+	dir, err := os.MkdirTemp(mount, "ukprobe-e2e-")
+	if err != nil {
+		t.Skipf("needs a cgroup v2 hierarchy: %v", err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = f.Close()
+		for range 100 {
+			if err = os.Remove(dir); !errors.Is(err, syscall.EBUSY) {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if err != nil {
+			t.Errorf("remove %s: %v", dir, err)
+		}
+	})
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	return int(f.Fd()), st.Ino
+}
+
+func countsOf(t *testing.T, w *probe.Watch) probe.Counts {
+	t.Helper()
+	w.Drain()
+	c, err := w.Counts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// checkPorts holds the port writes against what the guest was told.
+func checkPorts(t *testing.T, c probe.Counts, pio uint64) {
+	t.Helper()
+	if got := c.Ports[probe.Port{Number: 0x5f0, Out: true}]; got != pio {
+		t.Errorf("%d port writes, want %d", got, pio)
+	}
+	for cause, n := range c.Lost {
+		if cause != "hook_runs" { // of the whole host
+			t.Errorf("lost %d %s", n, cause)
+		}
+	}
+}
+
+// TestTwoGuestsAtOnce: what one does is never counted for the other.
+func TestTwoGuestsAtOnce(t *testing.T) {
+	p := openProbe(t, probe.Options{Slots: 2})
+	asked := []reference.Cmdline{{PIO: 3000, CPUID: 70, HLT: 3, End: "exit"}, {PIO: 50, CPUID: 4000, HLT: 9, End: "exit"}}
+	var watches []*probe.Watch
+	var machines []*machine
+	for _, c := range asked {
+		fd, id := ownCgroup(t)
+		w, err := p.Watch(probe.Target{CgroupID: id, ConsolePort: reference.COM1, KVM: true, Full: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := w.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+		}()
+		watches = append(watches, w)
+		machines = append(machines, startMachine(t, fd, machineArgs(t, 1, c.String())...))
+	}
+	for _, m := range machines {
+		m.wait()
+	}
+	var firmware uint64 // CPUIDs: the same for both
+	for i, w := range watches {
+		c := countsOf(t, w)
+		checkPorts(t, c, uint64(asked[i].PIO))
+		own := c.Values["cpuid"] - uint64(asked[i].CPUID)
+		if i > 0 && own != firmware {
+			t.Errorf("guest %d: %d CPUIDs beside its own %d; the other guest has %d beside its own", i, own, asked[i].CPUID, firmware)
+		}
+		firmware = own
+		lines := w.Lines()
+		if len(lines) == 0 || !strings.HasPrefix(lines[0].Text, "ukprobe-reference: start") || len(lines) != 3 {
+			t.Errorf("guest %d: lines %+v: want its own three", i, lines)
+		}
+		if inside() {
+			checkTimes(t, c, uint64(asked[i].HLT))
+		}
+	}
+}
+
+// checkTimes holds the times against each other: a guest's exits are handled by
+// KVM or its VMM or while it is halted, and it has been halted as often as it asked
+// for, each time for 10 ms less what it took to get there.
+func checkTimes(t *testing.T, c probe.Counts, halts uint64) {
+	t.Helper()
+	for reason, h := range c.Exits {
+		parts := c.Parts[reason]
+		if sum := parts.VMM + parts.Halted + parts.Waited; sum > time.Duration(h.SumNS) {
+			t.Errorf("%s: parts of %v (%+v) in %v", reason, sum, parts, time.Duration(h.SumNS))
+		}
+	}
+	if c.Parts["io"].VMM == 0 || c.UserExits["io"].Count == 0 {
+		t.Errorf("port writes took the VMM no time: %+v", c.Parts["io"])
+	}
+	halted := c.Spans[probe.SpanHalted]
+	if halted.Count > halts+1 || halted.Count < 1 {
+		t.Errorf("halted %d times, asked for %d", halted.Count, halts)
+	}
+	if c.GuestTime["io"].Count == 0 || c.Spans[probe.SpanPopulate].Count == 0 {
+		t.Errorf("no time in the guest (%+v), or no page fault gave it memory (%+v)", c.GuestTime["io"], c.Spans)
+	}
+}
+
+// TestVMMThatForks: the process with the VM is not the one that was started.
+func TestVMMThatForks(t *testing.T) {
+	p := openProbe(t, probe.Options{Slots: 4, Discover: true})
+	fd, id := ownCgroup(t)
+	w, err := p.Watch(probe.Target{CgroupID: id, ConsolePort: reference.COM1, KVM: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	argv := append([]string{"/bin/sh", "-c", `"$@" & wait`, "sh"}, machineArgs(t, 1, reference.Cmdline{PIO: 77, End: "exit"}.String())...)
+	startMachine(t, fd, argv...).wait()
+	checkPorts(t, countsOf(t, w), 77)
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	// The same, for a VM that nobody said would come.
+	m := startMachine(t, 0, argv...)
+	e := nextVM(t, p)
+	if e.Gone || e.VM.PID == m.cmd.Process.Pid {
+		t.Errorf("found %+v: want QEMU, the child of process %d", e.VM, m.cmd.Process.Pid)
+	}
+	m.wait()
+	if end := nextVM(t, p); !end.Gone || end.VM != e.VM {
+		t.Errorf("%+v, want the end of the VM", end)
+	}
+	checkPorts(t, countsOf(t, e.VM.Watch), 77)
+	if err := p.Release(e.VM, false); err != nil {
+		t.Error(err)
+	}
+}
+
+func nextVM(t *testing.T, p *probe.Probe) probe.VMEvent {
+	t.Helper()
+	select {
+	case e := <-p.VMs():
+		return e
+	case <-time.After(patience(10 * time.Second)):
+		t.Fatal("no VM came or went")
+		return probe.VMEvent{}
+	}
+}
+
+// TestVMsThatEndWhileTheyAreAdopted: whatever the moment, it is an error or a VM
+// whose end is told, and no slot is lost.
+func TestVMsThatEndWhileTheyAreAdopted(t *testing.T) {
+	const slots = 2
+	p := openProbe(t, probe.Options{Slots: slots, Discover: true})
+	rounds := 20
+	if inside() {
+		rounds = 4
+	}
+	for i := range rounds {
+		m := startMachine(t, 0, machineArgs(t, 1, reference.Cmdline{End: "exit"}.String())...)
+		time.Sleep(time.Duration(i) * 5 * time.Millisecond)
+		vm, err := p.Adopt(m.cmd.Process.Pid)
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !strings.Contains(err.Error(), "it is just being found") {
+			t.Errorf("adopt: %v", err)
+		}
+		m.wait()
+		if vm != nil {
+			if err := p.Release(vm, false); err != nil {
+				t.Errorf("release: %v", err)
+			}
+		}
+		drainVMs(p)
+	}
+	time.Sleep(3 * time.Second) // it looks for itself every two
+	drainVMs(p)
+	for i := range slots {
+		if w, err := p.Watch(probe.Target{CgroupID: 1<<40 + uint64(i)}); err != nil {
+			t.Errorf("slot %d of %d: %v", i+1, slots, err)
+		} else {
+			defer w.Close()
+		}
+	}
+}
+
+// drainVMs releases what has been found.
+func drainVMs(p *probe.Probe) {
+	for {
+		select {
+		case e := <-p.VMs():
+			if e.Gone {
+				_ = p.Release(e.VM, false)
+			}
+		case <-time.After(50 * time.Millisecond):
+			return
+		}
+	}
+}
+
+// TestDetachingUnderLoad: the hooks go while they fire, and the guest notices
+// nothing.
+func TestDetachingUnderLoad(t *testing.T) {
+	needRoot(t)
+	needKVM(t)
+	before := programs(t)
+	const pio = 20000
+	m := startMachine(t, 0, machineArgs(t, 1, reference.Cmdline{PIO: pio, End: "exit"}.String())...)
+	rounds := 0
+	for ; m.cmd.ProcessState == nil && rounds < 10; rounds++ {
+		p, err := probe.Open(probe.Options{Slots: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		vm, err := p.Adopt(m.cmd.Process.Pid)
+		if errors.Is(err, os.ErrNotExist) || syscall.Kill(m.cmd.Process.Pid, 0) != nil {
+			_ = p.Close()
+			break
+		}
+		if err != nil {
+			t.Errorf("adopt: %v", err)
+		}
+		if vm != nil {
+			time.Sleep(20 * time.Millisecond)
+		}
+		if err := p.Close(); err != nil { // with the VM still watched
+			t.Errorf("close: %v", err)
+		}
+	}
+	m.wait()
+	if !strings.Contains(m.out.String(), fmt.Sprintf(" pio=%d ", pio)) {
+		t.Errorf("the guest did not do all its work: %s", m.out.String())
+	}
+	if rounds == 0 {
+		t.Error("it was never attached")
+	}
+	if text := eventually(func() string {
+		if n := programs(t); n > before {
+			return fmt.Sprintf("%d programs are left, %d were there before", n, before)
+		}
+		return ""
+	}); text != "" {
+		t.Error(text)
+	}
+}
+
+// programs is how many tracing programs the kernel has.
+func programs(t *testing.T) int {
+	t.Helper()
+	n := 0
+	for id, err := ebpf.ProgramGetNextID(0); err == nil; id, err = ebpf.ProgramGetNextID(id) {
+		prog, err := ebpf.NewProgramFromID(id)
+		if err != nil {
+			continue // it went just now
+		}
+		switch prog.Type() {
+		case ebpf.Tracing, ebpf.Kprobe, ebpf.RawTracepoint, ebpf.TracePoint, ebpf.SchedCLS:
+			n++
+		}
+		_ = prog.Close()
+	}
+	return n
+}
