@@ -101,6 +101,9 @@ func (o *Options) override(s *matrix.Settings) error {
 	if o.Accel != "" {
 		s.Accel = o.Accel
 	}
+	if o.Probes != "" {
+		s.Probes = o.Probes
+	}
 	for _, path := range []*string{&s.Kernel, &s.Initrd} { // VMMs start in /
 		if *path == "" {
 			continue
