@@ -8,6 +8,7 @@ CACHE    := $(CURDIR)/.cache
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  := -X main.version=$(VERSION)
 ARGS     ?=
+FUZZTIME ?= 10s
 KERNEL   ?= bookworm
 KERNELS  ?= bookworm bookworm-backports
 LINT     := $(CACHE)/golangci-lint
@@ -34,6 +35,10 @@ test: check unit e2e hostvm-test ## all tests: checks, unit, end to end, and tho
 .PHONY: unit
 unit: setup-test ## unit tests with the race detector, as root
 	CGO_ENABLED=1 $(GO) test -race -count=1 -p 2 $$($(GO) list ./... | grep -v -e /test/e2e -e /test/hostvm)
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser of foreign input for FUZZTIME each
+	scripts/fuzz $(FUZZTIME)
 
 .PHONY: e2e
 e2e: setup-test build images ## end-to-end tests on this machine

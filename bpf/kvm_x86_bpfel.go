@@ -90,7 +90,10 @@ const (
 	KVMHookHOOK_TC_IN      KVMHook = 19
 	KVMHookHOOK_SYSCALL    KVMHook = 20
 	KVMHookHOOK_RIP        KVMHook = 21
-	KVMHookHOOK_KINDS      KVMHook = 22
+	KVMHookHOOK_TSC_OFFSET KVMHook = 22
+	KVMHookHOOK_TSC_RATIO  KVMHook = 23
+	KVMHookHOOK_MMIO       KVMHook = 24
+	KVMHookHOOK_KINDS      KVMHook = 25
 )
 
 type KVMLine struct {
@@ -144,7 +147,7 @@ type KVMParts struct {
 
 type KVMPerCpu struct {
 	_                structs.HostLayout
-	Hits             [22]uint64
+	Hits             [25]uint64
 	Tid              uint32
 	Vcpu             uint32
 	Nobody           uint32

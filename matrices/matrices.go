@@ -13,3 +13,6 @@ var FS embed.FS
 
 // Default is the file that `ukprobe run` without --matrix takes.
 const Default = "quick.yaml"
+
+// Validate is the file that `ukprobe validate` without --matrix takes.
+const Validate = "validate.yaml"

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/orchestrate/claim"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
@@ -21,12 +22,16 @@ import (
 // processSystem boots no kernel, so that nothing reads a command line.
 const processSystem = "process"
 
+// referenceSystem is the guest whose claims are known to be right.
+const referenceSystem = "reference"
+
 // cell is one cell of the matrix, prepared or with the reason why not.
 type cell struct {
 	matrix.Cell
 	system     system.System
 	platform   platform.Platform
 	image      system.Boot
+	claims     []claim.Pattern
 	accel      string
 	emulated   bool         // KVM has no hardware behind it
 	counts     probe.Counts // of all its samples
@@ -37,7 +42,7 @@ type cell struct {
 
 // Vocabulary is the names that a matrix may use.
 func Vocabulary() matrix.Vocabulary {
-	v := matrix.Vocabulary{Experiments: []string{matrix.DefaultExperiment}}
+	v := matrix.Vocabulary{Experiments: []string{matrix.DefaultExperiment, matrix.TimingValidation}}
 	apps := map[string]bool{}
 	for _, s := range system.All(system.Env{}) {
 		v.Systems = append(v.Systems, s.Name())
@@ -96,6 +101,9 @@ func (o *Options) override(s *matrix.Settings) error {
 	if o.Accel != "" {
 		s.Accel = o.Accel
 	}
+	if o.Probes != "" {
+		s.Probes = o.Probes
+	}
 	for _, path := range []*string{&s.Kernel, &s.Initrd} { // VMMs start in /
 		if *path == "" {
 			continue
@@ -122,6 +130,16 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	}
 	if err := system.Supports(out.system, c.App, c.Platform); err != nil {
 		return out.refuse(err)
+	}
+	if c.Experiment == matrix.TimingValidation && c.Probes == matrix.ProbesNone {
+		return out.refuse(fmt.Errorf("%w: %s holds what guests say against the kernel's times: leave --probes none out", system.ErrUnsupported, c.Experiment))
+	}
+	for _, p := range c.Claims {
+		pattern, err := claim.NewPattern(p.Name, p.Pattern, p.Unit, p.Since)
+		if err != nil {
+			return out.refuse(err)
+		}
+		out.claims = append(out.claims, pattern)
 	}
 	out.accel, err = out.platform.Accel(c.Accel, out.system.Describe(c.App, c.Settings), host)
 	if err != nil {
@@ -173,8 +191,12 @@ func (c *cell) resources() platform.Resources {
 
 // boot makes the experiment of a cell. A warm-up is not in the metrics.
 func (c *cell) boot(l *laboratory, warmup bool) *experiment.Boot {
-	return &experiment.Boot{
+	b := &experiment.Boot{
 		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID,
 		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
 	}
+	if c.Experiment == matrix.TimingValidation {
+		b.Validate = &experiment.Validation{Patterns: c.claims, Controls: c.System == referenceSystem, KVM: c.accel == platform.KVM}
+	}
+	return b
 }

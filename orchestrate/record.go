@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ukprobe/ukprobe/orchestrate/claim"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
@@ -16,9 +17,12 @@ import (
 // record turns a cell into what is stored of it before its first sample.
 func (c *cell) record() results.Cell {
 	out := results.Cell{System: c.System, App: c.App, Platform: c.Platform, Experiment: c.Experiment,
-		Accel: c.accel, Status: c.status, Reason: c.reason, Argv: []string{}}
+		Accel: c.accel, Probes: c.Probes, Status: c.status, Reason: c.reason, Argv: []string{}}
 	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(),
 		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Args: c.Args, Ready: c.image.Ready}
+	for _, p := range c.Claims {
+		out.Settings.Claims = append(out.Settings.Claims, results.ClaimPattern{Name: p.Name, Pattern: p.Pattern, Unit: p.Unit, Since: p.Since})
+	}
 	if svc := c.image.Service; svc != nil {
 		out.Settings.Port = int(svc.Port)
 	}
@@ -45,6 +49,9 @@ func record(s experiment.Sample) results.Sample {
 	for _, l := range s.Lines {
 		out.Console = append(out.Console, results.ConsoleLine{FirstNS: l.FirstNS, LastNS: l.LastNS, Text: l.Clean()})
 	}
+	for _, v := range s.Claims {
+		out.Claims = append(out.Claims, recordClaim(v))
+	}
 	if s.Status != experiment.OK {
 		out.Stderr = s.Stderr
 	}
@@ -55,6 +62,25 @@ func phases(p probe.Phases) results.Phases {
 	return results.Phases{VMMNs: ns(p.VMM), FirmwareNs: ns(p.Firmware), GuestNs: ns(p.Guest), TotalNs: ns(p.Total),
 		BIOSNs: ns(p.BIOS), OptionROMNs: ns(p.OptionROM),
 		SetupNs: ns(p.Setup), DecompressNs: ns(p.Decompress), KernelNs: ns(p.Kernel)}
+}
+
+// recordClaim turns a verdict into what is stored of it.
+func recordClaim(v experiment.Verdict) results.Claim {
+	out := results.Claim{Name: v.Name, Kind: string(v.Kind), Text: v.Text, Status: v.Status, Reason: v.Reason,
+		ClaimNS: v.ClaimNS, HostNS: v.HostNS, NotApart: v.NotApart, Mapping: v.Mapping, ControlNS: v.Control.Nanoseconds()}
+	if v.Status != claim.Unknown {
+		out.OffNS, out.ErrNS, out.Terms = &v.OffNS, &v.ErrNS, map[string]int64{}
+		for _, t := range v.Terms {
+			out.Terms[t.Name] = t.NS
+		}
+	}
+	for _, s := range v.LeavesOut {
+		out.LeavesOut = append(out.LeavesOut, results.Span{Name: s.Name, NS: s.NS})
+	}
+	if s := v.Series; s != nil {
+		out.Stamps, out.Earlier, out.Rate, out.LagMedianNS, out.LagMaxNS = s.N, s.Earlier, &s.Rate, &s.LagMedianNS, &s.LagMaxNS
+	}
+	return out
 }
 
 func ns(d *time.Duration) *int64 {
@@ -131,7 +157,9 @@ func histograms(c probe.Counts) []results.Histogram {
 			add(name, labels(reason), hs[reason])
 		}
 	}
-	exit := func(reason string) map[string]string { return map[string]string{"isa": string(c.ISA), "reason": reason} }
+	exit := func(reason string) map[string]string {
+		return map[string]string{"isa": string(c.ISA), "reason": reason}
+	}
 	byReason("ukprobe_kvm_exit_handling_seconds", c.Exits, exit)
 	byReason("ukprobe_guest_run_seconds", c.GuestTime, exit)
 	byReason("ukprobe_vmm_round_trip_seconds", c.UserExits, func(reason string) map[string]string { return map[string]string{"reason": reason} })

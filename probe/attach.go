@@ -34,7 +34,7 @@ func newLoader(isa ISA, slots, schema int) (*loader, error) {
 	loadModules()
 	l := &loader{isa: isa, slots: uint32(slots), schema: schema, specs: map[object]*ebpf.CollectionSpec{}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}
 	for obj, load := range map[object]func() (*ebpf.CollectionSpec, error){
-		objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet,
+		objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet, objClock: bpf.LoadClock,
 	} {
 		spec, err := load()
 		if err != nil {
@@ -98,7 +98,9 @@ var perSlot = []string{
 	bpf.KVMMapSlots, bpf.KVMMapTaken, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapGuestHist,
 	bpf.KVMMapExitParts, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits, bpf.KVMMapSpanHist, bpf.KVMMapFreeSlots,
 	bpf.KVMMapTargets, bpf.KVMMapDevices,
+	bpf.ClockMapTsc,
 	bpf.NetMapFlows, bpf.NetMapFlowGuests, bpf.NetMapFlowCount, bpf.NetMapNetHist,
+	bpf.ClockMapTsc,
 }
 
 // sizeMap sizes a map for the number of slots and the histograms' schema.
@@ -139,7 +141,7 @@ func (l *loader) portShare() uint32 {
 func (l *loader) setConstants() error {
 	constants := map[string]any{
 		"host_isa": l.isa.number(), "exit_class_of": exitClassTable(l.isa), "user_exit_row_of": userExitRowTable(),
-		"host_has_exits": number(hasVirtualisation()), "page_fault_has_vcpu": number(l.pageFaultHasVCPU()),
+		"host_has_exits": number(HasVirtualisation()), "page_fault_has_vcpu": number(l.pageFaultHasVCPU()),
 		"hist_schema": uint32(l.schema), "port_share": l.portShare(),
 		"record_share": uint64(l.ringBytes()) / uint64(l.slots) / recordBytes,
 	}

@@ -22,10 +22,15 @@ func TestConstantsAreTheKernelSides(t *testing.T) {
 	}
 	entries := func(name string) int { return int(kvm.Maps[name].MaxEntries) }
 	slots := entries(bpf.KVMMapSlots)
+	clock, err := bpf.LoadClock()
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name      string
 		here, bpf int
 	}{
+		{"TSC_VCPUS", tscVCPUs, int(clock.Maps[bpf.ClockMapTsc].MaxEntries) / slots},
 		{"MAX_SLOTS", bpfMaxSlots, slots},
 		{"EXIT_ROWS", exitRows, entries(bpf.KVMMapExitHist) / slots},
 		{"EXIT_ROWS of the guest's time", exitRows, entries(bpf.KVMMapGuestHist) / slots},
@@ -44,6 +49,7 @@ func TestConstantsAreTheKernelSides(t *testing.T) {
 		{"HIST_BUCKETS", histBuckets(DefaultSchema), len(bpf.KVMHist{}.Buckets)},
 		{"the histogram's header", histHeader, int(unsafe.Offsetof(bpf.KVMHist{}.Buckets))},
 		{"HOOK_KINDS", len(bpf.KVMPerCpu{}.Hits), int(bpf.KVMHookHOOK_KINDS)},
+		{"TSC_CHANGES", tscChanges, len(bpf.ClockTscState{}.Change)},
 		{"MARK_KINDS", len(bpf.KVMSlot{}.Marks), int(bpf.KVMMarkKindMARK_KINDS)},
 		{"COUNTERS", len(bpf.KVMCounters{}.N), int(bpf.KVMCounterCOUNTERS)},
 	}
@@ -119,7 +125,7 @@ func TestEveryKindHasAName(t *testing.T) {
 // rung attaches, and every program is some hook's.
 func TestHookTable(t *testing.T) {
 	specs := map[object]*ebpf.CollectionSpec{}
-	for obj, load := range map[object]func() (*ebpf.CollectionSpec, error){objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet} {
+	for obj, load := range map[object]func() (*ebpf.CollectionSpec, error){objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet, objClock: bpf.LoadClock} {
 		spec, err := load()
 		if err != nil {
 			t.Fatal(err)

@@ -33,6 +33,9 @@ const (
 	HookTCIn     = "tc_in"
 	HookSyscall  = "syscall"
 	HookRIP      = "kvm_exit_rip"
+	HookTSC      = "kvm_write_tsc_offset"
+	HookTSCRatio = "kvm_tsc_ratio"
+	HookMMIO     = "kvm_mmio"
 )
 
 // object says which of the object files a program is in.
@@ -42,6 +45,7 @@ const (
 	objProc object = iota
 	objKVM
 	objNet
+	objClock
 )
 
 // program is one BPF program and where it goes.
@@ -155,6 +159,14 @@ var hooks = []hook{
 	{name: HookRIP, id: bpf.KVMHookHOOK_RIP, obj: objKVM, isa: VMX, onDemand: true,
 		tells: "firmware_end where the other rungs of kvm_exit do not have the instruction pointer",
 		rungs: map[Rung][]program{Tracepoint: {{name: "tracepoint_rip"}}}},
+	{name: HookTSC, id: bpf.KVMHookHOOK_TSC_OFFSET, obj: objClock, tells: "the offset of the guest's TSC, by which its own times are the host's",
+		rungs: tracepoints("tsc_offset")},
+	{name: HookTSCRatio, id: bpf.KVMHookHOOK_TSC_RATIO, obj: objClock, onDemand: true, tells: "the scaling of the guest's TSC",
+		rungs: map[Rung][]program{
+			Kprobe: {{name: "kprobe_tsc_ratio"}}, Fentry: {{name: "fentry_tsc_ratio"}},
+			TPBTF: {{name: "tp_btf_tsc_ratio"}}, RawTP: {{name: "raw_tp_tsc_ratio"}}}},
+	{name: HookMMIO, id: bpf.KVMHookHOOK_MMIO, obj: objClock, onDemand: true, tells: "Firecracker's boot timer, where the guest writes it by MMIO",
+		rungs: tracepoints("mmio")},
 	{name: HookSyscall, id: bpf.KVMHookHOOK_SYSCALL, obj: objProc, onDemand: true,
 		tells: "consoles that are not a port (TCG, processes); KVM's ioctls and the VMM's share of exits where there are neither kprobes nor fentry",
 		rungs: map[Rung][]program{

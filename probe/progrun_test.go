@@ -109,18 +109,25 @@ func (b *bench) load(obj object, name string) *ebpf.Program {
 	return prog
 }
 
+// objectOf is the object file that a program is in.
+func (b *bench) objectOf(name string) object {
+	for obj, spec := range b.loader.specs {
+		if _, ok := spec.Programs[name]; ok {
+			return obj
+		}
+	}
+	b.t.Fatalf("no program %s", name)
+	return 0
+}
+
 // fire runs a raw tracepoint program with the arguments that the kernel's
 // tracepoint has.
 func (b *bench) fire(name string, args ...uint64) {
 	b.t.Helper()
-	obj := objKVM
-	if _, ok := b.loader.specs[objKVM].Programs[name]; !ok {
-		obj = objProc
-	}
 	if len(args) == 0 {
 		args = []uint64{0}
 	}
-	if _, err := b.load(obj, name).Run(&ebpf.RunOptions{Context: args}); err != nil {
+	if _, err := b.load(b.objectOf(name), name).Run(&ebpf.RunOptions{Context: args}); err != nil {
 		b.t.Fatalf("run %s: %v", name, err)
 	}
 }
@@ -132,7 +139,7 @@ func (b *bench) fireRecord(name string, record []byte) {
 	b.t.Helper()
 	key := "record of " + name
 	if b.progs[key] == nil {
-		spec := b.loader.specs[objKVM].Copy()
+		spec := b.loader.specs[b.objectOf(name)].Copy()
 		spec.Programs = map[string]*ebpf.ProgramSpec{name: spec.Programs[name]}
 		spec.Programs[name].Type = ebpf.RawTracepoint
 		coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{

@@ -65,6 +65,7 @@ type Watch struct {
 	startNS int64
 
 	progress chan struct{}
+	clock    clockWatch
 
 	mu      sync.Mutex
 	release map[string]func() error // of on-demand hooks
@@ -207,8 +208,11 @@ func (w *Watch) demanded() []string {
 	if s := w.p.state(HookKVMExit); len(w.target.Image) > 0 && w.p.isa == VMX && s != nil && s.rung != Tracepoint {
 		out = append(out, HookRIP)
 	}
-	if !hasVirtualisation() && len(w.target.Image) > 0 {
+	if !HasVirtualisation() && len(w.target.Image) > 0 {
 		out = append(out, HookInsn)
+	}
+	if w.target.BootTimer {
+		out = append(out, HookMMIO)
 	}
 	if w.target.Full {
 		out = append(out, HookWakeup, HookFault, HookSched)
@@ -271,7 +275,7 @@ func (w *Watch) Close() error {
 	if closed {
 		return nil
 	}
-	errs := []error{w.releaseAll()}
+	errs := []error{w.releaseAll(), w.UnwatchClock()}
 	if disarm != nil {
 		errs = append(errs, disarm())
 	}

@@ -37,6 +37,12 @@ func normalize(s Sample) (Sample, error) {
 	s.Missing = slices.Clone(orEmpty(s.Missing))
 	s.dropImpossible()
 	s.boundConsole()
+	s.Claims = slices.Clone(s.Claims)
+	for i := range s.Claims {
+		c := &s.Claims[i]
+		c.Text = strings.ToValidUTF8(c.Text[:min(len(c.Text), MaxConsoleText)], "\uFFFD")
+		c.Reason = strings.ToValidUTF8(c.Reason, "\uFFFD")
+	}
 	s.Reason = strings.ToValidUTF8(s.Reason, "\uFFFD")
 	s.Stderr = strings.ToValidUTF8(tail(s.Stderr, MaxStderr), "\uFFFD")
 	return s, nil

@@ -32,6 +32,7 @@ func fullRun(t *testing.T) []byte {
 	t.Helper()
 	dir := t.TempDir()
 	s := mustCreate(t, dir)
+	must(t, s.SetHost(Host{Kernel: "6.1", Overhead: anOverhead()}))
 	must(t, s.SetCellArgv(0, []string{"qemu"}))
 	must(t, s.SetCellImage(0, Image{Path: "/img", SHA256: strings.Repeat("0f", 32), Size: 1}))
 	must(t, s.SetCellHistograms(0, []Histogram{{Name: "h_seconds", Labels: map[string]string{"a": "b"}, Schema: 3,
@@ -41,6 +42,12 @@ func fullRun(t *testing.T) []byte {
 		sample.Console = make([]ConsoleLine, MaxConsoleLines+1)
 		p := &sample.Phases
 		p.FirmwareNs, p.BIOSNs, p.OptionROMNs, p.SetupNs, p.DecompressNs, p.KernelNs = ns(1), ns(1), ns(1), ns(1), ns(1), ns(1)
+		sample.Claims = []Claim{
+			{Name: "linux_printk", Kind: "stamp", Text: "[    0.1", Status: ClaimAgrees, ClaimNS: ns(-1), HostNS: ns(2), OffNS: ns(-3), ErrNS: ns(1),
+				Terms: map[string]int64{"resolution": 1}, LeavesOut: []Span{{Name: "VMM", NS: 7}}, NotApart: "guest_entry is missing",
+				Stamps: 3, Earlier: 2, Rate: ptrTo(1.5), LagMedianNS: ns(1), LagMaxNS: ns(2)},
+			{Name: "reference_ready", Kind: "tsc", Text: "\xff", Status: ClaimUnknown, Reason: "why", Mapping: "how", ControlNS: -1},
+		}
 		must(t, s.AddSample(0, sample))
 	}
 	must(t, s.AddSample(1, okSample(5)))
@@ -50,6 +57,8 @@ func fullRun(t *testing.T) []byte {
 	must(t, err)
 	return data
 }
+
+func ptrTo[T any](v T) *T { return &v }
 
 func validate(t *testing.T, s *jsonschema.Schema, data []byte) error {
 	t.Helper()
@@ -103,6 +112,8 @@ func TestSchemaRefuses(t *testing.T) {
 		{"a time that is none", started.Format(time.RFC3339Nano), "yesterday"},
 		{"a short hash", `"sha256":"0f`, `"sha256":"`},
 		{"a bucket without a number", `"buckets":{"-7"`, `"buckets":{"x"`},
+		{"a verdict of no meaning", `"status":"agrees"`, `"status":"right"`},
+		{"an error below zero", `"err_ns":1`, `"err_ns":-1`},
 		{"an empty system", `"system":"reference"`, `"system":""`},
 	}
 	for _, tt := range tests {
@@ -145,6 +156,10 @@ func TestSchemaIsTheTypes(t *testing.T) {
 		{Image{}, at(cell, "properties", "image")},
 		{Sample{}, sample},
 		{Event{}, at(sample, "properties", "events", "items")},
+		{Claim{}, defs["claim"]},
+		{Span{}, defs["span"]},
+		{Settings{}, at(cell, "properties", "settings")},
+		{ClaimPattern{}, at(cell, "properties", "settings", "properties", "claims", "items")},
 		{Missing{}, at(sample, "properties", "missing", "items")},
 		{Phases{}, at(sample, "properties", "phases")},
 		{ConsoleLine{}, at(sample, "properties", "console", "items")},

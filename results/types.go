@@ -36,6 +36,14 @@ const (
 	SampleInterrupted = "interrupted"
 )
 
+// How much was attached to the kernel for a cell's samples. Figures from different
+// levels do not compare.
+const (
+	ProbesBoot = "boot"
+	ProbesFull = "full"
+	ProbesNone = "none"
+)
+
 // The events of a boot sample.
 const (
 	EventVMMExec       = "vmm_exec"
@@ -102,6 +110,8 @@ type Host struct {
 	Cmdline       string            `json:"cmdline"`
 	Versions      map[string]string `json:"versions"` // program: version
 	Rungs         map[string]Rung   `json:"rungs"`    // hook: the rung it got
+	// Overhead is what the probes cost here, or why that is not known.
+	Overhead *Overhead `json:"overhead,omitempty"`
 }
 
 // Rung is the attach mechanism a hook got, and why not a better one.
@@ -117,7 +127,8 @@ type Cell struct {
 	App        string             `json:"app"`
 	Platform   string             `json:"platform"`
 	Experiment string             `json:"experiment"`
-	Accel      string             `json:"accel"` // kvm, tcg, or none where nothing is virtualised
+	Accel      string             `json:"accel"`            // kvm, tcg, or none where nothing is virtualised
+	Probes     string             `json:"probes,omitempty"` // boot, full or none; "" in files from before there was a choice
 	Status     string             `json:"status"`
 	Reason     string             `json:"reason,omitempty"`
 	Image      *Image             `json:"image,omitempty"`
@@ -139,6 +150,16 @@ type Settings struct {
 	Args      string `json:"args,omitempty"`
 	Ready     string `json:"ready,omitempty"`
 	Port      int    `json:"port,omitempty"`
+
+	Claims []ClaimPattern `json:"claims,omitempty"` // of the matrix, beside the built-in ones
+}
+
+// ClaimPattern finds what a guest says of its own time.
+type ClaimPattern struct {
+	Name    string `json:"name"`
+	Pattern string `json:"pattern"`
+	Unit    string `json:"unit"`
+	Since   string `json:"since,omitempty"` // absent: the guest's own clock
 }
 
 // Image is the file that was booted.
@@ -162,6 +183,49 @@ type Sample struct {
 	Console        []ConsoleLine      `json:"console,omitempty"`
 	ConsoleOmitted uint64             `json:"console_omitted,omitempty"` // lines cut from the middle
 	Stderr         string             `json:"stderr,omitempty"`          // tail of the VMM's, on failure
+	Claims         []Claim            `json:"claims,omitempty"`          // experiment timing-validation
+}
+
+// Statuses of a claim.
+const (
+	ClaimAgrees  = "agrees"
+	ClaimOff     = "off"
+	ClaimUnknown = "unknown"
+)
+
+// Claim is what a guest said of its own time, and what the host holds against it.
+// Spans are nanoseconds.
+type Claim struct {
+	Name   string `json:"name"`
+	Kind   string `json:"kind"` // stamp, duration, tsc
+	Text   string `json:"text"` // the line that says so; of a series the last one
+	Status string `json:"status"`
+	Reason string `json:"reason,omitempty"` // why it cannot be told
+	// The claim's value and the host's, in the same terms.
+	ClaimNS *int64 `json:"claim_ns,omitempty"`
+	HostNS  *int64 `json:"host_ns,omitempty"`
+	// The claim less the host's value, and the bound of the error of that.
+	OffNS *int64           `json:"off_ns,omitempty"`
+	ErrNS *int64           `json:"err_ns,omitempty"`
+	Terms map[string]int64 `json:"terms,omitempty"` // of which err_ns is the sum
+	// From vmm_exec to the zero of the claim.
+	LeavesOut []Span `json:"leaves_out,omitempty"`
+	NotApart  string `json:"not_apart,omitempty"` // why some of these are one span
+	// Series of stamps.
+	Stamps      int      `json:"stamps,omitempty"`
+	Earlier     int      `json:"earlier_stamps,omitempty"` // before the guest set its clock back; not used
+	Rate        *float64 `json:"rate,omitempty"`           // host seconds per guest second
+	LagMedianNS *int64   `json:"lag_median_ns,omitempty"`
+	LagMaxNS    *int64   `json:"lag_max_ns,omitempty"`
+	Mapping     string   `json:"mapping,omitempty"` // how a guest's TSC was mapped
+	// Not zero: not a claim but a control, mapped wrongly by so much on purpose.
+	ControlNS int64 `json:"control_ns,omitempty"`
+}
+
+// Span is a named stretch of time.
+type Span struct {
+	Name string `json:"name"`
+	NS   int64  `json:"ns"`
 }
 
 // Event is one timestamp, and where it came from.

@@ -83,4 +83,5 @@ type Sample struct {
 	Stderr   string        // tail
 	Argv     []string      // what was started
 	Client   client.Result // of the client, if the app serves
+	Claims   []Verdict     // of experiment timing-validation
 }

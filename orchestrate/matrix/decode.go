@@ -123,6 +123,7 @@ func (d *decoder) commonFields(s *Settings) map[string]field {
 		"memory_mib": func(v ast.Node) { d.integer(v, "memory_mib", 1, MaxMemoryMiB, &s.MemoryMiB) },
 		"vcpus":      func(v ast.Node) { d.integer(v, "vcpus", 1, MaxVCPUs, &s.VCPUs) },
 		"accel":      func(v ast.Node) { d.oneOf(v, "accel", []string{AccelAuto, AccelKVM, AccelTCG}, &s.Accel) },
+		"probes":     func(v ast.Node) { d.oneOf(v, "probes", ProbesLevels, &s.Probes) },
 	}
 }
 
@@ -162,6 +163,7 @@ func (d *decoder) cell(n ast.Node, e *entry) {
 	fields["initrd"] = func(v ast.Node) { d.path(v, "initrd", &s.Initrd) }
 	fields["ready"] = func(v ast.Node) { d.regexp(v, "ready", &s.Ready) }
 	fields["port"] = func(v ast.Node) { d.integer(v, "port", 1, 65535, &s.Port) }
+	fields["claims"] = func(v ast.Node) { s.Claims = d.claims(v) }
 	for i, dim := range dimensions {
 		fields[dim] = func(v ast.Node) { e.names[i] = d.names(v, dim) }
 	}

@@ -13,7 +13,7 @@ import (
 // place and nothing unprintable in them, and cells within the limits.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
-		"", "version: 1\n", cell("samples: 3"), cell("timeout: 1s"), cell("args: \"a b\""), cell("ready: '^x$'"),
+		"", "version: 1\n", cell("samples: 3"), cell("timeout: 1s"), cell("args: \"a b\""), cell("ready: '^x$'"), cell("claims: [{name: a, pattern: \"(?P<value>.)\", unit: ms}]"),
 		cell("kernel: a/../b"), cell("app: [a, b]"), cell("<<: *a"), cell("? a\n  : b"), cell("args: |\n    a"),
 		`{"version": 1, "cells": [{"system": ["a", "b"], "app": "b", "platform": "c"}]}`,
 		"[[[[", "- - - -", "a: &a [*a]", "%YAML 1.2\n---\n", "--- |\n x\n", "\uFEFFversion: 1\r\n", "a: 'x", "{", "? ",
@@ -73,4 +73,22 @@ func checkCell(t *testing.T, c Cell) {
 		c.MemoryMiB < 1 || c.MemoryMiB > MaxMemoryMiB || c.VCPUs < 1 || c.Port < 0 || c.Port > 65535 {
 		t.Fatalf("out of range: %+v", c)
 	}
+}
+
+// FuzzParseSelector: a selector is refused, or shown as it was written and can be
+// asked of any cell.
+func FuzzParseSelector(f *testing.F) {
+	for _, seed := range []string{"", "system=linux", "system=linux|process,app=nginx", "app=", "app=a,app=b", "color=red", "=", ",", "app=a|"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseSelector(text)
+		if err != nil {
+			return
+		}
+		if s.String() != text {
+			t.Fatalf("%q is shown as %q", text, s)
+		}
+		_, _ = Select([]Cell{{System: "linux", App: "nginx"}}, []Selector{s})
+	})
 }

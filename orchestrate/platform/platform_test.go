@@ -198,24 +198,6 @@ func TestAccel(t *testing.T) {
 	}
 }
 
-func TestHasVirtualisation(t *testing.T) {
-	for text, want := range map[string]bool{
-		"processor\t: 0\nflags\t\t: fpu vmx sse\n":           true,
-		"flags\t\t: svm\n":                                   true,
-		"flags\t\t: fpu sse svm\n\nprocessor: 1\n":           true,
-		"flags\t\t: vmx":                                     true,
-		"flags\t\t: fpu sse vmxoff xsvm\n":                   false,
-		"vmx flags\t: vnmi preemption_timer\nflags\t: fpu\n": false, // another line, of Intel hosts
-		"model name\t: made of vmx and svm\nflags\t: fpu\n":  false,
-		"flags\t\t:\n":                                       false,
-		"":                                                   false,
-	} {
-		if got := hasVirtualisation(text); got != want {
-			t.Errorf("%q: %v", text, got)
-		}
-	}
-}
-
 // TestDetectHost holds what is found against the machine itself.
 func TestDetectHost(t *testing.T) {
 	h := DetectHost()

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package matrix
+
+import (
+	"regexp"
+	"slices"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// claimUnits are the units of a claim's value.
+var claimUnits = []string{"ns", "us", "ms", "s", "tsc"}
+
+// guestClock is what a claim counts from if no event is named.
+const guestClock = "guest clock"
+
+// claims decodes the list of a cell's own patterns.
+func (d *decoder) claims(n ast.Node) []Claim {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		d.fail(n, "claims is a list, not %s", kind(n))
+		return nil
+	}
+	if len(seq.Values) > MaxClaims {
+		d.fail(n, "claims has %d entries, more than %d", len(seq.Values), MaxClaims)
+		return nil
+	}
+	var out []Claim
+	for _, v := range seq.Values {
+		var c Claim
+		before := len(d.errs.errs) + d.errs.more
+		seen := d.mapping(v, "a claim", map[string]field{
+			"name":    func(v ast.Node) { d.claimName(v, out, &c.Name) },
+			"pattern": func(v ast.Node) { d.claimPattern(v, &c.Pattern) },
+			"unit":    func(v ast.Node) { d.oneOf(v, "unit", claimUnits, &c.Unit) },
+			"since":   func(v ast.Node) { d.since(v, &c.Since) },
+		})
+		for _, key := range []string{"name", "pattern", "unit"} {
+			if !seen[key] && len(d.errs.errs)+d.errs.more == before {
+				d.fail(v, "the claim has no %s", key)
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func (d *decoder) claimName(n ast.Node, others []Claim, out *string) {
+	if d.name(n, "name", out) && slices.ContainsFunc(others, func(c Claim) bool { return c.Name == *out }) {
+		d.fail(n, "the claim %q is already in the list", *out)
+	}
+}
+
+func (d *decoder) claimPattern(n ast.Node, out *string) {
+	d.regexp(n, "pattern", out)
+	if re, err := regexp.Compile(*out); err == nil && *out != "" && re.SubexpIndex("value") < 0 {
+		d.fail(n, "pattern has no group named value: write (?P<value>[0-9.]+) around the number")
+	}
+}
+
+// since decodes the event that a claim counts from.
+func (d *decoder) since(n ast.Node, out *string) {
+	var s string
+	if !d.string(n, "since", &s) || s == guestClock {
+		return
+	}
+	if !eventName.MatchString(s) {
+		d.fail(n, "since %q is neither an event (docs/timeline.md), such as vmm_exec, nor %q", s, guestClock)
+		return
+	}
+	*out = s
+}
+
+var eventName = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
