@@ -59,8 +59,19 @@ hostvm: ## a shell, or CMD='…', on Debian's KERNEL under emulation
 	@$(CACHE)/hostvm/hostvm --kernel $(KERNEL) $(if $(CMD),-- sh -c '$(CMD)')
 
 .PHONY: bench
-bench: setup-bench ## what the probes cost, as ratios
+bench: setup-bench ## what the probes cost, beside other tools (ARGS='--only tools')
 	$(GO) run ./test/bench $(ARGS)
+
+# Everything is slow under emulation: fewer rounds, smaller guests.
+HOSTVM_BENCH := --only tools,quantiles --condition auto,full,perf\ kvm\ stat\ record,perf\ kvm\ stat\ live,bpftrace,trace-cmd,kvmexit,none\ again \
+	--tool-rounds 6 --pio 400 --tool-pio 2000 --tool-cpuid 4000
+
+.PHONY: bench-hostvm
+bench-hostvm: setup-bench ## the same on Debian's KERNEL under emulation: ratios and counts
+	@mkdir -p $(CACHE)/hostvm
+	@$(GO) build -o $(CACHE)/hostvm/hostvm ./test/hostvm/cmd/hostvm
+	@$(GO) build -o $(CACHE)/hostvm/bench ./test/bench
+	@$(CACHE)/hostvm/hostvm --kernel $(KERNEL) --timeout 60m -- $(CACHE)/hostvm/bench $(HOSTVM_BENCH) $(ARGS)
 
 .PHONY: check
 check: generated lint ## generated files reproduce; vet, lint, formats

@@ -76,7 +76,9 @@ func TestScreen(t *testing.T) {
 	if err := unix.Kill(os.Getpid(), unix.SIGWINCH); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "a narrow frame", func() bool { return strings.Contains(shown.String(), "a-name-that-is-quite-lon…") })
+	waitFor(t, "a narrow frame", func() bool {
+		return strings.Contains(shown.String(), "a-name-that-is-quite-long-for-…        -\x1b[K")
+	})
 	press("q")
 	select {
 	case err := <-done:

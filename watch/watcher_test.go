@@ -331,6 +331,24 @@ func TestInstrumentStops(t *testing.T) {
 	}
 }
 
+// TestNetwork: a VM without a device is none to worry about, one whose device
+// cannot be watched is counted.
+func TestNetwork(t *testing.T) {
+	b := newBench(t)
+	b.add(10, 1, "/", true, qemu("web")...)
+	b.add(11, 1, "/", true, qemu("none")...)
+	b.add(12, 1, "/", true, qemu("bad")...)
+	b.networks = map[uint64]string{1: "tap0", 2: ""}
+	b.start(Words{All: true}, Options{Network: true})
+	b.come(1, 10, 1)
+	b.come(2, 11, 1)
+	b.come(3, 12, 1)
+	b.come(4, 13, 1) // ended by now
+	if n := b.w.Totals().NetworkErrors; n != 1 || !strings.Contains(b.log.String(), `msg="the VM's network is not watched" vm=bad pid=12 err="no such device"`) {
+		t.Errorf("%d errors, %s", n, b.log)
+	}
+}
+
 // TestReadErrors: one VM that cannot be read is told as such.
 func TestReadErrors(t *testing.T) {
 	b := newBench(t).start(Words{All: true}, Options{})
