@@ -17,7 +17,7 @@ import (
 // record turns a cell into what is stored of it before its first sample.
 func (c *cell) record() results.Cell {
 	out := results.Cell{System: c.System, App: c.App, Platform: c.Platform, Experiment: c.Experiment,
-		Accel: c.accel, Status: c.status, Reason: c.reason, Argv: []string{}}
+		Accel: c.accel, Probes: c.Probes, Status: c.status, Reason: c.reason, Argv: []string{}}
 	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(),
 		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Args: c.Args, Ready: c.image.Ready}
 	for _, p := range c.Claims {

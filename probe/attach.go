@@ -98,8 +98,9 @@ var perSlot = []string{
 	bpf.KVMMapSlots, bpf.KVMMapTaken, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapGuestHist,
 	bpf.KVMMapExitParts, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits, bpf.KVMMapSpanHist, bpf.KVMMapFreeSlots,
 	bpf.KVMMapTargets, bpf.KVMMapDevices,
+	bpf.ClockMapTsc,
 	bpf.NetMapFlows, bpf.NetMapFlowGuests, bpf.NetMapFlowCount, bpf.NetMapNetHist,
-	bpf.ClockMapTsc, bpf.ClockMapBootTimers,
+	bpf.ClockMapTsc,
 }
 
 // sizeMap sizes a map for the number of slots and the histograms' schema.

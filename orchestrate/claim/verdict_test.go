@@ -42,6 +42,14 @@ func judge(t *testing.T, l Line, e Evidence, more ...Pattern) Verdict {
 
 func TestJudgeReady(t *testing.T) {
 	const text = "ukprobe-reference: ready tsc=50000000" // 50 ms after the VMM's exec
+	emulated := boot()
+	emulated.Hooks[guestEntry] = instructionHook
+	if v := judge(t, line(text, 1_050_009_999), boot()); v.Status != Agrees || v.ErrNS != 5100 {
+		t.Errorf("%+v: want a byte's time allowed where the CPU runs the guest", v)
+	}
+	if v := judge(t, line(text, 1_050_010_101), boot()); v.Status != Off {
+		t.Errorf("%+v: want no more than a byte's time allowed where the CPU runs the guest", v)
+	}
 	tests := []struct {
 		name   string
 		first  int64 // of the line
@@ -56,7 +64,7 @@ func TestJudgeReady(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := judge(t, line(text, tt.first), boot())
+			v := judge(t, line(text, tt.first), emulated)
 			if v.Status != tt.status || v.OffNS != tt.off || v.ErrNS != 15_100 {
 				t.Errorf("%s by %d ± %d (%s): want %s by %d ± 15100", v.Status, v.OffNS, v.ErrNS, v.Reason, tt.status, tt.off)
 			}
@@ -71,13 +79,25 @@ func TestJudgeReady(t *testing.T) {
 	}
 }
 
+// TestOutputTime: a line that was slow because the guest was preempted does not
+// make another's bound wider.
+func TestOutputTime(t *testing.T) {
+	slow := line("ukprobe-reference: start tsc=1", 1_040_000_000)
+	slow.LastNS += 1e9
+	ready := line("ukprobe-reference: ready tsc=50000000", 1_050_000_000)
+	e := boot()
+	if got := e.outputTime(Parse([]Line{slow, ready, {Text: "ukprobe-reference: ready tsc=1"}}, nil)); got != 10_000 {
+		t.Errorf("%d ns, want 10 µs, a byte of the quicker line", got)
+	}
+}
+
 // TestJudgeStart: by the hook that sees every instruction the image's first one is
 // known closely, by exits only as between the guest's start and its first exit.
 func TestJudgeStart(t *testing.T) {
 	const text = "ukprobe-reference: start tsc=30005000"
 	l := line(text, 1_031_000_000)
 	every := boot()
-	every.Hooks[firmwareEnd] = instructionHook
+	every.Hooks[firmwareEnd], every.Hooks[guestEntry] = instructionHook, instructionHook
 	if v := judge(t, l, every); v.Status != Agrees || v.OffNS != -10_000 || v.ErrNS != 15_100 {
 		t.Errorf("%+v: want it 5 µs after firmware_end, of 30 allowed", v)
 	}
