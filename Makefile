@@ -8,6 +8,7 @@ CACHE    := $(CURDIR)/.cache
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  := -X main.version=$(VERSION)
 ARGS     ?=
+FUZZTIME ?= 10s
 KERNEL   ?= bookworm
 KERNELS  ?= bookworm bookworm-backports
 LINT     := $(CACHE)/golangci-lint
@@ -35,6 +36,10 @@ test: check unit e2e hostvm-test ## all tests: checks, unit, end to end, and tho
 unit: setup-test ## unit tests with the race detector, as root
 	CGO_ENABLED=1 $(GO) test -race -count=1 -p 2 $$($(GO) list ./... | grep -v -e /test/e2e -e /test/hostvm)
 
+.PHONY: fuzz
+fuzz: ## fuzz every parser of foreign input for FUZZTIME each
+	scripts/fuzz $(FUZZTIME)
+
 .PHONY: e2e
 e2e: setup-test build images ## end-to-end tests on this machine
 	UKPROBE_BINARY=$(CURDIR)/bin/ukprobe $(GO) test -count=1 -timeout 30m -skip TestHostVM -v ./test/e2e ./test/hostvm
@@ -54,8 +59,19 @@ hostvm: ## a shell, or CMD='…', on Debian's KERNEL under emulation
 	@$(CACHE)/hostvm/hostvm --kernel $(KERNEL) $(if $(CMD),-- sh -c '$(CMD)')
 
 .PHONY: bench
-bench: setup-bench ## what the probes cost, as ratios
+bench: setup-bench ## what the probes cost, beside other tools (ARGS='--only tools')
 	$(GO) run ./test/bench $(ARGS)
+
+# Everything is slow under emulation: fewer rounds, smaller guests.
+HOSTVM_BENCH := --only tools,quantiles --condition auto,full,perf\ kvm\ stat\ record,perf\ kvm\ stat\ live,bpftrace,trace-cmd,kvmexit,none\ again \
+	--tool-rounds 6 --pio 400 --tool-pio 2000 --tool-cpuid 4000
+
+.PHONY: bench-hostvm
+bench-hostvm: setup-bench ## the same on Debian's KERNEL under emulation: ratios and counts
+	@mkdir -p $(CACHE)/hostvm
+	@$(GO) build -o $(CACHE)/hostvm/hostvm ./test/hostvm/cmd/hostvm
+	@$(GO) build -o $(CACHE)/hostvm/bench ./test/bench
+	@$(CACHE)/hostvm/hostvm --kernel $(KERNEL) --timeout 60m -- $(CACHE)/hostvm/bench $(HOSTVM_BENCH) $(ARGS)
 
 .PHONY: check
 check: generated lint ## generated files reproduce; vet, lint, formats

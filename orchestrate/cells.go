@@ -101,6 +101,9 @@ func (o *Options) override(s *matrix.Settings) error {
 	if o.Accel != "" {
 		s.Accel = o.Accel
 	}
+	if o.Probes != "" {
+		s.Probes = o.Probes
+	}
 	for _, path := range []*string{&s.Kernel, &s.Initrd} { // VMMs start in /
 		if *path == "" {
 			continue
@@ -127,6 +130,9 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	}
 	if err := system.Supports(out.system, c.App, c.Platform); err != nil {
 		return out.refuse(err)
+	}
+	if c.Experiment == matrix.TimingValidation && c.Probes == matrix.ProbesNone {
+		return out.refuse(fmt.Errorf("%w: %s holds what guests say against the kernel's times: leave --probes none out", system.ErrUnsupported, c.Experiment))
 	}
 	for _, p := range c.Claims {
 		pattern, err := claim.NewPattern(p.Name, p.Pattern, p.Unit, p.Since)

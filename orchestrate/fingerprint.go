@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
 )
 
-// fingerprint describes the host that is measured on.
+// fingerprint describes the host that is measured on; without a probe there are no
+// rungs but user space's.
 func fingerprint(h platform.Host, p *probe.Probe, cells []*cell) results.Host {
 	f := cpu.Facts()
 	out := results.Host{
@@ -36,8 +39,13 @@ func fingerprint(h platform.Host, p *probe.Probe, cells []*cell) results.Host {
 		}
 		out.KVMParameters["hardware"] = "none: KVM emulates every instruction"
 	}
-	for _, s := range p.Hooks() {
-		out.Rungs[s.Hook] = results.Rung{Rung: string(s.Rung), Reason: s.Why()}
+	if p != nil {
+		for _, s := range p.Hooks() {
+			out.Rungs[s.Hook] = results.Rung{Rung: string(s.Rung), Reason: s.Why()}
+		}
+	}
+	if slices.ContainsFunc(cells, func(c *cell) bool { return c.Probes == matrix.ProbesNone }) {
+		out.Rungs[experiment.HookUserspace] = results.Rung{Rung: string(experiment.RungNone), Reason: "--probes none: ukprobe's own clock"}
 	}
 	return out
 }

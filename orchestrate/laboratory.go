@@ -13,6 +13,7 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -29,7 +30,7 @@ type laboratory struct {
 	cgroups cgroup.Hierarchy
 	net     *network.Lab
 	cpus    cpu.Plan
-	probe   *probe.Probe
+	probe   *probe.Probe // nil if no cell has probes
 	metrics *Metrics
 }
 
@@ -42,8 +43,9 @@ func Undoers() map[journal.Kind]journal.Undoer {
 	return all
 }
 
-// openLaboratory sets everything up; on an error nothing is left.
-func openLaboratory(o *Options, runID string) (_ *laboratory, err error) {
+// openLaboratory sets everything up; on an error nothing is left. Without probed
+// cells no BPF program is loaded.
+func openLaboratory(o *Options, runID string, probed bool) (_ *laboratory, err error) {
 	l := &laboratory{runID: runID}
 	defer func() {
 		if err != nil {
@@ -66,16 +68,22 @@ func openLaboratory(o *Options, runID string) (_ *laboratory, err error) {
 	if l.cpus, err = cpu.MakePlan(); err != nil {
 		return nil, err
 	}
-	if l.probe, err = probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}); err != nil {
-		return nil, err
+	if probed {
+		if l.probe, err = probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}); err != nil {
+			return nil, fmt.Errorf("%w (without BPF, `--probes none` times guests from outside)", err)
+		}
 	}
 	l.net, err = network.NewLab(l.journal, runID)
 	return l, err
 }
 
-// instrument is the probe, with the cell's metrics counted unless it warms up.
+// instrument is the probe, with the cell's metrics counted unless it warms up, or
+// user space's clock for a cell without probes.
 func (l *laboratory) instrument(c *cell, warmup bool) experiment.Instrument {
-	if warmup {
+	switch {
+	case c.Probes == matrix.ProbesNone:
+		return experiment.Userspace{}
+	case warmup:
 		return experiment.Kernel{Probe: l.probe}
 	}
 	return experiment.Kernel{Probe: l.probe, Tracked: func(w *probe.Watch) func() error { return l.metrics.track(w, c) }}

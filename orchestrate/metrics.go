@@ -4,6 +4,7 @@ package orchestrate
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 
 // cellLabels are on every series that belongs to a cell. A run has as many sets
 // of values as it has cells.
-var cellLabels = []string{"system", "app", "platform", "experiment", "accel"}
+var cellLabels = []string{"system", "app", "platform", "experiment", "accel", "probes"}
 
 // Metrics is what a run exports while it runs and as long as it lingers.
 type Metrics struct {
@@ -52,7 +53,7 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 func (c *cell) labels() []string {
-	return []string{c.System, c.App, c.Platform, c.Experiment, c.accel}
+	return []string{c.System, c.App, c.Platform, c.Experiment, c.accel, c.Probes}
 }
 
 // observe counts a stored sample.
@@ -61,10 +62,9 @@ func (m *Metrics) observe(c *cell, s results.Sample) {
 	if s.Status != results.SampleOK {
 		return
 	}
-	for phase, ns := range map[string]*int64{"vmm": s.Phases.VMMNs, "firmware": s.Phases.FirmwareNs, "guest": s.Phases.GuestNs, "total": s.Phases.TotalNs,
-		"bios": s.Phases.BIOSNs, "option_rom": s.Phases.OptionROMNs, "setup": s.Phases.SetupNs, "decompress": s.Phases.DecompressNs, "kernel": s.Phases.KernelNs} {
+	for name, ns := range s.Phases.ByName() {
 		if ns != nil {
-			m.phases.WithLabelValues(append(c.labels(), phase)...).Observe(time.Duration(*ns).Seconds())
+			m.phases.WithLabelValues(append(c.labels(), strings.TrimSuffix(name, "_ns"))...).Observe(time.Duration(*ns).Seconds())
 		}
 	}
 }

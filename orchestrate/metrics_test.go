@@ -60,7 +60,8 @@ func fired(families map[string]*dto.MetricFamily) map[string]float64 {
 }
 
 func testCell() *cell {
-	return &cell{Cell: matrix.Cell{System: "reference", App: "hello", Platform: "qemu", Experiment: "boot"}, accel: "kvm"}
+	return &cell{Cell: matrix.Cell{System: "reference", App: "hello", Platform: "qemu", Experiment: "boot",
+		Settings: matrix.Settings{Probes: "full"}}, accel: "kvm"}
 }
 
 func TestObserve(t *testing.T) {
@@ -83,7 +84,7 @@ func TestObserve(t *testing.T) {
 	phases := map[string]*dto.Histogram{}
 	for _, p := range families["ukprobe_boot_phase_seconds"].GetMetric() {
 		phases[labelled(p, "phase")] = p.GetHistogram()
-		for name, want := range map[string]string{"system": "reference", "app": "hello", "platform": "qemu", "experiment": "boot", "accel": "kvm"} {
+		for name, want := range map[string]string{"system": "reference", "app": "hello", "platform": "qemu", "experiment": "boot", "accel": "kvm", "probes": "full"} {
 			if got := labelled(p, name); got != want {
 				t.Errorf("label %s is %q, want %q", name, got, want)
 			}
@@ -148,7 +149,7 @@ func TestMetricsOutliveTheProbe(t *testing.T) {
 	defer server.Close()
 	m.observe(testCell(), record(aSample()))
 	for accept, want := range map[string]string{
-		"text/plain": `ukprobe_boot_phase_seconds_bucket{accel="kvm",app="hello",experiment="boot",phase="vmm",platform="qemu",system="reference",le="0.000244140625"} 1`,
+		"text/plain": `ukprobe_boot_phase_seconds_bucket{accel="kvm",app="hello",experiment="boot",phase="vmm",platform="qemu",probes="full",system="reference",le="0.000244140625"} 1`,
 		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited": "ukprobe_boot_phase_seconds",
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)

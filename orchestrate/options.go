@@ -20,6 +20,7 @@ type Options struct {
 	Warmup  *int          // not nil: of every cell
 	Timeout time.Duration // > 0: of every sample
 	Accel   string        // not "": of every cell
+	Probes  string        // not "": of every cell: boot, full or none
 	Seed    uint64        // of the order of the samples
 	Attach  probe.Rung    // the rung wanted
 	Strict  bool          // no other rung
@@ -28,6 +29,7 @@ type Options struct {
 	Out        string // results folder, made by the run
 	CacheDir   string // of built images
 	JournalDir string // of host changes, for clean
+	StateDir   string // where `ukprobe overhead` keeps its figure
 	Version    string // of ukprobe
 	Argv       []string
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -26,6 +27,7 @@ type PlannedCell struct {
 	Cell    string   `json:"cell"`
 	Pos     string   `json:"pos"` // in the matrix file
 	Accel   string   `json:"accel"`
+	Probes  string   `json:"probes"`
 	Samples int      `json:"samples"`
 	Warmup  int      `json:"warmup"`
 	Argv    []string `json:"argv,omitempty"`
@@ -54,7 +56,9 @@ func MakePlan(o Options) (Plan, error) {
 	for _, c := range wanted {
 		p.Cells = append(p.Cells, resolve(c, systems, host).planned())
 	}
-	p.HooksError = p.tryHooks(o)
+	if probed(wanted) {
+		p.HooksError = p.tryHooks(o)
+	}
 	return p, nil
 }
 
@@ -73,7 +77,7 @@ func (p *Plan) tryHooks(o Options) string {
 
 // planned describes a cell as if it were the only one running.
 func (c *cell) planned() PlannedCell {
-	out := PlannedCell{Cell: c.ID(), Pos: c.Pos, Accel: c.accel, Samples: c.Samples, Warmup: c.Warmup, Status: c.status, Reason: c.reason}
+	out := PlannedCell{Cell: c.ID(), Pos: c.Pos, Accel: c.accel, Probes: c.Probes, Samples: c.Samples, Warmup: c.Warmup, Status: c.status, Reason: c.reason}
 	if c.status != "" {
 		return out
 	}
@@ -119,5 +123,9 @@ func (c PlannedCell) String() string {
 	if c.Accel == "" { // refused before there was one to choose
 		return fmt.Sprintf("%s (%d samples)", c.Cell, c.Samples)
 	}
-	return fmt.Sprintf("%s (%s, %d samples)", c.Cell, c.Accel, c.Samples)
+	probes := ""
+	if c.Probes != "" && c.Probes != matrix.ProbesBoot {
+		probes = "probes " + c.Probes + ", "
+	}
+	return fmt.Sprintf("%s (%s, %s%d samples)", c.Cell, c.Accel, probes, c.Samples)
 }

@@ -17,7 +17,7 @@ import (
 // record turns a cell into what is stored of it before its first sample.
 func (c *cell) record() results.Cell {
 	out := results.Cell{System: c.System, App: c.App, Platform: c.Platform, Experiment: c.Experiment,
-		Accel: c.accel, Status: c.status, Reason: c.reason, Argv: []string{}}
+		Accel: c.accel, Probes: c.Probes, Status: c.status, Reason: c.reason, Argv: []string{}}
 	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(),
 		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Args: c.Args, Ready: c.image.Ready}
 	for _, p := range c.Claims {
@@ -58,6 +58,12 @@ func record(s experiment.Sample) results.Sample {
 	return out
 }
 
+func phases(p probe.Phases) results.Phases {
+	return results.Phases{VMMNs: ns(p.VMM), FirmwareNs: ns(p.Firmware), GuestNs: ns(p.Guest), TotalNs: ns(p.Total),
+		BIOSNs: ns(p.BIOS), OptionROMNs: ns(p.OptionROM),
+		SetupNs: ns(p.Setup), DecompressNs: ns(p.Decompress), KernelNs: ns(p.Kernel)}
+}
+
 // recordClaim turns a verdict into what is stored of it.
 func recordClaim(v experiment.Verdict) results.Claim {
 	out := results.Claim{Name: v.Name, Kind: string(v.Kind), Text: v.Text, Status: v.Status, Reason: v.Reason,
@@ -75,12 +81,6 @@ func recordClaim(v experiment.Verdict) results.Claim {
 		out.Stamps, out.Earlier, out.Rate, out.LagMedianNS, out.LagMaxNS = s.N, s.Earlier, &s.Rate, &s.LagMedianNS, &s.LagMaxNS
 	}
 	return out
-}
-
-func phases(p probe.Phases) results.Phases {
-	return results.Phases{VMMNs: ns(p.VMM), FirmwareNs: ns(p.Firmware), GuestNs: ns(p.Guest), TotalNs: ns(p.Total),
-		BIOSNs: ns(p.BIOS), OptionROMNs: ns(p.OptionROM),
-		SetupNs: ns(p.Setup), DecompressNs: ns(p.Decompress), KernelNs: ns(p.Kernel)}
 }
 
 func ns(d *time.Duration) *int64 {

@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/results"
@@ -22,6 +24,7 @@ type Run struct {
 	lab     *laboratory
 	cells   []*cell
 	store   *results.Store
+	cost    *results.Overhead // of the probes on this host
 	metrics *Metrics
 	took    map[int]*mean // of a cell's samples, for the estimate
 	order   []matrix.Step
@@ -49,7 +52,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	}
 	started := time.Now()
 	r := &Run{opt: o, id: NewRunID(started, o.Seed), took: map[int]*mean{}, metrics: newMetrics()}
-	if r.lab, err = openLaboratory(&r.opt, r.id); err != nil {
+	if r.lab, err = openLaboratory(&r.opt, r.id, probed(wanted)); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -58,7 +61,9 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 		}
 	}()
 	r.lab.metrics = r.metrics
-	r.metrics.attach(r.lab.probe)
+	if r.lab.probe != nil {
+		r.metrics.attach(r.lab.probe)
+	}
 	host := platform.DetectHost()
 	systems := system.All(system.Env{CacheDir: o.CacheDir, WorkDir: r.lab.workDir, Logf: o.Observer.Log})
 	for _, c := range wanted {
@@ -80,8 +85,21 @@ func (r *Run) createStore(started time.Time, host platform.Host) (err error) {
 	for i, c := range r.cells {
 		cells[i] = c.record()
 	}
-	r.store, err = results.Create(r.opt.Out, head, fingerprint(host, r.lab.probe, r.cells), cells)
+	r.cost = overhead.Known(r.opt.StateDir, overhead.HostNow(host), r.opt.Version)
+	r.store, err = results.Create(r.opt.Out, head, r.host(host), cells)
 	return err
+}
+
+// host describes the host as it stands in the results.
+func (r *Run) host(h platform.Host) results.Host {
+	out := fingerprint(h, r.lab.probe, r.cells)
+	out.Overhead = r.cost
+	return out
+}
+
+// probed tells whether any cell needs the kernel's side.
+func probed(cells []matrix.Cell) bool {
+	return slices.ContainsFunc(cells, func(c matrix.Cell) bool { return c.Probes != matrix.ProbesNone })
 }
 
 // ID is the run's name.
@@ -147,7 +165,7 @@ func (r *Run) Results() *results.File { return r.store.Snapshot() }
 // It comes before Close.
 func (r *Run) Finish(status string) error {
 	return errors.Join(
-		r.store.SetHost(fingerprint(platform.DetectHost(), r.lab.probe, r.cells)),
+		r.store.SetHost(r.host(platform.DetectHost())),
 		r.store.Finish(status))
 }
 

@@ -100,6 +100,7 @@ var perSlot = []string{
 	bpf.KVMMapTargets, bpf.KVMMapDevices,
 	bpf.ClockMapTsc,
 	bpf.NetMapFlows, bpf.NetMapFlowGuests, bpf.NetMapFlowCount, bpf.NetMapNetHist,
+	bpf.ClockMapTsc,
 }
 
 // sizeMap sizes a map for the number of slots and the histograms' schema.
@@ -140,7 +141,7 @@ func (l *loader) portShare() uint32 {
 func (l *loader) setConstants() error {
 	constants := map[string]any{
 		"host_isa": l.isa.number(), "exit_class_of": exitClassTable(l.isa), "user_exit_row_of": userExitRowTable(),
-		"host_has_exits": number(hasVirtualisation()), "page_fault_has_vcpu": number(l.pageFaultHasVCPU()),
+		"host_has_exits": number(HasVirtualisation()), "page_fault_has_vcpu": number(l.pageFaultHasVCPU()),
 		"hist_schema": uint32(l.schema), "port_share": l.portShare(),
 		"record_share": uint64(l.ringBytes()) / uint64(l.slots) / recordBytes,
 	}

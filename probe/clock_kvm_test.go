@@ -55,7 +55,7 @@ func runReference(t *testing.T, attach Rung, extra ...string) tscRun {
 	if err := w.WatchClock(); err != nil {
 		t.Fatal(err)
 	}
-	if !w.clock.scaling && hasVirtualisation() { // read it although KVM cannot scale
+	if !w.clock.scaling && HasVirtualisation() { // read it although KVM cannot scale
 		release, err := p.demand(HookTSCRatio)
 		if err != nil {
 			t.Fatal(err)
@@ -68,7 +68,7 @@ func runReference(t *testing.T, attach Rung, extra ...string) tscRun {
 		t.Fatal(err)
 	}
 	cpu := "host"
-	if !hasVirtualisation() {
+	if !HasVirtualisation() {
 		cpu = "host,-arch-capabilities"
 	}
 	cmd := exec.Command("qemu-system-x86_64", append([]string{"-M", "microvm,acpi=off,pit=off,pic=off,rtc=off,x-option-roms=off",
@@ -191,7 +191,7 @@ func checkShifted(t *testing.T, run tscRun) {
 // TestGuestTSCRatio reads the ratio from the vCPU, on every rung that the kernel
 // grants, also where KVM says that it cannot scale.
 func TestGuestTSCRatio(t *testing.T) {
-	if !hasVirtualisation() {
+	if !HasVirtualisation() {
 		t.Skip("needs KVM with VMX or SVM behind it: emulated guests have no kvm_entry, nor this kernel kprobes")
 	}
 	for _, attach := range []Rung{Kprobe, Fentry, TPBTF, RawTP} {

@@ -98,7 +98,7 @@ func (w *Watch) GuestTSC() (*GuestTSC, error) {
 		return nil, err
 	}
 	g := &GuestTSC{host: c.host, ratio: w.ratioOf}
-	if !hasVirtualisation() { // else RDTSC is the CPU's own, with the offset that KVM gave it
+	if !HasVirtualisation() { // else RDTSC is the CPU's own, with the offset that KVM gave it
 		g.bare = new(uint64)
 	}
 	for vcpu := range tscVCPUs {

@@ -36,7 +36,12 @@ func (l Line) Clean() string {
 const maxLine = 256
 
 // feed appends what one write(2) carried and returns the lines that it ended.
-func (l *Line) feed(ns int64, data []byte) []Line {
+func (l *Line) feed(ns int64, data []byte) []Line { return l.Feed(HookSyscall, ns, data) }
+
+// Feed appends to an unfinished line what came at a time (CLOCK_MONOTONIC, ns)
+// from a hook, and returns the lines that it ended; l is then what is left over.
+// A line is ended by a newline or by its 256th byte.
+func (l *Line) Feed(hook string, ns int64, data []byte) []Line {
 	var done []Line
 	for len(data) > 0 {
 		n := bytes.IndexByte(data, '\n') + 1
@@ -51,7 +56,7 @@ func (l *Line) feed(ns int64, data []byte) []Line {
 			l.FirstNS = ns
 		}
 		l.Text += string(data[:n])
-		l.LastNS, l.Hook, l.Partial = ns, HookSyscall, true
+		l.LastNS, l.Hook, l.Partial = ns, hook, true
 		data = data[n:]
 		if ended || len(l.Text) >= maxLine {
 			l.Partial = false

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -22,31 +21,27 @@ const (
 // hostISA tells which exit codes this host's KVM uses. A host with neither (KVM
 // that only emulates) reports no exits.
 func hostISA() ISA {
-	if slices.Contains(cpuFlags(), "svm") {
+	if slices.Contains(hostFlags(), "svm") {
 		return SVM
 	}
 	return VMX
 }
 
-// hasVirtualisation reports whether KVM has hardware behind it. Without, it
+// HasVirtualisation reports whether KVM has hardware behind it. Without, it
 // emulates each instruction, and there are no entries and exits.
-func hasVirtualisation() bool {
-	flags := cpuFlags()
+func HasVirtualisation() bool { return virtualised(hostFlags()) }
+
+func virtualised(flags []string) bool {
 	return slices.Contains(flags, "svm") || slices.Contains(flags, "vmx")
 }
 
-// cpuFlags are /proc/cpuinfo's flags of the first CPU.
-var cpuFlags = sync.OnceValue(func() []string {
-	data, err := os.ReadFile("/proc/cpuinfo")
+// hostFlags are the CPU's flags; none if they cannot be read.
+var hostFlags = sync.OnceValue(func() []string {
+	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return nil
 	}
-	for line := range strings.Lines(string(data)) {
-		if strings.HasPrefix(line, "flags") {
-			return strings.Fields(line)
-		}
-	}
-	return nil
+	return flagsOf(string(info))
 })
 
 // number is what kvm_exit calls the ISA (arch/x86/kvm/trace.h: KVM_ISA_VMX, KVM_ISA_SVM).

@@ -129,3 +129,21 @@ func TestUserExitNames(t *testing.T) {
 		t.Errorf("%d names: the last of %d classes stands for all beyond", len(userExitNames), userExitClasses)
 	}
 }
+
+func TestHasVirtualisation(t *testing.T) {
+	for text, want := range map[string]bool{
+		"processor\t: 0\nflags\t\t: fpu vmx sse\n":           true,
+		"flags\t\t: svm\n":                                   true,
+		"flags\t\t: fpu sse svm\n\nprocessor: 1\n":           true,
+		"flags\t\t: vmx":                                     true,
+		"flags\t\t: fpu sse vmxoff xsvm\n":                   false,
+		"vmx flags\t: vnmi preemption_timer\nflags\t: fpu\n": false, // another line, of Intel hosts
+		"model name\t: made of vmx and svm\nflags\t: fpu\n":  false,
+		"flags\t\t:\n":                                       false,
+		"":                                                   false,
+	} {
+		if got := virtualised(flagsOf(text)); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}

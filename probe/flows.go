@@ -173,7 +173,8 @@ func (t *flowTable) sweep(at int64) error {
 	var cursor ebpf.MapBatchCursor
 	for {
 		n, err := t.m.BatchLookup(&cursor, keys, flows, nil)
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		last := errors.Is(err, ebpf.ErrKeyNotExist)
+		if err != nil && !last {
 			return fmt.Errorf("read a guest's table of network flows: %w", err)
 		}
 		for i := range n {
@@ -184,7 +185,7 @@ func (t *flowTable) sweep(at int64) error {
 				return err
 			}
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

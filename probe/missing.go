@@ -27,7 +27,7 @@ var kvmEvents = map[string]bool{
 func (w *Watch) missing(t Timeline) []Missing {
 	var out []Missing
 	for _, name := range expected {
-		if _, ok := t.At(name); !ok && w.target.has(name) {
+		if _, ok := t.At(name); !ok && w.target.Has(name) {
 			out = append(out, Missing{Name: name, Reason: w.whyMissing(t, name)})
 		}
 	}

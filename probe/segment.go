@@ -48,9 +48,9 @@ func (t Target) last(stage Stage) bool {
 	return stage != StageOptionROM && !slices.ContainsFunc(later, t.hasStage)
 }
 
-// has reports whether a guest like this passes the event at all. What it does not
+// Has reports whether a guest like this passes the event at all. What it does not
 // have is neither seen nor missing.
-func (t Target) has(event string) bool {
+func (t Target) Has(event string) bool {
 	switch event {
 	case EventOptionROM:
 		return t.hasStage(StageOptionROM)

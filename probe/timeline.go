@@ -67,7 +67,7 @@ func (w *Watch) markEvents(s *bpf.KVMSlot) []Event {
 		}
 		hook := hookName(bpf.KVMHook(m.Hook))
 		e := Event{Name: name, NS: int64(m.Ns), Rung: w.rungOf(hook), Hook: hook, TID: int(m.Tid)}
-		if w.target.has(name) && (name != EventOptionROM || linear(hook, e.Rung, w.p.isa)) {
+		if w.target.Has(name) && (name != EventOptionROM || linear(hook, e.Rung, w.p.isa)) {
 			out = append(out, e)
 		}
 	}

@@ -185,7 +185,7 @@ func TestMissingHasReasons(t *testing.T) {
 				got[m.Name] = m.Reason
 			}
 			for _, name := range expected {
-				if _, there := tl.At(name); tt.target.has(name) && there == (got[name] != "") {
+				if _, there := tl.At(name); tt.target.Has(name) && there == (got[name] != "") {
 					t.Errorf("%s: there is %v, and missing because %q", name, there, got[name])
 				}
 			}

@@ -158,7 +158,8 @@ func (p *Probe) arrived(tgid, slot uint32, ns int64) {
 // adopted makes a VM of a watch and tells of it. p.vms.mu is held.
 func (p *Probe) adopted(pid int, w *Watch) *VM {
 	p.vms.lastID++
-	vm := &VM{ID: p.vms.lastID, PID: pid, Found: time.Now(), Watch: w}
+	vm := &VM{ID: p.vms.lastID, PID: pid, Watch: w}
+	vm.Found = time.Now().Add(time.Duration(w.startNS - now())) // counted from then on
 	vm.Start, _ = processStart(pid)
 	p.vms.live[pid] = vm
 	p.vms.send(VMEvent{VM: vm})

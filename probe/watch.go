@@ -208,7 +208,7 @@ func (w *Watch) demanded() []string {
 	if s := w.p.state(HookKVMExit); len(w.target.Image) > 0 && w.p.isa == VMX && s != nil && s.rung != Tracepoint {
 		out = append(out, HookRIP)
 	}
-	if !hasVirtualisation() && len(w.target.Image) > 0 {
+	if !HasVirtualisation() && len(w.target.Image) > 0 {
 		out = append(out, HookInsn)
 	}
 	if w.target.BootTimer {

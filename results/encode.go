@@ -30,6 +30,7 @@ type cellOpen struct {
 	Platform   string    `json:"platform"`
 	Experiment string    `json:"experiment"`
 	Accel      string    `json:"accel"`
+	Probes     string    `json:"probes,omitempty"`
 	Status     string    `json:"status"`
 	Reason     string    `json:"reason,omitempty"`
 	Image      *Image    `json:"image,omitempty"`
@@ -45,7 +46,7 @@ type cellClose struct {
 
 func (e *encodedCell) set(c *Cell) error {
 	open, err := json.Marshal(cellOpen{c.System, c.App, c.Platform, c.Experiment,
-		c.Accel, c.Status, c.Reason, c.Image, c.Firmware, c.Settings, c.Argv})
+		c.Accel, c.Probes, c.Status, c.Reason, c.Image, c.Firmware, c.Settings, c.Argv})
 	if err != nil {
 		return err
 	}

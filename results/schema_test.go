@@ -32,6 +32,7 @@ func fullRun(t *testing.T) []byte {
 	t.Helper()
 	dir := t.TempDir()
 	s := mustCreate(t, dir)
+	must(t, s.SetHost(Host{Kernel: "6.1", Overhead: anOverhead()}))
 	must(t, s.SetCellArgv(0, []string{"qemu"}))
 	must(t, s.SetCellImage(0, Image{Path: "/img", SHA256: strings.Repeat("0f", 32), Size: 1}))
 	must(t, s.SetCellHistograms(0, []Histogram{{Name: "h_seconds", Labels: map[string]string{"a": "b"}, Schema: 3,

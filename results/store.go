@@ -155,14 +155,22 @@ func (s *Store) init(head Run, host Host, cells []Cell) error {
 	return nil
 }
 
-// Name names a cell for people: system/app on platform (accelerator).
+// Name names a cell for people: system/app on platform (accelerator, probes unless
+// that is boot).
 func (c *Cell) Name() string {
 	name := c.System + "/" + c.App + " on " + c.Platform
 	if c.Experiment != "" && c.Experiment != "boot" {
 		name += ", " + c.Experiment
 	}
+	var how []string
 	if c.Accel != "" && c.Accel != "none" {
-		name += " (" + c.Accel + ")"
+		how = append(how, c.Accel)
+	}
+	if c.Probes != "" && c.Probes != ProbesBoot {
+		how = append(how, "probes "+c.Probes)
+	}
+	if len(how) > 0 {
+		name += " (" + strings.Join(how, ", ") + ")"
 	}
 	return name
 }

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -157,10 +158,27 @@ func TestStoreRoundTrip(t *testing.T) {
 	}
 }
 
+// TestNoPhaseOfZero: whichever phase came out as nothing or less is missing, with
+// its reason.
+func TestNoPhaseOfZero(t *testing.T) {
+	for _, n := range []int64{0, -1} {
+		var bad Phases
+		v := reflect.ValueOf(&bad).Elem()
+		for i := range v.NumField() {
+			v.Field(i).Set(reflect.ValueOf(ns(n)))
+		}
+		got, err := normalize(Sample{Status: SampleOK, Phases: bad})
+		must(t, err)
+		if d := cmp.Diff(Phases{}, got.Phases); d != "" || len(got.Missing) != v.NumField() {
+			t.Errorf("phases of %d ns, %d missing, -want +got:\n%s", n, len(got.Missing), d)
+		}
+	}
+}
+
 // TestEncodedIsCell holds the hand-laid cell against the encoder of Cell, so
 // that a field added to Cell cannot be forgotten.
 func TestEncodedIsCell(t *testing.T) {
-	c := Cell{"a", "b", "c", "d", "e", "f", "g", &Image{}, "h", &Settings{Samples: 1}, []string{"x"}, []Sample{okSample(1), okSample(2)},
+	c := Cell{"a", "b", "c", "d", "e", "none", "f", "g", &Image{}, "h", &Settings{Samples: 1}, []string{"x"}, []Sample{okSample(1), okSample(2)},
 		[]Histogram{{Name: "h"}}, map[string]Summary{"m": {}}}
 	enc := encoded{run: json.RawMessage("{}"), host: json.RawMessage("{}"), cells: make([]encodedCell, 1)}
 	must(t, enc.cells[0].set(&c))

@@ -36,6 +36,14 @@ const (
 	SampleInterrupted = "interrupted"
 )
 
+// How much was attached to the kernel for a cell's samples. Figures from different
+// levels do not compare.
+const (
+	ProbesBoot = "boot"
+	ProbesFull = "full"
+	ProbesNone = "none"
+)
+
 // The events of a boot sample.
 const (
 	EventVMMExec       = "vmm_exec"
@@ -102,6 +110,8 @@ type Host struct {
 	Cmdline       string            `json:"cmdline"`
 	Versions      map[string]string `json:"versions"` // program: version
 	Rungs         map[string]Rung   `json:"rungs"`    // hook: the rung it got
+	// Overhead is what the probes cost here, or why that is not known.
+	Overhead *Overhead `json:"overhead,omitempty"`
 }
 
 // Rung is the attach mechanism a hook got, and why not a better one.
@@ -117,7 +127,8 @@ type Cell struct {
 	App        string             `json:"app"`
 	Platform   string             `json:"platform"`
 	Experiment string             `json:"experiment"`
-	Accel      string             `json:"accel"` // kvm, tcg, or none where nothing is virtualised
+	Accel      string             `json:"accel"`            // kvm, tcg, or none where nothing is virtualised
+	Probes     string             `json:"probes,omitempty"` // boot, full or none; "" in files from before there was a choice
 	Status     string             `json:"status"`
 	Reason     string             `json:"reason,omitempty"`
 	Image      *Image             `json:"image,omitempty"`

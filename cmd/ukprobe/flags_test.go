@@ -73,6 +73,14 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"run", "--attach", "uprobe"}, `attach "uprobe": no such rung: use one of auto, fentry, kprobe, tp_btf, raw_tp, tracepoint`},
 		{[]string{"run", "--strict"}, "--strict: name the rung with --attach as well"},
 		{[]string{"run", "--strict", "--attach", "auto"}, "--strict: name the rung"},
+		{[]string{"run", "--probes", "all"}, "--probes all: use boot, full or none"},
+		{[]string{"run", "--probes", "none", "--attach", "kprobe"}, "--probes none: attaches nothing: leave --attach and --strict out"},
+		{[]string{"overhead", "fast"}, `overhead takes no argument "fast"`},
+		{[]string{"overhead", "--bogus"}, "bogus"},
+		{[]string{"overhead", "--rounds", "0"}, "--rounds 0: must be 1 to 1000"},
+		{[]string{"overhead", "--rounds", "1001"}, "--rounds 1001: must be 1 to 1000"},
+		{[]string{"overhead", "--rounds", "few"}, `"few"`},
+		{[]string{"overhead", "--attach", "uprobe"}, `attach "uprobe": no such rung: use one of auto, fentry, kprobe`},
 		{[]string{"run", "--linger"}, "--linger: needs --listen ADDR"},
 		{[]string{"run", "--only", "sytem=linux"}, `unknown key "sytem"`},
 		{[]string{"run", "--only", "linux"}, "is not of the form key=value"},
@@ -125,7 +133,7 @@ func TestRunOptions(t *testing.T) {
 	if o.Samples != 0 || o.Warmup != nil || o.Timeout != 0 || o.Accel != "" || o.Attach != probe.Auto || o.Strict || len(o.Only) != 0 {
 		t.Errorf("without flags: %+v: nothing of the matrix is overridden", o)
 	}
-	if !regexp.MustCompile(`^`+regexp.QuoteMeta(wd)+`/results-\d{8}-\d{6}-[0-9a-f]{4}$`).MatchString(o.Out) || o.CacheDir != "/var/cache/ukprobe" || o.JournalDir != "/run/ukprobe" {
+	if !regexp.MustCompile(`^`+regexp.QuoteMeta(wd)+`/results-\d{8}-\d{6}-[0-9a-f]{4}$`).MatchString(o.Out) || o.CacheDir != "/var/cache/ukprobe" || o.JournalDir != "/run/ukprobe" || o.StateDir != "/var/lib/ukprobe" || o.Probes != "" {
 		t.Errorf("folders %s, %s, %s", o.Out, o.CacheDir, o.JournalDir)
 	}
 	if other := options(t); other.Seed == o.Seed {
@@ -134,8 +142,8 @@ func TestRunOptions(t *testing.T) {
 	t.Setenv("UKPROBE_SAMPLES", "4")
 	t.Setenv("UKPROBE_ACCEL", "tcg")
 	o = options(t, "--accel", "kvm", "--warmup", "0", "--timeout", "1m", "--seed", "7", "--out", "here", "--cache", "there",
-		"--attach", "kprobe", "--strict", "--only", "system=linux,app=nginx", "--only", "system=process", "--journal-dir", "/j")
-	if o.Samples != 4 || o.Accel != "kvm" || *o.Warmup != 0 || o.Timeout != time.Minute || o.Seed != 7 || o.Attach != probe.Kprobe || !o.Strict || o.JournalDir != "/j" {
+		"--attach", "kprobe", "--strict", "--probes", "full", "--state-dir", "/s", "--only", "system=linux,app=nginx", "--only", "system=process", "--journal-dir", "/j")
+	if o.Samples != 4 || o.Accel != "kvm" || *o.Warmup != 0 || o.Timeout != time.Minute || o.Seed != 7 || o.Attach != probe.Kprobe || !o.Strict || o.JournalDir != "/j" || o.Probes != "full" || o.StateDir != "/s" {
 		t.Errorf("with flags and environment: %+v", o)
 	}
 	if o.Out != filepath.Join(wd, "here") || o.CacheDir != filepath.Join(wd, "there") {
@@ -158,13 +166,13 @@ func TestVersionAndHelp(t *testing.T) {
 	if status != 0 {
 		t.Errorf("without a command: status %d", status)
 	}
-	for _, command := range []string{"run", "image", "doctor", "clean", "version"} {
+	for _, command := range []string{"run", "overhead", "image", "doctor", "clean", "version"} {
 		if !strings.Contains(out, "   "+command+" ") && !strings.Contains(out, "   "+command+",") {
 			t.Errorf("the help does not list %s:\n%s", command, out)
 		}
 	}
 	help, _, _ := ukprobe(t, "run", "--help")
-	for _, name := range []string{"matrix", "only", "samples", "warmup", "seed", "timeout", "out", "listen", "linger", "attach", "strict", "schema", "accel", "dry-run", "json"} {
+	for _, name := range []string{"matrix", "only", "samples", "warmup", "seed", "timeout", "out", "listen", "linger", "attach", "strict", "probes", "state-dir", "schema", "accel", "dry-run", "json"} {
 		if !strings.Contains(help, "--"+name+" ") && !strings.Contains(help, "--"+name+"\n") {
 			t.Errorf("the help of run does not explain --%s:\n%s", name, help)
 		}

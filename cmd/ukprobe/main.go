@@ -60,7 +60,7 @@ func app() *cli.App {
 		EnableBashCompletion: true,
 		// A selector holds commas of its own.
 		DisableSliceFlagSeparator: true,
-		Commands:                  strictly(runCommand(), validateCommand(), imageCommand(), doctorCommand(), cleanCommand(), versionCommand()),
+		Commands:                  strictly(runCommand(), watchCommand(), validateCommand(), overheadCommand(), imageCommand(), doctorCommand(), cleanCommand(), versionCommand()),
 		// Errors are printed by main, once.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -54,11 +55,13 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "attach", Value: string(probe.Auto), Usage: "rung of the hooks: auto|kprobe|fentry|tp_btf|raw_tp|tracepoint", EnvVars: env("ATTACH")},
 		&cli.BoolFlag{Name: "strict", Usage: "no fallback from --attach: fail if a hook cannot have that rung"},
 		schemaFlag(),
+		&cli.StringFlag{Name: "probes", Usage: "boot|full|none: how much is attached: what a timeline needs, everything, or no BPF at all (default: the matrix's, boot)", EnvVars: env("PROBES")},
 		&cli.StringFlag{Name: "accel", Usage: "auto|kvm|tcg for all guests (default: the matrix's)", EnvVars: env("ACCEL")},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print every cell, its command line, device, CPUs and hooks; change nothing"},
 		&cli.BoolFlag{Name: "json", Usage: "print the results (or the plan of --dry-run) as JSON, and nothing else, on standard output"},
 		cacheFlag(),
 		journalFlag(),
+		stateFlag(),
 	}
 }
 
@@ -131,7 +134,7 @@ func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err err
 		return o, err
 	}
 	o = orchestrate.Options{Samples: c.Int("samples"), Timeout: c.Duration("timeout"), Seed: c.Uint64("seed"),
-		Strict: c.Bool("strict"), Accel: c.String("accel"), CacheDir: c.String("cache"), JournalDir: c.String("journal-dir"),
+		Strict: c.Bool("strict"), Accel: c.String("accel"), Probes: c.String("probes"), StateDir: c.String("state-dir"), CacheDir: c.String("cache"), JournalDir: c.String("journal-dir"),
 		Out: c.String("out"), Version: Version(), Argv: os.Args}
 	if o.Matrix, err = loadMatrix(c.String("matrix"), builtin); err != nil {
 		return o, usage(err)
@@ -200,6 +203,12 @@ func checkNumbers(c *cli.Context, o *orchestrate.Options) error {
 	case "", matrix.AccelAuto, matrix.AccelKVM, matrix.AccelTCG:
 	default:
 		return fmt.Errorf("--accel %s: use auto, kvm or tcg", o.Accel)
+	}
+	if o.Probes != "" && !slices.Contains(matrix.ProbesLevels, o.Probes) {
+		return fmt.Errorf("--probes %s: use boot, full or none", o.Probes)
+	}
+	if o.Probes == matrix.ProbesNone && (o.Attach != probe.Auto || c.Bool("strict")) {
+		return errors.New("--probes none: attaches nothing: leave --attach and --strict out")
 	}
 	if c.Bool("strict") && o.Attach == probe.Auto {
 		return errors.New("--strict: name the rung with --attach as well")

@@ -88,6 +88,10 @@ func printPlan(w io.Writer, p orchestrate.Plan) {
 		fmt.Fprintf(w, "hooks    %s\n", p.HooksError)
 		return
 	}
+	if len(p.Hooks) == 0 {
+		fmt.Fprintln(w, "\nhooks    none: --probes none")
+		return
+	}
 	fmt.Fprintln(w, "\nhooks")
 	for _, h := range p.Hooks {
 		fmt.Fprintf(w, "  %-20s %-12s %s\n", h.Hook, rungText(h), h.Why())

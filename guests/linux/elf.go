@@ -51,6 +51,9 @@ func libraries(root string, programs ...string) ([]string, error) {
 	return found, nil
 }
 
+// maxLoaderName is PATH_MAX, in bytes: what the kernel takes (fs/binfmt_elf.c).
+const maxLoaderName = 4096
+
 // dependencies returns the loader (its absolute path) and the libraries
 // (their sonames) that the ELF file at name below root asks for.
 func dependencies(root, name string) (interp string, needed []string, err error) {
@@ -66,6 +69,9 @@ func dependencies(root, name string) (interp string, needed []string, err error)
 	for _, p := range f.Progs {
 		if p.Type != elf.PT_INTERP {
 			continue
+		}
+		if p.Filesz > maxLoaderName {
+			return "", nil, fmt.Errorf("read the loader's name in %s: it has %d bytes, more than %d: a damaged ELF file", real, p.Filesz, maxLoaderName)
 		}
 		b := make([]byte, p.Filesz)
 		if _, err := p.ReadAt(b, 0); err != nil {

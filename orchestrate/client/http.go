@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strconv"
 )
 
 // HTTPGet fills in a request for a path, "/" for instance, and what to expect:
@@ -39,7 +40,7 @@ func ExpectHTTP200(received []byte) (bool, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return false, fmt.Errorf("the service answered %s, want 200", resp.Status)
+		return false, fmt.Errorf("the service answered %s, want 200", printable(resp.Status))
 	}
 	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 {
 		return true, nil
@@ -52,4 +53,11 @@ func ExpectHTTP200(received []byte) (bool, error) {
 		return false, fmt.Errorf("HTTP body: %w", err)
 	}
 	return true, nil
+}
+
+// printable is a text from a guest, with what could drive a person's terminal
+// escaped.
+func printable(s string) string {
+	quoted := strconv.Quote(s)
+	return quoted[1 : len(quoted)-1]
 }

@@ -102,8 +102,9 @@ func (b *Boot) planTaints() []string {
 // boot starts the guest, waits for the end of the sample and collects.
 func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch platform.Launch, watch Watch, w wire) error {
 	var gst *guest
+	seen, _ := watch.(witness)
 	err := w.do(func() (err error) {
-		gst, err = start(launch, g, b.CPUs.VMM)
+		gst, err = start(launch, g, b.CPUs.VMM, seen)
 		return err
 	})
 	if err != nil {
@@ -112,7 +113,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.Settings.Timeout)
 	defer cancel()
-	answered := b.ask(ctx, w.guest.IP)
+	answered := b.ask(ctx, w.guest.IP, seen)
 	s.Status, s.Reason = b.await(ctx, s, gst, watch)
 	cancel()
 	b.note(s, <-answered)
@@ -125,9 +126,9 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	return b.collect(s, gst, watch)
 }
 
-// ask starts the client, if the app serves. Its times are not used, it only makes
-// the guest answer: what counts is seen on the tap.
-func (b *Boot) ask(ctx context.Context, ip netip.Addr) <-chan client.Result {
+// ask starts the client, if the app serves. Unless there is a witness its times are
+// not used, it only makes the guest answer: what counts is seen on the tap.
+func (b *Boot) ask(ctx context.Context, ip netip.Addr, seen witness) <-chan client.Result {
 	done := make(chan client.Result, 1)
 	svc := b.Image.Service
 	if svc == nil || b.Platform.Wire() == platform.NoWire {
@@ -138,6 +139,9 @@ func (b *Boot) ask(ctx context.Context, ip netip.Addr) <-chan client.Result {
 		res, _ := client.Ask(ctx, b.Lab.Do, client.Request{
 			Addr: netip.AddrPortFrom(ip, svc.Port), Timeout: b.Settings.Timeout, Payload: svc.Request,
 		})
+		if seen != nil {
+			seen.Answered(res)
+		}
 		done <- res
 	}()
 	return done
@@ -179,6 +183,7 @@ func (b *Boot) await(ctx context.Context, s *Sample, gst *guest, watch Watch) (s
 		if t.Ready() {
 			if readyAt.IsZero() {
 				readyAt = time.Now()
+				b.release(watch)
 			}
 			if _, idle := t.At(probe.EventIdle); idle || ended || time.Since(readyAt) > settle || ctx.Err() != nil {
 				return OK, ""
@@ -188,6 +193,17 @@ func (b *Boot) await(ctx context.Context, s *Sample, gst *guest, watch Watch) (s
 		if status, reason, over := b.verdict(ctx, gst, t, ended, watch); over {
 			return status, reason
 		}
+	}
+}
+
+// releaser is a Watch with hooks that it can give back early.
+type releaser interface{ Release() error }
+
+// release takes off, once the guest is ready, what only cost the host from then on;
+// Close tells what went wrong.
+func (b *Boot) release(watch Watch) {
+	if r, ok := watch.(releaser); ok && b.Settings.Probes != matrix.ProbesFull {
+		_ = r.Release()
 	}
 }
 
@@ -261,6 +277,12 @@ func lastLine(w Watch) string {
 // pinVCPU puts the vCPU's thread, known from the kernel's events, on its CPU.
 // With several vCPUs that is the first; the others stay with the VMM.
 func (b *Boot) pinVCPU(s *Sample, t probe.Timeline) bool {
+	if b.Settings.Probes == matrix.ProbesNone {
+		if b.Accel == platform.KVM && len(b.CPUs.VCPU) > 0 && !slices.Equal(b.CPUs.VCPU, b.CPUs.VMM) {
+			s.Taints = append(s.Taints, "vcpu not pinned: --probes none does not know its thread")
+		}
+		return true
+	}
 	e, ok := t.At(probe.EventFirstRun)
 	if !ok || len(b.CPUs.VCPU) == 0 {
 		return false
@@ -339,7 +361,7 @@ func (b *Boot) noFirmware() bool {
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
-		Image: b.segments(), NoFirmware: b.noFirmware(), KVM: l.Accel == platform.KVM,
+		Image: b.segments(), NoFirmware: b.noFirmware(), KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull,
 		// Firecracker's own clock ends at a write of its guest.
 		BootTimer: strings.Contains(b.Platform.Program(), "firecracker"),
 	}

@@ -28,10 +28,11 @@ type guest struct {
 }
 
 // start runs a launch inside a cgroup, on the given CPUs. The calling thread
-// must be locked and in the network namespace that the child shall have.
+// must be locked and in the network namespace that the child shall have. A witness,
+// if not nil, is told of what happens to the guest.
 //
 // The child is killed by the kernel if ukprobe dies first.
-func start(l platform.Launch, g *cgroup.Group, cpus []int) (*guest, error) {
+func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness) (*guest, error) {
 	restore, err := affinity(cpus)
 	if err != nil {
 		return nil, err
@@ -53,11 +54,15 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int) (*guest, error) {
 	if err != nil {
 		return nil, errors.Join(err, outR.Close(), closeWriter(gst.cmd.Stdout))
 	}
+	before := monotonicNs()
 	if err := gst.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", l.Argv[0], err), outR.Close(), errR.Close(), closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr))
 	}
+	if seen != nil {
+		seen.Started(before, monotonicNs()) // Start returns once the exec has succeeded
+	}
 	_, _ = closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr)
-	go gst.wait(outR, errR)
+	go gst.wait(outR, errR, seen)
 	return gst, nil
 }
 
@@ -79,11 +84,14 @@ func closeWriter(w io.Writer) error {
 }
 
 // wait drains the streams, so that the guest never blocks on them, and reaps.
-func (g *guest) wait(out, errs *os.File) {
+func (g *guest) wait(out, errs *os.File, seen witness) {
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = io.Copy(g.stdout, out); _ = out.Close() })
+	wg.Go(func() { _, _ = io.Copy(console{g.stdout, seen}, out); _ = out.Close() })
 	wg.Go(func() { _, _ = io.Copy(g.stderr, errs); _ = errs.Close() })
 	g.err = g.cmd.Wait()
+	if seen != nil {
+		seen.Ended(monotonicNs())
+	}
 	// What it said last is part of why it ended. A child that it left behind may
 	// hold the streams open: that one is not waited for.
 	drained := make(chan struct{})
@@ -93,6 +101,21 @@ func (g *guest) wait(out, errs *os.File) {
 	case <-time.After(time.Second):
 	}
 	close(g.done)
+}
+
+// console takes each read from the guest's standard output: it keeps the last and
+// tells the witness, if there is one, with the time of the read.
+type console struct {
+	kept *tail
+	seen witness
+}
+
+// Write implements io.Writer.
+func (c console) Write(p []byte) (int, error) {
+	if c.seen != nil {
+		c.seen.Console(monotonicNs(), p)
+	}
+	return c.kept.Write(p)
 }
 
 // affinity puts this thread, and so the next child, on some CPUs. No CPUs means

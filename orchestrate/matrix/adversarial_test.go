@@ -93,6 +93,7 @@ func TestRefused(t *testing.T) {
 		{"memory with unit", cell("memory_mib: 256M"), "memory_mib is a whole number, not a text"},
 		{"vcpus 0", cell("vcpus: 0"), "vcpus 0 is not between 1 and 1024"},
 		{"accel", cell("accel: kvn"), "accel \"kvn\" is none of auto, kvm, tcg; did you mean \"kvm\"?"},
+		{"probes", cell("probes: ful"), "probes \"ful\" is none of boot, full, none; did you mean \"full\"?"},
 		{"accel list", cell("accel: [kvm, tcg]"), "accel is a text, not a list"},
 		{"port 0", cell("port: 0"), "port 0 is not between 1 and 65535"},
 		{"port too high", cell("port: 65536"), "port 65536 is not"},

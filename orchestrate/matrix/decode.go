@@ -123,6 +123,7 @@ func (d *decoder) commonFields(s *Settings) map[string]field {
 		"memory_mib": func(v ast.Node) { d.integer(v, "memory_mib", 1, MaxMemoryMiB, &s.MemoryMiB) },
 		"vcpus":      func(v ast.Node) { d.integer(v, "vcpus", 1, MaxVCPUs, &s.VCPUs) },
 		"accel":      func(v ast.Node) { d.oneOf(v, "accel", []string{AccelAuto, AccelKVM, AccelTCG}, &s.Accel) },
+		"probes":     func(v ast.Node) { d.oneOf(v, "probes", ProbesLevels, &s.Probes) },
 	}
 }
 

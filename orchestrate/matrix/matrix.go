@@ -36,6 +36,16 @@ const (
 	AccelTCG  = "tcg"
 )
 
+// How much is attached to the kernel for a cell's samples.
+const (
+	ProbesBoot = "boot" // what a timeline needs, and no longer than it does
+	ProbesFull = "full" // everything
+	ProbesNone = "none" // nothing: user space's own clock
+)
+
+// ProbesLevels are all of them.
+var ProbesLevels = []string{ProbesBoot, ProbesFull, ProbesNone}
+
 // DefaultExperiment is the experiment of a cell that names none.
 const DefaultExperiment = "boot"
 
@@ -53,7 +63,7 @@ type Claim struct {
 
 // DefaultSettings are the settings of a cell where the file says nothing.
 func DefaultSettings() Settings {
-	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto}
+	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot}
 }
 
 // Settings say how a cell is sampled.
@@ -64,6 +74,7 @@ type Settings struct {
 	MemoryMiB int
 	VCPUs     int
 	Accel     string // auto, kvm or tcg
+	Probes    string // boot, full or none
 	Args      string // appended to the guest's command line
 	Kernel    string // path in place of the system's image; "" for that image
 	Initrd    string // likewise
@@ -122,7 +133,7 @@ func Load(path string) (*Matrix, error) {
 
 // Expand takes the product of every entry's lists, in the order of the file.
 // Two entries must not ask for the same cell: the same system, app, platform
-// and experiment under accelerators that can be the same.
+// and experiment, equally probed, under accelerators that can be the same.
 func (m *Matrix) Expand() ([]Cell, error) {
 	var cells []Cell
 	first := map[string][]int{} // Cell.ID to indexes in cells
@@ -131,7 +142,7 @@ func (m *Matrix) Expand() ([]Cell, error) {
 		e := &m.entries[i]
 		for c := range e.cells(m.src) {
 			for _, j := range first[c.ID()] {
-				if sameAccel(cells[j].Accel, c.Accel) {
+				if cells[j].Probes == c.Probes && sameAccel(cells[j].Accel, c.Accel) {
 					errs.add(m.src.errorAt(e.at, "the cell %s (accel %s) is already asked for at %s (accel %s)",
 						c.ID(), c.Accel, cells[j].Pos, cells[j].Accel))
 					break

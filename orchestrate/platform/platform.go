@@ -120,21 +120,8 @@ func DetectHost() Host {
 	default:
 		h.KVMReason = fmt.Sprintf("%v: load kvm_intel or kvm_amd (modprobe), and see that virtualisation is switched on in the firmware", err)
 	}
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		h.Hardware = hasVirtualisation(string(info))
-	}
+	h.Hardware = probe.HasVirtualisation()
 	return h
-}
-
-// hasVirtualisation looks for the flags vmx and svm in /proc/cpuinfo.
-func hasVirtualisation(cpuinfo string) bool {
-	for line := range strings.Lines(cpuinfo) {
-		if name, flags, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "flags" {
-			fields := " " + strings.TrimSpace(flags) + " "
-			return strings.Contains(fields, " vmx ") || strings.Contains(fields, " svm ")
-		}
-	}
-	return false
 }
 
 // errNoKVM explains why KVM cannot be used.

@@ -17,6 +17,7 @@ import (
 	"github.com/ukprobe/ukprobe/internal/golden"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/probe"
 )
 
 // fakeQEMU puts a program of QEMU's name alone into PATH and returns its path.
@@ -130,6 +131,20 @@ func TestLaunchRefuses(t *testing.T) {
 	}
 }
 
+// TestOptionROM: only where SeaBIOS loads the kernel, and where ROMs are, apart
+// from its header.
+func TestOptionROM(t *testing.T) {
+	for _, p := range All() {
+		f := p.Firmware()
+		if (f.OptionROM != nil) != (f.Name == "seabios") {
+			t.Errorf("%s: %+v", p.Name(), f)
+		}
+		if rom := f.OptionROM; rom != nil && (rom.Stage != probe.StageOptionROM || rom.Lo < 0xc0004 || rom.Hi > 0xd0000 || rom.Lo >= rom.Hi) {
+			t.Errorf("%s: option ROM %+v", p.Name(), *rom)
+		}
+	}
+}
+
 func TestFind(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range All() {
@@ -179,24 +194,6 @@ func TestAccel(t *testing.T) {
 		}
 		if got != tt.accel || text != tt.err || (err != nil && !errors.Is(err, system.ErrUnsupported)) {
 			t.Errorf("%+v: %q, %v", tt, got, err)
-		}
-	}
-}
-
-func TestHasVirtualisation(t *testing.T) {
-	for text, want := range map[string]bool{
-		"processor\t: 0\nflags\t\t: fpu vmx sse\n":           true,
-		"flags\t\t: svm\n":                                   true,
-		"flags\t\t: fpu sse svm\n\nprocessor: 1\n":           true,
-		"flags\t\t: vmx":                                     true,
-		"flags\t\t: fpu sse vmxoff xsvm\n":                   false,
-		"vmx flags\t: vnmi preemption_timer\nflags\t: fpu\n": false, // another line, of Intel hosts
-		"model name\t: made of vmx and svm\nflags\t: fpu\n":  false,
-		"flags\t\t:\n":                                       false,
-		"":                                                   false,
-	} {
-		if got := hasVirtualisation(text); got != want {
-			t.Errorf("%q: %v", text, got)
 		}
 	}
 }

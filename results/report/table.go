@@ -15,8 +15,8 @@ import (
 )
 
 // Table writes the medians of every cell with their intervals. Each
-// accelerator, and each experiment, has a block of its own: figures from
-// different ones do not compare. What needs a sentence is a footnote.
+// accelerator, experiment and level of probes has a block of its own: figures
+// from different ones do not compare. What needs a sentence is a footnote.
 func Table(w io.Writer, f *results.File, o Options) error {
 	var b strings.Builder
 	if len(f.Cells) == 0 {
@@ -28,7 +28,7 @@ func Table(w io.Writer, f *results.File, o Options) error {
 		}
 		o.block(&b, g)
 	}
-	for _, line := range o.legend(f.Cells) {
+	for _, line := range append(o.legend(f.Cells), o.overhead(f)...) {
 		b.WriteString("\n" + wrap(line, o.width(), 0))
 	}
 	b.WriteByte('\n')
@@ -37,20 +37,20 @@ func Table(w io.Writer, f *results.File, o Options) error {
 }
 
 type group struct {
-	accel, experiment string
-	cells             []*results.Cell
+	accel, experiment, probes string
+	cells                     []*results.Cell
 }
 
-// groups splits the cells by accelerator and experiment, both in the order of
-// their first cell.
+// groups splits the cells by accelerator, experiment and level of probes, in the
+// order of their first cell.
 func groups(cells []results.Cell) []group {
 	var gs []group
 	for i := range cells {
 		c := &cells[i]
-		at := slices.IndexFunc(gs, func(g group) bool { return g.accel == c.Accel && g.experiment == c.Experiment })
+		at := slices.IndexFunc(gs, func(g group) bool { return g.accel == c.Accel && g.experiment == c.Experiment && g.probes == c.Probes })
 		if at < 0 {
 			at = len(gs)
-			gs = append(gs, group{accel: c.Accel, experiment: c.Experiment})
+			gs = append(gs, group{accel: c.Accel, experiment: c.Experiment, probes: c.Probes})
 		}
 		gs[at].cells = append(gs[at].cells, c)
 	}
@@ -58,11 +58,17 @@ func groups(cells []results.Cell) []group {
 }
 
 func (o Options) heading(g group) string {
-	switch g.accel {
-	case "", "none":
-		return o.clean(g.experiment) + ", no accelerator"
+	out := o.clean(g.experiment) + ", accelerator " + o.clean(g.accel)
+	if g.accel == "" || g.accel == "none" {
+		out = o.clean(g.experiment) + ", no accelerator"
 	}
-	return o.clean(g.experiment) + ", accelerator " + o.clean(g.accel)
+	switch g.probes {
+	case "", results.ProbesBoot:
+		return out
+	case results.ProbesNone:
+		return out + ", probes none (user space's clock: upper bounds)"
+	}
+	return out + ", probes " + o.clean(g.probes)
 }
 
 // phase is a metric of a boot and the title of its column.

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
@@ -16,25 +19,37 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/probe"
 )
 
 // options are the command line's.
 type options struct {
-	rounds, eventRounds int
-	pio, cpuid          int
-	only                []string
-	seed                uint64
-	wait                time.Duration // for other tracing programs to go
+	only                               []string // sections; none: all
+	conditions                         []string // none: all
+	ownRounds, toolRounds, eventRounds int
+	pio, cpuid                         int // per guest, of ukprobe's own slowdown
+	toolPIO, toolCPUID                 int // per guest, of the comparison with other tools
+	million                            int // exits
+	seed                               uint64
+	wait                               time.Duration // for other tracing programs to go
 }
 
 func (o *options) check() error {
-	if o.rounds < 0 || o.eventRounds < 0 || o.pio < 1 || o.cpuid < 1 || o.wait < 0 {
-		return fmt.Errorf("rounds %d, event-rounds %d, pio %d, cpuid %d: wait %v: rounds and wait must not be negative, the counts at least 1", o.rounds, o.eventRounds, o.pio, o.cpuid, o.wait)
+	if o.ownRounds < 1 || o.toolRounds < 1 || o.eventRounds < 1 || o.wait < 0 {
+		return fmt.Errorf("rounds %d, tool-rounds %d, event-rounds %d, wait %v: rounds must be at least 1, wait not negative: leave a section out with --only", o.ownRounds, o.toolRounds, o.eventRounds, o.wait)
+	}
+	for _, n := range []int{o.pio, o.cpuid, o.toolPIO, o.toolCPUID, o.million} {
+		if n < 1 {
+			return fmt.Errorf("%d port writes, CPUIDs or exits per guest: must be at least 1", n)
+		}
 	}
 	for _, name := range o.only {
-		if _, err := findCondition(name); err != nil {
-			return err
+		if !slices.ContainsFunc(sections, func(s section) bool { return s.name == name }) {
+			return fmt.Errorf("section %q: not known: use some of %s", name, sectionNames())
 		}
+	}
+	if err := checkNames(o.conditions); err != nil {
+		return err
 	}
 	if o.seed == 0 {
 		o.seed = rand.Uint64() | 1
@@ -52,9 +67,12 @@ type bench struct {
 	workDir  string
 	image    system.Boot
 	platform platform.Platform
-	hardware bool // behind KVM; else it emulates instructions
+	hardware bool      // behind KVM; else it emulates instructions
+	isa      probe.ISA // whose exits KVM has; "" if it only emulates and has none
 	foreign  foreign
-	guests   int // started so far, for names
+	guests   atomic.Int64 // started so far, for names
+	// ticksPerNS of the guests' TSC, once measured.
+	ticksPerNS float64
 }
 
 // openBench finds what is needed and says what is missing: root, /dev/kvm, QEMU,
@@ -73,7 +91,9 @@ func openBench(o options) (_ *bench, err error) {
 	if !h.KVM {
 		return nil, fmt.Errorf("the reference guest must run under KVM, or there is nothing to probe: %s", h.KVMReason)
 	}
-	b.hardware = h.Hardware
+	if b.hardware = h.Hardware; b.hardware {
+		b.isa = hostISA()
+	}
 	if b.platform, err = platform.Find("qemumicrovm"); err != nil {
 		return nil, err
 	}
@@ -126,4 +146,13 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
+}
+
+// hostISA tells whose exits this host's KVM has.
+func hostISA() probe.ISA {
+	text, _ := os.ReadFile("/proc/cpuinfo") // every Linux has it
+	if slices.Contains(strings.Fields(string(text)), "svm") {
+		return probe.SVM
+	}
+	return probe.VMX
 }

@@ -30,7 +30,8 @@ func needKVM(t *testing.T) {
 // how long it took.
 func TestBench(t *testing.T) {
 	needKVM(t)
-	o := options{rounds: 1, eventRounds: 1, pio: 50, cpuid: 60, only: []string{"auto", "bystander"}, wait: time.Minute}
+	o := options{ownRounds: 1, toolRounds: 1, eventRounds: 1, pio: 50, cpuid: 60, toolPIO: 70, toolCPUID: 80, million: 400,
+		conditions: []string{"auto", "full", "bystander", "perf kvm stat record"}, wait: time.Minute}
 	if err := o.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func TestBench(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, w := range s.Workloads {
-		for _, c := range []string{none, "bystander", "auto"} {
+		for _, c := range []string{none, "bystander", "auto", "full"} {
 			if n := len(s.Samples[w.Name][c]); n != 1 {
 				t.Errorf("%s under %s: %d samples, want 1", w.Name, c, n)
 			}
@@ -63,8 +64,50 @@ func TestBench(t *testing.T) {
 	if s.TicksPerNS <= 0 {
 		t.Errorf("the TSC's rate is %v", s.TicksPerNS)
 	}
+	checkTools(t, b)
+	checkMillion(t, b)
 	checkEvents(t, b)
 	checkTestRuns(t, b)
+}
+
+// checkTools: ukprobe and a tool that runs wherever KVM does see what the guest did.
+func checkTools(t *testing.T, b *bench) {
+	t.Helper()
+	s, err := b.compareTools(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conditions := []string{"auto", "full"}
+	if _, err := exec.LookPath("perf"); err == nil {
+		conditions = append(conditions, "perf kvm stat record")
+	}
+	for _, c := range conditions {
+		if len(s.Accounts[c]) != 1 {
+			t.Fatalf("%s: %d accounts, want 1; conditions %+v", c, len(s.Accounts[c]), s.Conditions)
+		}
+		a := s.Accounts[c][0]
+		if n := a.Seen[portWrites]; n < s.Known[portWrites] || a.Lost == nil || *a.Lost != 0 || a.CPU <= 0 {
+			t.Errorf("%s: %+v, want at least %d port writes and nothing lost", c, a, s.Known[portWrites])
+		}
+	}
+	if n := s.Accounts["auto"][0].Seen[cpuids]; n < s.Known[cpuids] {
+		t.Errorf("auto: %d CPUIDs, want at least %d", n, s.Known[cpuids])
+	}
+}
+
+// checkMillion: whatever the number, nothing of it is lost.
+func checkMillion(t *testing.T, b *bench) {
+	t.Helper()
+	m, err := b.manyExits(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Seen[portWrites] != m.Did[portWrites] || m.Seen[cpuids] < m.Did[cpuids] || m.Lost != 0 || m.Rate <= 0 {
+		t.Errorf("the guests did %v, seen %v, lost %d", m.Did, m.Seen, m.Lost)
+	}
+	if a := m.Alone; a.Refused == "" && (a.Counted != a.Pairs || a.Rate <= 0) {
+		t.Errorf("the programs alone: %+v", a)
+	}
 }
 
 // checkEvents holds the kernel's run counts against the guest's task.
@@ -128,18 +171,22 @@ func TestForeignProgramIsNoticed(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	good := options{rounds: 1, pio: 1, cpuid: 1}
-	for name, o := range map[string]options{
-		"no port writes":    {cpuid: 1},
-		"no CPUIDs":         {pio: 1},
-		"negative rounds":   {rounds: -1, pio: 1, cpuid: 1},
-		"negative wait":     {pio: 1, cpuid: 1, wait: -1},
-		"unknown condition": {pio: 1, cpuid: 1, only: []string{"no such"}},
+	good := options{ownRounds: 1, toolRounds: 1, eventRounds: 1, pio: 1, cpuid: 1, toolPIO: 1, toolCPUID: 1, million: 1}
+	for name, change := range map[string]func(*options){
+		"no port writes":    func(o *options) { o.pio = 0 },
+		"no CPUIDs":         func(o *options) { o.toolCPUID = 0 },
+		"no rounds":         func(o *options) { o.toolRounds = 0 },
+		"negative wait":     func(o *options) { o.wait = -1 },
+		"unknown condition": func(o *options) { o.conditions = []string{"no such"} },
+		"unknown section":   func(o *options) { o.only = []string{"no such"} },
 	} {
-		if err := o.check(); err == nil {
+		bad := good
+		change(&bad)
+		if err := bad.check(); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	good.only, good.conditions = []string{"tools", "testrun"}, []string{"bystander", "perf kvm stat record"}
 	if err := good.check(); err != nil || good.seed == 0 {
 		t.Errorf("a good one: %v, seed %d", err, good.seed)
 	}

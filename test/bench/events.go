@@ -39,7 +39,7 @@ const datagrams = 2000
 // events runs the guest under the kernel's BPF statistics, once per condition and
 // round. A program that never ran has a row without values.
 func (b *bench) events(ctx context.Context) ([]eventRow, error) {
-	have, _, err := b.available()
+	have, _, err := b.available(ctx, ownConditions())
 	if err != nil {
 		return nil, err
 	}
@@ -91,11 +91,11 @@ func (r *eventRow) add(runs uint64, ns float64) {
 
 // programTimes runs one guest under one condition.
 func (b *bench) programTimes(ctx context.Context, c condition) (_ []probe.ProgramStat, err error) {
-	p, err := c.open()
+	o, err := b.begin(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.Close()) }()
+	defer func() { err = errors.Join(err, o.close()) }()
 	on, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
 	if err != nil {
 		return nil, fmt.Errorf("switch the kernel's BPF statistics on (Linux 5.8): %w", err)
@@ -103,11 +103,11 @@ func (b *bench) programTimes(ctx context.Context, c condition) (_ []probe.Progra
 	defer func() { err = errors.Join(err, on.Close()) }()
 	sent := make(chan error, 1)
 	go func() { sent <- sendLoopback() }()
-	_, err = b.boot(ctx, b.eventTask(), p)
+	_, err = b.boot(ctx, b.eventTask(), o)
 	if err = errors.Join(err, <-sent); err != nil {
 		return nil, err
 	}
-	return p.ProgramStats()
+	return o.probe.ProgramStats()
 }
 
 // sendLoopback sends to a socket of its own on 127.0.0.1.

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -97,16 +96,14 @@ func (b *bench) onlyBaseline(ctx context.Context) (bool, error) {
 }
 
 // undisturbed tells whether the programs loaded now are the baseline's and ours.
-// An on-demand hook's are looked over: ours was given back as soon as the vCPU ran
-// and may not be gone yet, and another ukprobe never has it alone.
 func (b *bench) undisturbed(ours foreign) (bool, error) {
 	now, err := tracingPrograms()
 	if err != nil {
 		return false, err
 	}
-	for id, name := range now {
+	for id := range now {
 		_, old := b.foreign[id]
-		if _, mine := ours[id]; !old && !mine && !strings.Contains(name, onDemand) {
+		if _, mine := ours[id]; !old && !mine {
 			return false, nil
 		}
 	}
@@ -117,6 +114,3 @@ func (b *bench) undisturbed(ours foreign) (bool, error) {
 	}
 	return true, nil
 }
-
-// onDemand is in the names of the programs of the hook syscall.
-const onDemand = "_sys_e"

@@ -33,6 +33,7 @@ type times struct {
 	Pipe  time.Duration `json:"pipe_ns"` // from the start line's arrival on QEMU's stdout to the ready line's
 	Boot  time.Duration `json:"boot_ns"` // from before QEMU's start to the ready line's arrival
 	CPU   time.Duration `json:"cpu_ns"`  // user and system time of the whole QEMU process
+	pid   int           // QEMU's
 }
 
 var (
@@ -41,45 +42,35 @@ var (
 	readyLine  = regexp.MustCompile(reference.ReadyPattern + ` tsc=([0-9]+)$`)
 )
 
-// boot runs one guest to its end, in a cgroup of its own. If p is not nil it is
-// watched, and what the probe counted is held against what the guest did: the
-// cost of probes that see nothing would be no answer.
-func (b *bench) boot(ctx context.Context, c reference.Cmdline, p *probe.Probe) (t times, err error) {
+// boot runs one guest to its end, in a cgroup of its own. If an observer is given and
+// it watches, what the probe counted is held against what the guest did: the cost of
+// probes that see nothing would be no answer.
+func (b *bench) boot(ctx context.Context, c reference.Cmdline, o *observer) (t times, err error) {
 	c.End = reference.EndExit
 	if err := c.Validate(); err != nil {
 		return t, err
 	}
-	b.guests++
-	g, err := b.cgroups.New(b.journal, b.runID, "guest"+strconv.Itoa(b.guests))
+	g, err := b.cgroups.New(b.journal, b.runID, "guest"+strconv.FormatInt(b.guests.Add(1), 10))
 	if err != nil {
 		return t, err
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
-	var w *probe.Watch
-	if p != nil {
-		w, err = p.Watch(probe.Target{CgroupID: g.ID, ConsolePort: reference.COM1, Image: b.image.Segments,
-			Ready: regexp.MustCompile(reference.ReadyPattern), KVM: true})
-		if err != nil {
-			return t, err
-		}
-		defer func() { err = errors.Join(err, w.Close()) }()
+	if o == nil || !o.watch {
+		return b.qemu(ctx, c, g)
 	}
-	if t, err = b.qemu(ctx, c, g); err != nil || w == nil {
+	w, err := o.probe.Watch(probe.Target{CgroupID: g.ID, ConsolePort: reference.COM1, Image: b.image.Segments,
+		Ready: regexp.MustCompile(reference.ReadyPattern), KVM: true, Full: o.full})
+	if err != nil {
 		return t, err
 	}
-	return t, checkSeen(c, w)
-}
-
-// checkSeen compares the probe's count of port writes with the guest's task.
-func checkSeen(c reference.Cmdline, w *probe.Watch) error {
-	counts, err := w.Counts()
-	if err != nil {
-		return err
+	defer func() { err = errors.Join(err, w.Close()) }()
+	if err := o.addPrograms(); err != nil {
+		return t, err
 	}
-	if got := counts.Ports[probe.Port{Number: reference.PIOPort, Out: true}]; got != uint64(c.PIO) {
-		return fmt.Errorf("the probes counted %d of the guest's %d port writes: what they cost would mean nothing", got, c.PIO)
+	if t, err = b.qemu(ctx, c, g); err != nil {
+		return t, err
 	}
-	return nil
+	return t, o.take(c, w)
 }
 
 // qemu starts QEMU inside the cgroup and reads the guest's lines from its stdout.
@@ -111,6 +102,7 @@ func (b *bench) qemu(ctx context.Context, c reference.Cmdline, g *cgroup.Group) 
 	if err != nil {
 		return t, fmt.Errorf("run the reference guest (%s): %w; QEMU says: %s", c.String(), errors.Join(ctx.Err(), err), bytes.TrimSpace(stderr.Bytes()))
 	}
+	t.pid = cmd.Process.Pid
 	t.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	return t, nil
 }

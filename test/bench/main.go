@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures what ukprobe's own probes cost, as ratios within one
-// run: the reference guest with the probes on against off, interleaved in random
-// order, and the time of each BPF program per event.
+// Command bench measures what ukprobe's probes cost, beside other tools that observe
+// KVM, as ratios within one run: the reference guest under each in turn, interleaved
+// in random order; what each saw of what the guest did, wrote and lost; the time of
+// each BPF program per event; and how exact the histograms are.
 //
-// It knows the reference guest, package probe and the kernel's BPF statistics. It
-// is no test: nothing passes or fails by a time. docs/overhead.md says how to
-// read what it prints.
+// It knows the reference guest, package probe, the kernel's BPF statistics and the
+// other tools' command lines. It is no test: nothing passes or fails by a time.
+// docs/overhead.md says how to read what it prints.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -31,29 +35,95 @@ func main() {
 	}
 }
 
+// section is a part of the bench: it measures, keeps and prints.
+type section struct {
+	name string
+	run  func(context.Context, *bench, *record, io.Writer) error
+}
+
+var sections = []section{
+	{"tools", func(ctx context.Context, b *bench, r *record, w io.Writer) (err error) {
+		if r.Tools, err = b.compareTools(ctx); err != nil {
+			return err
+		}
+		writeTools(w, r.Tools)
+		return nil
+	}},
+	{"slowdown", func(ctx context.Context, b *bench, r *record, w io.Writer) (err error) {
+		if r.Slowdown, err = b.slowdown(ctx); err != nil {
+			return err
+		}
+		writeSlowdown(w, r.Slowdown)
+		return nil
+	}},
+	{"million", func(ctx context.Context, b *bench, r *record, w io.Writer) (err error) {
+		if r.Million, err = b.manyExits(ctx); err != nil {
+			return err
+		}
+		writeMillion(w, r.Million)
+		return nil
+	}},
+	{"events", func(ctx context.Context, b *bench, r *record, w io.Writer) (err error) {
+		if r.Events, err = b.events(ctx); err != nil {
+			return err
+		}
+		writeEvents(w, r.Events)
+		return nil
+	}},
+	{"testrun", func(ctx context.Context, b *bench, r *record, w io.Writer) (err error) {
+		if r.TestRuns, err = b.testRuns(ctx); err != nil {
+			return err
+		}
+		writeTestRuns(w, r.TestRuns)
+		return nil
+	}},
+	{"quantiles", func(ctx context.Context, b *bench, r *record, w io.Writer) (err error) {
+		if r.Quantiles, err = b.quantiles(ctx); err != nil {
+			return err
+		}
+		writeQuantiles(w, r.Quantiles)
+		return nil
+	}},
+}
+
+func sectionNames() string {
+	var names []string
+	for _, s := range sections {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, ", ")
+}
+
 func app() *cli.App {
 	return &cli.App{
 		Name:            "bench",
-		Usage:           "what ukprobe's probes cost, as ratios in one run",
+		Usage:           "what ukprobe's probes cost, beside other tools, as ratios in one run",
 		HideHelpCommand: true,
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "rounds", Value: 20, Usage: "rounds of the slowdown: each condition once per round; 0 leaves it out"},
-			&cli.IntFlag{Name: "event-rounds", Value: 7, Usage: "rounds of the time per event; 0 leaves it out"},
-			&cli.IntFlag{Name: "pio", Value: 8000, Usage: "port writes per guest"},
-			&cli.IntFlag{Name: "cpuid", Value: 16000, Usage: "CPUID instructions per guest"},
-			&cli.StringSliceFlag{Name: "condition", Usage: "only these `CONDITIONS` (repeatable); none is always there"},
+			&cli.StringSliceFlag{Name: "only", Usage: "only these `SECTIONS` (comma-separated): " + sectionNames()},
+			&cli.StringSliceFlag{Name: "condition", Usage: "only these `CONDITIONS` (comma-separated); none is always there"},
+			&cli.IntFlag{Name: "rounds", Value: 20, Usage: "rounds of slowdown: each condition once per round"},
+			&cli.IntFlag{Name: "tool-rounds", Value: 12, Usage: "rounds of tools"},
+			&cli.IntFlag{Name: "event-rounds", Value: 7, Usage: "rounds of events"},
+			&cli.IntFlag{Name: "pio", Value: 8000, Usage: "port writes per guest of slowdown and events"},
+			&cli.IntFlag{Name: "cpuid", Value: 16000, Usage: "CPUID instructions per guest of slowdown and events"},
+			&cli.IntFlag{Name: "tool-pio", Value: 30000, Usage: "port writes per guest of tools and quantiles"},
+			&cli.IntFlag{Name: "tool-cpuid", Value: 60000, Usage: "CPUID instructions per guest of tools"},
+			&cli.IntFlag{Name: "million", Value: 1_000_000, Usage: "exits of the section million, all guests together"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of the order of conditions and of the bootstrap; 0 draws one"},
 			&cli.DurationFlag{Name: "wait", Value: time.Minute, Usage: "how long to wait for other tracing BPF programs to go"},
 			&cli.StringFlag{Name: "json", Usage: "write every sample to `FILE`"},
 		},
-		Action: run,
+		Action: measure,
 	}
 }
 
-func run(c *cli.Context) (err error) {
+func measure(c *cli.Context) (err error) {
 	o := options{
-		rounds: c.Int("rounds"), eventRounds: c.Int("event-rounds"), pio: c.Int("pio"), cpuid: c.Int("cpuid"),
-		only: c.StringSlice("condition"), seed: c.Uint64("seed"), wait: c.Duration("wait"),
+		only: c.StringSlice("only"), conditions: c.StringSlice("condition"),
+		ownRounds: c.Int("rounds"), toolRounds: c.Int("tool-rounds"), eventRounds: c.Int("event-rounds"),
+		pio: c.Int("pio"), cpuid: c.Int("cpuid"), toolPIO: c.Int("tool-pio"), toolCPUID: c.Int("tool-cpuid"),
+		million: c.Int("million"), seed: c.Uint64("seed"), wait: c.Duration("wait"),
 	}
 	if err := o.check(); err != nil {
 		return err
@@ -66,24 +136,17 @@ func run(c *cli.Context) (err error) {
 	if err := b.settle(c.Context); err != nil {
 		return err
 	}
-	var all record
-	all.Machine = describe(b)
+	all := record{Machine: describe(b)}
 	writeMachine(os.Stdout, all.Machine)
-	if o.rounds > 0 {
-		if all.Slowdown, err = b.slowdown(c.Context); err != nil {
-			return err
+	for _, s := range sections {
+		if len(o.only) > 0 && !slices.Contains(o.only, s.name) {
+			continue
 		}
-		writeSlowdown(os.Stdout, all.Slowdown)
-	}
-	if o.eventRounds > 0 {
-		if all.Events, err = b.events(c.Context); err != nil {
-			return err
+		begin := time.Now()
+		if err := s.run(c.Context, b, &all, os.Stdout); err != nil {
+			return fmt.Errorf("section %s: %w", s.name, err)
 		}
-		writeEvents(os.Stdout, all.Events)
-		if all.TestRuns, err = b.testRuns(c.Context); err != nil {
-			return err
-		}
-		writeTestRuns(os.Stdout, all.TestRuns)
+		fmt.Printf("(section %s: %v)\n", s.name, time.Since(begin).Round(time.Second))
 	}
 	if path := c.String("json"); path != "" {
 		return all.save(path)

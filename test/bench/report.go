@@ -21,10 +21,13 @@ import (
 
 // record is everything that was measured, for --json.
 type record struct {
-	Machine  machine    `json:"machine"`
-	Slowdown slowdown   `json:"slowdown"`
-	Events   []eventRow `json:"events"`
-	TestRuns []testRow  `json:"test_runs"`
+	Machine   machine    `json:"machine"`
+	Tools     slowdown   `json:"tools"`
+	Slowdown  slowdown   `json:"slowdown"`
+	Million   million    `json:"million"`
+	Events    []eventRow `json:"events"`
+	TestRuns  []testRow  `json:"test_runs"`
+	Quantiles quantiles  `json:"quantiles"`
 }
 
 func (r record) save(path string) error {
@@ -75,6 +78,11 @@ func newTable(w io.Writer, header ...any) table.Writer {
 
 func writeSlowdown(w io.Writer, s slowdown) {
 	fmt.Fprintf(w, "\nSlowdown of the reference guest (microvm), probes on against off\n")
+	writeRounds(w, s)
+}
+
+// writeRounds prints what was compared and the table of each timed workload.
+func writeRounds(w io.Writer, s slowdown) {
 	if s.Rounds < minRounds {
 		fmt.Fprintf(w, "fewer than %d rounds: nothing can be concluded\n", minRounds)
 	}
@@ -83,13 +91,15 @@ func writeSlowdown(w io.Writer, s slowdown) {
 		writeCondition(w, c)
 	}
 	for _, wl := range s.Workloads {
-		writeWorkload(w, s, wl)
+		if !wl.Untimed {
+			writeWorkload(w, s, wl)
+		}
 	}
 }
 
 func writeCondition(w io.Writer, c conditionInfo) {
 	if c.Missing != "" {
-		fmt.Fprintf(w, "  %-11s not here: %s\n", c.Name, c.Missing)
+		fmt.Fprintf(w, "  %-20s not here: %s\n", c.Name, c.Missing)
 		return
 	}
 	n := map[string]int{}
@@ -103,7 +113,7 @@ func writeCondition(w io.Writer, c conditionInfo) {
 	if len(got) > 0 {
 		c.What += " (hooks: " + strings.Join(got, ", ") + ")"
 	}
-	fmt.Fprintf(w, "  %-11s %s\n", c.Name, c.What)
+	fmt.Fprintf(w, "  %-20s %s\n", c.Name, c.What)
 }
 
 // unit of a workload's values: nanoseconds per operation, or milliseconds.
@@ -206,14 +216,25 @@ func writeEvents(w io.Writer, rows []eventRow) {
 }
 
 func writeTestRuns(w io.Writer, rows []testRow) {
-	fmt.Fprintf(w, "\nThe same programs by themselves (BPF_PROG_TEST_RUN, caches warm), %d batches\n", batches)
-	t := newTable(w, "program", "case", "ns per run, median [95 %]")
+	fmt.Fprintf(w, "\nThe same programs by themselves (BPF_PROG_TEST_RUN, caches warm), %d batches; net: without the program that only returns, as often as there are programs\n", batches)
+	t := newTable(w, "program", "case", "ns per run, median [95 %]", "net")
+	floors := map[string]float64{}
+	for _, r := range rows {
+		if r.Floor == "" && r.Refused == "" {
+			floors[r.Program] = medianOf(r.NS)
+		}
+	}
 	for _, r := range rows {
 		if r.Refused != "" {
 			t.AppendRow(table.Row{r.Program, r.Case, "not here: " + r.Refused})
 			continue
 		}
-		t.AppendRow(table.Row{r.Program, r.Case, format(summary(r.NS))})
+		row := table.Row{r.Program, r.Case, format(summary(r.NS))}
+		if floor, ok := floors[r.Floor]; ok {
+			programs := float64(strings.Count(r.Program, " + ") + 1)
+			row = append(row, fmt.Sprintf("%.1f", medianOf(r.NS)-programs*floor))
+		}
+		t.AppendRow(row)
 	}
 	t.Render()
 }

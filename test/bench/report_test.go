@@ -40,9 +40,9 @@ func TestWriteSlowdown(t *testing.T) {
 	want := `
 Slowdown of the reference guest (microvm), probes on against off
 n = 8 rounds, seed 1, 0 conditions run again (other BPF programs came or went); the guest's TSC runs at 2000.0 MHz
-  none        no program attached
-  auto        all hooks (hooks: 1 raw_tp, 2 tp_btf)
-  kprobe      not here: kvm_run: no kprobes
+  none                 no program attached
+  auto                 all hooks (hooks: 1 raw_tp, 2 tp_btf)
+  kprobe               not here: kvm_run: no kprobes
 
 ns per port write (guest: "pio=100")
  condition  median [95 %]      ratio to none [95 %]    more than none [95 %]  ratio of QEMU's CPU time [95 %]

@@ -20,17 +20,19 @@ type workload struct {
 	name string
 	task reference.Cmdline
 	ops  int // what the guest's time is divided by; 0: boots are compared as a whole
+	// untimed: only what is counted matters.
+	untimed bool
 }
 
 func (b *bench) workloads() []workload {
 	return []workload{
-		{"port write", reference.Cmdline{PIO: b.pio}, b.pio},
-		{"CPUID", reference.Cmdline{CPUID: b.cpuid}, b.cpuid},
-		{"boot", reference.Cmdline{}, 0},
+		{name: "port write", task: reference.Cmdline{PIO: b.pio}, ops: b.pio},
+		{name: "CPUID", task: reference.Cmdline{CPUID: b.cpuid}, ops: b.cpuid},
+		{name: "boot"},
 	}
 }
 
-// slowdown is the A/B comparison: every sample of every round.
+// slowdown is an A/B comparison: every sample of every round.
 type slowdown struct {
 	Seed       uint64          `json:"seed"`
 	TicksPerNS float64         `json:"ticks_per_ns"` // of the guest's TSC
@@ -40,45 +42,58 @@ type slowdown struct {
 	Workloads  []workloadInfo  `json:"workloads"`
 	// Samples by workload, condition and round.
 	Samples map[string]map[string][]times `json:"samples"`
-	have    []condition
+	// Known is what the guests of one condition did in one round.
+	Known map[answer]uint64 `json:"known"`
+	// Accounts by condition and round: what each instrument said.
+	Accounts map[string][]account `json:"accounts"`
+	have     []condition
 }
 
 type workloadInfo struct {
 	Name    string `json:"name"`
 	Cmdline string `json:"cmdline"`
 	Ops     int    `json:"ops"`
+	Untimed bool   `json:"untimed,omitempty"`
 }
 
-// slowdown runs the rounds. In each, every condition comes once, in random order,
-// and in each condition every workload, in random order.
-func (b *bench) slowdown(ctx context.Context) (s slowdown, err error) {
-	s.Seed, s.Samples = b.seed, map[string]map[string][]times{}
-	if s.have, s.Conditions, err = b.available(); err != nil {
+// slowdown compares ukprobe's own rungs.
+func (b *bench) slowdown(ctx context.Context) (slowdown, error) {
+	return b.rounds(ctx, ownConditions(), b.workloads(), b.ownRounds)
+}
+
+// rounds runs n rounds. In each, every condition comes once, in random order, and
+// in each condition every workload, in random order.
+func (b *bench) rounds(ctx context.Context, all []condition, ws []workload, n int) (s slowdown, err error) {
+	runtime.LockOSThread() // tools are killed with the thread that started them
+	defer runtime.UnlockOSThread()
+	s = slowdown{Seed: b.seed, Samples: map[string]map[string][]times{}, Accounts: map[string][]account{}, Known: known(ws)}
+	if s.have, s.Conditions, err = b.available(ctx, all); err != nil {
 		return s, err
 	}
-	for _, w := range b.workloads() {
-		s.Workloads = append(s.Workloads, workloadInfo{w.name, w.task.String(), w.ops})
+	for _, w := range ws {
+		s.Workloads = append(s.Workloads, workloadInfo{w.name, w.task.String(), w.ops, w.untimed})
 		s.Samples[w.name] = map[string][]times{}
 	}
 	if s.TicksPerNS, err = b.calibrate(ctx); err != nil {
 		return s, err
 	}
-	if _, _, err := b.round(ctx, s.have); err != nil { // warms the caches up
+	if _, _, err := b.round(ctx, s.have[:1], ws); err != nil { // warms the caches up
 		return s, err
 	}
-	for s.Rounds < b.rounds {
-		got, repeated, err := b.round(ctx, s.have)
+	for s.Rounds < n {
+		got, repeated, err := b.round(ctx, s.have, ws)
 		s.Repeated += repeated
 		if err != nil {
 			return s, err
 		}
 		s.Rounds++
-		for w, byCondition := range got {
-			for c, t := range byCondition {
+		for c, r := range got {
+			s.Accounts[c] = append(s.Accounts[c], r.account)
+			for w, t := range r.times {
 				s.Samples[w][c] = append(s.Samples[w][c], t)
 			}
 		}
-		progress(s.Rounds, b.rounds)
+		progress(s.Rounds, n)
 	}
 	return s, nil
 }
@@ -94,17 +109,24 @@ func progress(done, all int) {
 // for the others to go.
 const maxRepeats = 50
 
+// result is one condition in one round.
+type result struct {
+	times   map[string]times // by workload
+	account account
+}
+
 // round runs every condition once. A condition during which other BPF programs
 // came or went is run again, and counted.
-func (b *bench) round(ctx context.Context, have []condition) (got map[string]map[string]times, repeated int, err error) {
-	got = map[string]map[string]times{}
+func (b *bench) round(ctx context.Context, have []condition, ws []workload) (got map[string]result, repeated int, err error) {
+	got = map[string]result{}
 	for _, i := range b.rand.Perm(len(have)) {
 		for tries := 1; ; tries++ {
-			clean, err := b.runCondition(ctx, have[i], got)
+			r, clean, err := b.runCondition(ctx, have[i], ws)
 			if err != nil {
 				return nil, repeated, fmt.Errorf("condition %s: %w", have[i].name, err)
 			}
 			if clean {
+				got[have[i].name] = r
 				break
 			}
 			if repeated++; tries == maxRepeats {
@@ -117,42 +139,31 @@ func (b *bench) round(ctx context.Context, have []condition) (got map[string]map
 
 // runCondition attaches, runs all workloads and detaches. It is clean if no BPF
 // programs but ours came or went.
-func (b *bench) runCondition(ctx context.Context, c condition, got map[string]map[string]times) (clean bool, err error) {
+func (b *bench) runCondition(ctx context.Context, c condition, ws []workload) (r result, clean bool, err error) {
 	if alone, err := b.onlyBaseline(ctx); err != nil || !alone {
-		return false, err
+		return r, false, err
 	}
-	p, err := c.open()
+	s, err := b.begin(ctx, c)
 	if err != nil {
-		return false, err
+		return r, false, err
 	}
-	ours := foreign{}
-	watched := p
-	if p != nil {
-		defer func() { err = errors.Join(err, p.Close()) }()
-		if ours, err = programsOf(p); err != nil {
-			return false, err
-		}
-		if !c.watch {
-			watched = nil
-		}
-	}
+	defer func() { err = errors.Join(err, s.close()) }()
 	// What loading left behind shall not be paid for by the guest.
 	runtime.GC()
 	if err := pause(ctx, 30*time.Millisecond); err != nil {
-		return false, err
+		return r, false, err
 	}
-	ws := b.workloads()
+	r.times = map[string]times{}
 	for _, i := range b.rand.Perm(len(ws)) {
-		t, err := b.boot(ctx, ws[i].task, watched)
-		if err != nil {
-			return false, err
+		if r.times[ws[i].name], err = b.boot(ctx, ws[i].task, s); err != nil {
+			return r, false, err
 		}
-		if got[ws[i].name] == nil {
-			got[ws[i].name] = map[string]times{}
-		}
-		got[ws[i].name][c.name] = t
 	}
-	return b.undisturbed(ours)
+	if clean, err = b.undisturbed(s.programs); err != nil {
+		return r, false, err
+	}
+	r.account, err = s.end(ctx)
+	return r, clean, err
 }
 
 // calibrations is how many guests the TSC's rate is taken from.
@@ -163,6 +174,9 @@ const calibrations = 3
 // two lines on the pipe. Runs have to be long because the first line is read late
 // on a busy machine, some milliseconds.
 func (b *bench) calibrate(ctx context.Context) (float64, error) {
+	if b.ticksPerNS > 0 {
+		return b.ticksPerNS, nil
+	}
 	var rates []float64
 	for range calibrations {
 		t, err := b.boot(ctx, reference.Cmdline{PIO: 10 * b.pio}, nil)
@@ -171,5 +185,6 @@ func (b *bench) calibrate(ctx context.Context) (float64, error) {
 		}
 		rates = append(rates, float64(t.Ticks)/float64(t.Pipe))
 	}
-	return medianOf(rates), nil
+	b.ticksPerNS = medianOf(rates)
+	return b.ticksPerNS, nil
 }

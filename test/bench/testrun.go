@@ -9,19 +9,18 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
-
-	"github.com/ukprobe/ukprobe/bpf"
 )
 
-// testRow is one program run by BPF_PROG_TEST_RUN, one value per batch.
+// testRow is one case run by BPF_PROG_TEST_RUN, one value per batch.
 type testRow struct {
 	Program string    `json:"program"`
 	Case    string    `json:"case"`
+	Floor   string    `json:"floor,omitempty"` // the row that is taken off
 	NS      []float64 `json:"ns_per_run"`
 	Refused string    `json:"refused,omitempty"`
 }
@@ -29,91 +28,118 @@ type testRow struct {
 const (
 	batches   = 15
 	batchRuns = 2000
+	// repeats is how often the kernel runs a tc program per batch by itself.
+	repeats = 100_000
 )
 
-// bed is where programs are run without being attached: own copies of the maps,
-// in which this very process stands for a watched guest or does not.
-type bed struct {
-	maps    map[string]*ebpf.Map
-	modules []*btf.Spec
-	cgroup  uint64
+// testCase is one program, or several in turn, in one state of the maps.
+type testCase struct {
+	programs []run
+	what     string
+	watched  bool
+	firmware bool // it is still in its firmware
+	floor    string
 }
 
-// testCase is one program in one state of the maps.
-type testCase struct {
-	program, what string
-	ctx           []uint64 // of a raw tracepoint; nil for tc
-	packet        []byte
-	watched       bool
-	prepare       func(*bed) error
+// run is one program with what it is run on: a raw tracepoint's arguments, a classic
+// tracepoint's record, or a frame, which the kernel repeats and times by itself.
+type run struct {
+	name   string
+	args   []uint64
+	record bool
+	packet []byte
 }
 
 // port of a TCP service, for the tc programs.
 const servicePort = 80
 
-func testCases() []testCase {
+// The floors: the same with a program that only returns.
+const (
+	emptyRaw = "(empty)"
+	emptyTC  = "test_nothing"
+)
+
+func testCases(vcpu uint64) []testCase {
+	raw := func(name string, args ...uint64) []run { return []run{{name: name, args: args}} }
+	tc := func(name string, packet []byte) []run { return []run{{name: name, packet: packet}} }
+	frame := make([]byte, 64)
 	pio := []uint64{1, 0x5f0, 1, 1, 0} // an OUT to the reference guest's port
+	rawPair := []run{{name: "raw_tp_kvm_exit", args: []uint64{vcpu, 2}}, {name: "raw_tp_entry", args: []uint64{vcpu, 0}}}
+	// struct tp_kvm_exit of bpf/kvm.bpf.c: common, reason, guest_rip, isa.
+	tpPair := []run{{name: "tracepoint_kvm_exit", args: []uint64{0, ioReason, 0x100000, 2}, record: true},
+		{name: "tracepoint_entry", args: []uint64{0, 0}, record: true}}
 	return []testCase{
-		{program: "raw_tp_pio", what: "port write, watched", ctx: pio, watched: true},
-		{program: "raw_tp_pio", what: "port write of another guest", ctx: pio},
-		{program: "raw_tp_cpuid", what: "CPUID, watched", ctx: []uint64{0, 0, 0}, watched: true},
-		{program: "raw_tp_cpuid", what: "CPUID of another guest", ctx: []uint64{0, 0, 0}},
-		{program: "raw_tp_entry", what: "entry, watched", ctx: []uint64{0, 0}, watched: true},
-		{program: "raw_tp_user_exit", what: "exit to the VMM, watched", ctx: []uint64{2, 0}, watched: true},
-		{program: "raw_tp_insn", what: "instruction in the firmware, watched", ctx: []uint64{0, 0}, watched: true},
-		{program: "raw_tp_insn", what: "instruction after the firmware, watched", ctx: []uint64{0, 0}, watched: true, prepare: firmwareEnded},
-		{program: "raw_tp_insn", what: "instruction of another guest", ctx: []uint64{0, 0}},
-		{program: "raw_tp_sys_enter", what: "a system call that is not looked at", ctx: []uint64{0, unix.SYS_GETPID}},
-		{program: "raw_tp_sys_exit", what: "the same, its return", ctx: []uint64{0, 0}},
-		{program: "raw_tp_tap_out", what: "frame of a device that is not watched", ctx: []uint64{0}},
-		{program: "tc_out", what: "TCP frame out of the guest", packet: tcpFrame(), watched: true},
-		{program: "tc_in", what: "TCP frame into the guest", packet: tcpFrame(), watched: true},
-		{program: "test_hist_index", what: "index of a histogram's bucket", packet: numberFrame()},
-		{program: "test_hist_observe", what: "one observation in a histogram", packet: numberFrame()},
+		{programs: []run{{name: emptyRaw, args: []uint64{0}}}, what: "a raw tracepoint program that only returns: the statistics' own cost"},
+		{programs: tc(emptyTC, frame), what: "a tc program that only returns"},
+		{programs: tc("test_two_clocks", frame), what: "two readings of the clock, as an exit and its entry need", floor: emptyTC},
+		{programs: tc("test_exit_pair", frame), what: "exit and entry, watched: all but their arguments", watched: true, floor: emptyTC},
+		{programs: tc("test_exit_pair", frame), what: "exit and entry of another guest", floor: emptyTC},
+		{programs: rawPair, what: "exit and entry, watched", watched: true, floor: emptyRaw},
+		{programs: rawPair, what: "exit and entry of another guest", floor: emptyRaw},
+		{programs: tpPair, what: "exit and entry, watched", watched: true, floor: emptyRaw},
+		{programs: tpPair, what: "exit and entry of another guest", floor: emptyRaw},
+		{programs: raw("raw_tp_pio", pio...), what: "port write, watched", watched: true, floor: emptyRaw},
+		{programs: raw("raw_tp_pio", pio...), what: "port write of another guest", floor: emptyRaw},
+		{programs: raw("raw_tp_cpuid", 0, 0, 0), what: "CPUID, watched", watched: true, floor: emptyRaw},
+		{programs: raw("raw_tp_cpuid", 0, 0, 0), what: "CPUID of another guest", floor: emptyRaw},
+		{programs: raw("raw_tp_user_exit", 2, 0), what: "exit to the VMM, watched", watched: true, floor: emptyRaw},
+		{programs: raw("raw_tp_insn", vcpu, 0), what: "instruction in the firmware, watched", watched: true, firmware: true, floor: emptyRaw},
+		{programs: raw("raw_tp_insn", vcpu, 0), what: "instruction after the firmware, watched", watched: true, floor: emptyRaw},
+		{programs: raw("raw_tp_insn", vcpu, 0), what: "instruction of another guest", floor: emptyRaw},
+		{programs: raw("raw_tp_sys_enter", 0, unix.SYS_GETPID), what: "a system call that is not looked at", floor: emptyRaw},
+		{programs: raw("raw_tp_sys_exit", 0, 0), what: "the same, its return", floor: emptyRaw},
+		{programs: raw("raw_tp_tap_out", 0), what: "frame of a device that is not watched", floor: emptyRaw},
+		{programs: tc("tc_out", tcpFrame()), what: "TCP frame out of the guest", watched: true, floor: emptyTC},
+		{programs: tc("tc_in", tcpFrame()), what: "TCP frame into the guest", watched: true, floor: emptyTC},
+		{programs: tc("test_hist_index", numberFrame()), what: "index of a histogram's bucket", floor: emptyTC},
+		{programs: tc("test_hist_observe", numberFrame()), what: "one observation in a histogram", floor: emptyTC},
 	}
 }
 
+// name is that of the row.
+func (c testCase) name() string {
+	var names []string
+	for _, r := range c.programs {
+		names = append(names, r.name)
+	}
+	return strings.Join(names, " + ")
+}
+
 // testRuns measures every case, cases in random order within each batch.
-func (b *bench) testRuns(ctx context.Context) ([]testRow, error) {
+func (b *bench) testRuns(ctx context.Context) (_ []testRow, err error) {
 	bd, err := b.newBed()
 	if err != nil {
 		return nil, err
 	}
-	defer bd.close()
-	cases := testCases()
-	rows, progs := make([]testRow, len(cases)+1), make([]*ebpf.Program, len(cases)+1)
-	rows[0] = testRow{Program: "(empty)", Case: "a raw tracepoint program that only returns: the statistics' own cost"}
-	if progs[0], err = emptyProgram(); err != nil {
-		return nil, err
-	}
-	for i, c := range cases {
-		rows[i+1] = testRow{Program: c.program, Case: c.what}
-		if progs[i+1], err = bd.load(c.program); err != nil {
-			rows[i+1].Refused = strings.SplitN(err.Error(), "\n", 2)[0]
-		}
-	}
+	defer func() { err = errors.Join(err, bd.close()) }()
+	cases := testCases(bd.vcpu)
+	rows, progs := make([]testRow, len(cases)), make([][]*ebpf.Program, len(cases))
 	defer func() {
-		for _, p := range progs {
-			_ = p.Close() // a nil program closes too
+		for _, ps := range progs {
+			for _, p := range ps {
+				err = errors.Join(err, p.Close())
+			}
 		}
 	}()
+	for i, c := range cases {
+		rows[i] = testRow{Program: c.name(), Case: c.what, Floor: c.floor}
+		if progs[i], err = bd.loadCase(c); err != nil {
+			rows[i].Refused = strings.SplitN(err.Error(), "\n", 2)[0]
+		}
+	}
 	on, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
 	if err != nil {
 		return nil, fmt.Errorf("switch the kernel's BPF statistics on (Linux 5.8): %w", err)
 	}
-	defer func() { _ = on.Close() }()
+	defer func() { err = errors.Join(err, on.Close()) }()
 	runtime.LockOSThread() // the programs look the thread up
 	defer runtime.UnlockOSThread()
 	for range batches {
 		for _, i := range b.rand.Perm(len(rows)) {
-			if progs[i] == nil {
+			if rows[i].Refused != "" {
 				continue
 			}
-			c := testCase{ctx: []uint64{0}}
-			if i > 0 {
-				c = cases[i-1]
-			}
-			ns, err := bd.batch(progs[i], c)
+			ns, err := bd.batch(progs[i], cases[i])
 			if err != nil {
 				return nil, fmt.Errorf("run %s (%s): %w", rows[i].Program, rows[i].Case, err)
 			}
@@ -126,140 +152,61 @@ func (b *bench) testRuns(ctx context.Context) ([]testRow, error) {
 	return rows, nil
 }
 
-// batch sets the maps up, runs a program a number of times, and returns the
-// nanoseconds of one run.
-func (bd *bed) batch(prog *ebpf.Program, c testCase) (float64, error) {
-	if err := bd.reset(c); err != nil {
+func (bd *bed) loadCase(c testCase) (progs []*ebpf.Program, err error) {
+	for _, r := range c.programs {
+		p, err := emptyProgram()
+		if r.name != emptyRaw {
+			if err == nil {
+				err = p.Close()
+			}
+			if err == nil {
+				p, err = bd.load(r.name, r.record)
+			}
+		}
+		if err != nil {
+			return progs, err
+		}
+		progs = append(progs, p)
+	}
+	return progs, nil
+}
+
+// batch sets the maps up, runs a case a number of times, and returns the nanoseconds
+// of one time.
+func (bd *bed) batch(progs []*ebpf.Program, c testCase) (float64, error) {
+	if err := bd.reset(c.watched, c.firmware); err != nil {
 		return 0, err
 	}
-	if c.packet != nil { // the kernel repeats and times by itself
-		_, d, err := prog.Benchmark(c.packet, batchRuns*10, nil)
-		return float64(d), err
+	if packet := c.programs[0].packet; packet != nil {
+		_, d, err := progs[0].Benchmark(packet, repeats, nil)
+		return float64(d) / float64(time.Nanosecond), err
 	}
-	before, err := prog.Stats()
+	before, err := programTime(progs)
 	if err != nil {
 		return 0, err
 	}
 	for range batchRuns {
-		if _, err := prog.Run(&ebpf.RunOptions{Context: c.ctx}); err != nil {
-			return 0, err
-		}
-	}
-	after, err := prog.Stats()
-	if err != nil {
-		return 0, err
-	}
-	runs := after.RunCount - before.RunCount
-	if runs == 0 {
-		return 0, errors.New("the kernel counted no run")
-	}
-	return float64(after.Runtime-before.Runtime) / float64(runs), nil
-}
-
-// reset makes this process the watched guest, or nobody.
-func (bd *bed) reset(c testCase) error {
-	tid, slot, lo := uint32(unix.Gettid()), uint32(0), uint32(1)
-	for name, key := range map[string]any{bpf.KVMMapVcpus: tid, bpf.KVMMapTargets: bd.cgroup, bpf.KVMMapDevices: lo} {
-		if err := bd.maps[name].Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("delete from BPF map %s: %w", name, err)
-		}
-	}
-	if err := bd.maps[bpf.KVMMapSlots].Put(slot, &bpf.KVMSlot{}); err != nil {
-		return err
-	}
-	if c.watched {
-		err := errors.Join(bd.maps[bpf.KVMMapTargets].Put(bd.cgroup, &bpf.KVMTarget{Slot: slot}),
-			bd.maps[bpf.KVMMapDevices].Put(lo, &bpf.KVMDevice{Slot: slot, ServicePort: servicePort}))
-		if err != nil {
-			return fmt.Errorf("arm the programs: %w", err)
-		}
-	}
-	if c.prepare != nil {
-		return c.prepare(bd)
-	}
-	return nil
-}
-
-// firmwareEnded marks the firmware's end in the slot.
-func firmwareEnded(bd *bed) error {
-	var s bpf.KVMSlot
-	for _, kind := range []bpf.KVMMarkKind{bpf.KVMMarkKindMARK_GUEST_ENTRY, bpf.KVMMarkKindMARK_FIRMWARE_END} {
-		s.Marks[kind] = bpf.KVMMark{Ns: 1}
-	}
-	return bd.maps[bpf.KVMMapSlots].Put(uint32(0), &s)
-}
-
-// newBed makes the maps, once for all objects.
-func (b *bench) newBed() (_ *bed, err error) {
-	bd := &bed{maps: map[string]*ebpf.Map{}}
-	for _, name := range []string{"kvm", "kvm_amd", "kvm_intel", "tun"} {
-		if spec, err := btf.LoadKernelModuleSpec(name); err == nil { // absent: built in or not loaded
-			bd.modules = append(bd.modules, spec)
-		}
-	}
-	dir, err := b.ownCgroup()
-	if err != nil {
-		return nil, err
-	}
-	handle, _, err := unix.NameToHandleAt(int(dir.Fd()), "", unix.AT_EMPTY_PATH)
-	if err = errors.Join(err, dir.Close()); err != nil {
-		return nil, fmt.Errorf("ask for the id of cgroup %s: %w", dir.Name(), err)
-	}
-	bd.cgroup = binary.NativeEndian.Uint64(handle.Bytes())
-	for _, load := range objects {
-		spec, err := load()
-		if err != nil {
-			return nil, errors.Join(err, bd.close())
-		}
-		for name, m := range spec.Maps {
-			if bd.maps[name] != nil || strings.HasPrefix(name, ".") {
-				continue
-			}
-			if bd.maps[name], err = ebpf.NewMap(m); err != nil {
-				return nil, errors.Join(fmt.Errorf("create BPF map %s: %w", name, err), bd.close())
+		for i, r := range c.programs {
+			if _, err := progs[i].Run(&ebpf.RunOptions{Context: r.args}); err != nil {
+				return 0, err
 			}
 		}
 	}
-	return bd, nil
+	after, err := programTime(progs)
+	return float64(after-before) / batchRuns, err
 }
 
-var objects = []func() (*ebpf.CollectionSpec, error){bpf.LoadKVM, bpf.LoadProc, bpf.LoadNet, bpf.LoadHistTest}
-
-// load loads one program by its name, from whichever object has it.
-func (bd *bed) load(name string) (*ebpf.Program, error) {
-	for _, load := range objects {
-		spec, err := load()
+// programTime adds up how long programs have run.
+func programTime(progs []*ebpf.Program) (time.Duration, error) {
+	var sum time.Duration
+	for _, p := range progs {
+		stats, err := p.Stats()
 		if err != nil {
-			return nil, err
+			return 0, fmt.Errorf("read the kernel's statistics: %w", err)
 		}
-		prog := spec.Programs[name]
-		if prog == nil {
-			continue
-		}
-		spec.Programs = map[string]*ebpf.ProgramSpec{name: prog}
-		replacements := map[string]*ebpf.Map{}
-		for name, m := range bd.maps {
-			if spec.Maps[name] != nil { // some maps are only one object's
-				replacements[name] = m
-			}
-		}
-		coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-			MapReplacements: replacements, Programs: ebpf.ProgramOptions{ExtraRelocationTargets: bd.modules}})
-		if err != nil {
-			return nil, err
-		}
-		defer coll.Close()
-		return coll.DetachProgram(name), nil
+		sum += stats.Runtime
 	}
-	return nil, fmt.Errorf("BPF program %s is in no object file", name)
-}
-
-func (bd *bed) close() error {
-	var errs []error
-	for _, m := range bd.maps {
-		errs = append(errs, m.Close())
-	}
-	return errors.Join(errs...)
+	return sum, nil
 }
 
 // emptyProgram is the floor of what the kernel's statistics can tell.

@@ -72,7 +72,7 @@ func newRun(t *testing.T, args ...string) *call {
 	}
 	c := newCall(t)
 	c.cmd.Args = append(c.cmd.Args, "run", "--cache", cache, "--out", c.out(), "--journal-dir", c.journal(),
-		"--seed", fmt.Sprint(c.seed))
+		"--state-dir", c.state(), "--seed", fmt.Sprint(c.seed))
 	c.cmd.Args = append(c.cmd.Args, args...)
 	leaveNothing(t, c)
 	return c
@@ -117,6 +117,7 @@ func (c *call) withoutApt() {
 
 func (c *call) out() string     { return filepath.Join(c.dir, "out") }
 func (c *call) journal() string { return filepath.Join(c.dir, "journal") }
+func (c *call) state() string   { return filepath.Join(c.dir, "state") }
 func (c *call) tmp() string     { return filepath.Join(c.dir, "tmp") }
 
 // mark ends the names of everything that the run makes.

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/ukprobe/ukprobe/orchestrate"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead"
+	"github.com/ukprobe/ukprobe/probe"
+)
+
+func stateFlag() cli.Flag {
+	return &cli.StringFlag{Name: "state-dir", Value: overhead.DefaultStateDir, EnvVars: []string{"UKPROBE_STATE_DIR"},
+		Usage: "`DIR` where `ukprobe overhead` keeps its figure for later runs"}
+}
+
+func overheadCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "overhead",
+		Usage: "measure what the probes cost on this machine",
+		Description: "Boots the reference guest, which is built in, again and again: with nothing\n" +
+			"attached, with the same once more, and with each rung that the kernel has, in\n" +
+			"rounds of random order. Prints what an exit and a boot cost, and keeps the figure\n" +
+			"for `ukprobe run` to store with every run. Takes about a minute; needs root, QEMU\n" +
+			"and /dev/kvm, and a machine that does nothing else. docs/overhead-command.md.",
+		Flags: []cli.Flag{
+			&cli.IntFlag{Name: "rounds", Value: 8, Usage: fmt.Sprintf("`N` rounds, each condition once per round; below %d there are no intervals", overhead.MinRounds)},
+			&cli.StringSliceFlag{Name: "attach", Usage: "measure only this `RUNG` by itself: kprobe|fentry|tp_btf|raw_tp|tracepoint; repeatable (default: all)"},
+			&cli.Uint64Flag{Name: "seed", Usage: "of the order of the conditions (default: chosen, and recorded)", EnvVars: []string{"UKPROBE_SEED"}},
+			&cli.BoolFlag{Name: "json", Usage: "print the report, with every sample, as JSON"},
+			stateFlag(),
+			journalFlag(),
+		},
+		Action: measureOverhead,
+	}
+}
+
+// measureOverhead is the action of `ukprobe overhead`.
+func measureOverhead(c *cli.Context) error {
+	o, err := overheadOptions(c)
+	if err != nil {
+		return usage(err)
+	}
+	progress := overheadProgress(os.Stderr, c.Bool("json"))
+	o.Progress = progress.step
+	r, err := overhead.Measure(c.Context, o)
+	progress.close()
+	switch {
+	case c.Err() != nil:
+		return cli.Exit("interrupted: nothing was kept", exitInterrupted)
+	case err != nil:
+		return err
+	}
+	path, err := r.Save(c.String("state-dir"))
+	if c.Bool("json") {
+		return errors.Join(printJSON(c.App.Writer, r), err)
+	}
+	if err := errors.Join(r.WriteText(c.App.Writer), err); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "\nKept in %s: `ukprobe run` stores it with every run on this host, kernel and version.\n", path)
+	return nil
+}
+
+// overheadOptions checks the flags.
+func overheadOptions(c *cli.Context) (o overhead.Options, err error) {
+	if err := noArguments(c); err != nil {
+		return o, err
+	}
+	o = overhead.Options{Rounds: c.Int("rounds"), Seed: c.Uint64("seed"), JournalDir: c.String("journal-dir"), Version: Version()}
+	if o.Rounds < 1 || o.Rounds > 1000 {
+		return o, fmt.Errorf("--rounds %d: must be 1 to 1000", o.Rounds)
+	}
+	for _, text := range c.StringSlice("attach") {
+		rung, err := probe.ParseRung(text)
+		if err != nil {
+			return o, err
+		}
+		o.Attach = append(o.Attach, rung)
+	}
+	if !c.IsSet("seed") {
+		o.Seed = randomSeed()
+	}
+	o.RunID = "overhead-" + orchestrate.NewRunID(time.Now(), o.Seed)
+	return o, nil
+}
+
+// steps shows how far a measurement is: a bar on a terminal, nothing elsewhere but
+// a first line.
+type steps struct {
+	w        *os.File
+	terminal bool
+	quiet    bool
+	begun    time.Time
+	bar      *progressbar.ProgressBar
+}
+
+func overheadProgress(w *os.File, quiet bool) *steps {
+	return &steps{w: w, terminal: term.IsTerminal(int(w.Fd())), quiet: quiet, begun: time.Now()}
+}
+
+func (s *steps) step(done, all int, next string) {
+	switch {
+	case s.quiet:
+	case !s.terminal && done == 0:
+		fmt.Fprintf(s.w, "overhead: %d steps, about a second each\n", all)
+	case s.terminal:
+		if s.bar == nil {
+			s.bar = progressbar.NewOptions(all, progressbar.OptionSetWriter(s.w), progressbar.OptionSetWidth(20),
+				progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount())
+		}
+		left := time.Duration(-1)
+		if done > 2 {
+			left = time.Since(s.begun) / time.Duration(done) * time.Duration(all-done)
+		}
+		s.bar.Describe(next + leftText(left))
+		_ = s.bar.Set(done)
+	}
+}
+
+func (s *steps) close() {
+	if s.bar != nil {
+		_ = s.bar.Clear()
+	}
+}
