@@ -4,7 +4,6 @@ package experiment
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
