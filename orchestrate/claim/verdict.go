@@ -209,7 +209,6 @@ func judgeDuration(v Verdict, c Claim, e Evidence) Verdict {
 	if since == GuestClock {
 		// No event tells where the guest's clock begins. It is held against the
 		// whole time of the guest's own code.
-		v.ZeroNS = ptr(end - output/2 - c.NS)
 		if since = firmwareEnd; e.Events[since] == 0 {
 			since = guestEntry
 		}
@@ -218,9 +217,8 @@ func judgeDuration(v Verdict, c Claim, e Evidence) Verdict {
 	if zero == 0 {
 		return v.missing(since, "from which it counts", e)
 	}
-	if v.ZeroNS == nil {
-		v.ZeroNS = ptr(zero)
-	}
+	// What it leaves out is told by its value, wherever it means to count from.
+	v.ZeroNS = ptr(end - output/2 - c.NS)
 	v.leaveOut(*v.ZeroNS, e)
 	v.HostNS = ptr(end - output/2 - zero)
 	v.Terms = []Term{{TermResolution, c.ResolutionNS}, {TermOutput, (output + 1) / 2}}

@@ -70,7 +70,7 @@ func runInside(t *testing.T, suite, tests, images string) {
 		t.Errorf("the tests inside ended with status %d", res.ExitStatus)
 	}
 	// What the hostvm is there for must have run.
-	must := []string{"TestKnownAnswers/kprobe_strict", "TestKnownAnswers/fentry_strict", "TestLinux"}
+	must := []string{"TestKnownAnswers/kprobe_strict", "TestKnownAnswers/fentry_strict", "TestLinux", "TestValidate/kprobe_strict"}
 	if strings.HasPrefix(res.Release, "5.10.") { // its modules have no types
 		must = []string{"TestKnownAnswers/auto", "TestKnownAnswers/raw_tp", "TestKnownAnswers/tracepoint"}
 	}
