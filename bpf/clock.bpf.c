@@ -104,7 +104,8 @@ struct tp_tsc_offset {
 SEC("tp/kvm/kvm_write_tsc_offset")
 int tracepoint_tsc_offset(struct tp_tsc_offset *ctx)
 {
-	return tsc_offset(ctx->vcpu_id, ctx->next);
+	tsc_offset(ctx->vcpu_id, ctx->next);
+	return PERF_KEEP;
 }
 
 /* ---- The scaling ---- */
@@ -245,7 +246,8 @@ struct tp_mmio {
 SEC("tp/kvm/kvm_mmio")
 int tracepoint_mmio(struct tp_mmio *ctx)
 {
-	return mmio(ctx->type, ctx->len, ctx->gpa, ctx->val);
+	mmio(ctx->type, ctx->len, ctx->gpa, ctx->val);
+	return PERF_KEEP;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -188,6 +188,12 @@ struct {
 } records SEC(".maps");
 
 /*
+ * What programs on classic tracepoints return. With 0 the kernel would drop the
+ * event for everybody else who has it open by perf (perf_trace_run_bpf_submit).
+ */
+#define PERF_KEEP 1
+
+/*
  * How many records and rows of the table of ports one slot may hold, so that a
  * guest that floods takes no room from another. Filled in by probe/attach.go.
  */

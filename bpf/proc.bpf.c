@@ -48,7 +48,8 @@ int raw_tp_exec(void *ctx)
 SEC("tp/sched/sched_process_exec")
 int tracepoint_exec(void *ctx)
 {
-	return on_exec();
+	on_exec();
+	return PERF_KEEP;
 }
 
 /* A vCPU's thread is no more: its state is free. */
@@ -133,7 +134,8 @@ int raw_tp_exit(void *ctx)
 SEC("tp/sched/sched_process_exit")
 int tracepoint_exit(void *ctx)
 {
-	return on_exit();
+	on_exit();
+	return PERF_KEEP;
 }
 
 /* ---- When vCPU threads run, and when they wait for a CPU ---- */
