@@ -168,7 +168,7 @@ func (t *flowTable) sweep(at int64) error {
 	}
 	// In batches: the kernel walks whole buckets, so that entries which come and
 	// go meanwhile do not end the walk.
-	const batch = 512
+	const batch = 128
 	keys, flows := make([]bpf.NetFlowKey, batch), make([]bpf.NetFlow, batch)
 	var cursor ebpf.MapBatchCursor
 	for {

@@ -70,7 +70,12 @@ func askGuest(t *testing.T, vhost string) map[string]uint64 {
 	})
 	w := ns.watchOn(tap.Index)
 	sendmsg := countCalls(t, "tun_sendmsg")
-	bootGuest(t, ns, vhost)
+	pid := bootGuest(t, ns, vhost)
+	if taps, err := TapsOf(pid); err != nil || len(taps) != 1 || taps[0].Ifindex != tap.Index {
+		t.Errorf("taps of QEMU: %+v, %v, want the one with index %d", taps, err, tap.Index)
+	} else {
+		defer taps[0].Close()
+	}
 	eventually(t, "the guest's announcement", func() bool { return countsOf(t, w).Values["frames_out"] == 1 })
 
 	seen := own{}
@@ -114,7 +119,7 @@ func onlyIPv4() error {
 }
 
 // bootGuest starts the reference guest on the tap and waits for its ready line.
-func bootGuest(t *testing.T, ns *netNS, vhost string) {
+func bootGuest(t *testing.T, ns *netNS, vhost string) (pid int) {
 	t.Helper()
 	kernel := filepath.Join(t.TempDir(), "reference.elf")
 	if err := os.WriteFile(kernel, reference.Image(), 0o644); err != nil {
@@ -134,12 +139,13 @@ func bootGuest(t *testing.T, ns *netNS, vhost string) {
 	}
 	ready := regexp.MustCompile("(?m)" + reference.ReadyPattern)
 	ns.do(func() error {
-		startQEMU(t, func(int) bool {
+		pid = startQEMU(t, func(int) bool {
 			text, err := os.ReadFile(console)
 			return err == nil && ready.Match(text)
-		}, args...)
+		}, args...).Process.Pid
 		return nil
 	})
+	return pid
 }
 
 // arp asks for the guest's address from another station's, frame by frame.

@@ -51,7 +51,7 @@ func terminal(t *testing.T) (side *os.File, keys *os.File, shown *logText) {
 // is put back.
 func TestScreen(t *testing.T) {
 	t.Setenv("TERM", "xterm")
-	_, reporter, _ := reporting(t)
+	_, reporter := reporting(t)
 	side, keys, shown := terminal(t)
 	before, err := unix.IoctlGetTermios(int(side.Fd()), unix.TCGETS)
 	if err != nil {
@@ -108,7 +108,7 @@ func TestScreen(t *testing.T) {
 // TestScreenEndsWithItsContext: a signal puts the terminal back too.
 func TestScreenEndsWithItsContext(t *testing.T) {
 	t.Setenv("TERM", "xterm")
-	_, reporter, _ := reporting(t)
+	_, reporter := reporting(t)
 	side, _, shown := terminal(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -124,7 +124,7 @@ func TestScreenEndsWithItsContext(t *testing.T) {
 
 // TestNoScreen: without a terminal, or one that can do nothing, it is plain.
 func TestNoScreen(t *testing.T) {
-	_, reporter, _ := reporting(t)
+	_, reporter := reporting(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -244,7 +244,7 @@ func (w *Watcher) add(g Guest, id Identity) {
 	delete(w.waiting, Wanted{PID: g.PID, Start: g.Start})
 	w.seen++
 	w.mu.Unlock()
-	w.opt.Log.Debug("watching", "vm", vm.Label, "vmm", vm.VMM, "pid", vm.PID)
+	w.opt.Log.Debug("watching", "vm", vm.Label, "vmm", vm.VMM, "pid", vm.PID, "found_after", w.now().Sub(vm.Since).Round(time.Microsecond))
 	if !w.opt.Network {
 		return
 	}

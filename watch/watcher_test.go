@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +38,19 @@ type bench struct {
 	log *logText
 	run chan error
 
-	sent uint64 // events
+	sent  uint64       // events
+	clock atomic.Int64 // unix nanoseconds; 0: the real one
+}
+
+// tick moves the bench's clock. A bench whose clock was set before its start has
+// none but that.
+func (b *bench) tick(d time.Duration) { b.clock.Add(int64(d)) }
+
+func (b *bench) time() time.Time {
+	if ns := b.clock.Load(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Now()
 }
 
 type logText struct {
@@ -79,6 +92,7 @@ func (b *bench) start(words Words, opt Options) *bench {
 	}
 	opt.Log = slog.New(slog.NewTextHandler(b.log, nil))
 	b.w = newWatcher(b.fakeSource, opt, b.proc)
+	b.w.now = b.time
 	b.w.beatEvery, b.w.lookAgainEvery = 10*time.Millisecond, 20*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
