@@ -26,7 +26,8 @@ type Series struct {
 	// lag, it hides them.
 	LagMedianNS, LagMaxNS int64
 	// ErrNS bounds the difference of SpanNS and HostNS: the stamps' resolution, and
-	// that the two stamps' own lags may differ, by no more than the median lag.
+	// that the two stamps' own lags may differ, by no more than the median lag or
+	// the time that either line takes itself, whichever is longest.
 	ErrNS int64
 }
 
@@ -34,7 +35,7 @@ type Series struct {
 const minStamps = 3
 
 // point is a stamp and the host's time of its line.
-type point struct{ g, h int64 }
+type point struct{ g, h, took int64 }
 
 func (p point) zero() int64 { return p.h - p.g }
 
@@ -53,7 +54,7 @@ func Fit(claims []Claim) (Series, bool) {
 			s.Earlier += n
 			pts = pts[:0]
 		}
-		pts = append(pts, point{c.NS, c.Line.FirstNS})
+		pts = append(pts, point{c.NS, c.Line.FirstNS, c.Line.LastNS - c.Line.FirstNS})
 		resolution = max(resolution, c.ResolutionNS)
 	}
 	if len(pts) < minStamps || pts[0].g == pts[len(pts)-1].g {
@@ -77,7 +78,7 @@ func Fit(claims []Claim) (Series, bool) {
 	s.SpanNS, s.HostNS = b.g-a.g, b.h-a.h
 	s.Rate = float64(s.HostNS) / float64(s.SpanNS)
 	s.LagMedianNS, s.LagMaxNS = lags(pts, min(s.Rate, 1))
-	s.ErrNS = resolution + s.LagMedianNS
+	s.ErrNS = resolution + max(s.LagMedianNS, a.took, b.took)
 	return s, true
 }
 

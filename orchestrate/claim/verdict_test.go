@@ -227,6 +227,9 @@ func TestFit(t *testing.T) {
 		if abs(s.LagMaxNS-80_000) > 5000 || abs(s.LagMedianNS-40_000) > 5000 {
 			t.Errorf("rate %g: lags %d and %d, want 40 and 80 µs", rate, s.LagMedianNS, s.LagMaxNS)
 		}
+		if s.ErrNS != 160_000+1000 { // of a line of 16 bytes, longer than its lag
+			t.Errorf("rate %g: error %d ns", rate, s.ErrNS)
+		}
 		if early := s.ZeroNS - zero; rate == 1 && early != 0 {
 			t.Errorf("zero is off by %d", early)
 		}
