@@ -739,7 +739,8 @@ static __always_inline int on_wakeup(u64 ns)
 		return 0;
 	waited = v->parts.waited < ns ? v->parts.waited : 0;
 	observe(&span_hist, v->slot * SPANS + SPAN_HALTED, ns - waited);
-	v->parts.halted += ns - waited;
+	if (v->exit_ns)
+		v->parts.halted += ns - waited;
 	return 0;
 }
 

@@ -167,7 +167,8 @@ static __always_inline void run_enter(struct vcpu_state *v, u32 hook)
 		return;
 	row = user_exit_row_of[v->user_exit_class % USER_EXIT_CLASSES] % USER_EXIT_ROWS;
 	observe(&user_exit_hist, v->slot * USER_EXIT_ROWS + row, now - v->user_exit_ns);
-	v->parts.vmm += now - v->user_exit_ns;
+	if (v->exit_ns) /* else it is part of no exit: a vCPU that has not been in the guest */
+		v->parts.vmm += now - v->user_exit_ns;
 	v->user_exit_ns = 0;
 }
 

@@ -50,6 +50,10 @@ func TestVMMIsAPartOfAnExit(t *testing.T) {
 	b := newBench(t, 1, SVM)
 	w := b.open(kvmTarget(t))
 	sys := newSyscalls(b)
+	// Before the guest has run this is part of no exit.
+	b.fire("raw_tp_user_exit", 10, 0)
+	time.Sleep(pause)
+	sys.enter(nrIoctl, 7, kvmRun)
 	b.fire("raw_tp_entry")
 	exit := func(reason uint32, inVMM time.Duration) time.Duration {
 		begin := time.Now()
