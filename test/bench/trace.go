@@ -62,14 +62,13 @@ func (t *tally) add(line string) {
 }
 
 // seen puts it as known answers. Where exits are seen, their reasons tell; else
-// the tracepoints of their handlers do. what has: the tracepoints that were asked for.
+// the tracepoints of their handlers do, as far as they were asked for.
 func (t *tally) seen(asked func(tracepoint string) bool) map[answer]uint64 {
 	out := map[answer]uint64{}
 	if asked("kvm_pio") {
 		out[portWrites] = t.port
 	}
-	switch {
-	case len(t.exits) > 0:
+	if len(t.exits) > 0 {
 		out[cpuids], out[halts] = t.exits["cpuid"], t.exits["hlt"]
 		return out
 	}
