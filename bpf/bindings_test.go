@@ -34,7 +34,7 @@ func objects(t *testing.T) map[string]*ebpf.CollectionSpec {
 }
 
 // own are the maps that only one object declares.
-var own = map[string]string{ClockMapTsc: "clock", ClockMapBootTimers: "clock"}
+var own = map[string]string{ClockMapTsc: "clock"}
 
 // TestMapsAreTheSameInAllObjects: user space makes each map once, from one of
 // them, and hands it to all that declare it.
@@ -91,9 +91,8 @@ func TestGoTypesFitTheMaps(t *testing.T) {
 		{KVMMapExitHist, 4, unsafe.Sizeof(KVMHist{})},
 		{KVMMapUserExitHist, 4, unsafe.Sizeof(KVMHist{})},
 		{KVMMapUserExits, 4, 8},
-		{KVMMapCpus, 4, unsafe.Sizeof(KVMPerCpu{})},
 		{ClockMapTsc, 4, unsafe.Sizeof(ClockTscState{})},
-		{ClockMapBootTimers, 4, unsafe.Sizeof(ClockBootTimer{})},
+		{KVMMapCpus, 4, unsafe.Sizeof(KVMPerCpu{})},
 	} {
 		m := maps[tt.name]
 		if m == nil {

@@ -18,7 +18,7 @@
 /*
  * Firecracker's boot timer, firecracker-microvm/firecracker src/vmm/src/devices/
  * pseudo/boot_timer.rs: one byte of this value. The address moved from the first
- * MMIO slot at 0xd0000000 to 0xc0000000; before both it was port 0x3f0.
+ * MMIO slot at 0xd0000000 to 0xc0000000; before both it was a port: bpf/kvm.bpf.c.
  */
 #define BOOT_TIMER_VALUE 123
 #define BOOT_TIMER_OLD 0xd0000000ULL
@@ -37,24 +37,12 @@ struct tsc_state {
 	struct tsc_change change[TSC_CHANGES];
 };
 
-struct boot_timer {
-	u64 ns; /* of the first write, or 0 */
-	u64 gpa;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, TSC_ROWS);
 	__type(key, u32); /* slot * TSC_VCPUS + vCPU id */
 	__type(value, struct tsc_state);
 } tsc SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_SLOTS);
-	__type(key, u32);
-	__type(value, struct boot_timer);
-} boot_timers SEC(".maps");
 
 static __always_inline struct tsc_state *tsc_of(u32 slot, u32 vcpu_id)
 {
@@ -116,7 +104,8 @@ struct tp_tsc_offset {
 SEC("tp/kvm/kvm_write_tsc_offset")
 int tracepoint_tsc_offset(struct tp_tsc_offset *ctx)
 {
-	return tsc_offset(ctx->vcpu_id, ctx->next);
+	tsc_offset(ctx->vcpu_id, ctx->next);
+	return PERF_KEEP;
 }
 
 /* ---- The scaling ---- */
@@ -207,7 +196,6 @@ int raw_tp_tsc_ratio(struct bpf_raw_tracepoint_args *ctx)
 
 static __always_inline int mmio(u32 type, u32 len, u64 gpa, u8 value)
 {
-	struct boot_timer *b;
 	struct target *t;
 
 	hit(HOOK_MMIO);
@@ -216,13 +204,8 @@ static __always_inline int mmio(u32 type, u32 len, u64 gpa, u8 value)
 	if (gpa != BOOT_TIMER_OLD && gpa != BOOT_TIMER_NEW)
 		return 0;
 	t = current_target();
-	if (!t)
-		return 0;
-	b = bpf_map_lookup_elem(&boot_timers, &t->slot);
-	if (b && !b->ns) {
-		b->gpa = gpa;
-		b->ns = bpf_ktime_get_ns();
-	}
+	if (t && t->flags & TARGET_BOOT_TIMER)
+		mark(t->slot, MARK_BOOT_TIMER, HOOK_MMIO, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -263,7 +246,8 @@ struct tp_mmio {
 SEC("tp/kvm/kvm_mmio")
 int tracepoint_mmio(struct tp_mmio *ctx)
 {
-	return mmio(ctx->type, ctx->len, ctx->gpa, ctx->val);
+	mmio(ctx->type, ctx->len, ctx->gpa, ctx->val);
+	return PERF_KEEP;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -13,12 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type ClockBootTimer struct {
-	_   structs.HostLayout
-	Ns  uint64
-	Gpa uint64
-}
-
 type ClockTscChange struct {
 	_      structs.HostLayout
 	Ns     uint64
@@ -37,7 +31,6 @@ type ClockTscState struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	ClockMapBootTimers           = "boot_timers"
 	ClockMapConfigs              = "configs"
 	ClockMapCounts               = "counts"
 	ClockMapCpus                 = "cpus"
@@ -136,7 +129,6 @@ type ClockProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ClockMapSpecs struct {
-	BootTimers   *ebpf.MapSpec `ebpf:"boot_timers"`
 	Configs      *ebpf.MapSpec `ebpf:"configs"`
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
 	Cpus         *ebpf.MapSpec `ebpf:"cpus"`
@@ -193,7 +185,6 @@ func (o *ClockObjects) Close() error {
 //
 // It can be passed to LoadClockObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ClockMaps struct {
-	BootTimers   *ebpf.Map `ebpf:"boot_timers"`
 	Configs      *ebpf.Map `ebpf:"configs"`
 	Counts       *ebpf.Map `ebpf:"counts"`
 	Cpus         *ebpf.Map `ebpf:"cpus"`
@@ -222,7 +213,6 @@ type ClockMaps struct {
 
 func (m *ClockMaps) Close() error {
 	return _ClockClose(
-		m.BootTimers,
 		m.Configs,
 		m.Counts,
 		m.Cpus,

@@ -140,7 +140,7 @@ struct {
 /* Request to answer, by slot and row. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MAX_SLOTS * FLOW_ROWS);
+	__uint(max_entries, MAX_SLOTS *FLOW_ROWS);
 	__type(key, u32);
 	__type(value, struct hist);
 } net_hist SEC(".maps");
@@ -176,7 +176,8 @@ static __always_inline void flow_add(u64 *by_row, u32 kind, u32 side)
 }
 
 /* A function of its own: inlined five times it would be most of the program. */
-static __attribute__((noinline)) void flow_observe(struct flow_frame *f, u32 kind, u32 side, u64 since)
+static __attribute__((noinline)) void flow_observe(struct flow_frame *f, u32 kind, u32 side,
+						   u64 since)
 {
 	u32 row = f->slot * FLOW_ROWS + kind * FLOW_SIDES + side;
 	struct hist *h = bpf_map_lookup_elem(&net_hist, &row);
@@ -187,7 +188,8 @@ static __attribute__((noinline)) void flow_observe(struct flow_frame *f, u32 kin
 	flow_add(f->counts->answered, kind, side);
 }
 
-static __always_inline void flow_insert(struct flow_frame *f, struct flow_key *key, struct flow *flow)
+static __always_inline void flow_insert(struct flow_frame *f, struct flow_key *key,
+					struct flow *flow)
 {
 	long err = bpf_map_update_elem(f->table, key, flow, BPF_NOEXIST);
 
@@ -197,7 +199,8 @@ static __always_inline void flow_insert(struct flow_frame *f, struct flow_key *k
 
 /* ---- One request, one answer ---- */
 
-static __always_inline void flow_ask(struct flow_frame *f, struct flow_key *key, u32 kind, bool group)
+static __always_inline void flow_ask(struct flow_frame *f, struct flow_key *key, u32 kind,
+				     bool group)
 {
 	struct flow *known, flow = {};
 
@@ -276,7 +279,8 @@ static __always_inline bool no_address(u32 *ip6)
 	return !(ip6[0] | ip6[1] | ip6[2] | ip6[3]);
 }
 
-static __always_inline void flow_icmpv6(struct flow_frame *f, struct packet *p, struct flow_key *key)
+static __always_inline void flow_icmpv6(struct flow_frame *f, struct packet *p,
+					struct flow_key *key)
 {
 	switch (p->icmp.type) {
 	case ICMPV6_SOLICITATION:
@@ -411,8 +415,8 @@ static __always_inline void tcp_syn_ack(struct flow_frame *f, struct packet *p, 
  * A segment of the other side. Its first new byte answers the open request if
  * that side has received the request's first byte by then.
  */
-static __always_inline void tcp_answers(struct flow_frame *f, struct packet *p, struct flow_key *key,
-					struct flow *flow)
+static __always_inline void tcp_answers(struct flow_frame *f, struct packet *p,
+					struct flow_key *key, struct flow *flow)
 {
 	u32 end = bpf_ntohl(p->tcp.seq) + p->payload;
 
@@ -478,7 +482,8 @@ static __always_inline void flow_tcp(struct flow_frame *f, struct packet *p, str
 /* What the guest calls its own, from a frame that it has sent. */
 static __always_inline void flow_learn(struct flow_guest *g, struct packet *p, u32 what)
 {
-	bool same = g->mac[0] == p->src_mac[0] && g->mac[1] == p->src_mac[1] && g->mac[2] == p->src_mac[2];
+	bool same = g->mac[0] == p->src_mac[0] && g->mac[1] == p->src_mac[1] &&
+		    g->mac[2] == p->src_mac[2];
 
 	if (!g->macs) {
 		__builtin_memcpy(g->mac, p->src_mac, sizeof(g->mac));
@@ -490,14 +495,16 @@ static __always_inline void flow_learn(struct flow_guest *g, struct packet *p, u
 		g->ip4 = p->src[0];
 	if (what == PACKET_ICMPV6 && p->icmp.type == ICMPV6_ADVERTISEMENT)
 		__builtin_memcpy(g->ip6, p->neighbour.target, sizeof(g->ip6));
-	else if (what == PACKET_ICMPV6 && p->icmp.type == ICMPV6_SOLICITATION && !no_address(p->src))
+	else if (what == PACKET_ICMPV6 && p->icmp.type == ICMPV6_SOLICITATION &&
+		 !no_address(p->src))
 		__builtin_memcpy(g->ip6, p->src, sizeof(g->ip6));
 }
 
 static __always_inline bool flow_is_foreign(struct flow_guest *g, struct packet *p)
 {
 	return g->macs == 1 && !p->group &&
-	       (g->mac[0] != p->dst_mac[0] || g->mac[1] != p->dst_mac[1] || g->mac[2] != p->dst_mac[2]);
+	       (g->mac[0] != p->dst_mac[0] || g->mac[1] != p->dst_mac[1] ||
+		g->mac[2] != p->dst_mac[2]);
 }
 
 static __always_inline void flow_unparsed(struct flow_counts *counts, u32 what)
@@ -512,7 +519,9 @@ static __always_inline void flow_unparsed(struct flow_counts *counts, u32 what)
 /* flow_of takes a parsed frame that goes out of the guest, or in. */
 static __always_inline void flow_of(u32 slot, struct packet *p, u32 what, bool out, u64 now)
 {
-	struct flow_frame f = { .now = now, .slot = slot, .side = out ? FLOW_BY_OUTSIDE : FLOW_BY_GUEST };
+	struct flow_frame f = { .now = now,
+				.slot = slot,
+				.side = out ? FLOW_BY_OUTSIDE : FLOW_BY_GUEST };
 	struct flow_guest *g = bpf_map_lookup_elem(&flow_guests, &slot);
 	struct flow_key key = {};
 

@@ -209,7 +209,8 @@ struct tp_user_exit {
 SEC("tp/kvm/kvm_userspace_exit")
 int tracepoint_user_exit(struct tp_user_exit *ctx)
 {
-	return user_exit_reason(ctx->reason, ctx->error);
+	user_exit_reason(ctx->reason, ctx->error);
+	return PERF_KEEP;
 }
 
 /* ---- Guest entry ---- */
@@ -242,7 +243,8 @@ int raw_tp_entry(void *ctx)
 SEC("tp/kvm/kvm_entry")
 int tracepoint_entry(void *ctx)
 {
-	return guest_entry(0);
+	guest_entry(0);
+	return PERF_KEEP;
 }
 
 /* ---- Guest exit ---- */
@@ -409,12 +411,12 @@ int tracepoint_kvm_exit(struct tp_kvm_exit *ctx)
 	u64 now;
 
 	if (!v)
-		return 0;
+		return PERF_KEEP;
 	now = bpf_ktime_get_ns();
 	guest_exit(v, now, ctx->isa, ctx->reason);
 	if (wanted(v))
 		check_rip(v->slot, ctx->guest_rip, HOOK_KVM_EXIT, now);
-	return 0;
+	return PERF_KEEP;
 }
 
 /*
@@ -428,7 +430,7 @@ int tracepoint_rip(struct tp_kvm_exit *ctx)
 
 	if (v && wanted(v))
 		check_rip(v->slot, ctx->guest_rip, HOOK_RIP, bpf_ktime_get_ns());
-	return 0;
+	return PERF_KEEP;
 }
 
 /* ---- Port accesses, and the console among them ---- */
@@ -627,8 +629,8 @@ struct tp_pio {
 SEC("tp/kvm/kvm_pio")
 int tracepoint_pio(struct tp_pio *ctx)
 {
-	return port_access(ctx->rw == KVM_PIO_OUT, ctx->port, ctx->size, ctx->times, NULL,
-			   ctx->val);
+	port_access(ctx->rw == KVM_PIO_OUT, ctx->port, ctx->size, ctx->times, NULL, ctx->val);
+	return PERF_KEEP;
 }
 
 /* ---- CPUID ---- */
@@ -669,7 +671,8 @@ int raw_tp_cpuid(void *ctx)
 SEC("tp/kvm/kvm_cpuid")
 int tracepoint_cpuid(void *ctx)
 {
-	return on_cpuid();
+	on_cpuid();
+	return PERF_KEEP;
 }
 
 /* ---- Halts ---- */
@@ -718,7 +721,8 @@ struct tp_wakeup {
 SEC("tp/kvm/kvm_vcpu_wakeup")
 int tracepoint_halt(struct tp_wakeup *ctx)
 {
-	return on_halt(ctx->ns);
+	on_halt(ctx->ns);
+	return PERF_KEEP;
 }
 
 /*
@@ -754,7 +758,8 @@ int raw_tp_wakeup(struct bpf_raw_tracepoint_args *ctx)
 SEC("tp/kvm/kvm_vcpu_wakeup")
 int tracepoint_wakeup(struct tp_wakeup *ctx)
 {
-	return on_wakeup(ctx->ns);
+	on_wakeup(ctx->ns);
+	return PERF_KEEP;
 }
 
 /* ---- Page faults that KVM handles: memory is given to the guest ---- */
@@ -865,7 +870,9 @@ int tracepoint_insn(struct tp_insn *ctx)
 {
 	struct vcpu_state *v = in_firmware();
 
-	return v ? on_insn(v, ctx->csbase + ctx->rip) : 0;
+	if (v)
+		on_insn(v, ctx->csbase + ctx->rip);
+	return PERF_KEEP;
 }
 
 /* For bpf2go, which exports only types that something refers to. */

@@ -101,16 +101,17 @@ struct {
 	__uint(value_size, sizeof(u32));
 } free_vcpus SEC(".maps");
 
+/* A thread's rows in these two go with it, if it ends inside the call. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, u32); /* thread id, inside KVM_CREATE_VM */
 	__type(value, u64); /* since when, ns */
 } creating SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
 	__type(key, u32); /* thread id */
 	__type(value, struct console_write);
 } writes SEC(".maps");
@@ -185,6 +186,12 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } records SEC(".maps");
+
+/*
+ * What programs on classic tracepoints return. With 0 the kernel would drop the
+ * event for everybody else who has it open by perf (perf_trace_run_bpf_submit).
+ */
+#define PERF_KEEP 1
 
 /*
  * How many records and rows of the table of ports one slot may hold, so that a

@@ -126,7 +126,8 @@ static __always_inline u32 packet_l4(struct __sk_buff *skb, struct packet *p, u8
 
 	switch (protocol) {
 	case IPPROTO_TCP:
-		if (p->length < sizeof(p->tcp) || bpf_skb_load_bytes(skb, p->l4, &p->tcp, sizeof(p->tcp)))
+		if (p->length < sizeof(p->tcp) ||
+		    bpf_skb_load_bytes(skb, p->l4, &p->tcp, sizeof(p->tcp)))
 			return PACKET_MALFORMED;
 		header = (p->tcp.offset >> 4) * 4;
 		if (header < sizeof(p->tcp) || header > p->length)
@@ -142,13 +143,15 @@ static __always_inline u32 packet_l4(struct __sk_buff *skb, struct packet *p, u8
 	case IPPROTO_ICMP:
 		if (p->family != 4)
 			return PACKET_OTHER;
-		if (p->length < sizeof(p->icmp) || bpf_skb_load_bytes(skb, p->l4, &p->icmp, sizeof(p->icmp)))
+		if (p->length < sizeof(p->icmp) ||
+		    bpf_skb_load_bytes(skb, p->l4, &p->icmp, sizeof(p->icmp)))
 			return PACKET_MALFORMED;
 		return PACKET_ICMP;
 	case IPPROTO_ICMPV6:
 		if (p->family != 6)
 			return PACKET_OTHER;
-		if (p->length < sizeof(p->icmp) || bpf_skb_load_bytes(skb, p->l4, &p->icmp, sizeof(p->icmp)))
+		if (p->length < sizeof(p->icmp) ||
+		    bpf_skb_load_bytes(skb, p->l4, &p->icmp, sizeof(p->icmp)))
 			return PACKET_MALFORMED;
 		if (p->icmp.type != ICMPV6_SOLICITATION && p->icmp.type != ICMPV6_ADVERTISEMENT)
 			return PACKET_ICMPV6;
@@ -194,7 +197,14 @@ static __always_inline u32 packet_ip6(struct __sk_buff *skb, struct packet *p)
 	if (length > frame)
 		return PACKET_MALFORMED;
 	switch (ip.next) {
-	case 0: case 43: case 44: case 51: case 60: case 135: case 139: case 140:
+	case 0:
+	case 43:
+	case 44:
+	case 51:
+	case 60:
+	case 135:
+	case 139:
+	case 140:
 		return PACKET_EXTENSION; /* IANA: IPv6 extension header types, ESP left out */
 	}
 	p->family = 6;
@@ -211,8 +221,8 @@ static __always_inline u32 packet_arp(struct __sk_buff *skb, struct packet *p)
 
 	if (bpf_skb_load_bytes(skb, ETH_LEN, a, sizeof(*a)))
 		return PACKET_MALFORMED;
-	if (a->hardware != bpf_htons(1) || a->protocol != bpf_htons(ETH_P_IP) ||
-	    a->hlen != 6 || a->plen != 4)
+	if (a->hardware != bpf_htons(1) || a->protocol != bpf_htons(ETH_P_IP) || a->hlen != 6 ||
+	    a->plen != 4)
 		return PACKET_OTHER;
 	p->family = 4;
 	p->src[0] = a->sender;

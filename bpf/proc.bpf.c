@@ -48,7 +48,8 @@ int raw_tp_exec(void *ctx)
 SEC("tp/sched/sched_process_exec")
 int tracepoint_exec(void *ctx)
 {
-	return on_exec();
+	on_exec();
+	return PERF_KEEP;
 }
 
 /* A vCPU's thread is no more: its state is free. */
@@ -103,6 +104,8 @@ static __always_inline int on_exit(void)
 
 	hit(HOOK_EXIT);
 	free_vcpu(tid);
+	bpf_map_delete_elem(&writes, &tid);
+	bpf_map_delete_elem(&creating, &tid);
 	if (BPF_CORE_READ(task, signal, live.counter))
 		return 0;
 	now = bpf_ktime_get_ns();
@@ -131,7 +134,8 @@ int raw_tp_exit(void *ctx)
 SEC("tp/sched/sched_process_exit")
 int tracepoint_exit(void *ctx)
 {
-	return on_exit();
+	on_exit();
+	return PERF_KEEP;
 }
 
 /* ---- When vCPU threads run, and when they wait for a CPU ---- */
@@ -217,12 +221,13 @@ struct iovec {
  * A write is noted when it begins and taken when it has succeeded, as far as it
  * has: a full pipe makes the VMM write the same bytes again.
  */
-static __always_inline void write_enter(const void *buf, u64 len)
+static __always_inline void write_enter(u32 slot, const void *buf, u64 len)
 {
 	struct console_write w = { .ns = bpf_ktime_get_ns(), .buf = (u64)buf, .len = len };
 	u32 tid = (u32)bpf_get_current_pid_tgid();
 
-	bpf_map_update_elem(&writes, &tid, &w, BPF_ANY);
+	if (bpf_map_update_elem(&writes, &tid, &w, BPF_ANY))
+		count(slot, LOST_CONSOLE, len); /* more threads write than the table holds */
 }
 
 static __always_inline int write_exit(long ret)
@@ -308,10 +313,10 @@ static __always_inline int sys_enter(struct pt_regs *regs, long nr)
 	if (!t->console_fd || BPF_CORE_READ(regs, di) + 1 != t->console_fd)
 		return 0;
 	if (nr == NR_WRITE)
-		write_enter((void *)BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
+		write_enter(t->slot, (void *)BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx));
 	/* The first element only: QEMU's console writes have one. What others carry is lost. */
 	else if (!bpf_probe_read_user(&v, sizeof(v), (void *)BPF_CORE_READ(regs, si)))
-		write_enter(v.base, v.len);
+		write_enter(t->slot, v.base, v.len);
 	return 0;
 }
 

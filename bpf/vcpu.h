@@ -25,7 +25,7 @@ static __always_inline struct vcpu_state *vcpu_of(u32 tid)
 static __noinline struct target *discover(u32 tgid)
 {
 	struct config *config = config_of(CONFIG_KERNEL), *user = config_of(CONFIG_USER);
-	struct target t = {};
+	struct target t = {}, *known;
 	struct record *r;
 	struct slot *s;
 	u32 slot;
@@ -61,7 +61,10 @@ static __noinline struct target *discover(u32 tgid)
 		bpf_ringbuf_submit(r, 0);
 	}
 out:
-	return bpf_map_lookup_elem(&vms, &tgid);
+	known = bpf_map_lookup_elem(&vms, &tgid);
+	if (!known)
+		__sync_fetch_and_add(&config->beyond, 1); /* the table of VMs is full */
+	return known;
 }
 
 /* The way for a thread that its CPU does not remember. */

@@ -213,6 +213,17 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+// TestValidationNeedsProbes: what guests claim is judged by the kernel's times only.
+func TestValidationNeedsProbes(t *testing.T) {
+	for probes, want := range map[string]string{matrix.ProbesNone: results.CellUnsupported, matrix.ProbesBoot: "", matrix.ProbesFull: ""} {
+		c := matrix.Cell{System: "reference", App: "hello", Platform: "qemu", Experiment: matrix.TimingValidation, Settings: matrix.DefaultSettings()}
+		c.Probes = probes
+		if got := resolve(c, system.All(system.Env{}), platform.Host{KVM: true}); got.status != want {
+			t.Errorf("probes %s: %q: %s", probes, got.status, got.reason)
+		}
+	}
+}
+
 // TestPrepare: an image that is not there, and a service without a wire, refuse
 // the cell and not the run.
 func TestPrepare(t *testing.T) {

@@ -4,6 +4,7 @@ package orchestrate
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,10 +62,9 @@ func (m *Metrics) observe(c *cell, s results.Sample) {
 	if s.Status != results.SampleOK {
 		return
 	}
-	for phase, ns := range map[string]*int64{"vmm": s.Phases.VMMNs, "firmware": s.Phases.FirmwareNs, "guest": s.Phases.GuestNs, "total": s.Phases.TotalNs,
-		"bios": s.Phases.BIOSNs, "option_rom": s.Phases.OptionROMNs, "setup": s.Phases.SetupNs, "decompress": s.Phases.DecompressNs, "kernel": s.Phases.KernelNs} {
+	for name, ns := range s.Phases.ByName() {
 		if ns != nil {
-			m.phases.WithLabelValues(append(c.labels(), phase)...).Observe(time.Duration(*ns).Seconds())
+			m.phases.WithLabelValues(append(c.labels(), strings.TrimSuffix(name, "_ns"))...).Observe(time.Duration(*ns).Seconds())
 		}
 	}
 }

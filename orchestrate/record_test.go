@@ -3,6 +3,7 @@
 package orchestrate
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -75,6 +76,48 @@ func TestRecord(t *testing.T) {
 	}
 	if got := record(experiment.Sample{Status: experiment.Timeout}); len(got.Values) != 0 || got.Phases != (results.Phases{}) {
 		t.Errorf("an empty sample: %+v", got)
+	}
+}
+
+// TestPhasesAreStored: each phase under its own name, and none is left out.
+func TestPhasesAreStored(t *testing.T) {
+	var in probe.Phases
+	want := map[string]int64{}
+	names := map[string]string{"VMM": "vmm_ns", "Firmware": "firmware_ns", "Guest": "guest_ns", "Total": "total_ns", "BIOS": "bios_ns",
+		"OptionROM": "option_rom_ns", "Setup": "setup_ns", "Decompress": "decompress_ns", "Kernel": "kernel_ns"}
+	v := reflect.ValueOf(&in).Elem()
+	for i := range v.NumField() {
+		v.Field(i).Set(reflect.ValueOf(new(time.Duration(i + 1))))
+		want[names[v.Type().Field(i).Name]] = int64(i + 1)
+	}
+	got := map[string]int64{}
+	for name, ns := range phases(in).ByName() {
+		if ns != nil {
+			got[name] = *ns
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	sample := results.Sample{Phases: phases(in)}
+	if diff := cmp.Diff(len(want), len(sample.Metrics())); diff != "" {
+		t.Errorf("metrics of a sample: %v", sample.Metrics())
+	}
+}
+
+// TestFirmwareIsStored: of a platform that is known.
+func TestFirmwareIsStored(t *testing.T) {
+	for name, want := range map[string]string{"qemu": "seabios", "qemu1nic": "seabios", "qemumicrovm": "qboot", "process": ""} {
+		p, err := platform.Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (&cell{platform: p}).record().Firmware; got != want {
+			t.Errorf("%s: firmware %q, want %q", name, got, want)
+		}
+	}
+	if got := (&cell{}).record().Firmware; got != "" {
+		t.Errorf("firmware %q of no platform", got)
 	}
 }
 

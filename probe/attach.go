@@ -98,8 +98,9 @@ var perSlot = []string{
 	bpf.KVMMapSlots, bpf.KVMMapTaken, bpf.KVMMapCounts, bpf.KVMMapExits, bpf.KVMMapExitHist, bpf.KVMMapGuestHist,
 	bpf.KVMMapExitParts, bpf.KVMMapUserExitHist, bpf.KVMMapUserExits, bpf.KVMMapSpanHist, bpf.KVMMapFreeSlots,
 	bpf.KVMMapTargets, bpf.KVMMapDevices,
+	bpf.ClockMapTsc,
 	bpf.NetMapFlows, bpf.NetMapFlowGuests, bpf.NetMapFlowCount, bpf.NetMapNetHist,
-	bpf.ClockMapTsc, bpf.ClockMapBootTimers,
+	bpf.ClockMapTsc,
 }
 
 // sizeMap sizes a map for the number of slots and the histograms' schema.
@@ -349,20 +350,18 @@ func (l *loader) hasStruct(name string) bool {
 // exitHasVCPU reports whether the kvm_exit tracepoint's first argument is the
 // vCPU. Until 5.12 it was the reason (kernel commit 0a62a0319abb).
 func (l *loader) exitHasVCPU() bool {
-	has, _ := l.startsWithVCPU("kvm_exit")
-	return has
+	return l.startsWithVCPU("kvm_exit")
 }
 
 // pageFaultHasVCPU is the same for kvm_page_fault, since 6.0 (kernel commit
 // faa03b39722a). A module without types is of a kernel that is older than that.
 func (l *loader) pageFaultHasVCPU() bool {
-	has, _ := l.startsWithVCPU("kvm_page_fault")
-	return has
+	return l.startsWithVCPU("kvm_page_fault")
 }
 
-// startsWithVCPU reports whether a tracepoint's first argument is a pointer, and
-// whether the kernel's types have the tracepoint.
-func (l *loader) startsWithVCPU(tracepoint string) (has, known bool) {
+// startsWithVCPU reports whether a tracepoint's first argument is a pointer, as far
+// as the kernel's types tell.
+func (l *loader) startsWithVCPU(tracepoint string) bool {
 	for _, spec := range l.types() {
 		var td *btf.Typedef
 		if spec.TypeByName("btf_trace_"+tracepoint, &td) != nil {
@@ -370,16 +369,16 @@ func (l *loader) startsWithVCPU(tracepoint string) (has, known bool) {
 		}
 		ptr, ok := td.Type.(*btf.Pointer)
 		if !ok {
-			return false, true
+			return false
 		}
 		proto, ok := ptr.Target.(*btf.FuncProto)
 		if !ok || len(proto.Params) < 2 { // the first is void *__data
-			return false, true
+			return false
 		}
 		_, ok = btf.UnderlyingType(proto.Params[1].Type).(*btf.Pointer)
-		return ok, true
+		return ok
 	}
-	return false, false
+	return false
 }
 
 func privilegeHint(err error) string {

@@ -103,7 +103,7 @@ func unmappable(cpuinfo, clocksource string) string {
 	if clocksource == "tsc" {
 		return ""
 	}
-	flags := cpuFlags(cpuinfo)
+	flags := flagsOf(cpuinfo)
 	if len(flags) == 0 {
 		return "/proc/cpuinfo lists no CPU flags"
 	}
@@ -119,8 +119,8 @@ func unmappable(cpuinfo, clocksource string) string {
 	return fmt.Sprintf("the CPU has no %s (/proc/cpuinfo), and the kernel's clocksource is %s, not tsc: its rate may change", strings.Join(absent, " and no "), clocksource)
 }
 
-// cpuFlags are the first CPU's flags in /proc/cpuinfo.
-func cpuFlags(cpuinfo string) []string {
+// flagsOf are the first CPU's flags in /proc/cpuinfo.
+func flagsOf(cpuinfo string) []string {
 	for line := range strings.Lines(cpuinfo) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "flags" {
 			return strings.Fields(value)
@@ -193,7 +193,7 @@ func readNTP() ntpState {
 	if _, err := unix.Adjtimex(&tx); err != nil {
 		return ntpState{slewing: true}
 	}
-	return ntpState{freq: int64(tx.Freq), tick: int64(tx.Tick), slewing: tx.Offset != 0}
+	return ntpState{freq: tx.Freq, tick: tx.Tick, slewing: tx.Offset != 0}
 }
 
 // slew bounds by how much the clock's rate differs from its mean between two

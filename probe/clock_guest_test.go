@@ -5,9 +5,12 @@ package probe
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cilium/ebpf/btf"
 
 	"github.com/ukprobe/ukprobe/bpf"
 )
@@ -207,12 +210,26 @@ func TestTSCOffsetsAreForgotten(t *testing.T) {
 	}
 }
 
+func hasMember(l *loader, typ, member string) bool {
+	for _, spec := range l.types() {
+		var s *btf.Struct
+		if spec.TypeByName(typ, &s) == nil && slices.ContainsFunc(s.Members, func(m btf.Member) bool { return m.Name == member }) {
+			return true
+		}
+	}
+	return false
+}
+
 // TestTSCRatioProgram reads the ratio from a vCPU made by hand, laid out by the
 // running kernel's BTF.
 func TestTSCRatioProgram(t *testing.T) {
 	b, w := clockBench(t)
 	toID := memberOffset(t, b.loader, "kvm_vcpu", "vcpu_id")
-	toRatio := memberOffset(t, b.loader, "kvm_vcpu", "arch", "l1_tsc_scaling_ratio")
+	name := "l1_tsc_scaling_ratio"
+	if !hasMember(b.loader, "kvm_vcpu_arch", name) { // before Linux 5.14
+		name = "tsc_scaling_ratio"
+	}
+	toRatio := memberOffset(t, b.loader, "kvm_vcpu", "arch", name)
 	vcpu := newKernelBuffer(t, int(max(toRatio, toID)+8))
 	image := make([]byte, vcpu.size)
 	binary.NativeEndian.PutUint32(image[toID:], 2)
@@ -224,42 +241,49 @@ func TestTSCRatioProgram(t *testing.T) {
 	}
 }
 
-func TestBootTimerProgram(t *testing.T) {
-	b, w := clockBench(t)
+// TestBootTimerByMMIO: the value 123, one byte, to one of its two addresses, once,
+// and only if asked for.
+func TestBootTimerByMMIO(t *testing.T) {
+	b := newBench(t, 1, SVM)
 	b.pretend(HookMMIO, RawTP)
 	data := newKernelBuffer(t, 8)
 	mmio := func(kind, length, gpa uint64, value byte) {
 		data.Set([]byte{value})
 		b.fire("raw_tp_mmio", kind, length, gpa, data.Addr)
 	}
+	record := make([]byte, 32) // of the classic tracepoint
 	const write, read = 2, 1
-	mmio(write, 1, 0xd0000000, 122)
-	mmio(write, 4, 0xd0000000, 123)
-	mmio(read, 1, 0xd0000000, 123)
-	mmio(write, 1, 0xd0000001, 123)
-	if e, ok := w.BootTimer(); ok {
-		t.Fatalf("%+v is no boot timer", e)
-	}
-	before := now()
-	mmio(write, 1, 0xc0000000, 123)
-	first, ok := w.BootTimer()
-	if !ok || first.Name != "boot_timer" || first.NS < before || first.NS > now() || first.Hook != HookMMIO || first.Rung != RawTP {
-		t.Fatalf("%+v, %v", first, ok)
-	}
-	record := make([]byte, 32)
 	binary.NativeEndian.PutUint32(record[8:], write)
 	binary.NativeEndian.PutUint32(record[12:], 1)
 	binary.NativeEndian.PutUint64(record[16:], 0xd0000000)
 	binary.NativeEndian.PutUint64(record[24:], 123)
-	b.fireRecord("tracepoint_mmio", record)
-	if again, _ := w.BootTimer(); again != first {
-		t.Errorf("%+v became %+v: only the first counts", first, again)
-	}
-	if err := w.clearClock(); err != nil {
-		t.Fatal(err)
-	}
-	b.fireRecord("tracepoint_mmio", record)
-	if _, ok := w.BootTimer(); !ok {
-		t.Error("not seen by the tracepoint")
+	for name, fire := range map[string]func(){
+		"0xd0000000": func() { mmio(write, 1, 0xd0000000, 123) },
+		"0xc0000000": func() { mmio(write, 1, 0xc0000000, 123) },
+		"tracepoint": func() { b.fireRecord("tracepoint_mmio", record) },
+	} {
+		for _, asked := range []bool{false, true} {
+			target := kvmTarget(t)
+			target.BootTimer = asked
+			w := b.open(target)
+			mmio(write, 1, 0xd0000000, 122)
+			mmio(write, 4, 0xd0000000, 123)
+			mmio(read, 1, 0xd0000000, 123)
+			mmio(write, 1, 0xd0000001, 123)
+			if e, ok := w.Timeline().At(EventBootTimer); ok {
+				t.Fatalf("%s: %+v is no boot timer", name, e)
+			}
+			before := now()
+			fire()
+			first, ok := w.Timeline().At(EventBootTimer)
+			if ok != asked || ok && (first.NS < before || first.NS > now() || first.Hook != HookMMIO || first.Rung != RawTP) {
+				t.Errorf("%s: %+v, seen %v, asked for %v", name, first, ok, asked)
+			}
+			fire()
+			if again, _ := w.Timeline().At(EventBootTimer); again != first {
+				t.Errorf("%s: %+v became %+v: only the first counts", name, first, again)
+			}
+			closeWatch(t, w)
+		}
 	}
 }

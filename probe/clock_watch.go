@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -20,14 +19,6 @@ type clockWatch struct {
 	noHost  error // why there is no mapping
 	scaling bool  // this host's KVM can scale
 	ratio   func() error
-	mmio    func() error
-}
-
-// ClockOptions says what a watch shall know of the guest's clock.
-type ClockOptions struct {
-	// BootTimer looks for Firecracker's boot timer among the guest's MMIO: one
-	// program run per MMIO of every guest of the host.
-	BootTimer bool
 }
 
 // WatchClock prepares [Watch.GuestTSC]: it takes the first pair of the host's
@@ -36,9 +27,9 @@ type ClockOptions struct {
 // and [Watch.UnwatchClock] before Close.
 //
 // That this host's TSC cannot be mapped is no error here: GuestTSC says so.
-func (w *Watch) WatchClock(o ClockOptions) error {
+func (w *Watch) WatchClock() error {
 	c := &w.clock
-	c.ratio, c.mmio = noRelease, noRelease
+	c.ratio = func() error { return nil }
 	if err := w.clearClock(); err != nil {
 		return err
 	}
@@ -52,17 +43,11 @@ func (w *Watch) WatchClock(o ClockOptions) error {
 		c.scaling = true // unknown: then it has to be read
 	}
 	if c.scaling {
-		if c.ratio, err = w.p.demand(HookTSCRatio); err != nil {
-			return err
-		}
+		c.ratio, err = w.p.demand(HookTSCRatio)
+		return err
 	}
-	if o.BootTimer {
-		c.mmio, err = w.p.demand(HookMMIO)
-	}
-	return err
+	return nil
 }
-
-func noRelease() error { return nil }
 
 // PairClocks takes one more pair of the host's clocks. The closer a pair is to a
 // reading, the smaller the reading's error. More than one in 5 ms is not taken.
@@ -93,7 +78,7 @@ func (w *Watch) UnwatchClock() error {
 	if w.clock.ratio == nil {
 		return nil
 	}
-	return errors.Join(w.clock.ratio(), w.clock.mmio())
+	return w.clock.ratio()
 }
 
 // GuestTSC takes a last pair and returns the mapping of this guest's TSC to the
@@ -113,7 +98,7 @@ func (w *Watch) GuestTSC() (*GuestTSC, error) {
 		return nil, err
 	}
 	g := &GuestTSC{host: c.host, ratio: w.ratioOf}
-	if !hardwareKVM() {
+	if !HasVirtualisation() { // else RDTSC is the CPU's own, with the offset that KVM gave it
 		g.bare = new(uint64)
 	}
 	for vcpu := range tscVCPUs {
@@ -162,32 +147,11 @@ func (w *Watch) tscState(vcpu int) (bpf.ClockTscState, error) {
 
 // clearClock empties what the slot's last tenant left.
 func (w *Watch) clearClock() error {
-	errs := []error{w.p.updateMap(bpf.ClockMapBootTimers, w.slot, &bpf.ClockBootTimer{})}
+	var errs []error
 	for vcpu := range uint32(tscVCPUs) {
 		errs = append(errs, w.p.updateMap(bpf.ClockMapTsc, w.slot*tscVCPUs+vcpu, &bpf.ClockTscState{}))
 	}
 	return errors.Join(errs...)
-}
-
-// BootTimer is the guest's first write to Firecracker's boot timer by MMIO, as an
-// event of the name boot_timer, if there was one and WatchClock was to look.
-func (w *Watch) BootTimer() (Event, bool) {
-	var b bpf.ClockBootTimer
-	if err := w.p.loader.maps[bpf.ClockMapBootTimers].Lookup(w.slot, &b); err != nil || b.Ns == 0 {
-		return Event{}, false
-	}
-	return Event{Name: "boot_timer", NS: int64(b.Ns), Rung: w.rungOf(HookMMIO), Hook: HookMMIO}, true
-}
-
-// hardwareKVM says whether the CPU has VMX or SVM, so that guests' RDTSC is the
-// CPU's own, with the offset that KVM gave it.
-func hardwareKVM() bool {
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return true
-	}
-	flags := cpuFlags(string(info))
-	return slices.Contains(flags, "vmx") || slices.Contains(flags, "svm")
 }
 
 // canScaleTSC asks KVM whether it can give guests a TSC of another rate. Where it

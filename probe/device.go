@@ -141,8 +141,8 @@ func (p *Probe) noteTC(rung Rung, tcxErr error) {
 
 func (p *Probe) tcStatus() []HookStatus {
 	out := []HookStatus{
-		{Hook: HookTCOut, Tells: "frame_out, syn_ack, first_response; frames and bytes out of the guest", OnDemand: true, Hits: p.hits(bpf.KVMHookHOOK_TC_OUT)},
-		{Hook: HookTCIn, Tells: "frames and bytes into the guest", OnDemand: true, Hits: p.hits(bpf.KVMHookHOOK_TC_IN)},
+		{Hook: HookTCOut, Tells: "frame_out, syn_ack, first_response; frames and bytes out of the guest; how long answers take", OnDemand: true, Hits: p.hits(bpf.KVMHookHOOK_TC_OUT)},
+		{Hook: HookTCIn, Tells: "frame_in, syn, first_request; frames and bytes into the guest; how long answers take", OnDemand: true, Hits: p.hits(bpf.KVMHookHOOK_TC_IN)},
 	}
 	if p.tc != nil {
 		for i := range out {

@@ -83,7 +83,7 @@ var eventHooks = map[string][]string{
 	EventFirmwareEnd:   {HookKVMExit, HookRIP, HookInsn},
 	EventDecompress:    {HookKVMExit, HookRIP, HookInsn},
 	EventKernel:        {HookKVMExit, HookRIP, HookInsn},
-	EventBootTimer:     {HookPIO},
+	EventBootTimer:     {HookPIO, HookMMIO},
 	EventFrameOut:      {HookTCOut, HookTapOut},
 	EventFrameIn:       {HookTCIn, HookTapIn},
 	EventSYN:           {HookTCIn},

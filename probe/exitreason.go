@@ -41,7 +41,7 @@ var hostFlags = sync.OnceValue(func() []string {
 	if err != nil {
 		return nil
 	}
-	return cpuFlags(string(info))
+	return flagsOf(string(info))
 })
 
 // number is what kvm_exit calls the ISA (arch/x86/kvm/trace.h: KVM_ISA_VMX, KVM_ISA_SVM).

@@ -142,7 +142,7 @@ func TestHasVirtualisation(t *testing.T) {
 		"flags\t\t:\n":                                       false,
 		"":                                                   false,
 	} {
-		if got := virtualised(cpuFlags(text)); got != want {
+		if got := virtualised(flagsOf(text)); got != want {
 			t.Errorf("%q: %v", text, got)
 		}
 	}

@@ -168,12 +168,13 @@ func (t *flowTable) sweep(at int64) error {
 	}
 	// In batches: the kernel walks whole buckets, so that entries which come and
 	// go meanwhile do not end the walk.
-	const batch = 512
+	const batch = 128
 	keys, flows := make([]bpf.NetFlowKey, batch), make([]bpf.NetFlow, batch)
 	var cursor ebpf.MapBatchCursor
 	for {
 		n, err := t.m.BatchLookup(&cursor, keys, flows, nil)
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		last := errors.Is(err, ebpf.ErrKeyNotExist)
+		if err != nil && !last {
 			return fmt.Errorf("read a guest's table of network flows: %w", err)
 		}
 		for i := range n {
@@ -184,7 +185,7 @@ func (t *flowTable) sweep(at int64) error {
 				return err
 			}
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

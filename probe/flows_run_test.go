@@ -128,7 +128,7 @@ func flowCases() map[string]struct {
 		frames [][]byte
 		want   summary
 	}
-	seq := func(lists ...[][]byte) [][]byte { return slices.Concat(lists...) }
+	seq := slices.Concat[[][]byte]
 	f := func(frames ...[]byte) [][]byte { return frames }
 	cases := map[string]flowCase{}
 	add := func(name string, frames [][]byte, want summary) { cases[name] = flowCase{frames, want} }

@@ -66,6 +66,9 @@ type hook struct {
 	// rungs lists, per rung, all the programs that make the hook up; they are
 	// attached together or not at all.
 	rungs map[Rung][]program
+	// first is the rung to begin with unless another is asked for, where it tells
+	// more than the ladder's first.
+	first Rung
 	// isa is the only one on which the hook is of use; "" for both.
 	isa ISA
 	// onDemand hooks cost something on every process of the host, or are of use
@@ -140,7 +143,9 @@ var hooks = []hook{
 			[]program{{name: "fentry_halt"}})},
 	{name: HookWakeup, id: bpf.KVMHookHOOK_WAKEUP, obj: objKVM, onDemand: true, tells: "how long vCPUs were halted",
 		rungs: tracepoints("wakeup")},
-	{name: HookInsn, id: bpf.KVMHookHOOK_INSN, obj: objKVM, onDemand: true, tells: "guest_entry and firmware_end where KVM only emulates",
+	// The tracepoint's record alone has the code segment's base, which tells option
+	// ROMs from firmware.
+	{name: HookInsn, id: bpf.KVMHookHOOK_INSN, obj: objKVM, onDemand: true, first: Tracepoint, tells: "guest_entry and firmware_end where KVM only emulates",
 		rungs: tracepoints("insn")},
 	{name: HookFault, id: bpf.KVMHookHOOK_PAGE_FAULT, obj: objKVM, onDemand: true, tells: "page faults that give the guest memory, over time",
 		rungs: map[Rung][]program{TPBTF: {{name: "tp_btf_page_fault"}}, RawTP: {{name: "raw_tp_page_fault"}}}},

@@ -59,6 +59,9 @@ type state struct {
 // hook go in is the hook's. It returns an error only if none does.
 func (l *loader) attachHook(h *hook, want Rung, strict bool) *state {
 	s := &state{hook: h}
+	if want == Auto && h.first != "" {
+		want = h.first
+	}
 	for _, rung := range order(h.have(), want, strict) {
 		done, err := l.attachAll(h, rung)
 		if err == nil {

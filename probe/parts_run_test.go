@@ -79,9 +79,9 @@ func TestVMMIsAPartOfAnExit(t *testing.T) {
 
 // task is a struct task_struct of the running kernel's, as far as it is looked at.
 type task struct {
-	buf             *kernelBuffer
-	toPID, toState  uint64
-	pid, state, len int
+	buf            *kernelBuffer
+	toPID, toState uint64
+	len            int
 }
 
 func newTask(b *bench) *task {

@@ -153,11 +153,13 @@ func (t *Tap) Do(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this function
-		if err := unix.Setns(int(t.ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter the network namespace of tap %s: %w", t.Name, err)
+		err := errors.New("the function has ended its goroutine")
+		defer func() { done <- err }()
+		if e := unix.Setns(int(t.ns.Fd()), unix.CLONE_NEWNET); e != nil {
+			err = fmt.Errorf("enter the network namespace of tap %s: %w", t.Name, e)
 			return
 		}
-		done <- fn()
+		err = fn()
 	}()
 	return <-done
 }

@@ -240,8 +240,11 @@ func (p *Probe) Adopt(pid int) (*VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = p.forget(uint32(pid))
-	if err := w.arm(bpf.KVMMapVms, uint32(pid)); err != nil {
+	err = p.forget(uint32(pid))
+	if err == nil {
+		err = w.arm(bpf.KVMMapVms, uint32(pid))
+	}
+	if err != nil {
 		err = errors.Join(err, w.Close())
 		if errors.Is(err, ebpf.ErrKeyExist) {
 			return nil, fmt.Errorf("watch process %d: it is just being found: wait for it", pid)
@@ -254,10 +257,11 @@ func (p *Probe) Adopt(pid int) (*VM, error) {
 // forget deletes a process's row in vms if it has no slot.
 func (p *Probe) forget(tgid uint32) error {
 	var t bpf.KVMTarget
-	if err := p.loader.maps[bpf.KVMMapVms].Lookup(tgid, &t); err != nil || int(t.Slot) < len(p.watches) {
+	err := p.loader.maps[bpf.KVMMapVms].Lookup(tgid, &t)
+	if errors.Is(err, ebpf.ErrKeyNotExist) || err == nil && int(t.Slot) < len(p.watches) {
 		return nil
 	}
-	return p.deleteKey(bpf.KVMMapVms, tgid)
+	return errors.Join(err, p.deleteKey(bpf.KVMMapVms, tgid))
 }
 
 // slotIgnored and slotBeyond are SLOT_IGNORED and SLOT_BEYOND of bpf/event.h.

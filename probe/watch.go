@@ -211,6 +211,9 @@ func (w *Watch) demanded() []string {
 	if !HasVirtualisation() && len(w.target.Image) > 0 {
 		out = append(out, HookInsn)
 	}
+	if w.target.BootTimer {
+		out = append(out, HookMMIO)
+	}
 	if w.target.Full {
 		out = append(out, HookWakeup, HookFault, HookSched)
 	}

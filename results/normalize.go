@@ -26,7 +26,7 @@ func normalize(s Sample) (Sample, error) {
 	if !slices.Contains(sampleStatuses, s.Status) {
 		return s, fmt.Errorf("sample status %q is none of %s", s.Status, strings.Join(sampleStatuses, ", "))
 	}
-	for name := range s.Phases.byName() {
+	for name := range s.Phases.ByName() {
 		if _, taken := s.Values[name]; taken {
 			return s, fmt.Errorf("value %q has the name of a phase: give it another name", name)
 		}

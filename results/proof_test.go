@@ -44,6 +44,16 @@ func TestProof(t *testing.T) {
 				f.Cells[0].Samples[i].Claims = claims(f, i)[:1]
 			}
 		}, "there is no control"},
+		{"controls within the error do not count", func(f *File) {
+			for i := range 2 {
+				claims(f, i)[2].Status, claims(f, i)[2].ErrNS = ClaimAgrees, ns(500_000)
+			}
+		}, ""},
+		{"all controls within the error", func(f *File) {
+			for i := range 3 {
+				claims(f, i)[2].Status, claims(f, i)[2].ErrNS = ClaimAgrees, ns(500_000)
+			}
+		}, "try it on a quieter machine"},
 		{"controls are not noticed", func(f *File) { claims(f, 0)[2].Status, claims(f, 1)[2].Status = ClaimAgrees, ClaimAgrees }, "wrong by 1ms is noticed in only 1 of 3"},
 	}
 	for _, tt := range tests {

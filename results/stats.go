@@ -62,7 +62,7 @@ func notFinite(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }
 // measured, and the values.
 func (s *Sample) Metrics() map[string]float64 {
 	m := make(map[string]float64, len(s.Values)+4)
-	for name, ns := range s.Phases.byName() {
+	for name, ns := range s.Phases.ByName() {
 		if ns != nil {
 			m[name] = float64(*ns)
 		}
@@ -73,7 +73,8 @@ func (s *Sample) Metrics() map[string]float64 {
 	return m
 }
 
-func (p Phases) byName() map[string]*int64 {
+// ByName are the phases by the names that they have in run.json; nil ones too.
+func (p Phases) ByName() map[string]*int64 {
 	return map[string]*int64{
 		"vmm_ns": p.VMMNs, "firmware_ns": p.FirmwareNs,
 		"guest_ns": p.GuestNs, "total_ns": p.TotalNs,

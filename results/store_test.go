@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -154,6 +155,23 @@ func TestStoreRoundTrip(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{FileName}, entries(t, dir)); d != "" {
 		t.Errorf("files after Finish, -want +got:\n%s", d)
+	}
+}
+
+// TestNoPhaseOfZero: whichever phase came out as nothing or less is missing, with
+// its reason.
+func TestNoPhaseOfZero(t *testing.T) {
+	for _, n := range []int64{0, -1} {
+		var bad Phases
+		v := reflect.ValueOf(&bad).Elem()
+		for i := range v.NumField() {
+			v.Field(i).Set(reflect.ValueOf(ns(n)))
+		}
+		got, err := normalize(Sample{Status: SampleOK, Phases: bad})
+		must(t, err)
+		if d := cmp.Diff(Phases{}, got.Phases); d != "" || len(got.Missing) != v.NumField() {
+			t.Errorf("phases of %d ns, %d missing, -want +got:\n%s", n, len(got.Missing), d)
+		}
 	}
 }
 

@@ -20,10 +20,11 @@ const (
 	// baseBytes is what ukprobe takes without any VM: programs, the kernel's type
 	// information while it attaches, Go's runtime. Measured: about 60 MiB.
 	baseBytes = 64 << 20
-	// keptBytes is what one VM takes in ukprobe's own memory when it is scraped
-	// or kept: its counts, and the same as metrics. Measured with all reasons
-	// seen: about 300 KiB; most VMs take a tenth.
-	keptBytes = 512 << 10
+	// keptBytes is what one VM can take in ukprobe's own memory: its counts and the
+	// same as metrics while it is scraped (about 300 KiB with all reasons seen, most
+	// VMs take a tenth), and the times at which it became idle, of which package
+	// probe remembers 65,536.
+	keptBytes = 1 << 20
 )
 
 // Budget is how memory is shared out.

@@ -13,9 +13,9 @@ func TestBudget(t *testing.T) {
 		memory, perVM uint64
 		ask, want     int
 	}{
-		{256 * mib, mib / 2, 0, 192},
+		{256 * mib, mib / 2, 0, 128},
 		{1024 * mib, mib / 2, 0, defaultVMs},
-		{256 * mib, 12 * mib, 0, 15}, // 64 CPUs
+		{256 * mib, 12 * mib, 0, 14}, // 64 CPUs
 		{256 * mib, 12 * mib, 100, 100},
 		{256 * mib, 1, 1024, 1024},
 	}

@@ -30,6 +30,8 @@ type Collector struct {
 
 	up, since, info, lost, parts               *prometheus.Desc
 	vms, vmsMax, seen, notWatched, readErrors  *prometheus.Desc
+	networkErrors, responses, untracked        *prometheus.Desc
+	exchanges                                  []exchangeFamily
 	buildInfo, hookInfo, hookFired, hookMissed *prometheus.Desc
 }
 
@@ -38,6 +40,12 @@ type histogramFamily struct {
 	desc *prometheus.Desc
 	of   func(*probe.Counts) map[string]probe.Histogram
 	by   labelling
+}
+
+// exchangeFamily is a metric of requests on the network.
+type exchangeFamily struct {
+	desc *prometheus.Desc
+	of   func(*probe.Network) map[probe.Exchange]uint64
 }
 
 // labelling says which labels a series has besides vm.
@@ -67,20 +75,23 @@ func NewCollector(w *Watcher, version string) *Collector {
 	}
 	c := &Collector{
 		w: w, version: version,
-		up:         desc("ukprobe_vm_up", "1 while the VM runs, 0 when it has ended and is still kept.", "vm"),
-		since:      desc("ukprobe_vm_watched_since_timestamp_seconds", "When counting began for the VM.", "vm"),
-		info:       desc("ukprobe_vm_info", "What is known of the VM; 1.", "vm", "name", "vmm", "pid", "uuid", "cgroup"),
-		lost:       desc("ukprobe_lost_events_total", "Events of the VM that were seen and could not be kept, by cause.", "vm", "cause"),
-		parts:      desc("ukprobe_kvm_exit_handling_part_seconds_total", "Parts of the time from exits to the next entries, by exit reason: vmm (in user space), halted (as the guest asked for), waited (for a CPU, in the kernel), kvm (the rest).", "vm", "isa", "reason", "part"),
-		vms:        desc("ukprobe_vms", "VMs that run and are watched."),
-		vmsMax:     desc("ukprobe_vms_limit", "How many VMs can be watched at one time."),
-		seen:       desc("ukprobe_vms_watched_total", "VMs watched since the start."),
-		notWatched: desc("ukprobe_vms_not_watched_total", "VMs that were not watched because the limit was reached."),
-		readErrors: desc("ukprobe_vm_read_errors_total", "Readings of a VM's counts that failed."),
-		buildInfo:  desc("ukprobe_build_info", "The version of ukprobe; 1.", "version", "goversion"),
-		hookInfo:   desc("ukprobe_hook_info", "The rung on which a hook is attached; 1.", "hook", "rung"),
-		hookFired:  desc("ukprobe_hook_fired_total", "How often a hook fired, for whatever process of the host.", "hook"),
-		hookMissed: desc("ukprobe_hook_missed_total", "How often the kernel could not run a hook's program.", "hook"),
+		up:            desc("ukprobe_vm_up", "1 while the VM runs, 0 when it has ended and is still kept.", "vm"),
+		since:         desc("ukprobe_vm_watched_since_timestamp_seconds", "When counting began for the VM.", "vm"),
+		info:          desc("ukprobe_vm_info", "What is known of the VM; 1.", "vm", "name", "vmm", "pid", "uuid", "cgroup"),
+		lost:          desc("ukprobe_lost_events_total", "Events of the VM that were seen and could not be kept, by cause.", "vm", "cause"),
+		parts:         desc("ukprobe_kvm_exit_handling_part_seconds_total", "Parts of the time from exits to the next entries, by exit reason: vmm (in user space), halted (as the guest asked for), waited (for a CPU, in the kernel), kvm (the rest).", "vm", "isa", "reason", "part"),
+		vms:           desc("ukprobe_vms", "VMs that run and are watched."),
+		vmsMax:        desc("ukprobe_vms_limit", "How many VMs can be watched at one time."),
+		seen:          desc("ukprobe_vms_watched_total", "VMs watched since the start."),
+		notWatched:    desc("ukprobe_vms_not_watched_total", "VMs that were not watched because the limit was reached."),
+		readErrors:    desc("ukprobe_vm_read_errors_total", "Readings of a VM's counts that failed."),
+		networkErrors: desc("ukprobe_vm_network_errors_total", "VMs whose network device could not be watched."),
+		responses:     desc("ukprobe_network_response_seconds", "Time from a request on the guest's network device to its answer, seen on the host, by kind of request and the side that answers (guest, outside).", "vm", "kind", "side"),
+		untracked:     desc("ukprobe_network_untracked_segments_total", "TCP segments with data of connections that began before the watch or were lost.", "vm"),
+		buildInfo:     desc("ukprobe_build_info", "The version of ukprobe; 1.", "version", "goversion"),
+		hookInfo:      desc("ukprobe_hook_info", "The rung on which a hook is attached; 1.", "hook", "rung"),
+		hookFired:     desc("ukprobe_hook_fired_total", "How often a hook fired, for whatever process of the host.", "hook"),
+		hookMissed:    desc("ukprobe_hook_missed_total", "How often the kernel could not run a hook's program.", "hook"),
 	}
 	c.families(desc)
 	return c
@@ -110,6 +121,36 @@ func (c *Collector) families(desc func(name, help string, labels ...string) *pro
 			byDirection("frames_"), byValue},
 		{desc("ukprobe_guest_network_bytes_total", "Bytes on the guest's network device, by direction seen from the guest.", "vm", "direction"),
 			byDirection("bytes_"), byValue},
+		{desc("ukprobe_guest_page_faults_total", "Page faults on the guest's memory that KVM handled.", "vm"), single("page_faults"), byNothing},
+		{desc("ukprobe_network_unparsed_frames_total", "Frames that were not looked into for requests, by reason.", "vm", "reason"),
+			func(n *probe.Counts) map[string]uint64 { return n.Network.Unparsed }, byValue},
+		{desc("ukprobe_network_refused_connections_total", "SYNs answered by RST, by the side that refused.", "vm", "side"), refused, byValue},
+	}
+	c.exchanges = []exchangeFamily{
+		{desc("ukprobe_network_unanswered_requests_total", "Requests on the guest's network device that got no answer, by kind and the side that did not answer.", "vm", "kind", "side"),
+			func(n *probe.Network) map[probe.Exchange]uint64 { return n.Unanswered }},
+		{desc("ukprobe_network_repeated_requests_total", "Requests that were sent again, retransmitted SYNs among them, by kind and the side that was asked.", "vm", "kind", "side"),
+			func(n *probe.Network) map[probe.Exchange]uint64 { return n.Repeated }},
+	}
+}
+
+// refused sums by the side.
+func refused(n *probe.Counts) map[string]uint64 {
+	out := map[string]uint64{}
+	for e, k := range n.Network.Refused {
+		out[e.Side] += k
+	}
+	return out
+}
+
+// single takes one value.
+func single(name string) func(*probe.Counts) map[string]uint64 {
+	return func(n *probe.Counts) map[string]uint64 {
+		v, ok := n.Values[name]
+		if !ok {
+			return nil
+		}
+		return map[string]uint64{"": v}
 	}
 }
 
@@ -126,7 +167,7 @@ func span(name string) func(*probe.Counts) map[string]probe.Histogram {
 
 // lostCauses are exported also while they are zero, so that a first loss is an
 // increase.
-var lostCauses = []string{"ringbuf", "console_bytes", "pio_ports", "vcpus", "hook_runs", "bad_records", "records_beyond_bound"}
+var lostCauses = []string{"ringbuf", "console_bytes", "pio_ports", "vcpus", "flows", "hook_runs", "bad_records", "records_beyond_bound"}
 
 // byDirection takes a pair of values apart by its direction.
 func byDirection(prefix string) func(*probe.Counts) map[string]uint64 {
@@ -143,7 +184,7 @@ func byDirection(prefix string) func(*probe.Counts) map[string]uint64 {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.up, c.since, c.info, c.lost, c.parts, c.vms, c.vmsMax, c.seen, c.notWatched, c.readErrors,
+	for _, d := range []*prometheus.Desc{c.up, c.since, c.info, c.lost, c.parts, c.vms, c.vmsMax, c.seen, c.notWatched, c.readErrors, c.networkErrors, c.responses, c.untracked,
 		c.buildInfo, c.hookInfo, c.hookFired, c.hookMissed} {
 		ch <- d
 	}
@@ -151,6 +192,9 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- f.desc
 	}
 	for _, f := range c.counters {
+		ch <- f.desc
+	}
+	for _, f := range c.exchanges {
 		ch <- f.desc
 	}
 }
@@ -172,6 +216,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	counter(c.seen, float64(t.Seen))
 	counter(c.notWatched, float64(t.NotWatched))
 	counter(c.readErrors, float64(t.ReadErrors))
+	counter(c.networkErrors, float64(t.NetworkErrors))
 	gauge(c.buildInfo, 1, c.version, runtime.Version())
 	for _, h := range c.w.src.Hooks() {
 		if h.Rung != "" {
@@ -204,6 +249,17 @@ func (c *Collector) collectVM(ch chan<- prometheus.Metric, r Reading) {
 		for value, k := range f.of(n) {
 			ch <- prometheus.MustNewConstMetric(f.desc, prometheus.CounterValue, float64(k), f.by.labels(vm.Label, n.ISA, value)...)
 		}
+	}
+	for e, h := range n.Network.Responses {
+		ch <- histogramMetric(c.responses, h, vm.Since, vm.Label, e.Kind, e.Side)
+	}
+	for _, f := range c.exchanges {
+		for e, k := range f.of(&n.Network) {
+			ch <- prometheus.MustNewConstMetric(f.desc, prometheus.CounterValue, float64(k), vm.Label, e.Kind, e.Side)
+		}
+	}
+	if n.Network.Untracked > 0 {
+		ch <- prometheus.MustNewConstMetric(c.untracked, prometheus.CounterValue, float64(n.Network.Untracked), vm.Label)
 	}
 	for reason, p := range n.Parts {
 		for part, d := range map[string]time.Duration{"vmm": p.VMM, "halted": p.Halted, "waited": p.Waited, "kvm": p.KVM(n.Exits[reason])} {

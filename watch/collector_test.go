@@ -68,6 +68,14 @@ func someCounts() probe.Counts {
 		Spans:          map[string]probe.Histogram{probe.SpanHalted: histogramOf(2, -11), probe.SpanWaited: histogramOf(4, -140), probe.SpanPopulate: histogramOf(9, -5)},
 		UserExitCounts: map[string]uint64{"io": 3},
 		UserExits:      map[string]probe.Histogram{"io": histogramOf(3, -110)},
+		Network: probe.Network{
+			Responses:  map[probe.Exchange]probe.Histogram{{Kind: "tcp_connect", Side: "guest"}: histogramOf(6, -120)},
+			Unanswered: map[probe.Exchange]uint64{{Kind: "dns", Side: "outside"}: 2},
+			Repeated:   map[probe.Exchange]uint64{{Kind: "dns", Side: "outside"}: 1},
+			Refused:    map[probe.Exchange]uint64{{Kind: "tcp_connect", Side: "guest"}: 1},
+			Unparsed:   map[string]uint64{"vlan": 5},
+			Untracked:  7,
+		},
 	}
 }
 
@@ -195,16 +203,19 @@ func TestSubtract(t *testing.T) {
 	h.Add(histogramOf(2, -90))
 	now.Exits["io"] = h
 	now.Parts["io"] = probe.Parts{VMM: 210 * time.Microsecond, Waited: 3 * time.Microsecond}
+	now.Network.Unparsed["vlan"]++
 	now.UserExitCounts["mmio"] = 1
 	got := subtract(now, before)
 	empty := probe.Histogram{Schema: probe.DefaultSchema, Buckets: map[int]uint64{}} // proven, and nothing new
 	want := probe.Counts{
 		ISA: probe.SVM, Values: map[string]uint64{}, Lost: map[string]uint64{},
-		Ports:          map[probe.Port]uint64{{Number: 0x3f8, Out: true}: 5},
-		ExitCounts:     map[string]uint64{"io": 2},
-		Exits:          map[string]probe.Histogram{"io": histogramOf(2, -90)},
-		Parts:          map[string]probe.Parts{"io": {VMM: 10 * time.Microsecond}},
-		GuestTime:      map[string]probe.Histogram{},
+		Ports:      map[probe.Port]uint64{{Number: 0x3f8, Out: true}: 5},
+		ExitCounts: map[string]uint64{"io": 2},
+		Exits:      map[string]probe.Histogram{"io": histogramOf(2, -90)},
+		Parts:      map[string]probe.Parts{"io": {VMM: 10 * time.Microsecond}},
+		GuestTime:  map[string]probe.Histogram{},
+		Network: probe.Network{Responses: map[probe.Exchange]probe.Histogram{}, Unanswered: map[probe.Exchange]uint64{},
+			Repeated: map[probe.Exchange]uint64{}, Refused: map[probe.Exchange]uint64{}, Unparsed: map[string]uint64{"vlan": 1}},
 		Spans:          map[string]probe.Histogram{probe.SpanHalted: empty, probe.SpanWaited: empty, probe.SpanPopulate: empty},
 		UserExitCounts: map[string]uint64{"mmio": 1},
 		UserExits:      map[string]probe.Histogram{},

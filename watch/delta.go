@@ -18,6 +18,7 @@ func subtract(now, before probe.Counts) probe.Counts {
 	now.UserExitCounts = lessNonZero(now.UserExitCounts, before.UserExitCounts)
 	now.Exits = lessHistograms(now.Exits, before.Exits)
 	now.UserExits = lessHistograms(now.UserExits, before.UserExits)
+	now.Network = lessNetwork(now.Network, before.Network)
 	now.GuestTime = lessHistograms(now.GuestTime, before.GuestTime)
 	spans := make(map[string]probe.Histogram, len(now.Spans))
 	for k, h := range now.Spans { // an empty one has been proven too
@@ -58,8 +59,8 @@ func less(a, b uint64) uint64 {
 	return a - b
 }
 
-func lessHistograms(now, before map[string]probe.Histogram) map[string]probe.Histogram {
-	out := make(map[string]probe.Histogram, len(now))
+func lessHistograms[K comparable](now, before map[K]probe.Histogram) map[K]probe.Histogram {
+	out := make(map[K]probe.Histogram, len(now))
 	for k, h := range now {
 		if d := lessHistogram(h, before[k]); d.Count > 0 {
 			out[k] = d
@@ -78,4 +79,14 @@ func lessHistogram(now, before probe.Histogram) probe.Histogram {
 		d.Count += n
 	}
 	return d
+}
+
+func lessNetwork(now, before probe.Network) probe.Network {
+	now.Responses = lessHistograms(now.Responses, before.Responses)
+	now.Unanswered = lessNonZero(now.Unanswered, before.Unanswered)
+	now.Repeated = lessNonZero(now.Repeated, before.Repeated)
+	now.Refused = lessNonZero(now.Refused, before.Refused)
+	now.Unparsed = lessNonZero(now.Unparsed, before.Unparsed)
+	now.Untracked, now.Lost = less(now.Untracked, before.Untracked), less(now.Lost, before.Lost)
+	return now
 }

@@ -24,6 +24,7 @@ type fakeSource struct {
 	counts   map[uint64]probe.Counts
 	released map[uint64]bool // and whether to be ignored
 	adopted  map[int]Guest
+	networks map[uint64]string // devices, by VM
 	beyond   uint64
 	hooks    []probe.HookStatus
 	fail     error
@@ -53,6 +54,16 @@ func (f *fakeSource) Release(id uint64, ignore bool) error {
 	}
 	f.released[id] = ignore
 	return nil
+}
+
+func (f *fakeSource) WatchNetwork(id uint64) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	device, ok := f.networks[id]
+	if !ok {
+		return "", errors.New("no such device")
+	}
+	return device, nil
 }
 
 func (f *fakeSource) Beyond() uint64            { return f.beyond }

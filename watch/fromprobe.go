@@ -3,6 +3,7 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -84,6 +85,32 @@ func (s *ProbeSource) Release(id uint64, ignore bool) error {
 		return fmt.Errorf("VM %d was given back already", id)
 	}
 	return s.p.Release(vm, ignore)
+}
+
+// WatchNetwork implements Source: it attaches to the first of the VM's taps, which
+// is all that an instrument's slot has room for. Only by tcx: clsact would stay
+// behind on the device if ukprobe were killed.
+func (s *ProbeSource) WatchNetwork(id uint64) (device string, err error) {
+	s.mu.Lock()
+	vm := s.vms[id]
+	s.mu.Unlock()
+	if vm == nil {
+		return "", fmt.Errorf("VM %d was given back already", id)
+	}
+	if major, minor := kernelVersion(); major < 6 || major == 6 && minor < 6 {
+		return "", errors.New("needs tcx, Linux 6.6: what older kernels have would stay behind on the device if ukprobe were killed")
+	}
+	taps, err := probe.TapsOf(vm.PID)
+	if err != nil || len(taps) == 0 {
+		return "", err
+	}
+	for i := range taps {
+		defer func() { err = errors.Join(err, taps[i].Close()) }()
+	}
+	if err := taps[0].Do(func() error { return vm.Watch.WatchDevice(taps[0].Ifindex) }); err != nil {
+		return "", err
+	}
+	return taps[0].Name, nil
 }
 
 // Beyond implements Source.

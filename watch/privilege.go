@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/user"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -191,9 +190,11 @@ func allThreads(what string, trap, a1, a2 uintptr) error {
 
 // Needs says which capabilities are needed once everything is attached.
 type Needs struct {
-	Network bool // attach to the network devices of VMs that come later
-	// OtherNamespaces: also those in network namespaces other than ukprobe's.
-	OtherNamespaces bool
+	// Network: attach to the network devices of VMs that come later. Its caps:
+	// a table for each device (bpf), attaching (net_admin), finding out which
+	// device is whose (sys_ptrace, dac_read_search) and entering its namespace
+	// (sys_admin).
+	Network bool
 }
 
 // Capabilities are those that serving needs on this kernel.
@@ -203,12 +204,9 @@ func (n Needs) Capabilities() Caps {
 		keep = append(keep, unix.CAP_BPF)
 	}
 	if n.Network {
-		keep = append(keep, unix.CAP_NET_ADMIN, unix.CAP_SYS_PTRACE)
+		keep = append(keep, unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH, unix.CAP_SYS_ADMIN)
 	}
-	if n.OtherNamespaces {
-		keep = append(keep, unix.CAP_SYS_ADMIN)
-	}
-	if procHidden() && !slices.Contains(keep, unix.CAP_SYS_PTRACE) {
+	if procHidden() {
 		keep = append(keep, unix.CAP_SYS_PTRACE) // hidepid=
 	}
 	return CapSet(keep...)

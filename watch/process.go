@@ -149,6 +149,12 @@ func parseCgroups(text []byte) (v2 string, legacy []string) {
 	return v2, legacy
 }
 
+// alive reports whether a process has not ended.
+func (p proc) alive(pid int, start uint64) bool {
+	now, _, err := p.stat(pid)
+	return err == nil && now == start
+}
+
 // holdsVM reports whether a process has a VM of KVM open: a descriptor of the
 // kind that KVM_CREATE_VM returns. Needs CAP_SYS_PTRACE for the processes of
 // others.

@@ -48,8 +48,10 @@ type VMReport struct {
 	Ports     []PortRow         `json:"ports,omitempty"`          // the busiest
 	Halted    *Dist             `json:"halted,omitempty"`         // HLT to wake-up
 	Waited    *Dist             `json:"runqueue_delay,omitempty"` // of vCPU threads that could run
-	Lost      map[string]uint64 `json:"lost,omitempty"`
-	Error     string            `json:"error,omitempty"`
+	// Network holds the times to answer of requests on the network device.
+	Network []NetworkRow      `json:"network,omitempty"`
+	Lost    map[string]uint64 `json:"lost,omitempty"`
+	Error   string            `json:"error,omitempty"`
 }
 
 // Row is one reason.
@@ -90,6 +92,16 @@ type PortRow struct {
 	Direction string  `json:"direction"`
 	Count     uint64  `json:"count"`
 	Rate      float64 `json:"per_second"`
+}
+
+// NetworkRow is a kind of request and the side that answers.
+type NetworkRow struct {
+	Kind       string `json:"kind"`
+	Side       string `json:"side"`
+	Answer     *Dist  `json:"answer,omitempty"` // from the request to the answer
+	Unanswered uint64 `json:"unanswered"`
+	Repeated   uint64 `json:"repeated"`
+	Refused    uint64 `json:"refused"`
 }
 
 // maxPorts is how many ports are shown of each VM.
@@ -160,6 +172,7 @@ func vmReport(r Reading, span time.Duration) VMReport {
 	}
 	out.Halted, out.Waited = dist(n.Spans[probe.SpanHalted]), dist(n.Spans[probe.SpanWaited])
 	out.UserExits = rows(n.UserExitCounts, n.UserExits, seconds)
+	out.Network = networkRows(n.Network)
 	for port, k := range n.Ports {
 		row := PortRow{Port: fmt.Sprintf("0x%x", port.Number), Direction: "in", Count: k, Rate: rate(k, seconds)}
 		if port.Out {
@@ -171,6 +184,36 @@ func vmReport(r Reading, span time.Duration) VMReport {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Port, b.Port), strings.Compare(a.Direction, b.Direction))
 	})
 	out.Ports = out.Ports[:min(len(out.Ports), maxPorts)]
+	return out
+}
+
+// networkRows joins what is known of each kind of request.
+func networkRows(n probe.Network) []NetworkRow {
+	all := map[probe.Exchange]NetworkRow{}
+	row := func(e probe.Exchange, set func(*NetworkRow)) {
+		r, ok := all[e]
+		if !ok {
+			r = NetworkRow{Kind: e.Kind, Side: e.Side}
+		}
+		set(&r)
+		all[e] = r
+	}
+	for e, h := range n.Responses {
+		row(e, func(r *NetworkRow) { r.Answer = dist(h) })
+	}
+	for e, k := range n.Unanswered {
+		row(e, func(r *NetworkRow) { r.Unanswered = k })
+	}
+	for e, k := range n.Repeated {
+		row(e, func(r *NetworkRow) { r.Repeated = k })
+	}
+	for e, k := range n.Refused {
+		row(e, func(r *NetworkRow) { r.Refused = k })
+	}
+	out := slices.Collect(maps.Values(all))
+	slices.SortFunc(out, func(a, b NetworkRow) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Side, b.Side))
+	})
 	return out
 }
 

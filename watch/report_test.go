@@ -17,23 +17,22 @@ import (
 )
 
 // reporting is a bench with three VMs, whose clock the test moves.
-func reporting(t *testing.T) (*bench, *Reporter, *time.Time) {
+func reporting(t *testing.T) (*bench, *Reporter) {
 	b := newBench(t)
 	b.hooks = []probe.HookStatus{{Hook: probe.HookPIO, Rung: probe.TPBTF, Hits: 12}, {Hook: probe.HookKVMExit, Rung: probe.TPBTF},
 		{Hook: probe.HookRun, Refused: []probe.Refusal{{Rung: probe.Kprobe, Reason: "the kernel has no kprobes (CONFIG_KPROBES)"}}}}
 	b.add(10, 1, "/", true, qemu("web")...)
 	b.add(11, 1, "/", true, qemu("a-name-that-is-quite-long-for-a-virtual-machine.example.org")...)
+	b.clock.Store(epoch.UnixNano())
 	b.start(Words{All: true}, Options{})
-	now := epoch
-	b.w.now = func() time.Time { return now }
 	reporter := NewReporter(b.w, "1.2.3")
-	now = epoch.Add(10 * time.Second)
+	b.tick(10 * time.Second)
 	b.set(1, someCounts())
 	b.set(2, userExits(1234567))
 	b.come(1, 10, 1)
 	b.come(2, 11, 1)
 	b.come(3, 12, 1) // did nothing
-	return b, reporter, &now
+	return b, reporter
 }
 
 func TestTable(t *testing.T) {
@@ -45,7 +44,7 @@ func TestTable(t *testing.T) {
 		"table-color.txt":  {Width: 80, Rows: 12, Color: true, Sort: SortTime},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, reporter, _ := reporting(t)
+			b, reporter := reporting(t)
 			b.beyond = 3
 			var out bytes.Buffer
 			if err := reporter.Next().Write(&out, style); err != nil {
@@ -66,11 +65,11 @@ func TestTable(t *testing.T) {
 }
 
 func TestNoVM(t *testing.T) {
-	b := newBench(t).start(Words{All: true}, Options{})
-	now := epoch
-	b.w.now = func() time.Time { return now }
+	b := newBench(t)
+	b.clock.Store(epoch.UnixNano())
+	b.start(Words{All: true}, Options{})
 	reporter := NewReporter(b.w, "")
-	now = now.Add(time.Second)
+	b.tick(time.Second)
 	var out bytes.Buffer
 	if err := reporter.Next().Write(&out, Style{}); err != nil {
 		t.Fatal(err)
@@ -82,7 +81,7 @@ func TestNoVM(t *testing.T) {
 
 // TestReportsOfIntervals: each report is of its own span.
 func TestReportsOfIntervals(t *testing.T) {
-	b, reporter, now := reporting(t)
+	b, reporter := reporting(t)
 	find := func(r Report, name string) *VMReport {
 		for i := range r.VMs {
 			if r.VMs[i].VM == name {
@@ -99,15 +98,15 @@ func TestReportsOfIntervals(t *testing.T) {
 	n.Values["pio_out"] += 6
 	n.Ports[probe.Port{Number: 0x3f8, Out: true}] += 6
 	b.set(1, n)
-	*now = now.Add(2 * time.Second)
+	b.tick(2 * time.Second)
 	second := find(reporter.Next(), "web")
 	want := []PortRow{{Port: "0x3f8", Direction: "out", Count: 6, Rate: 3}}
 	if diff := cmp.Diff(want, second.Ports); diff != "" || second.Seconds != 2 || second.Values["pio_out"] != 6 || len(second.Exits) != 0 {
 		t.Errorf("the second: %+v\n%s", second, diff)
 	}
-	*now = now.Add(time.Second)
+	b.tick(time.Second)
 	b.leave(1)
-	*now = now.Add(time.Second)
+	b.tick(time.Second)
 	if third := find(reporter.Next(), "web"); third == nil || !third.Ended || third.Seconds != 1 {
 		t.Errorf("when it ended: %+v", third)
 	}
@@ -118,21 +117,21 @@ func TestReportsOfIntervals(t *testing.T) {
 
 // TestReportBeginsNow: what a VM did before is not in the first report.
 func TestReportBeginsNow(t *testing.T) {
-	b := newBench(t).start(Words{All: true}, Options{})
-	now := epoch.Add(time.Minute)
-	b.w.now = func() time.Time { return now }
+	b := newBench(t)
+	b.clock.Store(epoch.Add(time.Minute).UnixNano())
+	b.start(Words{All: true}, Options{})
 	b.set(1, userExits(1000))
 	b.come(1, 10, 1)
 	reporter := NewReporter(b.w, "")
 	b.set(1, userExits(1005))
-	now = now.Add(time.Second)
+	b.tick(time.Second)
 	if vm := reporter.Next().VMs[0]; vm.Seconds != 1 || vm.Values["kvm_userspace_exits"] != 5 || vm.UserExits[0].Rate != 5 {
 		t.Errorf("%+v", vm)
 	}
 }
 
 func TestReportAsJSON(t *testing.T) {
-	_, reporter, _ := reporting(t)
+	_, reporter := reporting(t)
 	text, err := json.MarshalIndent(reporter.Next(), "", "  ")
 	if err != nil {
 		t.Fatal(err)

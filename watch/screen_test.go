@@ -51,7 +51,7 @@ func terminal(t *testing.T) (side *os.File, keys *os.File, shown *logText) {
 // is put back.
 func TestScreen(t *testing.T) {
 	t.Setenv("TERM", "xterm")
-	_, reporter, _ := reporting(t)
+	_, reporter := reporting(t)
 	side, keys, shown := terminal(t)
 	before, err := unix.IoctlGetTermios(int(side.Fd()), unix.TCGETS)
 	if err != nil {
@@ -76,7 +76,9 @@ func TestScreen(t *testing.T) {
 	if err := unix.Kill(os.Getpid(), unix.SIGWINCH); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "a narrow frame", func() bool { return strings.Contains(shown.String(), "a-name-that-is-quite-lon…") })
+	waitFor(t, "a narrow frame", func() bool {
+		return strings.Contains(shown.String(), "a-name-that-is-quite-long-for-…        -\x1b[K")
+	})
 	press("q")
 	select {
 	case err := <-done:
@@ -106,7 +108,7 @@ func TestScreen(t *testing.T) {
 // TestScreenEndsWithItsContext: a signal puts the terminal back too.
 func TestScreenEndsWithItsContext(t *testing.T) {
 	t.Setenv("TERM", "xterm")
-	_, reporter, _ := reporting(t)
+	_, reporter := reporting(t)
 	side, _, shown := terminal(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -122,7 +124,7 @@ func TestScreenEndsWithItsContext(t *testing.T) {
 
 // TestNoScreen: without a terminal, or one that can do nothing, it is plain.
 func TestNoScreen(t *testing.T) {
-	_, reporter, _ := reporting(t)
+	_, reporter := reporting(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,9 @@ type Source interface {
 	// Release gives back what the VM takes in the instrument; ignore: do not take
 	// the process again by itself.
 	Release(id uint64, ignore bool) error
+	// WatchNetwork attaches to the VM's network device and returns its name, "" if
+	// it has none.
+	WatchNetwork(id uint64) (device string, err error)
 	// Beyond is how many VMs could not be watched for want of room.
 	Beyond() uint64
 	// Hooks tells what is attached, and what has proven itself alive.

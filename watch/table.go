@@ -256,7 +256,7 @@ func (vm VMReport) lines(s Style) []string {
 	if vm.Error != "" {
 		out = append(out, s.wrap("incomplete: "+vm.Error, 2)...)
 	}
-	if len(vm.Exits)+len(vm.UserExits)+len(vm.Ports) == 0 && vm.Halted == nil && vm.Waited == nil {
+	if len(vm.Exits)+len(vm.UserExits)+len(vm.Ports)+len(vm.Network) == 0 && vm.Halted == nil && vm.Waited == nil {
 		out = append(out, "  nothing happened")
 	}
 	if len(vm.Exits) > 0 {
@@ -274,6 +274,9 @@ func (vm VMReport) lines(s Style) []string {
 			}
 		}
 		out = append(out, s.table(cols, 2)...)
+	}
+	if len(vm.Network) > 0 {
+		out = append(out, s.network(vm.Network)...)
 	}
 	if len(vm.Lost) > 0 {
 		var parts []string
@@ -309,6 +312,22 @@ func (s Style) rows(what string, rows []Row, seconds float64) []string {
 		}
 	}
 	return s.table(withoutEmpty(cols, 3), 2)
+}
+
+// network is the table of requests on the network.
+func (s Style) network(rows []NetworkRow) []string {
+	cols := []column{{head: "REQUEST", left: true}, {head: "ANSWERED BY", left: true}, {head: "ANSWERS"}, {head: "P50", priority: 2}, {head: "P99", priority: 1},
+		{head: "MAX", priority: 4}, {head: "UNANSWERED", priority: 3}, {head: "REPEATED", priority: 5}, {head: "REFUSED", priority: 5}}
+	for _, r := range rows {
+		cells := []string{r.Kind, r.Side, "0", "-", "-", "-", fmt.Sprint(r.Unanswered), fmt.Sprint(r.Repeated), fmt.Sprint(r.Refused)}
+		if d := r.Answer; d != nil {
+			cells[2], cells[3], cells[4], cells[5] = fmt.Sprint(d.Count), s.duration(d.P50NS), s.duration(d.P99NS), s.duration(d.MaxNS)
+		}
+		for i, c := range cells {
+			cols[i].cells = append(cols[i].cells, c)
+		}
+	}
+	return s.table(cols, 2)
 }
 
 // spans is the table of what happened to the vCPUs' threads.

@@ -29,7 +29,9 @@ type Options struct {
 	KeepLabels bool
 	// MaxVMs is how many VMs the Source has room for, to be reported.
 	MaxVMs int
-	Log    *slog.Logger
+	// Network: attach to the VMs' network devices too.
+	Network bool
+	Log     *slog.Logger
 	// Beat is called by Run about every second, and no longer if Run hangs.
 	Beat func()
 }
@@ -64,7 +66,9 @@ type Watcher struct {
 
 	taken      atomic.Uint64 // events
 	readErrors atomic.Uint64
-	lastBeat   atomic.Int64 // unix nanoseconds
+	// networkErrors counts VMs whose network could not be watched.
+	networkErrors atomic.Uint64
+	lastBeat      atomic.Int64 // unix nanoseconds
 }
 
 type process struct {
@@ -133,8 +137,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case s, ok := <-seen:
-			if !ok {
+			if !ok && ctx.Err() == nil {
 				return errors.New("the instrument has stopped")
+			}
+			if !ok {
+				return nil
 			}
 			w.take(s)
 			w.taken.Add(1)
@@ -237,7 +244,19 @@ func (w *Watcher) add(g Guest, id Identity) {
 	delete(w.waiting, Wanted{PID: g.PID, Start: g.Start})
 	w.seen++
 	w.mu.Unlock()
-	w.opt.Log.Debug("watching", "vm", vm.Label, "vmm", vm.VMM, "pid", vm.PID)
+	w.opt.Log.Debug("watching", "vm", vm.Label, "vmm", vm.VMM, "pid", vm.PID, "found_after", w.now().Sub(vm.Since).Round(time.Microsecond))
+	if !w.opt.Network {
+		return
+	}
+	device, err := w.src.WatchNetwork(g.ID)
+	switch {
+	case err != nil && !w.proc.alive(g.PID, g.Start):
+	case err != nil:
+		w.networkErrors.Add(1)
+		w.opt.Log.Warn("the VM's network is not watched", "vm", vm.Label, "pid", vm.PID, "err", err)
+	case device != "":
+		w.opt.Log.Debug("watching the VM's network", "vm", vm.Label, "device", Clean(device, maxName))
+	}
 }
 
 // label finds the label of a new VM: its name, if it has one that no other VM
@@ -376,7 +395,7 @@ func (w *Watcher) allEnded() bool {
 		return false
 	}
 	for _, want := range w.opt.Filter.PIDs {
-		if start, _, err := w.proc.stat(want.PID); err == nil && start == want.Start {
+		if w.proc.alive(want.PID, want.Start) {
 			return false
 		}
 	}
@@ -547,11 +566,12 @@ type Totals struct {
 	NotWatched    uint64 // for want of room
 	MaxVMs        int
 	ReadErrors    uint64
+	NetworkErrors uint64 // VMs whose network could not be watched
 }
 
 // Totals counts.
 func (w *Watcher) Totals() Totals {
-	t := Totals{NotWatched: w.src.Beyond(), MaxVMs: w.opt.MaxVMs, ReadErrors: w.readErrors.Load()}
+	t := Totals{NotWatched: w.src.Beyond(), MaxVMs: w.opt.MaxVMs, ReadErrors: w.readErrors.Load(), NetworkErrors: w.networkErrors.Load()}
 	for _, vm := range w.list() {
 		if vm.isEnded() {
 			t.Kept++

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +38,19 @@ type bench struct {
 	log *logText
 	run chan error
 
-	sent uint64 // events
+	sent  uint64       // events
+	clock atomic.Int64 // unix nanoseconds; 0: the real one
+}
+
+// tick moves the bench's clock. A bench whose clock was set before its start has
+// none but that.
+func (b *bench) tick(d time.Duration) { b.clock.Add(int64(d)) }
+
+func (b *bench) time() time.Time {
+	if ns := b.clock.Load(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Now()
 }
 
 type logText struct {
@@ -79,6 +92,7 @@ func (b *bench) start(words Words, opt Options) *bench {
 	}
 	opt.Log = slog.New(slog.NewTextHandler(b.log, nil))
 	b.w = newWatcher(b.fakeSource, opt, b.proc)
+	b.w.now = b.time
 	b.w.beatEvery, b.w.lookAgainEvery = 10*time.Millisecond, 20*time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -328,6 +342,24 @@ func TestInstrumentStops(t *testing.T) {
 	close(b.events)
 	if err := <-b.run; err == nil || !strings.Contains(err.Error(), "the instrument has stopped") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestNetwork: a VM without a device is none to worry about, one whose device
+// cannot be watched is counted.
+func TestNetwork(t *testing.T) {
+	b := newBench(t)
+	b.add(10, 1, "/", true, qemu("web")...)
+	b.add(11, 1, "/", true, qemu("none")...)
+	b.add(12, 1, "/", true, qemu("bad")...)
+	b.networks = map[uint64]string{1: "tap0", 2: ""}
+	b.start(Words{All: true}, Options{Network: true})
+	b.come(1, 10, 1)
+	b.come(2, 11, 1)
+	b.come(3, 12, 1)
+	b.come(4, 13, 1) // ended by now
+	if n := b.w.Totals().NetworkErrors; n != 1 || !strings.Contains(b.log.String(), `msg="the VM's network is not watched" vm=bad pid=12 err="no such device"`) {
+		t.Errorf("%d errors, %s", n, b.log)
 	}
 }
 

@@ -40,7 +40,7 @@ func validateFlags() []cli.Flag {
 	var out []cli.Flag
 	for _, f := range runFlags() {
 		switch name := f.Names()[0]; name {
-		case "listen", "linger", "dry-run":
+		case "listen", "linger", "dry-run", "probes":
 		default:
 			out = append(out, f)
 		}

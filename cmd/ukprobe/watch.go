@@ -55,6 +55,7 @@ func watchFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-vms", Usage: "watch at most `N` VMs at one time; further ones are counted (default: what fits --memory)", EnvVars: env("MAX_VMS")},
 		&cli.StringFlag{Name: "memory", Usage: "`SIZE` that ukprobe may take, kernel memory included, e.g. 512M (default: a tenth of the host's, 256M to 1G)", EnvVars: env("MEMORY")},
 		&cli.IntFlag{Name: "schema", Value: probe.DefaultSchema, Usage: "resolution of the histograms: `N` from 0 (buckets twice as wide each) to 5 (2 % wide)", EnvVars: env("SCHEMA")},
+		&cli.BoolFlag{Name: "network", Usage: "also attach to the VMs' taps: frames, and how long answers take; keeps some capabilities (Linux 6.6)", EnvVars: env("NETWORK")},
 		&cli.StringFlag{Name: "user", Usage: "become user `NAME` once everything is attached", EnvVars: env("USER")},
 		&cli.BoolFlag{Name: "keep-privileges", Usage: "stay root with all capabilities", EnvVars: env("KEEP_PRIVILEGES")},
 		&cli.BoolFlag{Name: "once", Usage: "print a table of --duration and end"},
@@ -91,7 +92,7 @@ func watchOptions(c *cli.Context) (s watchSettings, err error) {
 	if err := noArguments(c); err != nil {
 		return s, err
 	}
-	s = watchSettings{listen: c.String("listen"), config: c.String("web-config"), drop: !c.Bool("keep-privileges"), once: c.Bool("once"),
+	s = watchSettings{listen: c.String("listen"), config: c.String("web-config"), drop: !c.Bool("keep-privileges"), network: c.Bool("network"), once: c.Bool("once"),
 		top: c.Bool("top"), json: c.Bool("json"), duration: c.Duration("duration"), interval: c.Duration("interval"), verbose: c.Bool("verbose")}
 	if (s.once || s.top) && !c.IsSet("listen") {
 		s.listen = ""
@@ -118,7 +119,7 @@ func watchOptions(c *cli.Context) (s watchSettings, err error) {
 		return s, usage(err)
 	}
 	s.options.Keep, s.options.MaxKept, s.options.MaxVMs = c.Duration("keep"), s.budget.VMs, s.budget.VMs
-	s.options.KeepLabels = s.once || s.top
+	s.options.KeepLabels, s.options.Network = s.once || s.top, s.network
 	if s.once {
 		s.options.Keep = s.duration + time.Hour // the table is of all that were there
 	}
@@ -222,7 +223,7 @@ func (s watchSettings) giveUp(log *slog.Logger) error {
 		log.Info("privileges are kept")
 		return nil
 	}
-	before, after, err := watch.Drop(s.as, watch.Needs{}.Capabilities())
+	before, after, err := watch.Drop(s.as, watch.Needs{Network: s.network}.Capabilities())
 	if err != nil {
 		return fmt.Errorf("%w: or keep them with --keep-privileges", err)
 	}

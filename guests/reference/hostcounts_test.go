@@ -72,6 +72,9 @@ func countOnHost(t *testing.T, kernel string, c Cmdline) (hostCounts, []string) 
 	if len(n) != hostCPUs+5 {
 		t.Fatalf("perf gave %d counts, want %d:\n%s", len(n), hostCPUs+5, data)
 	}
+	if n[hostCPUs] == 0 {
+		t.Fatal("perf saw not one byte on its way to the UART: a BPF program on the tracepoint, of whoever watches KVM now, hides events from perf if it returns 0")
+	}
 	counts := hostCounts{PIO: [hostCPUs]int(n), UART: n[hostCPUs], CPUID: n[hostCPUs+1]}
 	counts.HLT = n[hostCPUs+2] // a KVM that only emulates has no exits, but wake-ups
 	if exits := n[hostCPUs+3]; exits > 0 {

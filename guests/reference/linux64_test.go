@@ -18,7 +18,7 @@ func TestBootLinux64(t *testing.T) {
 			t.Skipf("%s is missing: install the package gcc", tool)
 		}
 	}
-	c := Cmdline{PIO: 5, HLT: 2, MemMiB: 5, End: EndExit}
+	c := Cmdline{CPUs: 2, PIO: 5, HLT: 2, MemMiB: 5, End: EndExit}
 	loader := filepath.Join(t.TempDir(), "longmode")
 	gcc := exec.Command("gcc", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0x800000",
 		"-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments", "-Wl,-z,noexecstack", "-Wl,-N",
@@ -28,6 +28,6 @@ func TestBootLinux64(t *testing.T) {
 		t.Fatalf("assemble the loader: %v\n%s", err, out)
 	}
 	lines, _ := run(t, qemuArgs("microvm", "tcg", loader, "",
-		"-device", "loader,file="+writeImage(t, Image())))
+		"-smp", "2", "-device", "loader,file="+writeImage(t, Image())))
 	checkBoot(t, c, "linux64", lines)
 }

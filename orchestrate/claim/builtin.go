@@ -60,7 +60,8 @@ var builtin = []Pattern{
 
 	// Firecracker: firecracker-microvm/firecracker src/vmm/src/devices/pseudo/
 	// boot_timer.rs: "Guest-boot-time = {:>6} us {} ms, {:>6} CPU us {} CPU ms",
-	// from the VMM's start to the guest's write.
+	// to the guest's write, from when the VMM was told to start the guest: with its
+	// API that is long after its exec, from which a boot is counted.
 	{Name: "firecracker_boot", Kind: Duration, Unit: "us", Since: vmmExec, Until: BootTimer,
 		Regex: regexp.MustCompile(`Guest-boot-time = +(?P<value>[0-9]{1,15}) us [0-9]+ ms`)},
 	{Name: "firecracker_boot_cpu", Kind: Duration, Unit: "us", Since: vmmExec, Until: BootTimer,

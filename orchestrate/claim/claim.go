@@ -28,8 +28,8 @@ const (
 	TSC      Kind = "tsc"      // a reading of the guest's time-stamp counter
 )
 
-// GuestClock, as what a duration counts from, is the zero of the guest's own
-// clock: no event of the host.
+// GuestClock is, as what a duration counts from, the zero of the guest's own clock:
+// no event of the host.
 const GuestClock = "guest clock"
 
 // Line is one line of output. FirstNS and LastNS are the host's times of its first

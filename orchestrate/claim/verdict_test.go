@@ -42,6 +42,14 @@ func judge(t *testing.T, l Line, e Evidence, more ...Pattern) Verdict {
 
 func TestJudgeReady(t *testing.T) {
 	const text = "ukprobe-reference: ready tsc=50000000" // 50 ms after the VMM's exec
+	emulated := boot()
+	emulated.Hooks[guestEntry] = instructionHook
+	if v := judge(t, line(text, 1_050_009_999), boot()); v.Status != Agrees || v.ErrNS != 5100 {
+		t.Errorf("%+v: want a byte's time allowed where the CPU runs the guest", v)
+	}
+	if v := judge(t, line(text, 1_050_010_101), boot()); v.Status != Off {
+		t.Errorf("%+v: want no more than a byte's time allowed where the CPU runs the guest", v)
+	}
 	tests := []struct {
 		name   string
 		first  int64 // of the line
@@ -56,7 +64,7 @@ func TestJudgeReady(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := judge(t, line(text, tt.first), boot())
+			v := judge(t, line(text, tt.first), emulated)
 			if v.Status != tt.status || v.OffNS != tt.off || v.ErrNS != 15_100 {
 				t.Errorf("%s by %d ± %d (%s): want %s by %d ± 15100", v.Status, v.OffNS, v.ErrNS, v.Reason, tt.status, tt.off)
 			}
@@ -71,13 +79,25 @@ func TestJudgeReady(t *testing.T) {
 	}
 }
 
+// TestOutputTime: a line that was slow because the guest was preempted does not
+// make another's bound wider.
+func TestOutputTime(t *testing.T) {
+	slow := line("ukprobe-reference: start tsc=1", 1_040_000_000)
+	slow.LastNS += 1e9
+	ready := line("ukprobe-reference: ready tsc=50000000", 1_050_000_000)
+	e := boot()
+	if got := e.outputTime(Parse([]Line{slow, ready, {Text: "ukprobe-reference: ready tsc=1"}}, nil)); got != 10_000 {
+		t.Errorf("%d ns, want 10 µs, a byte of the quicker line", got)
+	}
+}
+
 // TestJudgeStart: by the hook that sees every instruction the image's first one is
 // known closely, by exits only as between the guest's start and its first exit.
 func TestJudgeStart(t *testing.T) {
 	const text = "ukprobe-reference: start tsc=30005000"
 	l := line(text, 1_031_000_000)
 	every := boot()
-	every.Hooks[firmwareEnd] = instructionHook
+	every.Hooks[firmwareEnd], every.Hooks[guestEntry] = instructionHook, instructionHook
 	if v := judge(t, l, every); v.Status != Agrees || v.OffNS != -10_000 || v.ErrNS != 15_100 {
 		t.Errorf("%+v: want it 5 µs after firmware_end, of 30 allowed", v)
 	}
@@ -153,8 +173,11 @@ func TestJudgeBootTimer(t *testing.T) {
 	e := boot()
 	e.Events[BootTimer] = 1_080_000_000
 	vs := Judge(Parse([]Line{text}, nil), e)
-	if len(vs) != 2 || vs[0].Status != Off || vs[0].OffNS != -1e6 || vs[0].ErrNS != 1000 || vs[0].LeavesOut != nil {
+	if len(vs) != 2 || vs[0].Status != Off || vs[0].OffNS != -1e6 || vs[0].ErrNS != 1000 {
 		t.Errorf("%+v: want 1 ms short", vs)
+	}
+	if diff := cmp.Diff([]Span{{"VMM", 1e6}}, vs[0].LeavesOut); diff != "" {
+		t.Errorf("leaves out (-want +got):\n%s", diff)
 	}
 	if vs[1].Status != Unknown || !strings.Contains(vs[1].Reason, "CPU time") {
 		t.Errorf("%+v: CPU time is not told by the host", vs[1])
@@ -170,7 +193,8 @@ func TestJudgePattern(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := judge(t, line("up after 70", 1_080_000_000), boot(), p)
-	if diff := cmp.Diff([]Span{{"VMM", 10e6}}, v.LeavesOut); diff != "" || v.Status != Agrees {
+	// Half of the line's 110 µs is what it is taken to have been late.
+	if diff := cmp.Diff([]Span{{"VMM", 9_945_000}}, v.LeavesOut); diff != "" || v.Status != Agrees {
 		t.Errorf("%+v (-want +got):\n%s", v, diff)
 	}
 }

@@ -362,6 +362,8 @@ func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) 
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
 		Image: b.segments(), NoFirmware: b.noFirmware(), KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull,
+		// Firecracker's own clock ends at a write of its guest.
+		BootTimer: strings.Contains(b.Platform.Program(), "firecracker"),
 	}
 	if b.Image.Ready != "" {
 		re, err := regexp.Compile(b.Image.Ready)
@@ -377,7 +379,7 @@ func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Validate.begin(watch, b.Platform.Program()); err != nil {
+	if err := b.Validate.begin(watch); err != nil {
 		return nil, errors.Join(err, b.Lab.Do(watch.Close))
 	}
 	if w.guest.Ifindex != 0 {

@@ -4,7 +4,6 @@ package experiment
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -36,14 +35,13 @@ var controlShifts = []time.Duration{-time.Millisecond, time.Millisecond}
 
 // ClockWatch is a Watch that knows the guest's clock; *probe.Watch is one.
 type ClockWatch interface {
-	WatchClock(probe.ClockOptions) error
+	WatchClock() error
 	PairClocks() error
 	GuestTSC() (*probe.GuestTSC, error)
-	BootTimer() (probe.Event, bool)
 }
 
 // begin is called before the VMM is started.
-func (v *Validation) begin(w Watch, program string) error {
+func (v *Validation) begin(w Watch) error {
 	if v == nil {
 		return nil
 	}
@@ -51,7 +49,7 @@ func (v *Validation) begin(w Watch, program string) error {
 	if !ok || !v.KVM {
 		return nil
 	}
-	return c.WatchClock(probe.ClockOptions{BootTimer: strings.Contains(filepath.Base(program), "firecracker")})
+	return c.WatchClock()
 }
 
 // tick is called from time to time while the guest runs. A pair that cannot be
@@ -70,7 +68,7 @@ func (v *Validation) judge(s *Sample, gst *guest, w Watch) {
 	if v == nil {
 		return
 	}
-	tsc, noTSC := v.mapping(s, w)
+	tsc, noTSC := v.mapping(w)
 	e := evidence(s.Timeline)
 	e.NoTSC = noTSC
 	claims := claim.Parse(claimLines(s.Lines, gst.stdout.String()+"\n"+s.Stderr), v.Patterns)
@@ -79,29 +77,32 @@ func (v *Validation) judge(s *Sample, gst *guest, w Watch) {
 	if tsc == nil || !v.Controls {
 		return
 	}
+	// All readings are judged, so that the bounds are the same as above.
 	var readings []claim.Claim
+	of := map[string]bool{}
 	for _, c := range claims {
-		if c.Kind == claim.TSC && c.Moment == "" {
+		if c.Kind == claim.TSC {
 			readings = append(readings, c)
+			of[c.Name] = c.Moment == ""
 		}
 	}
 	for _, shift := range controlShifts {
-		s.Claims = append(s.Claims, v.verdicts(readings, e, tsc.Shifted(shift), shift)...)
+		for _, control := range v.verdicts(readings, e, tsc.Shifted(shift), shift) {
+			if of[control.Name] {
+				s.Claims = append(s.Claims, control)
+			}
+		}
 	}
 }
 
-// mapping is the guest's TSC, or the reason why it cannot be mapped; and the boot
-// timer goes into the timeline.
-func (v *Validation) mapping(s *Sample, w Watch) (*probe.GuestTSC, string) {
+// mapping is the guest's TSC, or the reason why it cannot be mapped.
+func (v *Validation) mapping(w Watch) (*probe.GuestTSC, string) {
 	c, ok := w.(ClockWatch)
 	switch {
 	case !v.KVM:
 		return nil, "not under KVM: the host kernel does not see what the guest's TSC is"
 	case !ok:
 		return nil, "this instrument does not watch guests' clocks"
-	}
-	if e, ok := c.BootTimer(); ok {
-		s.Timeline.Events = append(s.Timeline.Events, e)
 	}
 	tsc, err := c.GuestTSC()
 	if err != nil {

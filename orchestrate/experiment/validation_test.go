@@ -16,24 +16,13 @@ import (
 type clocked struct {
 	*script
 	beginErr, tscErr error
-	options          probe.ClockOptions
 	pairs            int
-	boot             *probe.Event
 }
 
 func (c *clocked) Watch(t probe.Target) (Watch, error) { _, err := c.script.Watch(t); return c, err }
-func (c *clocked) WatchClock(o probe.ClockOptions) error {
-	c.options = o
-	return c.beginErr
-}
-func (c *clocked) PairClocks() error                  { c.pairs++; return nil }
-func (c *clocked) GuestTSC() (*probe.GuestTSC, error) { return nil, c.tscErr }
-func (c *clocked) BootTimer() (probe.Event, bool) {
-	if c.boot == nil {
-		return probe.Event{}, false
-	}
-	return *c.boot, true
-}
+func (c *clocked) WatchClock() error                   { return c.beginErr }
+func (c *clocked) PairClocks() error                   { c.pairs++; return nil }
+func (c *clocked) GuestTSC() (*probe.GuestTSC, error)  { return nil, c.tscErr }
 
 // verdictOf finds the verdict of that name.
 func verdictOf(t *testing.T, s Sample, name string) Verdict {
@@ -92,7 +81,7 @@ func TestValidationWithoutAClock(t *testing.T) {
 
 func TestValidationClock(t *testing.T) {
 	b, s := newBoot(t, "echo 'Guest-boot-time =   2000 us 2 ms,   1000 CPU us 1 CPU ms' >&2; exec sleep 60")
-	c := &clocked{script: s, tscErr: errors.New("no TSC here"), boot: &probe.Event{Name: claim.BootTimer, NS: 2_000_100}}
+	c := &clocked{script: s, tscErr: errors.New("no TSC here")}
 	b.Instrument, b.Validate = c, &Validation{Controls: true, KVM: true}
 	p := b.Platform.(program)
 	p.vmm = "firecracker"
@@ -102,6 +91,7 @@ func TestValidationClock(t *testing.T) {
 		{FirstNS: 7, LastNS: 8, Text: "ukprobe-reference: start tsc=5", Partial: true},
 	}
 	s.happens(probe.EventVMMExec, 1)
+	s.happens(probe.EventBootTimer, 2_000_100)
 	s.happens(probe.EventConsoleReady, 9)
 	got := sample(t, t.Context(), b)
 	if v := verdictOf(t, got, "reference_ready"); v.Status != claim.Unknown || v.Reason != "no TSC here" {
@@ -110,16 +100,13 @@ func TestValidationClock(t *testing.T) {
 	if v := verdictOf(t, got, "firecracker_boot"); v.Status != claim.Agrees || v.OffNS != -99 {
 		t.Errorf("%+v: want the VMM's own log judged by the event", v)
 	}
-	if !c.options.BootTimer || c.pairs == 0 {
-		t.Errorf("%+v, %d pairs: want the boot timer looked for and the clocks paired", c.options, c.pairs)
+	if !s.target.BootTimer || c.pairs == 0 {
+		t.Errorf("boot timer looked for %v, %d pairs: want it, and the clocks paired", s.target.BootTimer, c.pairs)
 	}
 	for _, v := range got.Claims {
 		if v.Name == claim.ReferenceStart {
 			t.Errorf("a line without its end is no claim: %+v", v)
 		}
-	}
-	if _, ok := got.Timeline.At(claim.BootTimer); !ok {
-		t.Errorf("the boot timer is not in the timeline: %+v", got.Timeline.Events)
 	}
 }
 

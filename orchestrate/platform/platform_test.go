@@ -17,6 +17,7 @@ import (
 	"github.com/ukprobe/ukprobe/internal/golden"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/probe"
 )
 
 // fakeQEMU puts a program of QEMU's name alone into PATH and returns its path.
@@ -127,6 +128,20 @@ func TestLaunchRefuses(t *testing.T) {
 	_, err := qemu{name: "qemu"}.Launch(system.Boot{Kernel: "/vmlinuz"}, Resources{}, nil, "")
 	if err == nil || errors.Is(err, system.ErrUnsupported) || !strings.Contains(err.Error(), "find qemu-system-x86_64") || !strings.Contains(err.Error(), "apt-get install qemu-system-x86") {
 		t.Errorf("no QEMU: %v: must say what to install, and is a failure", err)
+	}
+}
+
+// TestOptionROM: only where SeaBIOS loads the kernel, and where ROMs are, apart
+// from its header.
+func TestOptionROM(t *testing.T) {
+	for _, p := range All() {
+		f := p.Firmware()
+		if (f.OptionROM != nil) != (f.Name == "seabios") {
+			t.Errorf("%s: %+v", p.Name(), f)
+		}
+		if rom := f.OptionROM; rom != nil && (rom.Stage != probe.StageOptionROM || rom.Lo < 0xc0004 || rom.Hi > 0xd0000 || rom.Lo >= rom.Hi) {
+			t.Errorf("%s: option ROM %+v", p.Name(), *rom)
+		}
 	}
 }
 

@@ -151,12 +151,12 @@ func (o Options) claimRow(g claimGroup, note int) table.Row {
 	if m.OffNS == nil || m.ErrNS == nil {
 		return append(row, o.pick("–", "-"), "", mark)
 	}
-	return append(row, o.signed(float64(*m.OffNS)), o.duration(float64(*m.ErrNS)), mark)
+	return append(row, o.delta(float64(*m.OffNS)), o.duration(float64(*m.ErrNS)), mark)
 }
 
 func (g claimGroup) title(o Options) string {
 	if g.middle.ControlNS != 0 {
-		return "control, " + o.signed(float64(g.middle.ControlNS))
+		return "control, " + o.delta(float64(g.middle.ControlNS))
 	}
 	return o.clean(g.name)
 }
@@ -175,7 +175,7 @@ func (o Options) optional(ns *int64) string {
 	if ns == nil {
 		return o.pick("–", "-")
 	}
-	return o.signed(float64(*ns))
+	return o.delta(float64(*ns))
 }
 
 // claimSentence is a claim's verdict in words.
@@ -186,12 +186,12 @@ func (o Options) claimSentence(g claimGroup) string {
 	}
 	s := g.title(o) + " "
 	if m.ControlNS != 0 {
-		s = fmt.Sprintf("Control: %s under a mapping that is wrong by %s on purpose ", o.clean(g.name), o.signed(float64(m.ControlNS)))
+		s = fmt.Sprintf("Control: %s under a mapping that is wrong by %s on purpose ", o.clean(g.name), o.delta(float64(m.ControlNS)))
 	}
 	if m.Status == results.ClaimAgrees {
 		s += "agrees within " + o.duration(float64(abs(*m.OffNS)+*m.ErrNS))
 	} else {
-		s += fmt.Sprintf("is off by %s %s %s", o.signed(float64(*m.OffNS)), o.plusMinus(), o.duration(float64(*m.ErrNS)))
+		s += fmt.Sprintf("is off by %s %s %s", o.delta(float64(*m.OffNS)), o.plusMinus(), o.duration(float64(*m.ErrNS)))
 	}
 	s += " (" + o.terms(m) + ")"
 	if m.Rate != nil {

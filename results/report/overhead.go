@@ -60,15 +60,15 @@ func (o Options) longer(c results.OverheadCost) string {
 	if c.ExtraNs == nil || c.Ratio == nil {
 		return "an unknown time longer"
 	}
-	text := fmt.Sprintf("%s (%s %%) longer", o.signed(*c.ExtraNs), number((*c.Ratio-1)*100))
+	text := fmt.Sprintf("%s (%s %%) longer", o.delta(*c.ExtraNs), number((*c.Ratio-1)*100))
 	if c.ExtraCI95 == nil {
 		return text + ", with too few rounds for an interval"
 	}
-	return fmt.Sprintf("%s, at most %s", text, o.signed(c.ExtraCI95[1]))
+	return fmt.Sprintf("%s, at most %s", text, o.delta(c.ExtraCI95[1]))
 }
 
-// signed shows a difference of nanoseconds.
-func (o Options) signed(ns float64) string {
+// delta shows a difference of nanoseconds.
+func (o Options) delta(ns float64) string {
 	if ns < 0 {
 		return "-" + o.duration(-ns)
 	}

@@ -28,6 +28,9 @@ func TestHostVM(t *testing.T) {
 	if err := build(tests, "test", ".", "-c"); err != nil {
 		t.Fatal(err)
 	}
+	if err := build(filepath.Join(work, "probe.test"), "test", "../../probe", "-c"); err != nil {
+		t.Fatal(err)
+	}
 	images := buildImages(t)
 	suites := strings.Fields(os.Getenv("HOSTVM_KERNELS"))
 	if len(suites) == 0 {
@@ -50,7 +53,7 @@ func runInside(t *testing.T, suite, tests, images string) {
 	res, err := hostvm.Run(t.Context(), hostvm.Options{
 		// One CPU: with two, QEMU 7.2 hangs now and then (docs/hostvm.md).
 		Kernel: suite, CPUs: 1, Timeout: 30 * time.Minute, Stdout: lines, Logf: t.Logf, Command: argv,
-		Env: []string{"UKPROBE_BINARY=" + ukprobe, "UKPROBE_IMAGES=" + images},
+		Env: []string{"UKPROBE_BINARY=" + ukprobe, "UKPROBE_IMAGES=" + images, probeTests + "=" + filepath.Join(work, "probe.test")},
 	})
 	_ = lines.Close()
 	results := <-seen
@@ -67,7 +70,7 @@ func runInside(t *testing.T, suite, tests, images string) {
 		t.Errorf("the tests inside ended with status %d", res.ExitStatus)
 	}
 	// What the hostvm is there for must have run.
-	must := []string{"TestKnownAnswers/kprobe_strict", "TestKnownAnswers/fentry_strict", "TestLinux"}
+	must := []string{"TestKnownAnswers/kprobe_strict", "TestKnownAnswers/fentry_strict", "TestLinux", "TestValidate/kprobe_strict"}
 	if strings.HasPrefix(res.Release, "5.10.") { // its modules have no types
 		must = []string{"TestKnownAnswers/auto", "TestKnownAnswers/raw_tp", "TestKnownAnswers/tracepoint"}
 	}

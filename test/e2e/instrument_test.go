@@ -216,6 +216,57 @@ func checkTimes(t *testing.T, c probe.Counts, halts uint64) {
 	}
 }
 
+// TestFourVCPUs: four vCPUs work at the same time, and nothing of any is lost or
+// counted twice.
+func TestFourVCPUs(t *testing.T) {
+	const cpus, pio, cpuid = 4, 2000, 300
+	p := openProbe(t, probe.Options{Slots: 1})
+	counts := func(c reference.Cmdline, vcpus int) probe.Counts {
+		fd, id := ownCgroup(t)
+		w, err := p.Watch(probe.Target{CgroupID: id, ConsolePort: reference.COM1, KVM: true, Full: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := w.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+		}()
+		m := startMachine(t, fd, machineArgs(t, vcpus, c.String())...)
+		m.wait()
+		if !strings.Contains(m.out.String(), "ukprobe-reference: ready") {
+			t.Fatalf("the guest did not become ready: %s", m.out.String())
+		}
+		return countsOf(t, w)
+	}
+	// The firmware's, and what KVM's own emulator asks when the CPUs are started.
+	idle := counts(reference.Cmdline{CPUs: cpus, End: "exit"}, cpus).Values["cpuid"]
+	c := counts(reference.Cmdline{CPUs: cpus, PIO: pio, CPUID: cpuid, End: "exit"}, cpus)
+	for k := range uint16(cpus) {
+		if got := c.Ports[probe.Port{Number: 0x5f0 + k, Out: true}]; got != pio {
+			t.Errorf("CPU %d: %d port writes, want %d", k, got, pio)
+		}
+	}
+	if got := c.Values["cpuid"] - idle; got != cpus*cpuid {
+		t.Errorf("%d CPUIDs, want %d", got, cpus*cpuid)
+	}
+	for cause, n := range c.Lost {
+		if cause != "hook_runs" {
+			t.Errorf("lost %d %s", n, cause)
+		}
+	}
+	if !inside() {
+		return
+	}
+	checkTimes(t, c, cpus)
+	if c.Values["kvm_exits"] != c.Values["kvm_entries"] {
+		t.Errorf("%d exits, %d entries", c.Values["kvm_exits"], c.Values["kvm_entries"])
+	}
+	if c.Exits["io"].Count < cpus*pio || c.ExitCounts["cpuid"] < cpus*cpuid {
+		t.Errorf("exits %v: want at least the guest's own", c.ExitCounts)
+	}
+}
+
 // TestVMMThatForks: the process with the VM is not the one that was started.
 func TestVMMThatForks(t *testing.T) {
 	p := openProbe(t, probe.Options{Slots: 4, Discover: true})

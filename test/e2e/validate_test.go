@@ -17,6 +17,20 @@ func validate(t *testing.T, args ...string) *call {
 	return c
 }
 
+// validateQuietly tries again where other work on the machine made the guest print so
+// slowly that nothing can be proven; at the third time that is an error.
+func validateQuietly(t *testing.T, args []string) *call {
+	t.Helper()
+	for range 2 {
+		call := validate(t, args...).run()
+		if call.exit == 0 || !strings.Contains(call.stderr.String(), "try it on a quieter machine") {
+			return call.want(0)
+		}
+		t.Log(call.stderr.String())
+	}
+	return validate(t, args...).run().want(0)
+}
+
 // claims are the claims of that name in a cell's ok samples.
 func claims(c results.Cell, name string, control int64) []results.Claim {
 	var out []results.Claim
@@ -44,7 +58,7 @@ func TestValidate(t *testing.T) {
 			if a.inside {
 				needHostVM(t, "this kernel has no "+a.rung+" on KVM's functions")
 			}
-			call := validate(t, append([]string{"--only", "system=reference", "--samples", itoa(n)}, a.flags...)...).run().want(0)
+			call := validateQuietly(t, append([]string{"--only", "system=reference", "--samples", itoa(n)}, a.flags...))
 			if text := call.stdout.String(); !strings.Contains(text, "Proven: in ") || !strings.Contains(text, "reference_ready agrees within ") {
 				t.Errorf("the table does not say that it is proven:\n%s", text)
 			}

@@ -31,6 +31,10 @@ const current = "current"
 // prepareKernel returns the suite's kernel from the cache, after fetching and
 // unpacking it there if need be.
 func prepareKernel(ctx context.Context, o Options) (kernel, error) {
+	// Inside, a link's target would be looked for in the initramfs.
+	if real, err := filepath.EvalSymlinks(o.Cache); err == nil {
+		o.Cache = real
+	}
 	base := filepath.Join(o.Cache, "hostvm", o.Kernel)
 	k, err := cachedKernel(base)
 	if errors.Is(err, os.ErrNotExist) || (err == nil && o.Refresh) {
