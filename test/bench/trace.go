@@ -23,10 +23,11 @@ type tally struct {
 }
 
 var (
+	// Reasons: the kernel's own text, or that of libtraceevent's plugin, EXIT_CPUID.
 	// eventName finds the tracepoint and the rest of the line. trace-cmd leaves
 	// "kvm:" out.
 	eventName  = regexp.MustCompile(`(?:^|\s)(?:kvm:)?(kvm_[a-z_]+): +(.*)$`)
-	exitReason = regexp.MustCompile(`(?:^|\s)reason (?:EXIT_REASON_)?(\S+)`)
+	exitReason = regexp.MustCompile(`(?:^|\s)reason (?:EXIT_(?:REASON_)?)?(\S+)`)
 	portWrite  = regexp.MustCompile(`^pio_write at 0x([0-9a-f]+) size \d+ count (\d+)`)
 	lostRecord = regexp.MustCompile(`PERF_RECORD_LOST lost (\d+)`)
 )
