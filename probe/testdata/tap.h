@@ -49,8 +49,9 @@ static __always_inline void tap(u32 table, u32 key, u64 ns)
 }
 
 #define TAP_TABLE(map)                                                                             \
-	((void *)(map) == (void *)&exit_hist ? TAP_EXIT :                                          \
-	 (void *)(map) == (void *)&user_exit_hist ? TAP_USER_EXIT : TAP_SPAN)
+	((void *)(map) == (void *)&exit_hist	    ? TAP_EXIT                                     \
+	 : (void *)(map) == (void *)&user_exit_hist ? TAP_USER_EXIT                                \
+						    : TAP_SPAN)
 
 #define observe(map, row, ns)                                                                      \
 	({                                                                                         \

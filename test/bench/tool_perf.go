@@ -168,7 +168,7 @@ func startPerfLive(ctx context.Context, t tool, dir string) (session, error) {
 
 func (p perfLive) stop(ctx context.Context) (account, error) {
 	var a account
-	if err := pause(ctx, 1500*time.Millisecond); err != nil { // the last table
+	if err := pause(ctx, 2500*time.Millisecond); err != nil { // the last table
 		return a, err
 	}
 	if err := p.interrupt(1); err != nil { // its status whenever it is interrupted

@@ -17,7 +17,7 @@ const traceText = `          kvm:kvm_entry: vcpu 0, rip 0x1018a0
   kvm:kvm_pio: pio_write at 0x5f0 size 1 count 3 val 0x53 (...)
   kvm:kvm_pio: pio_read at 0x5f0 size 1 count 1 val 0x0 
   kvm:kvm_pio: pio_write at 0x3f8 size 1 count 1 val 0x53 
- qemu-system-x86-174   [000]    32.190167: kvm_exit:             reason cpuid rip 0x1018a0 info1 0 info2 0
+ qemu-system-x86-174   [000]    32.190167: kvm_exit:             reason EXIT_CPUID rip 0x1018a0 info1 0 info2 0
  qemu-system-x86-174   [000]    32.190168: kvm_exit:             vcpu 0 reason EXIT_REASON_HLT rip 0x1018a0
  qemu-system-x86-174   [000]    32.190169: kvm_vcpu_wakeup:      wait time 10021341 ns, polling invalid
 kvm:kvm_cpuid: func 1 idx 0 rax 1

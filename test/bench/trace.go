@@ -23,10 +23,11 @@ type tally struct {
 }
 
 var (
+	// Reasons: the kernel's own text, or that of libtraceevent's plugin, EXIT_CPUID.
 	// eventName finds the tracepoint and the rest of the line. trace-cmd leaves
 	// "kvm:" out.
 	eventName  = regexp.MustCompile(`(?:^|\s)(?:kvm:)?(kvm_[a-z_]+): +(.*)$`)
-	exitReason = regexp.MustCompile(`(?:^|\s)reason (?:EXIT_REASON_)?(\S+)`)
+	exitReason = regexp.MustCompile(`(?:^|\s)reason (?:EXIT_(?:REASON_)?)?(\S+)`)
 	portWrite  = regexp.MustCompile(`^pio_write at 0x([0-9a-f]+) size \d+ count (\d+)`)
 	lostRecord = regexp.MustCompile(`PERF_RECORD_LOST lost (\d+)`)
 )
@@ -62,14 +63,13 @@ func (t *tally) add(line string) {
 }
 
 // seen puts it as known answers. Where exits are seen, their reasons tell; else
-// the tracepoints of their handlers do. what has: the tracepoints that were asked for.
+// the tracepoints of their handlers do, as far as they were asked for.
 func (t *tally) seen(asked func(tracepoint string) bool) map[answer]uint64 {
 	out := map[answer]uint64{}
 	if asked("kvm_pio") {
 		out[portWrites] = t.port
 	}
-	switch {
-	case len(t.exits) > 0:
+	if len(t.exits) > 0 {
 		out[cpuids], out[halts] = t.exits["cpuid"], t.exits["hlt"]
 		return out
 	}
