@@ -3,9 +3,11 @@
 package orchestrate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
@@ -111,6 +113,7 @@ func values(s experiment.Sample) map[string]float64 {
 		out["kvm_userspace_exits_"+reason] = float64(n)
 	}
 	addTimes(out, s.Counts)
+	addNetwork(out, s.Counts.Network)
 	if s.Client.SYNs > 0 {
 		out["client_syns"] = float64(s.Client.SYNs)
 		out["client_longest_gap_ns"] = float64(s.Client.LongestGap.Nanoseconds())
@@ -137,6 +140,19 @@ func addTimes(out map[string]float64, c probe.Counts) {
 	}
 	for _, h := range c.GuestTime {
 		out["time_guest_ns"] += float64(h.SumNS)
+	}
+}
+
+// addNetwork adds how many requests on the guest's network device were answered, or
+// were not.
+func addNetwork(out map[string]float64, n probe.Network) {
+	for e, h := range n.Responses {
+		out["answers_"+e.Kind+"_by_"+e.Side] = float64(h.Count)
+	}
+	for what, counts := range map[string]map[probe.Exchange]uint64{"unanswered_": n.Unanswered, "repeated_": n.Repeated, "refused_": n.Refused} {
+		for e, k := range counts {
+			out[what+e.Kind+"_by_"+e.Side] = float64(k)
+		}
 	}
 }
 
@@ -171,5 +187,12 @@ func histograms(c probe.Counts) []results.Histogram {
 			add(span.name, nil, h)
 		}
 	}
+	for _, e := range slices.SortedFunc(maps.Keys(c.Network.Responses), byKindAndSide) {
+		add("ukprobe_network_response_seconds", map[string]string{"kind": e.Kind, "side": e.Side}, c.Network.Responses[e])
+	}
 	return out
+}
+
+func byKindAndSide(a, b probe.Exchange) int {
+	return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Side, b.Side))
 }

@@ -42,6 +42,9 @@ func aSample() experiment.Sample {
 			Spans:          map[string]probe.Histogram{probe.SpanWaited: {Schema: 3, Count: 1, SumNS: 100, Buckets: map[int]uint64{-190: 1}}},
 			UserExits:      map[string]probe.Histogram{"mmio": {Schema: 3, Count: 1, SumNS: 10, Buckets: map[int]uint64{-200: 1}}},
 			UserExitCounts: map[string]uint64{"mmio": 4},
+			Network: probe.Network{
+				Responses:  map[probe.Exchange]probe.Histogram{{Kind: "arp", Side: "guest"}: {Schema: 3, Count: 2, SumNS: 50, Buckets: map[int]uint64{-195: 2}}},
+				Unanswered: map[probe.Exchange]uint64{{Kind: "dns", Side: "outside"}: 3}},
 		},
 		Client: client.Result{SYNs: 9, LongestGap: 3 * time.Millisecond},
 	}
@@ -61,6 +64,7 @@ func TestRecord(t *testing.T) {
 		Values: map[string]float64{
 			"kvm_exits": 12, "pio_out_port_0x3f8": 5, "pio_in_port_0x3fd": 6, "kvm_exits_io": 4, "kvm_userspace_exits_mmio": 4,
 			"time_kvm_ns": 500, "time_vmm_ns": 900, "time_waited_ns": 100, "time_guest_ns": 7000,
+			"answers_arp_by_guest": 2, "unanswered_dns_by_outside": 3,
 			"client_syns": 9, "client_longest_gap_ns": 3e6,
 		},
 		Lost:    map[string]uint64{"ringbuf": 2},
@@ -142,6 +146,7 @@ func TestHistograms(t *testing.T) {
 		{Name: "ukprobe_guest_run_seconds", Labels: map[string]string{"isa": "svm", "reason": "io"}, Schema: 3, Count: 8, Sum: 1.4e-5, Buckets: map[int32]uint64{-150: 8}},
 		{Name: "ukprobe_vmm_round_trip_seconds", Labels: map[string]string{"reason": "mmio"}, Schema: 3, Count: 2, Sum: 2e-8, Buckets: map[int32]uint64{-200: 2}},
 		{Name: "ukprobe_vcpu_runqueue_delay_seconds", Schema: 3, Count: 2, Sum: 2e-7, Buckets: map[int32]uint64{-190: 2}},
+		{Name: "ukprobe_network_response_seconds", Labels: map[string]string{"kind": "arp", "side": "guest"}, Schema: 3, Count: 4, Sum: 1e-7, Buckets: map[int32]uint64{-195: 4}},
 	}
 	if diff := cmp.Diff(want, histograms(sum)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

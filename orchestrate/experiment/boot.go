@@ -361,7 +361,7 @@ func (b *Boot) noFirmware() bool {
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
-		Image: b.segments(), NoFirmware: b.noFirmware(), KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull,
+		Image: b.segments(), NoFirmware: b.noFirmware(), KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
 		// Firecracker's own clock ends at a write of its guest.
 		BootTimer: strings.Contains(b.Platform.Program(), "firecracker"),
 	}
