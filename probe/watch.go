@@ -461,6 +461,9 @@ func (w *Watch) take(r bpf.KVMRecord) {
 			w.addLine(l)
 		}
 	case bpf.KVMRecordKindRECORD_HALT:
+		if w.target.CgroupID == 0 { // a VM that was found: nobody asks when it went idle
+			return
+		}
 		if len(w.halts) < maxHalts {
 			w.halts = append(w.halts, int64(r.Ns))
 		} else {

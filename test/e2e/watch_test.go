@@ -128,9 +128,10 @@ func TestWatchKnownAnswers(t *testing.T) {
 		if n := v.Values["halts"]; n != uint64(task.HLT) {
 			t.Errorf("%s: %d halts, want %d", name, n, task.HLT)
 		}
-		if v.Halted == nil || v.Halted.Count < uint64(task.HLT) || v.Halted.SumNS < uint64(task.HLT*reference.HLTNs)*9/10 {
-			// The timer is set a moment before the HLT.
-			t.Errorf("%s: halted %+v, want %d of 10 ms or a little less", name, v.Halted, task.HLT)
+		// The guest's 10 ms begin before KVM blocks the thread; emulation makes that
+		// much of it.
+		if v.Halted == nil || v.Halted.Count < uint64(task.HLT) || v.Halted.SumNS < uint64(task.HLT*reference.HLTNs/2) {
+			t.Errorf("%s: halted %+v, want %d of 10 ms", name, v.Halted, task.HLT)
 		}
 		// What firmware does comes on top of what the guest counts.
 		if n, least := v.Values["pio_out"]+v.Values["pio_in"], guests[name].counts().PortIO; n < least {
