@@ -19,11 +19,21 @@ static __always_inline void account(struct __sk_buff *skb, u32 slot, u32 frames,
 	count(slot, bytes, skb->len);
 }
 
-static __always_inline struct device *device_of(struct __sk_buff *skb)
+static __always_inline struct device *device_of(struct net_device *dev, u32 ifindex)
 {
-	u32 ifindex = skb->ifindex;
+	struct device_key key = { .netns = BPF_CORE_READ(dev, nd_net.net, ns.inum),
+				  .ifindex = ifindex };
 
-	return bpf_map_lookup_elem(&devices, &ifindex);
+	return bpf_map_lookup_elem(&devices, &key);
+}
+
+/*
+ * The context of a tc program is the struct sk_buff itself, of which the verifier
+ * lets it read little; the rest it may probe (for sched_cls: Linux 5.8).
+ */
+static __always_inline struct device *skb_device(struct __sk_buff *skb)
+{
+	return device_of(BPF_CORE_READ((struct sk_buff *)skb, dev), skb->ifindex);
 }
 
 static __always_inline void mark_out(struct device *d, struct packet *p, u64 now)
@@ -70,7 +80,7 @@ SEC("tc/out")
 int tc_out(struct __sk_buff *skb)
 {
 	u64 now = bpf_ktime_get_ns();
-	struct device *d = device_of(skb);
+	struct device *d = skb_device(skb);
 
 	hit(HOOK_TC_OUT);
 	if (!d)
@@ -85,7 +95,7 @@ SEC("tc/in")
 int tc_in(struct __sk_buff *skb)
 {
 	u64 now = bpf_ktime_get_ns();
-	struct device *d = device_of(skb);
+	struct device *d = skb_device(skb);
 
 	hit(HOOK_TC_IN);
 	if (!d)
@@ -100,11 +110,10 @@ int tc_in(struct __sk_buff *skb)
 
 static __always_inline int tap_frame(struct net_device *dev, u32 hook, u32 counter, u32 kind)
 {
-	u32 ifindex = BPF_CORE_READ(dev, ifindex);
-	struct device *d = bpf_map_lookup_elem(&devices, &ifindex);
+	struct device *d = device_of(dev, BPF_CORE_READ(dev, ifindex));
 
 	hit(hook);
-	if (!d || (d->netns && d->netns != BPF_CORE_READ(dev, nd_net.net, ns.inum)))
+	if (!d)
 		return 0;
 	count(d->slot, counter, 1);
 	mark_of(0, d->slot, kind, hook, bpf_ktime_get_ns());
