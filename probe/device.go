@@ -158,13 +158,14 @@ func (p *Probe) tcStatus() []HookStatus {
 	return out
 }
 
-// attachTCX puts both programs in as links, which vanish with this process.
+// attachTCX puts both programs in as links, which vanish with this process, before
+// all others: a program that decides (TC_ACT_OK, say) ends the row.
 func (d *Device) attachTCX(progs *tcPrograms) error {
 	for _, a := range []struct {
 		prog   *ebpf.Program
 		attach ebpf.AttachType
 	}{{progs.out, ebpf.AttachTCXIngress}, {progs.in, ebpf.AttachTCXEgress}} {
-		l, err := link.AttachTCX(link.TCXOptions{Interface: int(d.key.Ifindex), Program: a.prog, Attach: a.attach})
+		l, err := link.AttachTCX(link.TCXOptions{Interface: int(d.key.Ifindex), Program: a.prog, Attach: a.attach, Anchor: link.Head()})
 		if err != nil {
 			err = errors.Join(err, d.detach())
 			return err
