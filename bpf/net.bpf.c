@@ -11,11 +11,35 @@
 
 #define TC_NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: as if we were not here */
 
-static __always_inline void account(struct __sk_buff *skb, u32 slot, u32 frames, u32 bytes)
+/* A guest hands over large segments (TSO, USO) without saying how many they make. */
+static __always_inline bool segments_unknown(struct __sk_buff *skb)
 {
-	u32 n = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	return skb->gso_size && !skb->gso_segs;
+}
 
-	count(slot, frames, n);
+/*
+ * How many frames it will be, for which p is needed only if that is unknown. Of
+ * what was not parsed the headers are taken for the shortest.
+ */
+static __always_inline u32 segments(struct __sk_buff *skb, struct packet *p, u32 what)
+{
+	u32 headers = ETH_LEN + sizeof(struct ip4) + sizeof(struct tcp), size = skb->gso_size;
+
+	if (!segments_unknown(skb))
+		return skb->gso_segs > 1 ? skb->gso_segs : 1;
+	if (what == PACKET_TCP)
+		headers = p->l4 + (p->tcp.offset >> 4) * 4;
+	else if (what == PACKET_UDP)
+		headers = p->l4 + 8;
+	if (skb->len <= headers + size)
+		return 1;
+	return (skb->len - headers + size - 1) / size;
+}
+
+static __always_inline void account(struct __sk_buff *skb, struct packet *p, u32 what, u32 slot,
+				    u32 frames, u32 bytes)
+{
+	count(slot, frames, segments(skb, p, what));
 	count(slot, bytes, skb->len);
 }
 
@@ -56,16 +80,19 @@ static __always_inline void mark_in(struct device *d, struct packet *p, u64 now)
 		mark_of(0, d->slot, MARK_FIRST_REQUEST, HOOK_TC_IN, now);
 }
 
-/* look_into reads the frame, if anything in it is asked for. */
+/* look_into counts the frame, and reads it if anything in it is asked for. */
 static __always_inline void look_into(struct __sk_buff *skb, struct device *d, bool out, u64 now)
 {
 	bool measured = d->flags & DEVICE_FLOWS;
+	u32 what = PACKET_OTHER;
 	struct packet p = {};
-	u32 what;
 
-	if (!d->service_port && !measured)
-		return;
-	what = packet_parse(skb, &p);
+	if (d->service_port || measured || segments_unknown(skb))
+		what = packet_parse(skb, &p);
+	if (out)
+		account(skb, &p, what, d->slot, COUNT_FRAMES_OUT, COUNT_BYTES_OUT);
+	else
+		account(skb, &p, what, d->slot, COUNT_FRAMES_IN, COUNT_BYTES_IN);
 	if (what == PACKET_TCP && d->service_port) {
 		if (out)
 			mark_out(d, &p, now);
@@ -85,7 +112,6 @@ int tc_out(struct __sk_buff *skb)
 	hit(HOOK_TC_OUT);
 	if (!d)
 		return TC_NEXT;
-	account(skb, d->slot, COUNT_FRAMES_OUT, COUNT_BYTES_OUT);
 	mark_of(0, d->slot, MARK_FRAME_OUT, HOOK_TC_OUT, now);
 	look_into(skb, d, true, now);
 	return TC_NEXT;
@@ -100,7 +126,6 @@ int tc_in(struct __sk_buff *skb)
 	hit(HOOK_TC_IN);
 	if (!d)
 		return TC_NEXT;
-	account(skb, d->slot, COUNT_FRAMES_IN, COUNT_BYTES_IN);
 	mark_of(0, d->slot, MARK_FRAME_IN, HOOK_TC_IN, now);
 	look_into(skb, d, false, now);
 	return TC_NEXT;
