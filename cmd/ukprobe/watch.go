@@ -157,7 +157,7 @@ func (s *watchSettings) share(c *cli.Context) (err error) {
 	if schema < probe.MinSchema || schema > probe.MaxSchema {
 		return fmt.Errorf("--schema %d: must be %d to %d", schema, probe.MinSchema, probe.MaxSchema)
 	}
-	each, err := probe.SlotBytes(schema)
+	each, err := probe.SlotBytes(schema, s.network)
 	if err != nil {
 		return err
 	}
