@@ -208,7 +208,12 @@ func checkTimes(t *testing.T, c probe.Counts, halts uint64) {
 		t.Errorf("port writes took the VMM no time: %+v", c.Parts["io"])
 	}
 	halted := c.Spans[probe.SpanHalted]
-	if halted.Count > halts+1 || halted.Count < 1 {
+	// The firmware adds none: qboot halts only when it gives up. But one HLT can be
+	// halted several times: a signal to the vCPU's thread, which is how QEMU talks to
+	// it, ends a halt, and with the next KVM_RUN KVM begins it anew. So there may be
+	// more than asked for, but not twice as many, which would be counting each twice;
+	// and fewer, as the timer may fire before the guest gets to its HLT.
+	if halted.Count > halts+1+halts/2 || halted.Count < 1 {
 		t.Errorf("halted %d times, asked for %d", halted.Count, halts)
 	}
 	if c.GuestTime["io"].Count == 0 || c.Spans[probe.SpanPopulate].Count == 0 {
