@@ -109,10 +109,12 @@ struct segment {
 };
 
 #define TARGET_BOOT_TIMER 1 /* look for Firecracker's boot timer */
+#define TARGET_DEAD 2 /* its process has ended, and user space does not know yet */
 
 /* Slots of processes that have a VM and no slot. */
 #define SLOT_IGNORED 0xffffffff /* user space does not want it */
 #define SLOT_BEYOND 0xfffffffe /* all slots were taken */
+#define SLOT_RETRY 0xfffffffd /* they were, and one has become free since */
 
 /* What a watched cgroup or process stands for. */
 struct target {
@@ -120,13 +122,15 @@ struct target {
 	u16 console_port; /* a UART's base port, or 0 */
 	u16 console_fd; /* 1 + the descriptor whose write(2)s are the console, or 0 */
 	u32 flags; /* TARGET_* */
+	u32 pad;
+	u64 born_ns; /* of a VM that was found: when; tells it from others in its slot or with its pid */
 };
 
 /* Two rows, so that each has one writer: the programs' own and user space's. */
 #define CONFIG_KERNEL 0
 #define CONFIG_USER 1
 struct config {
-	u64 generation; /* grows with every new target: who is nobody has to be asked again */
+	u64 generation; /* grows with every new target: who was nobody has to be asked again */
 	u64 beyond; /* the programs': VMs that found no free slot */
 	u32 discover; /* user space's: a VM that is no target gets a slot at its first vCPU event */
 	u32 pad;
@@ -163,7 +167,7 @@ struct slot {
 	u32 vmm_tgid;
 	u32 ports; /* rows of the table of ports */
 	u32 wanted; /* an instruction pointer is still looked for */
-	u32 pad;
+	u32 vcpus; /* vCPU threads that were seen */
 };
 
 struct counters {
@@ -200,7 +204,10 @@ struct parts {
 
 #define SEEN_ALL_RIP (1ULL << 63) /* no instruction pointer is looked for any more */
 
-/* A vCPU, or rather its thread; written only by programs in that thread's context. */
+/*
+ * A vCPU, or rather its thread. Written by programs in that thread's context, and
+ * by those of the scheduler while it does not run.
+ */
 struct vcpu_state {
 	u32 tid; /* 0: free */
 	u32 slot;
@@ -210,6 +217,7 @@ struct vcpu_state {
 	u64 entry_ns; /* of the last entry, 0 before the first */
 	u64 user_exit_ns; /* of the exit to user space that is being handled, else 0 */
 	u64 runnable_ns; /* since when it could run and does not, else 0 */
+	u64 waited_asleep; /* parts.waited when it last went to sleep */
 	struct parts parts; /* of the exit that is being handled */
 	u32 exit_class;
 	u32 user_exit_class;
@@ -223,9 +231,8 @@ struct per_cpu {
 	u64 hits[HOOK_KINDS]; /* how often each hook fired, for whatever process */
 	u32 tid;
 	u32 vcpu; /* index of its state */
-	u32 nobody; /* tid of a vCPU thread that is not watched ... */
-	u32 pad;
-	u64 nobody_cgroup; /* ... of this cgroup ... */
+	u64 nobody; /* tgid and tid of a vCPU thread that is not watched ... */
+	u64 nobody_cgroup; /* ... in this cgroup ... */
 	u64 nobody_generation; /* ... as of then */
 };
 
@@ -249,7 +256,7 @@ enum record_kind {
 	RECORD_HALT, /* the guest went idle after having been active */
 	RECORD_MARK, /* wakes user space up: kind in arg */
 	RECORD_VM, /* a process, its tgid in arg, was given this slot */
-	RECORD_GONE, /* the process of this slot, its tgid in arg, has ended */
+	RECORD_GONE, /* the process of this slot, its tgid in arg, has ended; last_ns: born_ns */
 };
 
 struct record {

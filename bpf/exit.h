@@ -101,13 +101,17 @@ static __always_inline void guest_exit(struct vcpu_state *v, u64 now, u32 isa, u
 	u32 key = v->slot * EXIT_ROWS + exit_row(class);
 	struct hist *h = bpf_map_lookup_elem(&guest_hist, &key);
 
+	if (v->exit_ns) /* the entry in between was not seen: its parts are nobody's */
+		__builtin_memset(&v->parts, 0, sizeof(v->parts));
 	v->exit_ns = now;
 	v->exit_class = class;
+	v->waited_asleep = 0;
 	if (h) {
 		h->count++;
 		if (v->entry_ns)
 			hist_bucket(h, now - v->entry_ns);
 	}
+	v->entry_ns = 0;
 	if (class >= EXIT_ROWS)
 		add_one(&exits, v->slot * EXIT_CLASSES + class);
 }

@@ -737,7 +737,10 @@ static __always_inline int on_wakeup(u64 ns)
 
 	if (!v)
 		return 0;
-	waited = v->parts.waited < ns ? v->parts.waited : 0;
+	/* What it waited for a CPU since it went to sleep: before that it was not halted. */
+	waited = v->parts.waited - v->waited_asleep;
+	if (waited > ns)
+		waited = ns;
 	observe(&span_hist, v->slot * SPANS + SPAN_HALTED, ns - waited);
 	if (v->exit_ns)
 		v->parts.halted += ns - waited;

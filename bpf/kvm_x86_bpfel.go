@@ -150,8 +150,7 @@ type KVMPerCpu struct {
 	Hits             [25]uint64
 	Tid              uint32
 	Vcpu             uint32
-	Nobody           uint32
-	Pad              uint32
+	Nobody           uint64
 	NobodyCgroup     uint64
 	NobodyGeneration uint64
 }
@@ -204,7 +203,7 @@ type KVMSlot struct {
 	VmmTgid  uint32
 	Ports    uint32
 	Wanted   uint32
-	Pad      uint32
+	Vcpus    uint32
 }
 
 type KVMSpan uint32
@@ -222,6 +221,8 @@ type KVMTarget struct {
 	ConsolePort uint16
 	ConsoleFd   uint16
 	Flags       uint32
+	Pad         uint32
+	BornNs      uint64
 }
 
 type KVMVcpuState struct {
@@ -234,6 +235,7 @@ type KVMVcpuState struct {
 	EntryNs       uint64
 	UserExitNs    uint64
 	RunnableNs    uint64
+	WaitedAsleep  uint64
 	Parts         KVMParts
 	ExitClass     uint32
 	UserExitClass uint32

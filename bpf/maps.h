@@ -215,7 +215,7 @@ static __always_inline struct config *config_of(u32 whose)
 	return bpf_map_lookup_elem(&configs, &whose);
 }
 
-/* Changes with every target that comes or goes. */
+/* Changes with every target that comes, and with slots that become free again. */
 static __always_inline u64 generation(void)
 {
 	struct config *kernel = config_of(CONFIG_KERNEL), *user = config_of(CONFIG_USER);
@@ -266,7 +266,7 @@ static __always_inline struct target *current_target(void)
 	if (t)
 		return t;
 	t = bpf_map_lookup_elem(&vms, &tgid);
-	return t && t->slot < MAX_SLOTS ? t : NULL;
+	return t && t->slot < MAX_SLOTS && !(t->flags & TARGET_DEAD) ? t : NULL;
 }
 
 /* A record of a constant size, if the slot has not used up its share. */
@@ -275,7 +275,8 @@ static __always_inline struct target *current_target(void)
 		u32 reserve_key = (slot_key);                                                      \
 		u64 *had = bpf_map_lookup_elem(&taken, &reserve_key);                              \
 		struct record *made = NULL;                                                        \
-		if (had && (s)->sent - *had < record_share)                                        \
+		/* Signed: what a slot's last tenant sent may be read after it was emptied. */     \
+		if (had && (s64)((s)->sent - *had) < (s64)record_share)                            \
 			made = bpf_ringbuf_reserve(&records, size, 0);                             \
 		if (made)                                                                          \
 			__sync_fetch_and_add(&(s)->sent, 1);                                       \

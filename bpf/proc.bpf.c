@@ -69,27 +69,33 @@ static __always_inline void free_vcpu(u32 tid)
 	bpf_map_push_elem(&free_vcpus, &i, 0);
 }
 
-/* A process that had a slot for what it is, not for its cgroup, has ended. */
+/*
+ * A process that had a slot for what it is, not for its cgroup, has ended. Its row
+ * goes only if user space can be told: else it finds the row when it looks, and a
+ * process with the same pid is not taken for this one meanwhile.
+ */
 static __always_inline void vm_gone(u32 tgid, u64 now)
 {
 	struct target *t = bpf_map_lookup_elem(&vms, &tgid);
 	struct record *r;
-	u32 slot;
 
 	if (!t)
 		return;
-	slot = t->slot;
-	if (bpf_map_delete_elem(&vms, &tgid) || slot >= MAX_SLOTS)
+	if (t->slot >= MAX_SLOTS) {
+		bpf_map_delete_elem(&vms, &tgid);
 		return;
+	}
+	t->flags |= TARGET_DEAD;
 	r = bpf_ringbuf_reserve(&records, RECORD_HEADER, 0);
 	if (!r)
-		return; /* user space looks for itself now and then */
+		return;
 	r->ns = now;
-	r->last_ns = now;
+	r->last_ns = t->born_ns;
 	r->kind = RECORD_GONE;
-	r->slot = slot;
+	r->slot = t->slot;
 	r->hook = HOOK_EXIT;
 	r->arg = tgid;
+	bpf_map_delete_elem(&vms, &tgid);
 	bpf_ringbuf_submit(r, 0);
 }
 
@@ -168,8 +174,11 @@ static __always_inline int on_switch(bool preempted, struct task_struct *prev,
 
 	hit(HOOK_SCHED);
 	v = vcpu_of(BPF_CORE_READ(prev, pid));
-	if (v) /* a wake-up that found it still running is of no account now */
+	if (v) { /* a wake-up that found it still running is of no account now */
 		v->runnable_ns = preempted || still_runnable(prev) ? bpf_ktime_get_ns() : 0;
+		if (!v->runnable_ns)
+			v->waited_asleep = v->parts.waited;
+	}
 	v = vcpu_of(BPF_CORE_READ(next, pid));
 	if (!v || !v->runnable_ns)
 		return 0;
@@ -283,8 +292,12 @@ done:
 /* KVM_RUN where the kernel has neither kprobes nor fentry for it. */
 static __always_inline int syscall_run(void)
 {
-	struct vcpu_state *v = current_vcpu(HOOK_SYSCALL);
+	struct vcpu_state *v;
 
+	/* Any descriptor can be asked for this number: it is no proof of a VM. */
+	if (!vcpu_of((u32)bpf_get_current_pid_tgid()) && !current_target())
+		return 0;
+	v = current_vcpu(HOOK_SYSCALL);
 	if (v)
 		run_enter(v, HOOK_SYSCALL);
 	return 0;

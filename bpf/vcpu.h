@@ -18,6 +18,22 @@ static __always_inline struct vcpu_state *vcpu_of(u32 tid)
 	return v && v->tid == tid ? v : NULL;
 }
 
+/* Tells user space of a VM. Lost, it is found when user space looks through vms. */
+static __always_inline void tell_vm(u32 slot, u32 tgid, u64 born_ns)
+{
+	struct record *r = bpf_ringbuf_reserve(&records, RECORD_HEADER, 0);
+
+	if (!r)
+		return;
+	r->ns = born_ns;
+	r->last_ns = born_ns;
+	r->kind = RECORD_VM;
+	r->slot = slot;
+	r->hook = HOOK_NONE;
+	r->arg = tgid;
+	bpf_ringbuf_submit(r, 0);
+}
+
 /*
  * A process with a VM that is no target gets a slot of its own. The first vCPU
  * event is what proves a VM: some only open /dev/kvm to see whether they could.
@@ -26,45 +42,41 @@ static __noinline struct target *discover(u32 tgid)
 {
 	struct config *config = config_of(CONFIG_KERNEL), *user = config_of(CONFIG_USER);
 	struct target t = {}, *known;
-	struct record *r;
 	struct slot *s;
 	u32 slot;
 
-	if (!config || !user || !user->discover || bpf_map_lookup_elem(&vms, &tgid))
+	if (!config || !user || !user->discover)
+		return NULL;
+	known = bpf_map_lookup_elem(&vms, &tgid);
+	if (known && known->slot != SLOT_RETRY)
 		return NULL;
 	if (bpf_map_pop_elem(&free_slots, &slot)) {
 		t.slot = SLOT_BEYOND;
-		if (!bpf_map_update_elem(&vms, &tgid, &t, BPF_NOEXIST))
+		if (known)
+			bpf_map_update_elem(&vms, &tgid, &t, BPF_EXIST);
+		else if (!bpf_map_update_elem(&vms, &tgid, &t, BPF_NOEXIST))
 			__sync_fetch_and_add(&config->beyond, 1);
 		return NULL;
 	}
 	t.slot = slot;
-	if (bpf_map_update_elem(&vms, &tgid, &t, BPF_NOEXIST)) {
-		/* Another of its vCPUs was first, or the table is full. */
+	t.born_ns = bpf_ktime_get_ns();
+	/* Of several of its vCPUs one is first; the others give their slot back. */
+	if ((known && bpf_map_delete_elem(&vms, &tgid)) ||
+	    bpf_map_update_elem(&vms, &tgid, &t, BPF_NOEXIST)) {
 		bpf_map_push_elem(&free_slots, &slot, 0);
-		goto out;
+		known = bpf_map_lookup_elem(&vms, &tgid);
+		if (!known)
+			__sync_fetch_and_add(&config->beyond, 1); /* the table is full */
+		return known && known->slot < MAX_SLOTS ? known : NULL;
 	}
 	__sync_fetch_and_add(&config->generation, 1);
 	s = bpf_map_lookup_elem(&slots, &slot);
-	if (!s)
-		return NULL;
-	s->vmm_tgid = tgid;
-	s->origin_ns = bpf_ktime_get_ns();
-	r = bpf_ringbuf_reserve(&records, RECORD_HEADER, 0);
-	if (r) { /* without one user space finds it when it looks through vms */
-		r->ns = s->origin_ns;
-		r->last_ns = s->origin_ns;
-		r->kind = RECORD_VM;
-		r->slot = slot;
-		r->hook = HOOK_NONE;
-		r->arg = tgid;
-		bpf_ringbuf_submit(r, 0);
+	if (s) {
+		s->vmm_tgid = tgid;
+		s->origin_ns = t.born_ns;
 	}
-out:
-	known = bpf_map_lookup_elem(&vms, &tgid);
-	if (!known)
-		__sync_fetch_and_add(&config->beyond, 1); /* the table of VMs is full */
-	return known;
+	tell_vm(slot, tgid, t.born_ns);
+	return bpf_map_lookup_elem(&vms, &tgid);
 }
 
 /* The way for a thread that its CPU does not remember. */
@@ -73,6 +85,7 @@ static __noinline struct vcpu_state *find_vcpu(struct per_cpu *cpu, u64 pid_tgid
 	u32 tid = (u32)pid_tgid, tgid = pid_tgid >> 32;
 	struct vcpu_state *v;
 	struct target *t;
+	struct slot *s;
 	u32 *known, i;
 	u64 now;
 
@@ -90,7 +103,7 @@ static __noinline struct vcpu_state *find_vcpu(struct per_cpu *cpu, u64 pid_tgid
 	if (!t)
 		t = discover(tgid);
 	if (!t || t->slot >= MAX_SLOTS) {
-		cpu->nobody = tid;
+		cpu->nobody = pid_tgid;
 		cpu->nobody_cgroup = bpf_get_current_cgroup_id();
 		cpu->nobody_generation = now;
 		return NULL;
@@ -113,6 +126,9 @@ static __noinline struct vcpu_state *find_vcpu(struct per_cpu *cpu, u64 pid_tgid
 		count(t->slot, LOST_VCPUS, 1);
 		return NULL;
 	}
+	s = bpf_map_lookup_elem(&slots, &t->slot);
+	if (s)
+		__sync_fetch_and_add(&s->vcpus, 1);
 found:
 	cpu->vcpu = i;
 	cpu->tid = tid;
@@ -141,7 +157,7 @@ static __always_inline struct vcpu_state *current_vcpu(u32 hook)
 		if (v && v->tid == tid)
 			return v;
 	}
-	if (cpu->nobody == tid && cpu->nobody_generation == generation() &&
+	if (cpu->nobody == pid_tgid && cpu->nobody_generation == generation() &&
 	    cpu->nobody_cgroup == bpf_get_current_cgroup_id())
 		return NULL;
 	return find_vcpu(cpu, pid_tgid);

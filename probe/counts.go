@@ -46,7 +46,7 @@ type Counts struct {
 	// Network is what was seen on the guest's device: empty without
 	// [Target].Flows.
 	Network Network
-	// ISA names the vendor whose reasons those are.
+	// ISA names the vendor whose reasons those are; "" where KVM only emulates.
 	ISA ISA
 }
 
@@ -144,13 +144,16 @@ func (w *Watch) applies(h bpf.KVMHook, s *bpf.KVMSlot) bool {
 	if st := w.p.state(hookName(h)); st != nil && st.hook.onDemand && !w.holds(st.hook.name) {
 		return false // it was not attached for this guest
 	}
-	ran := w.target.CgroupID == 0 || s.Marks[bpf.KVMMarkKindMARK_FIRST_RUN].Ns != 0 || s.Marks[bpf.KVMMarkKindMARK_GUEST_ENTRY].Ns != 0
+	ran := s.Vcpus > 0 || s.Marks[bpf.KVMMarkKindMARK_FIRST_RUN].Ns != 0 || s.Marks[bpf.KVMMarkKindMARK_GUEST_ENTRY].Ns != 0
 	return w.target.KVM && ran
 }
 
 // Counts reads the guest's counters.
 func (w *Watch) Counts() (Counts, error) {
 	c := Counts{Values: map[string]uint64{}, Lost: map[string]uint64{}, ISA: w.p.isa}
+	if !HasVirtualisation() && w.p.hits(bpf.KVMHookHOOK_KVM_EXIT) == 0 {
+		c.ISA = "" // KVM emulates: no vendor's exits here
+	}
 	slot, err := w.state()
 	if err != nil {
 		return c, err
@@ -204,18 +207,32 @@ func (w *Watch) Counts() (Counts, error) {
 
 func (w *Watch) readPorts(c *Counts) error {
 	c.Ports = map[Port]uint64{}
-	var key bpf.KVMPioKey
-	var n uint64
-	it := w.p.loader.maps[bpf.KVMMapPorts].Iterate()
-	for it.Next(&key, &n) {
+	return w.p.eachPort(func(key bpf.KVMPioKey, n uint64) {
 		if key.Slot == w.slot {
-			c.Ports[Port{Number: key.Port, Out: key.Out != 0}] = n
+			c.Ports[Port{Number: key.Port, Out: key.Out != 0}] += n
+		}
+	})
+}
+
+// eachPort goes through the table of ports of all guests, in few system calls: with
+// hundreds of guests it has ten thousands of rows.
+func (p *Probe) eachPort(do func(key bpf.KVMPioKey, n uint64)) error {
+	const batch = 4096
+	m := p.loader.maps[bpf.KVMMapPorts]
+	keys, values := make([]bpf.KVMPioKey, batch), make([]uint64, batch)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
+		for i := range n {
+			do(keys[i], values[i])
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil // that was the last
+		}
+		if err != nil {
+			return fmt.Errorf("read BPF map ports: %w", err)
 		}
 	}
-	if err := it.Err(); err != nil {
-		return fmt.Errorf("read BPF map ports: %w", err)
-	}
-	return nil
 }
 
 // holds reports whether an on-demand hook was attached for this guest.
@@ -334,21 +351,20 @@ func (p *Probe) clearSlot(slot uint32) error {
 			errs = append(errs, p.updateMap(table.name, slot*table.rows+i, [][]byte{})) // CPUs that are not given become zero
 		}
 	}
+	p.mu.Lock()
+	p.told[slot] = 0
 	_, err := p.taken.WriteAt(make([]byte, 8), int64(slot)*8)
+	p.mu.Unlock()
 	return errors.Join(append(errs, err, p.updateMap(bpf.KVMMapSlots, slot, &bpf.KVMSlot{}))...)
 }
 
 func (p *Probe) clearPorts(slot uint32) error {
-	var key bpf.KVMPioKey
-	var n uint64
 	var stale []bpf.KVMPioKey
-	it := p.loader.maps[bpf.KVMMapPorts].Iterate()
-	for it.Next(&key, &n) {
+	errs := []error{p.eachPort(func(key bpf.KVMPioKey, _ uint64) {
 		if key.Slot == slot {
 			stale = append(stale, key)
 		}
-	}
-	errs := []error{it.Err()}
+	})}
 	for _, k := range stale {
 		errs = append(errs, p.deleteKey(bpf.KVMMapPorts, &k))
 	}

@@ -52,7 +52,8 @@ type state struct {
 	rung     Rung
 	refused  []Refusal
 	attached []attached
-	users    int // watches that hold an on-demand hook
+	users    int    // watches that hold an on-demand hook
+	past     uint64 // runs missed by programs that are detached
 }
 
 // attachHook climbs the ladder: the first rung on which all the programs of the
@@ -93,7 +94,17 @@ func closeAll(as []attached) error {
 	return errors.Join(errs...)
 }
 
+// missed is how often the kernel has not run the hook's programs.
+func (s *state) missed() uint64 {
+	n := s.past
+	for _, a := range s.attached {
+		n += a.missed()
+	}
+	return n
+}
+
 func (s *state) detach() error {
+	s.past = s.missed()
 	err := closeAll(s.attached)
 	s.attached = nil
 	return err

@@ -44,6 +44,28 @@ func TestGuestTime(t *testing.T) {
 	}
 }
 
+// TestEntryThatWasNotSeen: two exits in a row, as the kernel can leave a program out:
+// the second has no time in the guest, and the first's parts are not its own.
+func TestEntryThatWasNotSeen(t *testing.T) {
+	b := newBench(t, 1, SVM)
+	w := b.open(kvmTarget(t))
+	sys := newSyscalls(b)
+	b.fire("raw_tp_entry")
+	b.fireRecord("tracepoint_kvm_exit", kvmExit(isaSVM, 0x7b, 0))
+	b.fire("raw_tp_user_exit", 2, 0)
+	time.Sleep(pause)
+	sys.enter(nrIoctl, 7, kvmRun)
+	b.fireRecord("tracepoint_kvm_exit", kvmExit(isaSVM, 0x72, 0))
+	b.fire("raw_tp_entry")
+	c := countsOf(t, w)
+	if c.GuestTime["io"].Count != 1 || c.GuestTime["cpuid"].Count != 0 || c.ExitCounts["cpuid"] != 1 {
+		t.Errorf("time in the guest %+v, exits %v: want one, and both exits", c.GuestTime, c.ExitCounts)
+	}
+	if p := c.Parts["cpuid"]; p != (Parts{}) || c.Exits["cpuid"].Count != 1 {
+		t.Errorf("parts %+v of %+v: want none", p, c.Exits)
+	}
+}
+
 // TestVMMIsAPartOfAnExit: an exit to the VMM and back is told apart from KVM's own
 // time, and belongs to the reason of the exit.
 func TestVMMIsAPartOfAnExit(t *testing.T) {

@@ -55,6 +55,8 @@ type Probe struct {
 	mu      sync.Mutex
 	states  []*state
 	watches []*Watch // by slot; nil: free
+	told    []uint64 // by slot: records taken, as the programs know it
+	closed  bool
 	tc      *tcPrograms
 	config  bpf.KVMConfig // user space's row
 
@@ -105,7 +107,7 @@ func Open(opt Options) (_ *Probe, err error) {
 // newProbe makes the maps and begins to read, with nothing attached.
 func newProbe(opt Options, isa ISA) (_ *Probe, err error) {
 	p := &Probe{opt: opt, isa: isa, done: make(chan struct{}), flushed: make(chan struct{}, 1),
-		watches: make([]*Watch, opt.Slots), vms: newVMs()}
+		watches: make([]*Watch, opt.Slots), vms: newVMs(opt.Slots), told: make([]uint64, opt.Slots)}
 	if p.loader, err = newLoader(isa, opt.Slots, *opt.Schema); err != nil {
 		return nil, err
 	}
@@ -243,9 +245,7 @@ func (p *Probe) Hooks() []HookStatus {
 	for _, s := range p.states {
 		st := HookStatus{Hook: s.hook.name, Tells: s.hook.tells, Rung: s.rung, OnDemand: s.hook.onDemand,
 			Refused: s.refused, Hits: p.hits(s.hook.id)}
-		for _, a := range s.attached {
-			st.Missed += a.missed()
-		}
+		st.Missed = s.missed()
 		out = append(out, st)
 	}
 	return append(out, p.tcStatus()...)
@@ -258,9 +258,7 @@ func (p *Probe) missed() uint64 {
 	defer p.mu.Unlock()
 	var n uint64
 	for _, s := range p.states {
-		for _, a := range s.attached {
-			n += a.missed()
-		}
+		n += s.missed()
 	}
 	return n
 }
@@ -291,6 +289,9 @@ func (p *Probe) demand(name string) (release func() error, err error) {
 	if s == nil || s.rung == "" {
 		return func() error { return nil }, nil // missing events will say why
 	}
+	if p.closed {
+		return nil, fmt.Errorf("attach %s: the probe is closed", name)
+	}
 	if s.users == 0 {
 		done, err := p.loader.attachAll(s.hook, s.rung)
 		if err != nil {
@@ -314,6 +315,7 @@ func (p *Probe) Close() error {
 	var errs []error
 	p.vms.close()
 	p.mu.Lock()
+	p.closed = true
 	for _, s := range p.states {
 		errs = append(errs, s.detach())
 	}

@@ -43,23 +43,30 @@ type vms struct {
 	queue  []VMEvent // not yet taken by the reader of events
 	live   map[int]*VM
 	lastID uint64
-	stop   chan struct{}
+	// born is, by slot, which VM of the slot was taken up last: the kernel's rows and
+	// records name it, so that what is told twice or late is known for it.
+	born []uint64
+	stop chan struct{}
+	once sync.Once
+	done sync.WaitGroup // the goroutines
 }
 
-func newVMs() *vms {
-	v := &vms{events: make(chan VMEvent), live: map[int]*VM{}, stop: make(chan struct{})}
+func newVMs(slots int) *vms {
+	v := &vms{events: make(chan VMEvent), live: map[int]*VM{}, born: make([]uint64, slots), stop: make(chan struct{})}
 	v.cond = sync.NewCond(&v.mu)
 	return v
 }
 
+// close ends the goroutines and waits for them.
 func (v *vms) close() {
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	if !v.closed {
 		v.closed = true
 		close(v.stop)
 		v.cond.Broadcast()
 	}
+	v.mu.Unlock()
+	v.done.Wait()
 }
 
 // send queues an event. v.mu is held.
@@ -98,28 +105,32 @@ const lookAgain = 2 * time.Second
 
 // discover makes the programs give each process with a VM a slot of its own.
 func (p *Probe) discover() error {
+	p.startVMs()
 	p.config.Discover = 1
-	if err := p.newGeneration(); err != nil {
-		return err
-	}
-	go p.vms.deliver()
-	go func() {
-		tick := time.NewTicker(lookAgain)
-		defer tick.Stop()
-		for {
-			select {
-			case <-p.vms.stop:
-				return
-			case <-tick.C:
-				p.reconcile()
-			}
-		}
-	}()
-	return nil
+	return p.newGeneration()
 }
 
-// VMs tells of VMs as they come and go. It needs Options.Discover and is closed
-// with the probe. One reader.
+// startVMs begins to tell of VMs and to look for what records were lost of.
+func (p *Probe) startVMs() {
+	p.vms.once.Do(func() {
+		p.vms.done.Go(p.vms.deliver)
+		p.vms.done.Go(func() {
+			tick := time.NewTicker(lookAgain)
+			defer tick.Stop()
+			for {
+				select {
+				case <-p.vms.stop:
+					return
+				case <-tick.C:
+					p.reconcile()
+				}
+			}
+		})
+	})
+}
+
+// VMs tells of VMs as they come and go: with Options.Discover of all, else of those
+// that were adopted. It is closed with the probe. One reader.
 func (p *Probe) VMs() <-chan VMEvent { return p.vms.events }
 
 // Beyond is how many VMs could not be watched because all slots were taken. They
@@ -132,27 +143,54 @@ func (p *Probe) Beyond() uint64 {
 	return c.Beyond
 }
 
-// arrived takes up a VM that was given a slot by the kernel side.
-func (p *Probe) arrived(tgid, slot uint32, ns int64) {
-	if int(slot) >= len(p.watches) {
-		p.badRecords.Add(1)
-		return
-	}
+// arrived takes up a VM that was given a slot by the kernel side, unless that was
+// done before. born tells it from others in that slot.
+func (p *Probe) arrived(tgid, slot uint32, born uint64) {
 	p.vms.mu.Lock()
 	defer p.vms.mu.Unlock()
-	old := p.vms.live[int(tgid)]
-	if old != nil && old.Watch.slot == slot && p.watchOf(slot) == old.Watch {
-		return // known already
+	if p.isNew(slot, born) {
+		p.take(tgid, slot, born)
 	}
-	if old != nil { // its end was not told
-		delete(p.vms.live, int(tgid))
-		p.vms.send(VMEvent{VM: old, Gone: true})
+}
+
+// isNew reports whether a slot's VM was not yet taken up. p.vms.mu is held.
+func (p *Probe) isNew(slot uint32, born uint64) bool {
+	if int(slot) >= len(p.vms.born) {
+		p.badRecords.Add(1)
+		return false
+	}
+	return born > p.vms.born[slot]
+}
+
+// take makes the watch of a VM that was given a slot. p.vms.mu is held.
+func (p *Probe) take(tgid, slot uint32, born uint64) *VM {
+	p.vms.born[slot] = born
+	if old := p.vms.live[int(tgid)]; old != nil { // its end was not told
+		p.ended(old)
 	}
 	w := p.tenant(slot, Target{KVM: true, Full: true, Flows: true})
-	w.startNS = ns
-	w.disarm = func() error { return p.deleteKey(bpf.KVMMapVms, tgid) }
-	_ = w.demand() // what a hook that cannot be had tells is missing; the rest is not
-	p.adopted(int(tgid), w)
+	w.startNS = int64(born)
+	w.disarm = func() error { return p.deleteVM(tgid, born) }
+	// Attaching takes its time, in which the kernel's records would wait. What a hook
+	// that cannot be had tells is missing; the rest is not.
+	go func() { _ = w.demand() }()
+	return p.adopted(int(tgid), w)
+}
+
+// ended tells of a VM's end. p.vms.mu is held.
+func (p *Probe) ended(vm *VM) {
+	delete(p.vms.live, vm.PID)
+	p.vms.send(VMEvent{VM: vm, Gone: true})
+}
+
+// deleteVM deletes a VM's row, unless it is another's by now.
+func (p *Probe) deleteVM(tgid uint32, born uint64) error {
+	var t bpf.KVMTarget
+	err := p.loader.maps[bpf.KVMMapVms].Lookup(tgid, &t)
+	if errors.Is(err, ebpf.ErrKeyNotExist) || err == nil && t.BornNs != born {
+		return nil
+	}
+	return errors.Join(err, p.deleteKey(bpf.KVMMapVms, tgid))
 }
 
 // adopted makes a VM of a watch and tells of it. p.vms.mu is held.
@@ -166,67 +204,62 @@ func (p *Probe) adopted(pid int, w *Watch) *VM {
 	return vm
 }
 
-// left is told by the kernel when a VM's process has ended.
-func (p *Probe) left(tgid, slot uint32) {
+// left is told by the kernel when a VM's process has ended: of one whose arrival
+// was not told, too.
+func (p *Probe) left(tgid, slot uint32, born uint64) {
 	p.vms.mu.Lock()
 	defer p.vms.mu.Unlock()
-	vm := p.vms.live[int(tgid)]
-	if vm == nil || vm.Watch.slot != slot {
+	if p.isNew(slot, born) {
+		p.ended(p.take(tgid, slot, born))
 		return
 	}
-	delete(p.vms.live, int(tgid))
-	vm.Watch.gone() // the key is not its own any more: a new process may have the pid
-	p.vms.send(VMEvent{VM: vm, Gone: true})
-}
-
-// gone keeps Close from deleting a key that is no longer this watch's.
-func (w *Watch) gone() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.disarm = nil
+	if vm := p.vms.live[int(tgid)]; vm != nil && vm.Watch.slot == slot && p.vms.born[slot] == born {
+		p.ended(vm)
+	}
 }
 
 // reconcile finds what records were lost of.
 func (p *Probe) reconcile() {
-	slots := map[uint32]uint32{}
+	rows := map[uint32]bpf.KVMTarget{}
 	var tgid uint32
 	var t bpf.KVMTarget
 	it := p.loader.maps[bpf.KVMMapVms].Iterate()
 	for it.Next(&tgid, &t) {
-		slots[tgid] = t.Slot
+		rows[tgid] = t
 	}
 	if it.Err() != nil {
 		return // changed while it was read: the next time
 	}
-	for tgid, slot := range slots {
-		switch {
-		case int(slot) >= len(p.watches):
-			if _, err := processStart(int(tgid)); errors.Is(err, os.ErrNotExist) {
-				_ = p.deleteKey(bpf.KVMMapVms, tgid)
-			}
-		default:
-			p.arrived(tgid, slot, now())
+	for tgid, t := range rows {
+		if int(t.Slot) < len(p.watches) {
+			p.arrived(tgid, t.Slot, t.BornNs)
+		} else if _, err := processStart(int(tgid)); errors.Is(err, os.ErrNotExist) {
+			_ = p.deleteVM(tgid, t.BornNs)
 		}
 	}
 	p.vms.mu.Lock()
 	defer p.vms.mu.Unlock()
 	for pid, vm := range p.vms.live {
-		start, err := processStart(pid)
-		if ended := errors.Is(err, os.ErrNotExist) || err == nil && vm.Start != 0 && start != vm.Start; !ended {
-			continue
+		t, ok := rows[uint32(pid)]
+		dead := ok && t.Flags&bpfTargetDead != 0 && t.Slot == vm.Watch.slot
+		if dead || vm.processEnded() {
+			if ok {
+				_ = p.deleteVM(uint32(pid), p.vms.born[vm.Watch.slot])
+			}
+			p.ended(vm)
 		}
-		delete(p.vms.live, pid)
-		if slots[uint32(pid)] == vm.Watch.slot {
-			_ = p.deleteKey(bpf.KVMMapVms, uint32(pid))
-		}
-		vm.Watch.gone()
-		p.vms.send(VMEvent{VM: vm, Gone: true})
 	}
 }
 
-// Adopt begins to watch a VM that runs already and need not do anything now. With
-// Options.Discover, a VM that is known already is returned as it is; a new one is
-// told of by [Probe.VMs] too.
+// processEnded reports whether the VM's process is there no more.
+func (vm *VM) processEnded() bool {
+	start, err := processStart(vm.PID)
+	return errors.Is(err, os.ErrNotExist) || err == nil && vm.Start != 0 && start != vm.Start
+}
+
+// Adopt begins to watch a VM that runs already and need not do anything now. One
+// that is known already is returned as it is; a new one is told of by [Probe.VMs]
+// too.
 func (p *Probe) Adopt(pid int) (*VM, error) {
 	if _, err := processStart(pid); err != nil {
 		return nil, fmt.Errorf("watch process %d: %w", pid, err)
@@ -236,13 +269,16 @@ func (p *Probe) Adopt(pid int) (*VM, error) {
 	if vm := p.vms.live[pid]; vm != nil {
 		return vm, nil
 	}
+	p.startVMs()
 	w, err := p.newWatch(Target{KVM: true, Full: true, Flows: true})
 	if err != nil {
 		return nil, err
 	}
+	born := uint64(now())
+	p.vms.born[w.slot] = born
 	err = p.forget(uint32(pid))
 	if err == nil {
-		err = w.arm(bpf.KVMMapVms, uint32(pid))
+		err = w.arm(bpf.KVMMapVms, uint32(pid), born)
 	}
 	if err != nil {
 		err = errors.Join(err, w.Close())
@@ -264,10 +300,13 @@ func (p *Probe) forget(tgid uint32) error {
 	return errors.Join(err, p.deleteKey(bpf.KVMMapVms, tgid))
 }
 
-// slotIgnored and slotBeyond are SLOT_IGNORED and SLOT_BEYOND of bpf/event.h.
+// slotIgnored, slotBeyond and slotRetry are SLOT_IGNORED, SLOT_BEYOND and SLOT_RETRY
+// of bpf/event.h, bpfTargetDead is TARGET_DEAD.
 const (
-	slotIgnored = 0xffffffff
-	slotBeyond  = 0xfffffffe
+	slotIgnored   = 0xffffffff
+	slotBeyond    = 0xfffffffe
+	slotRetry     = 0xfffffffd
+	bpfTargetDead = 2
 )
 
 // Release ends the watching of a VM and gives its slot back. With ignore its
@@ -282,7 +321,6 @@ func (p *Probe) Release(vm *VM, ignore bool) error {
 	errs := []error{}
 	if live && ignore {
 		errs = append(errs, p.updateMap(bpf.KVMMapVms, uint32(vm.PID), &bpf.KVMTarget{Slot: slotIgnored}))
-		vm.Watch.gone()
 	}
 	return errors.Join(append(errs, vm.Watch.Close(), p.takeUpBeyond())...)
 }
@@ -300,7 +338,10 @@ func (p *Probe) takeUpBeyond() error {
 	}
 	var errs []error
 	for _, tgid := range beyond {
-		errs = append(errs, p.deleteKey(bpf.KVMMapVms, tgid))
+		err := p.loader.maps[bpf.KVMMapVms].Update(tgid, &bpf.KVMTarget{Slot: slotRetry}, ebpf.UpdateExist)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // it has ended
+			errs = append(errs, fmt.Errorf("write BPF map %s: %w", bpf.KVMMapVms, err))
+		}
 	}
 	if len(beyond) > 0 {
 		errs = append(errs, p.newGeneration())

@@ -5,6 +5,7 @@ package probe
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -134,7 +135,7 @@ func TestReusedPIDIsAnotherVM(t *testing.T) {
 	if err := b.deleteKey(bpf.KVMMapVms, uint32(first.PID)); err != nil {
 		t.Fatal(err)
 	}
-	b.dispatch(bpf.KVMRecord{Kind: uint32(bpf.KVMRecordKindRECORD_GONE), Slot: first.Watch.slot, Arg: uint32(first.PID), Ns: uint64(now())})
+	b.dispatch(bpf.KVMRecord{Kind: uint32(bpf.KVMRecordKindRECORD_GONE), Slot: first.Watch.slot, Arg: uint32(first.PID), Ns: uint64(now()), LastNs: b.vms.born[first.Watch.slot]})
 	if e := b.nextVM(); !e.Gone || e.VM != first {
 		t.Fatalf("%+v, want the end of the first", e)
 	}
@@ -173,7 +174,7 @@ func TestLostRecordsAreMadeGood(t *testing.T) {
 	if err := b.loader.maps[bpf.KVMMapFreeSlots].LookupAndDelete(nil, &slot); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.addKey(bpf.KVMMapVms, uint32(child.Process.Pid), &bpf.KVMTarget{Slot: slot}); err != nil {
+	if err := b.addKey(bpf.KVMMapVms, uint32(child.Process.Pid), &bpf.KVMTarget{Slot: slot, BornNs: uint64(now())}); err != nil {
 		t.Fatal(err)
 	}
 	found := b.nextVM()
@@ -230,4 +231,196 @@ func TestSlowReaderOfVMsHoldsNobodyUp(t *testing.T) {
 			t.Fatalf("%+v: want arrivals only", e)
 		}
 	}
+}
+
+// freeSlots empties the queue of free slots and puts them back.
+func (b *bench) freeSlots() []uint32 {
+	b.t.Helper()
+	queue := b.loader.maps[bpf.KVMMapFreeSlots]
+	var out []uint32
+	var slot uint32
+	for queue.LookupAndDelete(nil, &slot) == nil {
+		out = append(out, slot)
+	}
+	for _, slot := range out {
+		if err := queue.Put(nil, slot); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// ends is what the program at a process's end does, and what it tells.
+func (b *bench) ends(tgid, slot uint32) bpf.KVMRecord {
+	b.t.Helper()
+	var t bpf.KVMTarget
+	if err := b.loader.maps[bpf.KVMMapVms].Lookup(tgid, &t); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.deleteKey(bpf.KVMMapVms, tgid); err != nil {
+		b.t.Fatal(err)
+	}
+	return bpf.KVMRecord{Kind: uint32(bpf.KVMRecordKindRECORD_GONE), Slot: slot, Arg: tgid, Ns: uint64(now()), LastNs: t.BornNs}
+}
+
+// TestSlotsComeBackOnce: VMs come and go while the table is looked through again
+// and again, and what is told late changes nothing.
+func TestSlotsComeBackOnce(t *testing.T) {
+	const slots = 5
+	b := discovering(t, slots)
+	want := b.freeSlots()
+	stop, looked := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(looked)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				b.reconcile()
+			}
+		}
+	}()
+	for range 100 {
+		b.fire("raw_tp_entry")
+		vm := b.nextVM().VM
+		born := b.bornOf(vm)
+		gone := b.ends(uint32(vm.PID), vm.Watch.slot)
+		b.dispatch(gone)
+		if e := b.nextVM(); !e.Gone || e.VM != vm {
+			t.Fatalf("%+v, want the end of %+v", e, vm)
+		}
+		b.release(vm, false)
+		late := gone
+		late.Kind, late.Ns = uint32(bpf.KVMRecordKindRECORD_VM), born
+		b.dispatch(late)
+		b.dispatch(gone)
+	}
+	close(stop)
+	<-looked
+	b.noVM()
+	if got := b.freeSlots(); !slices.Equal(got, want) {
+		t.Errorf("free slots %v, want %v", got, want)
+	}
+}
+
+func (b *bench) bornOf(vm *VM) uint64 {
+	b.vms.mu.Lock()
+	defer b.vms.mu.Unlock()
+	return b.vms.born[vm.Watch.slot]
+}
+
+// TestVMOfWhichOnlyTheEndIsTold: it was there, with its counts and its slot.
+func TestVMOfWhichOnlyTheEndIsTold(t *testing.T) {
+	b := discovering(t, 2)
+	want := b.freeSlots()
+	var slot uint32
+	if err := b.loader.maps[bpf.KVMMapFreeSlots].LookupAndDelete(nil, &slot); err != nil {
+		t.Fatal(err)
+	}
+	const tgid = 1 << 22 // beyond pid_max
+	b.dispatch(bpf.KVMRecord{Kind: uint32(bpf.KVMRecordKindRECORD_GONE), Slot: slot, Arg: tgid, Ns: uint64(now()), LastNs: uint64(now())})
+	came, went := b.nextVM(), b.nextVM()
+	if came.Gone || !went.Gone || came.VM != went.VM || came.VM.PID != tgid {
+		t.Fatalf("%+v, %+v: want it to come and go", came, went)
+	}
+	b.release(came.VM, false)
+	if got := b.freeSlots(); !slices.Equal(got, want) {
+		t.Errorf("free slots %v, want %v", got, want)
+	}
+}
+
+// TestDeadRowIsTidiedUp: the ring buffer had no room for the end, so the row stayed.
+func TestDeadRowIsTidiedUp(t *testing.T) {
+	b := discovering(t, 2)
+	b.fire("raw_tp_entry")
+	vm := b.nextVM().VM
+	row := bpf.KVMTarget{Slot: vm.Watch.slot, BornNs: b.bornOf(vm), Flags: bpfTargetDead}
+	if err := b.updateMap(bpf.KVMMapVms, uint32(vm.PID), &row); err != nil {
+		t.Fatal(err)
+	}
+	if e := b.nextVM(); !e.Gone || e.VM != vm {
+		t.Errorf("%+v, want its end", e)
+	}
+	b.release(vm, false)
+	b.fire("raw_tp_entry")
+	if again := b.nextVM(); again.Gone || again.VM.ID == vm.ID {
+		t.Errorf("%+v: want another VM with the same pid", again)
+	} else {
+		b.release(again.VM, false)
+	}
+}
+
+// TestWaitingVMIsCountedOnce: however often it tries for a slot.
+func TestWaitingVMIsCountedOnce(t *testing.T) {
+	b := discovering(t, 1)
+	b.open(Target{CgroupID: nowhere, KVM: true})
+	for range 5 {
+		b.fire("raw_tp_entry")
+		if err := b.takeUpBeyond(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.Beyond(); n != 1 {
+		t.Errorf("%d VMs beyond, want 1", n)
+	}
+}
+
+// TestShareOfTheNextTenant: records of a slot's last tenant that are read late take
+// nothing from the next.
+func TestShareOfTheNextTenant(t *testing.T) {
+	b := newBench(t, 1, SVM)
+	target := kvmTarget(t)
+	target.ConsolePort = com1
+	first := b.open(target)
+	closeWatch(t, first)
+	for range 100 { // as if they had been in the ring buffer all along
+		b.dispatch(bpf.KVMRecord{Kind: uint32(bpf.KVMRecordKindRECORD_HALT), Slot: first.slot, Ns: 1})
+	}
+	second := b.open(target)
+	for range 100 {
+		b.dispatch(bpf.KVMRecord{Kind: uint32(bpf.KVMRecordKindRECORD_HALT), Slot: second.slot, Ns: 1})
+	}
+	newUART(b).print("mine\n")
+	eventually(t, "the line", func() bool { return len(second.Lines()) == 1 })
+	if lost := countsOf(t, second).Lost; len(lost) != 0 {
+		t.Errorf("lost %v", lost)
+	}
+}
+
+// TestIoctlNumberIsNoVM: any process may ask any descriptor for KVM_RUN's number.
+func TestIoctlNumberIsNoVM(t *testing.T) {
+	b := discovering(t, 2)
+	sys := newSyscalls(b)
+	sys.enter(nrIoctl, 7, kvmRun)
+	b.noVM()
+	b.fire("raw_tp_user_exit", 2, 0)
+	vm := b.nextVM().VM
+	time.Sleep(pause)
+	sys.enter(nrIoctl, 7, kvmRun)
+	if h := countsOf(t, vm.Watch).UserExits["io"]; h.Count != 1 {
+		t.Errorf("round trips %+v, want one: of a known VM it is KVM_RUN", h)
+	}
+	b.release(vm, false)
+}
+
+// TestNothingIsSaidOfASilentVM: as long as no vCPU of it was seen a zero would mean
+// nothing.
+func TestNothingIsSaidOfASilentVM(t *testing.T) {
+	b := newBench(t, 1, SVM)
+	vm, err := b.Adopt(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.hold(vm.Watch, HookSched)
+	b.alive(bpf.KVMHookHOOK_PIO)
+	if c := countsOf(t, vm.Watch); len(c.Values) != 0 || len(c.Spans) != 0 {
+		t.Errorf("values %v, spans %v: want none", c.Values, c.Spans)
+	}
+	b.fire("raw_tp_entry")
+	if c := countsOf(t, vm.Watch); c.Values["kvm_entries"] != 1 || len(c.Spans) != 1 {
+		t.Errorf("values %v, spans %v: want the entry, and how long it waited", c.Values, c.Spans)
+	}
+	b.release(vm, false)
 }

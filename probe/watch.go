@@ -73,7 +73,6 @@ type Watch struct {
 	dev     *Device
 	disarm  func() error // takes the target out of its map
 	closed  bool
-	taken   uint64 // records; the reader's
 	lines   []Line
 	ready   *Line // the first that matched the ready pattern
 	halts   []int64
@@ -97,7 +96,7 @@ func (p *Probe) Watch(t Target) (*Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.arm(bpf.KVMMapTargets, t.CgroupID); err != nil {
+	if err := w.arm(bpf.KVMMapTargets, t.CgroupID, 0); err != nil {
 		if errors.Is(err, ebpf.ErrKeyExist) {
 			err = fmt.Errorf("watch cgroup %d: it is already watched", t.CgroupID)
 		}
@@ -157,15 +156,20 @@ func (w *Watch) demand() error {
 			return err
 		}
 		w.mu.Lock()
+		closed := w.closed
 		w.release[name] = release
 		w.mu.Unlock()
+		if closed { // meanwhile: nobody else gives it back
+			return release()
+		}
 	}
 	return nil
 }
 
-// arm makes the programs count what belongs to a key: a cgroup or a process.
-func (w *Watch) arm(table string, key any) error {
-	t := bpf.KVMTarget{Slot: w.slot, ConsolePort: w.target.ConsolePort}
+// arm makes the programs count what belongs to a key: a cgroup, or a process, which
+// has the time that tells it from others.
+func (w *Watch) arm(table string, key any, born uint64) error {
+	t := bpf.KVMTarget{Slot: w.slot, ConsolePort: w.target.ConsolePort, BornNs: born}
 	if w.target.ConsoleWrite {
 		t.ConsoleFd = uint16(w.target.ConsoleFD) + 1
 	}
@@ -176,6 +180,9 @@ func (w *Watch) arm(table string, key any) error {
 		return err
 	}
 	w.disarm = func() error { return w.p.deleteKey(table, key) }
+	if tgid, ok := key.(uint32); ok {
+		w.disarm = func() error { return w.p.deleteVM(tgid, born) }
+	}
 	return w.p.newGeneration()
 }
 
@@ -415,17 +422,16 @@ func decode(raw []byte) (bpf.KVMRecord, error) {
 func (p *Probe) dispatch(r bpf.KVMRecord) {
 	switch bpf.KVMRecordKind(r.Kind) {
 	case bpf.KVMRecordKindRECORD_VM:
-		p.arrived(r.Arg, r.Slot, int64(r.Ns))
+		p.arrived(r.Arg, r.Slot, r.Ns)
 		return
 	case bpf.KVMRecordKindRECORD_GONE:
-		p.left(r.Arg, r.Slot)
+		p.left(r.Arg, r.Slot, r.LastNs)
 		return
 	}
-	w := p.watchOf(r.Slot)
+	w := p.tookOne(r.Slot)
 	if w == nil || int64(r.Ns) < w.startNS { // of the slot's last tenant
 		return
 	}
-	p.tell(w)
 	w.take(r)
 	select {
 	case w.progress <- struct{}{}:
@@ -433,20 +439,18 @@ func (p *Probe) dispatch(r bpf.KVMRecord) {
 	}
 }
 
-func (p *Probe) watchOf(slot uint32) *Watch {
+// tookOne lets the programs know that one more of a slot's records was taken, and
+// returns the slot's watch.
+func (p *Probe) tookOne(slot uint32) *Watch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if int(slot) < len(p.watches) {
-		return p.watches[slot]
+	if int(slot) >= len(p.watches) {
+		return nil
 	}
-	return nil
-}
-
-// tell lets the programs know that one more of a slot's records was taken.
-func (p *Probe) tell(w *Watch) {
-	w.taken++
+	p.told[slot]++
 	// Cannot fail: the slot is one of the map's.
-	_, _ = p.taken.WriteAt(binary.NativeEndian.AppendUint64(nil, w.taken), int64(w.slot)*8)
+	_, _ = p.taken.WriteAt(binary.NativeEndian.AppendUint64(nil, p.told[slot]), int64(slot)*8)
+	return p.watches[slot]
 }
 
 // take stores one record.
