@@ -81,7 +81,7 @@ func NewCollector(w *Watcher, version string) *Collector {
 		vms:           desc("ukprobe_vms", "VMs that run and are watched."),
 		vmsMax:        desc("ukprobe_vms_limit", "How many VMs can be watched at one time."),
 		seen:          desc("ukprobe_vms_watched_total", "VMs watched since the start."),
-		notWatched:    desc("ukprobe_vms_not_watched_total", "VMs that found no room (ukprobe_vms_limit): each when it came, and again whenever a place became free that another one took. Whether the filters would have taken it is not known; those that got a place later are included."),
+		notWatched:    desc("ukprobe_vms_not_watched_total", "VMs that found no room (ukprobe_vms_limit) when they came, each once. Whether the filters would have taken them is not known; those that got a place later are included."),
 		readErrors:    desc("ukprobe_vm_read_errors_total", "Readings of a VM's counts that failed."),
 		networkErrors: desc("ukprobe_vm_network_errors_total", "VMs whose network device could not be watched."),
 		responses:     desc("ukprobe_network_response_seconds", "Time from a request on the guest's network device to its answer, seen on the host, by kind of request and the side that answers (guest, outside).", "vm", "kind", "side"),
