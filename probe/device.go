@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -175,41 +176,9 @@ func (d *Device) attachTCX(progs *tcPrograms) error {
 	return nil
 }
 
-// attachClsact makes a clsact qdisc with a filter each way. A qdisc outlives the
-// process; it goes with its device, which is in a namespace of ukprobe's own.
-func (d *Device) attachClsact(progs *tcPrograms) error {
-	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: int(d.key.Ifindex), Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
-	if err := netlink.QdiscAdd(qdisc); err != nil {
-		return fmt.Errorf("add clsact qdisc: %w", err)
-	}
-	d.undo = append(d.undo, func() error {
-		if err := netlink.QdiscDel(qdisc); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("remove clsact qdisc of device %d: %w", d.key.Ifindex, err)
-		}
-		return nil
-	})
-	for _, a := range []struct {
-		prog   *ebpf.Program
-		parent uint32
-		name   string
-	}{{progs.out, netlink.HANDLE_MIN_INGRESS, "ukprobe_out"}, {progs.in, netlink.HANDLE_MIN_EGRESS, "ukprobe_in"}} {
-		f := &netlink.BpfFilter{
-			FilterAttrs:  netlink.FilterAttrs{LinkIndex: int(d.key.Ifindex), Parent: a.parent, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
-			Fd:           a.prog.FD(),
-			Name:         a.name,
-			DirectAction: true,
-		}
-		if err := netlink.FilterAdd(f); err != nil {
-			return errors.Join(fmt.Errorf("add bpf filter %s: %w", a.name, err), d.detach())
-		}
-	}
-	return nil
-}
-
 func (d *Device) detach() error {
 	var errs []error
-	for _, u := range d.undo {
+	for _, u := range slices.Backward(d.undo) {
 		errs = append(errs, u())
 	}
 	d.undo = nil
