@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -15,12 +16,15 @@ import (
 // attachClsact puts a filter in each way, on a clsact qdisc that is there already or
 // is made. They outlive the process and go with the device.
 func (d *Device) attachClsact(progs *tcPrograms) error {
+	undo := func(fn func() error) {
+		d.undo = append(d.undo, func() error { return d.inside(fn) })
+	}
 	made, err := d.needClsact()
 	if err != nil {
 		return err
 	}
 	if made {
-		d.undo = append(d.undo, d.removeClsact)
+		undo(d.removeClsact)
 	}
 	for _, a := range []struct {
 		prog   *ebpf.Program
@@ -42,7 +46,28 @@ func (d *Device) attachClsact(progs *tcPrograms) error {
 		if err := netlink.FilterAdd(f); err != nil {
 			return errors.Join(fmt.Errorf("add bpf filter %s of priority 1: %w", a.name, err), d.detach())
 		}
-		d.undo = append(d.undo, func() error { return d.removeFilter(a.parent, id) })
+		undo(func() error { return d.removeFilter(a.parent, id) })
+	}
+	return nil
+}
+
+// inside runs fn in the device's network namespace, wherever the thread is. Entering
+// takes CAP_SYS_ADMIN, and is not needed where the thread is inside.
+func (d *Device) inside(fn func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	here, inum, err := threadNetNS()
+	if err != nil {
+		return fmt.Errorf("find the network namespace: %w", err)
+	}
+	if err := here.Close(); err != nil {
+		return err
+	}
+	if inum == d.key.Netns {
+		return fn()
+	}
+	if err := doInNetNS(d.ns, fn); err != nil {
+		return fmt.Errorf("device %d: %w", d.key.Ifindex, err)
 	}
 	return nil
 }

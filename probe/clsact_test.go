@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -146,5 +148,76 @@ func TestClsactBesideIngress(t *testing.T) {
 			t.Errorf("on the device (-want +got):\n%s", diff)
 		}
 		return err
+	})
+}
+
+// TestClsactClosedFromElsewhere: the undoing is done where the device is, and not on
+// the device of the same index where the thread is.
+func TestClsactClosedFromElsewhere(t *testing.T) {
+	b := newBench(t, 1, SVM)
+	progs, err := b.tcLoad()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const lo = 1
+	here, elsewhere := newNetNS(t), newNetNS(t)
+	var dev *Device
+	w := b.open(Target{CgroupID: nowhere})
+	here.do(func() (err error) {
+		if dev, err = w.newDevice(lo); err != nil {
+			return err
+		}
+		return dev.attachClsact(progs)
+	})
+	elsewhere.do(func() error {
+		if err := netlink.QdiscAdd(deviceAt(lo).clsact()); err != nil {
+			return err
+		}
+		return dev.Close()
+	})
+	for ns, want := range map[*netNS][]string{here: {}, elsewhere: {"clsact"}} {
+		ns.do(func() error {
+			got, err := onDevice(lo)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("on the device (-want +got):\n%s", diff)
+			}
+			return err
+		})
+	}
+}
+
+// TestOnlyTCX: where tcx cannot be had WatchDevice falls back to clsact, and
+// WatchDeviceByTCX leaves the device as it was.
+func TestOnlyTCX(t *testing.T) {
+	p := openProbe(t, Options{})
+	w, err := p.Watch(Target{CgroupID: nowhere})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inNamespace(t, func(lo int) error {
+		// A kernel with tcx has room for 64 programs (BPF_MPROG_MAX).
+		for range 64 {
+			l, err := link.AttachTCX(link.TCXOptions{Interface: lo, Program: verdict(t, -1), Attach: ebpf.AttachTCXIngress})
+			if err != nil {
+				t.Logf("no tcx: %v", err)
+				break
+			}
+			defer l.Close()
+		}
+		err := w.WatchDeviceByTCX(lo)
+		if err == nil || !strings.Contains(err.Error(), "tcx") || w.device() != nil {
+			t.Errorf("error %v, device %v", err, w.device())
+		}
+		t.Log(err)
+		if got, err := onDevice(lo); err != nil || len(got) != 0 {
+			t.Errorf("on the device: %v, %v", got, err)
+		}
+		if err := w.WatchDevice(lo); err != nil {
+			return err
+		}
+		if got := w.device().Rung; got != Clsact {
+			t.Errorf("rung %s, want clsact", got)
+		}
+		return w.Close()
 	})
 }

@@ -37,11 +37,26 @@ type Device struct {
 }
 
 // WatchDevice attaches to the guest's network device: the tap, or the host's end
-// of a veth. The calling thread must be in the device's network namespace, for
-// WatchDevice as for the Watch's Close if the rung is clsact.
+// of a veth. The calling thread must be in the device's network namespace; Close may
+// be called in any.
 //
-// The rung is tcx where the kernel has it (Linux 6.6), else clsact.
+// The rung is tcx where the kernel has it (Linux 6.6), else clsact. Of that, what is
+// attached stays on the device if the process is killed: [Watch.WatchDeviceByTCX]
+// does without.
 func (w *Watch) WatchDevice(ifindex int) error {
+	return w.watchDevice(ifindex, (*Device).attachClsact)
+}
+
+// WatchDeviceByTCX is WatchDevice for devices that are not the caller's own: tcx or
+// an error, so that nothing can stay behind.
+func (w *Watch) WatchDeviceByTCX(ifindex int) error {
+	return w.watchDevice(ifindex, func(*Device, *tcPrograms) error {
+		return errors.New("not wanted: it would stay behind on the device if the process were killed")
+	})
+}
+
+// watchDevice attaches by tcx, else by clsact.
+func (w *Watch) watchDevice(ifindex int, clsact func(*Device, *tcPrograms) error) error {
 	if w.device() != nil {
 		return errors.New("watch device: this guest already has one")
 	}
@@ -59,8 +74,8 @@ func (w *Watch) WatchDevice(ifindex int) error {
 	tcxErr := dev.attachTCX(progs)
 	if tcxErr == nil {
 		dev.Rung = TCX
-	} else if err := dev.attachClsact(progs); err != nil {
-		return errors.Join(fmt.Errorf("attach to network device %d: tcx: %w; clsact: %w", ifindex, tcxErr, err), dev.Close())
+	} else if err := clsact(dev, progs); err != nil {
+		return errors.Join(fmt.Errorf("attach to network device %d: tcx: %s; clsact: %w", ifindex, explain(tcxErr, TCX), err), dev.Close())
 	} else {
 		dev.Rung = Clsact
 	}
