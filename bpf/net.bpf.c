@@ -53,7 +53,7 @@ static __always_inline struct device *device_of(struct net_device *dev, u32 ifin
 
 /*
  * The context of a tc program is the struct sk_buff itself, of which the verifier
- * lets it read little; the rest it may probe (for sched_cls: Linux 5.8).
+ * lets it read little; the rest it may probe, with CAP_PERFMON.
  */
 static __always_inline struct device *skb_device(struct __sk_buff *skb)
 {

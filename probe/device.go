@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -36,11 +37,26 @@ type Device struct {
 }
 
 // WatchDevice attaches to the guest's network device: the tap, or the host's end
-// of a veth. The calling thread must be in the device's network namespace, for
-// WatchDevice as for the Watch's Close if the rung is clsact.
+// of a veth. The calling thread must be in the device's network namespace; Close may
+// be called in any.
 //
-// The rung is tcx where the kernel has it (Linux 6.6), else clsact.
+// The rung is tcx where the kernel has it (Linux 6.6), else clsact. Of that, what is
+// attached stays on the device if the process is killed: [Watch.WatchDeviceByTCX]
+// does without.
 func (w *Watch) WatchDevice(ifindex int) error {
+	return w.watchDevice(ifindex, (*Device).attachClsact)
+}
+
+// WatchDeviceByTCX is WatchDevice for devices that are not the caller's own: tcx or
+// an error, so that nothing can stay behind.
+func (w *Watch) WatchDeviceByTCX(ifindex int) error {
+	return w.watchDevice(ifindex, func(*Device, *tcPrograms) error {
+		return errors.New("not wanted: it would stay behind on the device if the process were killed")
+	})
+}
+
+// watchDevice attaches by tcx, else by clsact.
+func (w *Watch) watchDevice(ifindex int, clsact func(*Device, *tcPrograms) error) error {
 	if w.device() != nil {
 		return errors.New("watch device: this guest already has one")
 	}
@@ -58,8 +74,8 @@ func (w *Watch) WatchDevice(ifindex int) error {
 	tcxErr := dev.attachTCX(progs)
 	if tcxErr == nil {
 		dev.Rung = TCX
-	} else if err := dev.attachClsact(progs); err != nil {
-		return errors.Join(fmt.Errorf("attach to network device %d: tcx: %w; clsact: %w", ifindex, tcxErr, err), dev.Close())
+	} else if err := clsact(dev, progs); err != nil {
+		return errors.Join(fmt.Errorf("attach to network device %d: tcx: %s; clsact: %w", ifindex, explain(tcxErr, TCX), err), dev.Close())
 	} else {
 		dev.Rung = Clsact
 	}
@@ -175,41 +191,9 @@ func (d *Device) attachTCX(progs *tcPrograms) error {
 	return nil
 }
 
-// attachClsact makes a clsact qdisc with a filter each way. A qdisc outlives the
-// process; it goes with its device, which is in a namespace of ukprobe's own.
-func (d *Device) attachClsact(progs *tcPrograms) error {
-	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: int(d.key.Ifindex), Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
-	if err := netlink.QdiscAdd(qdisc); err != nil {
-		return fmt.Errorf("add clsact qdisc: %w", err)
-	}
-	d.undo = append(d.undo, func() error {
-		if err := netlink.QdiscDel(qdisc); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("remove clsact qdisc of device %d: %w", d.key.Ifindex, err)
-		}
-		return nil
-	})
-	for _, a := range []struct {
-		prog   *ebpf.Program
-		parent uint32
-		name   string
-	}{{progs.out, netlink.HANDLE_MIN_INGRESS, "ukprobe_out"}, {progs.in, netlink.HANDLE_MIN_EGRESS, "ukprobe_in"}} {
-		f := &netlink.BpfFilter{
-			FilterAttrs:  netlink.FilterAttrs{LinkIndex: int(d.key.Ifindex), Parent: a.parent, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
-			Fd:           a.prog.FD(),
-			Name:         a.name,
-			DirectAction: true,
-		}
-		if err := netlink.FilterAdd(f); err != nil {
-			return errors.Join(fmt.Errorf("add bpf filter %s: %w", a.name, err), d.detach())
-		}
-	}
-	return nil
-}
-
 func (d *Device) detach() error {
 	var errs []error
-	for _, u := range d.undo {
+	for _, u := range slices.Backward(d.undo) {
 		errs = append(errs, u())
 	}
 	d.undo = nil

@@ -150,13 +150,21 @@ func tapNamespace(pid, process, fd int) (*os.File, error) {
 // Do runs fn on a thread that is in the tap's network namespace, as WatchDevice
 // needs it.
 func (t *Tap) Do(fn func() error) error {
+	if err := doInNetNS(t.ns, fn); err != nil {
+		return fmt.Errorf("tap %s: %w", t.Name, err)
+	}
+	return nil
+}
+
+// doInNetNS runs fn on a thread of its own in that network namespace.
+func doInNetNS(ns *os.File, fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this function
 		err := errors.New("the function has ended its goroutine")
 		defer func() { done <- err }()
-		if e := unix.Setns(int(t.ns.Fd()), unix.CLONE_NEWNET); e != nil {
-			err = fmt.Errorf("enter the network namespace of tap %s: %w", t.Name, e)
+		if e := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); e != nil {
+			err = fmt.Errorf("enter its network namespace: %w%s", e, privilegeHint(e))
 			return
 		}
 		err = fn()

@@ -97,9 +97,6 @@ func (s *ProbeSource) WatchNetwork(id uint64) (device string, err error) {
 	if vm == nil {
 		return "", fmt.Errorf("VM %d was given back already", id)
 	}
-	if major, minor := kernelVersion(); major < 6 || major == 6 && minor < 6 {
-		return "", errors.New("needs tcx, Linux 6.6: what older kernels have would stay behind on the device if ukprobe were killed")
-	}
 	taps, err := probe.TapsOf(vm.PID)
 	if err != nil || len(taps) == 0 {
 		return "", err
@@ -107,7 +104,7 @@ func (s *ProbeSource) WatchNetwork(id uint64) (device string, err error) {
 	for i := range taps {
 		defer func() { err = errors.Join(err, taps[i].Close()) }()
 	}
-	if err := taps[0].Do(func() error { return vm.Watch.WatchDevice(taps[0].Ifindex) }); err != nil {
+	if err := taps[0].Do(func() error { return vm.Watch.WatchDeviceByTCX(taps[0].Ifindex) }); err != nil {
 		return "", err
 	}
 	return taps[0].Name, nil
