@@ -32,7 +32,7 @@ func overheadCommand() *cli.Command {
 			"for `ukprobe run` to store with every run. Takes about a minute; needs root, QEMU\n" +
 			"and /dev/kvm, and a machine that does nothing else. docs/overhead-command.md.",
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "rounds", Value: 8, Usage: fmt.Sprintf("`N` rounds, each condition once per round; below %d there are no intervals", overhead.MinRounds)},
+			&cli.IntFlag{Name: "rounds", Value: 8, Usage: fmt.Sprintf("`N` rounds, each condition once per round; below %d there are no intervals, and nothing is kept", overhead.MinRounds)},
 			&cli.StringSliceFlag{Name: "attach", Usage: "measure only this `RUNG` by itself: kprobe|fentry|tp_btf|raw_tp|tracepoint; repeatable (default: all)"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of the order of the conditions (default: chosen, and recorded)", EnvVars: []string{"UKPROBE_SEED"}},
 			&cli.BoolFlag{Name: "json", Usage: "print the report, with every sample, as JSON"},
@@ -59,15 +59,28 @@ func measureOverhead(c *cli.Context) error {
 	case err != nil:
 		return err
 	}
-	path, err := r.Save(c.String("state-dir"))
 	if c.Bool("json") {
-		return errors.Join(printJSON(c.App.Writer, r), err)
+		err = printJSON(c.App.Writer, r)
+	} else {
+		err = r.WriteText(c.App.Writer)
 	}
-	if err := errors.Join(r.WriteText(c.App.Writer), err); err != nil {
-		return err
+	kept, saveErr := keep(r, c.String("state-dir"))
+	if !c.Bool("json") && kept != "" {
+		fmt.Fprintln(c.App.Writer, "\n"+kept)
 	}
-	fmt.Fprintf(c.App.Writer, "\nKept in %s: `ukprobe run` stores it with every run on this host, kernel and version.\n", path)
-	return nil
+	return errors.Join(err, saveErr)
+}
+
+// keep keeps the figure for runs if something can be told from it, and says so.
+func keep(r *overhead.Report, dir string) (string, error) {
+	if n := r.Overhead.Rounds; n < overhead.MinRounds {
+		return fmt.Sprintf("Not kept for runs: %d rounds are fewer than %d.", n, overhead.MinRounds), nil
+	}
+	path, err := r.Save(dir)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("Kept in %s: `ukprobe run` stores it with every run on this host, kernel and version.", path), nil
 }
 
 // overheadOptions checks the flags.
@@ -83,6 +96,9 @@ func overheadOptions(c *cli.Context) (o overhead.Options, err error) {
 		rung, err := probe.ParseRung(text)
 		if err != nil {
 			return o, err
+		}
+		if rung == probe.Auto {
+			return o, errors.New("--attach auto: is measured in any case, as boot and full: name a rung, or leave --attach out for all of them")
 		}
 		o.Attach = append(o.Attach, rung)
 	}
