@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -109,33 +110,42 @@ func overheadOptions(c *cli.Context) (o overhead.Options, err error) {
 	return o, nil
 }
 
-// steps shows how far a measurement is: a bar on a terminal, nothing elsewhere but
-// a first line.
+// steps shows how far a measurement is and how long it will take: a bar on a
+// terminal, a line from time to time elsewhere.
 type steps struct {
-	w        *os.File
+	w        io.Writer
 	terminal bool
 	quiet    bool
+	now      func() time.Time
 	begun    time.Time
+	told     time.Time // the last line
 	bar      *progressbar.ProgressBar
 }
 
+// lineEvery is the time between two lines where there is no terminal.
+const lineEvery = 10 * time.Second
+
 func overheadProgress(w *os.File, quiet bool) *steps {
-	return &steps{w: w, terminal: term.IsTerminal(int(w.Fd())), quiet: quiet, begun: time.Now()}
+	return &steps{w: w, terminal: term.IsTerminal(int(w.Fd())), quiet: quiet, now: time.Now, begun: time.Now()}
 }
 
 func (s *steps) step(done, all int, next string) {
+	left := time.Duration(-1)
+	if done > 2 {
+		left = s.now().Sub(s.begun) / time.Duration(done) * time.Duration(all-done)
+	}
 	switch {
 	case s.quiet:
-	case !s.terminal && done == 0:
-		fmt.Fprintf(s.w, "overhead: %d steps, about a second each\n", all)
+	case !s.terminal && s.told.IsZero():
+		s.told = s.now()
+		fmt.Fprintf(s.w, "overhead: %d steps, each a second on an idle machine and more on a busy one\n", all)
+	case !s.terminal && s.now().Sub(s.told) >= lineEvery:
+		s.told = s.now()
+		fmt.Fprintf(s.w, "[%d/%d] %s%s\n", done, all, next, leftText(left))
 	case s.terminal:
 		if s.bar == nil {
 			s.bar = progressbar.NewOptions(all, progressbar.OptionSetWriter(s.w), progressbar.OptionSetWidth(20),
 				progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount())
-		}
-		left := time.Duration(-1)
-		if done > 2 {
-			left = time.Since(s.begun) / time.Duration(done) * time.Duration(all-done)
 		}
 		s.bar.Describe(next + leftText(left))
 		_ = s.bar.Set(done)
