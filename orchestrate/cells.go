@@ -40,9 +40,17 @@ type cell struct {
 	reason     string
 }
 
+// claimEvents are the events from which a claim can count, in the order of a boot.
+var claimEvents = []string{
+	probe.EventVMMExec, probe.EventVMCreate, probe.EventVMCreated, probe.EventVCPUCreated, probe.EventFirstRun, probe.EventGuestEntry,
+	probe.EventOptionROM, probe.EventFirmwareEnd, probe.EventDecompress, probe.EventKernel, probe.EventConsoleFirst, probe.EventConsoleReady,
+	probe.EventFrameIn, probe.EventFrameOut, probe.EventSYN, probe.EventSYNACK, probe.EventFirstRequest, probe.EventFirstResponse,
+	probe.EventIdle, probe.EventBootTimer,
+}
+
 // Vocabulary is the names that a matrix may use.
 func Vocabulary() matrix.Vocabulary {
-	v := matrix.Vocabulary{Experiments: []string{matrix.DefaultExperiment, matrix.TimingValidation}}
+	v := matrix.Vocabulary{Experiments: []string{matrix.DefaultExperiment, matrix.TimingValidation}, Events: claimEvents, Claims: claim.Builtin()}
 	apps := map[string]bool{}
 	for _, s := range system.All(system.Env{}) {
 		v.Systems = append(v.Systems, s.Name())

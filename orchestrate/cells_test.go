@@ -83,9 +83,14 @@ func TestBuiltInMatrix(t *testing.T) {
 
 func TestVocabulary(t *testing.T) {
 	v := Vocabulary()
-	for name, list := range map[string][]string{"systems": v.Systems, "apps": v.Apps, "platforms": v.Platforms, "experiments": v.Experiments} {
+	for name, list := range map[string][]string{"systems": v.Systems, "apps": v.Apps, "platforms": v.Platforms, "experiments": v.Experiments, "events": v.Events, "claims": v.Claims} {
 		if len(list) == 0 || len(slices.Compact(slices.Sorted(slices.Values(list)))) != len(list) {
 			t.Errorf("%s %q: empty, or one twice", name, list)
+		}
+	}
+	for _, event := range append(slices.Clone(results.EventOfSome), results.EventOrder...) {
+		if event != results.EventVMMExit && !slices.Contains(v.Events, event) {
+			t.Errorf("no claim can count from %s", event)
 		}
 	}
 	for _, s := range system.All(system.Env{}) {

@@ -69,7 +69,7 @@ func phases(p probe.Phases) results.Phases {
 // recordClaim turns a verdict into what is stored of it.
 func recordClaim(v experiment.Verdict) results.Claim {
 	out := results.Claim{Name: v.Name, Kind: string(v.Kind), Text: v.Text, Status: v.Status, Reason: v.Reason,
-		ClaimNS: v.ClaimNS, HostNS: v.HostNS, NotApart: v.NotApart, Mapping: v.Mapping, ControlNS: v.Control.Nanoseconds()}
+		ClaimNS: v.ClaimNS, HostNS: v.HostNS, Against: v.Against, NotApart: v.NotApart, Mapping: v.Mapping, ControlNS: v.Control.Nanoseconds()}
 	if v.Status != claim.Unknown {
 		out.OffNS, out.ErrNS, out.Terms = &v.OffNS, &v.ErrNS, map[string]int64{}
 		for _, t := range v.Terms {

@@ -110,6 +110,27 @@ func (h *Host) hasRungs(rungs map[string]string) bool {
 	return true
 }
 
+// OverheadMinRounds is the fewest rounds from which an interval is made: with fewer
+// there is no distribution-free 95 % interval of a median either.
+const OverheadMinRounds = 6
+
+// overheadRestless is the noise of boots, as a part, above which a machine was too
+// busy for its figures to be more than bounds.
+const overheadRestless = 0.2
+
+// Restless tells whether boots under equal conditions differed by so much that no
+// figure of them can be relied on.
+func (o *Overhead) Restless() bool {
+	part, ok := o.Noise(OverheadBootWall)
+	return ok && part > overheadRestless
+}
+
+// Told tells whether the cost can be told from none: its interval leaves "no
+// difference" out.
+func (c OverheadCost) Told() bool {
+	return c.Ratio != nil && c.ExtraNs != nil && c.RatioCI95 != nil && c.ExtraCI95 != nil && (c.RatioCI95[0] > 1 || c.RatioCI95[1] < 1)
+}
+
 // Noise is the part by which two equal conditions of a workload could differ here,
 // 0.02 for 2 %: the farther end of the interval of none against none again. What
 // differs by less is no finding. ok is false if too few rounds were measured.

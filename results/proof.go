@@ -68,7 +68,7 @@ func proofOf(ready []Claim, controls map[int64][]Claim) error {
 		}
 	}
 	if n := countStatus(ready, ClaimAgrees); 2*n <= len(ready) {
-		return fmt.Errorf("only %d of %d readings agree with the host", n, len(ready))
+		return fmt.Errorf("only %d of %d readings agree with the host: repeat with more samples, on a quieter machine", n, len(ready))
 	}
 	if len(controls) == 0 {
 		return errors.New("there is no control: nothing shows that a wrong mapping would be noticed")
@@ -89,7 +89,7 @@ func proofOf(ready []Claim, controls map[int64][]Claim) error {
 			return fmt.Errorf("the guest prints too slowly: a mapping that is wrong by %v is within the error: try it on a quieter machine", time.Duration(shift))
 		}
 		if n := countStatus(fit, ClaimOff); 2*n <= len(fit) {
-			return fmt.Errorf("a mapping that is wrong by %v is noticed in only %d of %d boots", time.Duration(shift), n, len(fit))
+			return fmt.Errorf("a mapping that is wrong by %v is noticed in only %d of %d boots: repeat with more samples, on a quieter machine", time.Duration(shift), n, len(fit))
 		}
 	}
 	return nil

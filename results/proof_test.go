@@ -38,7 +38,7 @@ func TestProof(t *testing.T) {
 			for i := range 2 {
 				claims(f, i)[0].Status, claims(f, i)[0].OffNS = ClaimOff, ns(-400_000)
 			}
-		}, "only 1 of 3 readings agree"},
+		}, "only 1 of 3 readings agree with the host: repeat with more samples, on a quieter machine"},
 		{"no controls", func(f *File) {
 			for i := range f.Cells[0].Samples {
 				f.Cells[0].Samples[i].Claims = claims(f, i)[:1]
@@ -54,7 +54,7 @@ func TestProof(t *testing.T) {
 				claims(f, i)[2].Status, claims(f, i)[2].ErrNS = ClaimAgrees, ns(500_000)
 			}
 		}, "try it on a quieter machine"},
-		{"controls are not noticed", func(f *File) { claims(f, 0)[2].Status, claims(f, 1)[2].Status = ClaimAgrees, ClaimAgrees }, "wrong by 1ms is noticed in only 1 of 3"},
+		{"controls are not noticed", func(f *File) { claims(f, 0)[2].Status, claims(f, 1)[2].Status = ClaimAgrees, ClaimAgrees }, "wrong by 1ms is noticed in only 1 of 3 boots: repeat with more samples, on a quieter machine"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

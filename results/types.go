@@ -208,6 +208,8 @@ type Claim struct {
 	OffNS *int64           `json:"off_ns,omitempty"`
 	ErrNS *int64           `json:"err_ns,omitempty"`
 	Terms map[string]int64 `json:"terms,omitempty"` // of which err_ns is the sum
+	// What it was held against, for people.
+	Against string `json:"against,omitempty"`
 	// From vmm_exec to the zero of the claim.
 	LeavesOut []Span `json:"leaves_out,omitempty"`
 	NotApart  string `json:"not_apart,omitempty"` // why some of these are one span

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -32,7 +33,7 @@ func overheadCommand() *cli.Command {
 			"for `ukprobe run` to store with every run. Takes about a minute; needs root, QEMU\n" +
 			"and /dev/kvm, and a machine that does nothing else. docs/overhead-command.md.",
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "rounds", Value: 8, Usage: fmt.Sprintf("`N` rounds, each condition once per round; below %d there are no intervals", overhead.MinRounds)},
+			&cli.IntFlag{Name: "rounds", Value: 8, Usage: fmt.Sprintf("`N` rounds, each condition once per round; below %d there are no intervals, and nothing is kept", overhead.MinRounds)},
 			&cli.StringSliceFlag{Name: "attach", Usage: "measure only this `RUNG` by itself: kprobe|fentry|tp_btf|raw_tp|tracepoint; repeatable (default: all)"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of the order of the conditions (default: chosen, and recorded)", EnvVars: []string{"UKPROBE_SEED"}},
 			&cli.BoolFlag{Name: "json", Usage: "print the report, with every sample, as JSON"},
@@ -59,15 +60,28 @@ func measureOverhead(c *cli.Context) error {
 	case err != nil:
 		return err
 	}
-	path, err := r.Save(c.String("state-dir"))
 	if c.Bool("json") {
-		return errors.Join(printJSON(c.App.Writer, r), err)
+		err = printJSON(c.App.Writer, r)
+	} else {
+		err = r.WriteText(c.App.Writer)
 	}
-	if err := errors.Join(r.WriteText(c.App.Writer), err); err != nil {
-		return err
+	kept, saveErr := keep(r, c.String("state-dir"))
+	if !c.Bool("json") && kept != "" {
+		fmt.Fprintln(c.App.Writer, "\n"+kept)
 	}
-	fmt.Fprintf(c.App.Writer, "\nKept in %s: `ukprobe run` stores it with every run on this host, kernel and version.\n", path)
-	return nil
+	return errors.Join(err, saveErr)
+}
+
+// keep keeps the figure for runs if something can be told from it, and says so.
+func keep(r *overhead.Report, dir string) (string, error) {
+	if n := r.Overhead.Rounds; n < overhead.MinRounds {
+		return fmt.Sprintf("Not kept for runs: %d rounds are fewer than %d.", n, overhead.MinRounds), nil
+	}
+	path, err := r.Save(dir)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("Kept in %s: `ukprobe run` stores it with every run on this host, kernel and version.", path), nil
 }
 
 // overheadOptions checks the flags.
@@ -84,6 +98,9 @@ func overheadOptions(c *cli.Context) (o overhead.Options, err error) {
 		if err != nil {
 			return o, err
 		}
+		if rung == probe.Auto {
+			return o, errors.New("--attach auto: is measured in any case, as boot and full: name a rung, or leave --attach out for all of them")
+		}
 		o.Attach = append(o.Attach, rung)
 	}
 	if !c.IsSet("seed") {
@@ -93,33 +110,42 @@ func overheadOptions(c *cli.Context) (o overhead.Options, err error) {
 	return o, nil
 }
 
-// steps shows how far a measurement is: a bar on a terminal, nothing elsewhere but
-// a first line.
+// steps shows how far a measurement is and how long it will take: a bar on a
+// terminal, a line from time to time elsewhere.
 type steps struct {
-	w        *os.File
+	w        io.Writer
 	terminal bool
 	quiet    bool
+	now      func() time.Time
 	begun    time.Time
+	told     time.Time // the last line
 	bar      *progressbar.ProgressBar
 }
 
+// lineEvery is the time between two lines where there is no terminal.
+const lineEvery = 10 * time.Second
+
 func overheadProgress(w *os.File, quiet bool) *steps {
-	return &steps{w: w, terminal: term.IsTerminal(int(w.Fd())), quiet: quiet, begun: time.Now()}
+	return &steps{w: w, terminal: term.IsTerminal(int(w.Fd())), quiet: quiet, now: time.Now, begun: time.Now()}
 }
 
 func (s *steps) step(done, all int, next string) {
+	left := time.Duration(-1)
+	if done > 2 {
+		left = s.now().Sub(s.begun) / time.Duration(done) * time.Duration(all-done)
+	}
 	switch {
 	case s.quiet:
-	case !s.terminal && done == 0:
-		fmt.Fprintf(s.w, "overhead: %d steps, about a second each\n", all)
+	case !s.terminal && s.told.IsZero():
+		s.told = s.now()
+		fmt.Fprintf(s.w, "overhead: %d steps, each a second on an idle machine and more on a busy one\n", all)
+	case !s.terminal && s.now().Sub(s.told) >= lineEvery:
+		s.told = s.now()
+		fmt.Fprintf(s.w, "[%d/%d] %s%s\n", done, all, next, leftText(left))
 	case s.terminal:
 		if s.bar == nil {
 			s.bar = progressbar.NewOptions(all, progressbar.OptionSetWriter(s.w), progressbar.OptionSetWidth(20),
 				progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount())
-		}
-		left := time.Duration(-1)
-		if done > 2 {
-			left = time.Since(s.begun) / time.Duration(done) * time.Duration(all-done)
 		}
 		s.bar.Describe(next + leftText(left))
 		_ = s.bar.Set(done)

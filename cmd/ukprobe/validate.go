@@ -41,6 +41,8 @@ func validateFlags() []cli.Flag {
 	for _, f := range runFlags() {
 		switch name := f.Names()[0]; name {
 		case "listen", "linger", "dry-run", "probes":
+		case "json":
+			out = append(out, &cli.BoolFlag{Name: name, Usage: "print the results as JSON, and nothing else, on standard output"})
 		default:
 			out = append(out, f)
 		}

@@ -4,6 +4,15 @@ package claim
 
 import "regexp"
 
+// Builtin are the names of the built-in claims: no pattern of a matrix has one.
+func Builtin() []string {
+	var out []string
+	for _, p := range builtin {
+		out = append(out, p.Name)
+	}
+	return out
+}
+
 // Names of built-in claims that others refer to.
 const (
 	ReferenceStart = "reference_start"

@@ -14,6 +14,7 @@ import (
 	"math"
 	"math/bits"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -96,6 +97,20 @@ func NewPattern(name, expression, unit, since string) (Pattern, error) {
 
 // escapes are ANSI's colours, which Unikraft and Hermit put around their marks.
 var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// Unmatched are the patterns of which there is no claim.
+func Unmatched(patterns []Pattern, claims []Claim) []Verdict {
+	var out []Verdict
+	for _, p := range patterns {
+		if !slices.ContainsFunc(claims, func(c Claim) bool { return c.Name == p.Name }) {
+			out = append(out, Verdict{Name: p.Name, Kind: p.Kind}.unknown(NoLine))
+		}
+	}
+	return out
+}
+
+// NoLine is the reason of a verdict without a line.
+const NoLine = "no line matched"
 
 // Parse finds the claims in lines. A line can hold several; of the built-in
 // patterns and those given, each is tried on each line. A line has one stamp: what

@@ -161,3 +161,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestUnmatched: a pattern that finds nothing has a verdict of its own.
+func TestUnmatched(t *testing.T) {
+	var patterns []Pattern
+	for _, name := range []string{"up", "never"} {
+		p, err := NewPattern(name, "^"+name+" (?P<value>.+)$", "ms", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		patterns = append(patterns, p)
+	}
+	claims := Parse([]Line{{Text: "up 5"}, {Text: "never yet"}}, patterns)
+	want := []Verdict{{Name: "never", Kind: Duration, Status: Unknown, Reason: NoLine}}
+	if diff := cmp.Diff(want, Unmatched(patterns, claims)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

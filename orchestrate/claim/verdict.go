@@ -62,7 +62,9 @@ type Verdict struct {
 	// are nil where they are not known.
 	ClaimNS, HostNS *int64
 	OffNS, ErrNS    int64
-	Terms           []Term
+	// Against is what the claim was held against, for people; "" if it was not.
+	Against string
+	Terms   []Term
 	// Zero is the host's time of the moment from which the claim counts; LeavesOut
 	// is what happened between vmm_exec and then.
 	ZeroNS    *int64
@@ -101,6 +103,9 @@ func judgeOne(c Claim, e Evidence, output int64) Verdict {
 	}
 	return judgeDuration(v, c, e)
 }
+
+// lineByte is when a claim without an end of its own was made.
+const lineByte = "its line's first byte"
 
 func (v Verdict) unknown(reason string) Verdict {
 	v.Status, v.Reason = Unknown, reason
@@ -187,6 +192,10 @@ func judgeTSC(v Verdict, c Claim, e Evidence, output int64) Verdict {
 	} else if c.Moment != "" {
 		return v.missing(c.Moment, "which it is a reading of", e)
 	}
+	v.Against = lineByte
+	if c.Moment != "" {
+		v.Against = c.Moment
+	}
 	if known {
 		v.HostNS = ptr(low + (high-low)/2 - start)
 	}
@@ -217,9 +226,14 @@ func judgeDuration(v Verdict, c Claim, e Evidence) Verdict {
 	if zero == 0 {
 		return v.missing(since, "from which it counts", e)
 	}
-	// What it leaves out is told by its value, wherever it means to count from.
+	v.Against = "the time from " + since + " to " + orElse(c.Until, lineByte)
+	// What it leaves out is told by its value, wherever it means to count from; but
+	// what says that it counts from vmm_exec is only off. (With an end of its own,
+	// as Firecracker's, it does not say so.)
 	v.ZeroNS = ptr(end - output/2 - c.NS)
-	v.leaveOut(*v.ZeroNS, e)
+	if c.Since != vmmExec || c.Until != "" {
+		v.leaveOut(*v.ZeroNS, e)
+	}
 	v.HostNS = ptr(end - output/2 - zero)
 	v.Terms = []Term{{TermResolution, c.ResolutionNS}, {TermOutput, (output + 1) / 2}}
 	return v.between(c.NS, c.ResolutionNS, end-output-zero, end-zero)
@@ -243,6 +257,7 @@ func judgeSeries(name string, claims []Claim, e Evidence) Verdict {
 	v.Series = &s
 	v.ZeroNS = ptr(s.ZeroNS)
 	v.leaveOut(s.ZeroNS, e)
+	v.Against = "the host's time between the first bytes of its lines"
 	v.ClaimNS, v.HostNS = ptr(s.SpanNS), ptr(s.HostNS)
 	resolution := own[0].ResolutionNS
 	v.Terms = []Term{{TermResolution, resolution}, {TermOutput, s.ErrNS - resolution}}

@@ -194,8 +194,20 @@ func TestJudgePattern(t *testing.T) {
 	}
 	v := judge(t, line("up after 70", 1_080_000_000), boot(), p)
 	// Half of the line's 110 µs is what it is taken to have been late.
-	if diff := cmp.Diff([]Span{{"VMM", 9_945_000}}, v.LeavesOut); diff != "" || v.Status != Agrees {
+	if diff := cmp.Diff([]Span{{"VMM", 9_945_000}}, v.LeavesOut); diff != "" || v.Status != Agrees || v.Against != "the time from guest_entry to its line's first byte" {
 		t.Errorf("%+v (-want +got):\n%s", v, diff)
+	}
+	// What says that it counts from vmm_exec leaves nothing out: it is off.
+	p.Since = vmmExec
+	if v := judge(t, line("up after 70", 1_080_000_000), boot(), p); v.Status != Off || len(v.LeavesOut) != 0 || v.Against != "the time from vmm_exec to its line's first byte" {
+		t.Errorf("%+v", v)
+	}
+	tsc, err := NewPattern("main", `^main at (?P<value>[0-9]+)$`, UnitTSC, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := judge(t, line("main at 50000000", 1_050_005_000), boot(), tsc); v.Status != Agrees || v.Against != "its line's first byte" {
+		t.Errorf("%+v", v)
 	}
 }
 

@@ -29,7 +29,6 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 	root := os.DirFS("/")
 	facts := cpu.Facts()
 	host := platform.DetectHost()
-	askKVM(&host)
 	before := leftovers(o.JournalDir) // this trial's own journal is not one
 
 	p, openErr := probe.Open(probe.Options{})

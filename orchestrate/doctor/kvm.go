@@ -5,31 +5,11 @@ package doctor
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
-
-// apiVersion is the only one there is: Linux, Documentation/virt/kvm/api.rst.
-const apiVersion = 12
-
-// askKVM sees whether it is KVM that answers at /dev/kvm.
-func askKVM(h *platform.Host) {
-	const kvmGetAPIVersion = 0xae00
-	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
-	if err != nil {
-		return // h says so already
-	}
-	defer f.Close()
-	v, err := unix.IoctlRetInt(int(f.Fd()), kvmGetAPIVersion)
-	if err != nil || v != apiVersion {
-		h.KVM, h.KVMReason = false, fmt.Sprintf("/dev/kvm opens and is not KVM: API version %d (%v), want %d: see what is mounted there", v, err, apiVersion)
-	}
-}
 
 // kvmChecks judges /dev/kvm and what is behind it.
 func kvmChecks(root fs.FS, h platform.Host, f cpu.HostFacts) []Check {

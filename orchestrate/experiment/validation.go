@@ -74,6 +74,9 @@ func (v *Validation) judge(s *Sample, gst *guest, w Watch) {
 	claims := claim.Parse(claimLines(s.Lines, gst.stdout.String()+"\n"+s.Stderr), v.Patterns)
 	s.Claims = append(s.Claims, v.verdicts(claims, e, tsc, 0)...)
 	s.Claims = keepFirst(s)
+	for _, none := range claim.Unmatched(v.Patterns, claims) {
+		s.Claims = append(s.Claims, Verdict{Verdict: none})
+	}
 	if tsc == nil || !v.Controls {
 		return
 	}

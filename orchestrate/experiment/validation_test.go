@@ -55,8 +55,15 @@ func TestValidationOfAProcess(t *testing.T) {
 	}
 	defer p.Close()
 	b.Instrument = Kernel{Probe: p}
-	b.Validate = &Validation{Patterns: []claim.Pattern{up(t)}, Controls: true, KVM: true}
+	never, err := claim.NewPattern("never", "(?P<value>[0-9]+) of these", "ms", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Validate = &Validation{Patterns: []claim.Pattern{up(t), never}, Controls: true, KVM: true}
 	s := sample(t, t.Context(), b)
+	if v := verdictOf(t, s, "never"); v.Status != claim.Unknown || v.Reason != claim.NoLine {
+		t.Errorf("%+v: want it told that nothing matched", v)
+	}
 	v := verdictOf(t, s, "up")
 	if v.Status != claim.Off || v.HostNS == nil || *v.HostNS <= 0 || *v.HostNS > 20e9 || v.OffNS != *v.ClaimNS-*v.HostNS {
 		t.Errorf("%+v: want it off, at a host's value of less than the timeout", v)

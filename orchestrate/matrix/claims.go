@@ -16,34 +16,39 @@ var claimUnits = []string{"ns", "us", "ms", "s", "tsc"}
 const guestClock = "guest clock"
 
 // claims decodes the list of a cell's own patterns.
-func (d *decoder) claims(n ast.Node) []Claim {
+func (d *decoder) claims(n ast.Node, e *entry) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
 		d.fail(n, "claims is a list, not %s", kind(n))
-		return nil
+		return
 	}
 	if len(seq.Values) > MaxClaims {
 		d.fail(n, "claims has %d entries, more than %d", len(seq.Values), MaxClaims)
-		return nil
+		return
 	}
-	var out []Claim
 	for _, v := range seq.Values {
 		var c Claim
+		var names claimNames
 		before := len(d.errs.errs) + d.errs.more
 		seen := d.mapping(v, "a claim", map[string]field{
-			"name":    func(v ast.Node) { d.claimName(v, out, &c.Name) },
+			"name": func(v ast.Node) {
+				d.claimName(v, e.settings.Claims, &c.Name)
+				names.name = name{c.Name, at(v)}
+			},
 			"pattern": func(v ast.Node) { d.claimPattern(v, &c.Pattern) },
 			"unit":    func(v ast.Node) { d.oneOf(v, "unit", claimUnits, &c.Unit) },
-			"since":   func(v ast.Node) { d.since(v, &c.Since) },
+			"since": func(v ast.Node) {
+				d.since(v, &c.Since)
+				names.since = name{c.Since, at(v)}
+			},
 		})
 		for _, key := range []string{"name", "pattern", "unit"} {
 			if !seen[key] && len(d.errs.errs)+d.errs.more == before {
 				d.fail(v, "the claim has no %s", key)
 			}
 		}
-		out = append(out, c)
+		e.settings.Claims, e.claims = append(e.settings.Claims, c), append(e.claims, names)
 	}
-	return out
 }
 
 func (d *decoder) claimName(n ast.Node, others []Claim, out *string) {

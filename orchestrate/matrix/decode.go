@@ -163,7 +163,7 @@ func (d *decoder) cell(n ast.Node, e *entry) {
 	fields["initrd"] = func(v ast.Node) { d.path(v, "initrd", &s.Initrd) }
 	fields["ready"] = func(v ast.Node) { d.regexp(v, "ready", &s.Ready) }
 	fields["port"] = func(v ast.Node) { d.integer(v, "port", 1, 65535, &s.Port) }
-	fields["claims"] = func(v ast.Node) { s.Claims = d.claims(v) }
+	fields["claims"] = func(v ast.Node) { e.claimsAt = at(v); d.claims(v, e) }
 	for i, dim := range dimensions {
 		fields[dim] = func(v ast.Node) { e.names[i] = d.names(v, dim) }
 	}

@@ -107,7 +107,12 @@ type entry struct {
 	at       pos
 	names    [4][]name // in the order of dimensions
 	settings Settings
+	claims   []claimNames
+	claimsAt pos
 }
+
+// claimNames are the words of a claim that Check looks up.
+type claimNames struct{ name, since name }
 
 type name struct {
 	text string

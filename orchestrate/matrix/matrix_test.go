@@ -190,7 +190,7 @@ func TestCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := Vocabulary{[]string{"linux", "process"}, []string{"hello", "nginx"}, []string{"qemu", "process"}, []string{"boot"}}
+	v := Vocabulary{Systems: []string{"linux", "process"}, Apps: []string{"hello", "nginx"}, Platforms: []string{"qemu", "process"}, Experiments: []string{"boot"}}
 	err = m.Check(v)
 	for _, want := range []string{
 		`m.yaml:4:16: unknown app "ngnix"; did you mean "nginx"? (known: hello, nginx)`,

@@ -10,17 +10,13 @@ import (
 	"github.com/ukprobe/ukprobe/results"
 )
 
-// restless is the noise of boots, as a part, above which a machine was too busy for
-// its figures to be more than bounds.
-const restless = 0.2
-
 // advice says in plain words what figures of this machine should be read with.
 func advice(o *results.Overhead) string {
 	if o.Rounds < MinRounds {
-		return fmt.Sprintf("Fewer than %d rounds: nothing can be concluded. Measure again with --rounds %d or more.", MinRounds, MinRounds)
+		return strings.TrimSpace(fmt.Sprintf("Fewer than %d rounds: nothing can be concluded. Measure again with --rounds %d or more. %s", MinRounds, MinRounds, disturbance(o)))
 	}
 	parts := []string{"How to read figures of this machine:"}
-	if part, ok := o.Noise(results.OverheadBootWall); ok && part > restless {
+	if part, ok := o.Noise(results.OverheadBootWall); ok && o.Restless() {
 		parts = []string{fmt.Sprintf("The machine was too restless for a figure to rely on: boots under equal conditions differed by up to %s %%. Measure again when nothing else runs. Until then:", number(part*100))}
 	}
 	if s := boots(o); s != "" {
@@ -36,11 +32,20 @@ func advice(o *results.Overhead) string {
 		port, _ := o.Noise(results.OverheadPortWrite)
 		parts = append(parts, fmt.Sprintf("Differences of less than %s %% between boots (%s %% between port writes) mean nothing here: two equal conditions could differ by that much.", number(boot*100), number(port*100)))
 	}
-	if o.Disturbed > 0 {
-		parts = append(parts, fmt.Sprintf("After %d of %d conditions other BPF programs were loaded than before: end what attaches them and measure again.", o.Disturbed, measured(o)))
+	if s := disturbance(o); s != "" {
+		parts = append(parts, s)
 	}
 	parts = append(parts, "It is one guest on one VMM: another guest pays for the exits that it has.")
 	return strings.Join(parts, " ")
+}
+
+// disturbance says how often others' programs came or went, whatever else can be
+// told.
+func disturbance(o *results.Overhead) string {
+	if o.Disturbed == 0 {
+		return ""
+	}
+	return fmt.Sprintf("After %d of %d conditions other BPF programs were loaded than before: end what attaches them and measure again.", o.Disturbed, measured(o))
 }
 
 // boots says what a boot costs at each level.

@@ -190,7 +190,9 @@ func aReport(rounds int) *Report {
 }
 
 func TestText(t *testing.T) {
-	for name, r := range map[string]*Report{"report.txt": aReport(10), "few.txt": aReport(2)} {
+	few := aReport(2)
+	few.Overhead.Foreign, few.Overhead.Disturbed = 11, 3
+	for name, r := range map[string]*Report{"report.txt": aReport(10), "few.txt": few} {
 		var b strings.Builder
 		if err := r.WriteText(&b); err != nil {
 			t.Fatal(err)
@@ -226,7 +228,8 @@ func TestAdvice(t *testing.T) {
 	if got := advice(o); !strings.Contains(got, "too restless for a figure to rely on: boots under equal conditions differed by up to 30.0 %") {
 		t.Error(got)
 	}
-	if got := advice(&results.Overhead{Rounds: 5}); !strings.Contains(got, "nothing can be concluded") {
+	o.Rounds = 5
+	if got := advice(o); !strings.Contains(got, "nothing can be concluded") || !strings.Contains(got, "During 2 of 20 conditions other BPF programs came or went") {
 		t.Error(got)
 	}
 }
@@ -266,7 +269,7 @@ func TestState(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"damaged": "{", "format": `{"format":"x","format_version":1}`, "version": `{"format":"ukprobe-overhead","format_version":9}`,
-		"no figure": `{"format":"ukprobe-overhead","format_version":1}`, "large": strings.Repeat(" ", maxFile+1),
+		"no figure": `{"format":"ukprobe-overhead","format_version":1}`, "few rounds": `{"format":"ukprobe-overhead","format_version":1,"overhead":{"measured":"2026-11-23T06:00:00Z","rounds":5}}`, "large": strings.Repeat(" ", maxFile+1),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -274,6 +277,13 @@ func TestState(t *testing.T) {
 		if got := Known(dir, r.Host, r.Version); !strings.HasPrefix(got.Reason, "not known: "+path+": ") || !strings.HasSuffix(got.Reason, remedy) {
 			t.Errorf("%s: %q", name, got.Reason)
 		}
+	}
+	empty := t.TempDir()
+	if _, err := aReport(5).Save(empty); err == nil || !strings.Contains(err.Error(), "fewer than 6") {
+		t.Errorf("5 rounds: %v", err)
+	}
+	if left, err := os.ReadDir(empty); err != nil || len(left) != 0 {
+		t.Errorf("5 rounds were kept: %v, %v", left, err)
 	}
 	if _, err := r.Save(path); err == nil || !strings.Contains(err.Error(), "--state-dir") {
 		t.Errorf("a file for a folder: %v", err)

@@ -58,9 +58,13 @@ type state struct {
 }
 
 // Save keeps the report's figure, without its samples, in dir, for the runs to come
-// on this host. It returns the file's path.
+// on this host. It returns the file's path. A figure of fewer than MinRounds rounds
+// is an error: nothing can be told from it.
 func (r *Report) Save(dir string) (path string, err error) {
 	path = filepath.Join(dir, fileName)
+	if n := r.Overhead.Rounds; n < MinRounds {
+		return "", tooFew(n)
+	}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("keep the figure for later runs: %w: choose another folder with --state-dir", err)
@@ -86,6 +90,10 @@ func (r *Report) Save(dir string) (path string, err error) {
 		return path, errors.Join(err, os.Remove(f.Name()))
 	}
 	return path, nil
+}
+
+func tooFew(rounds int) error {
+	return fmt.Errorf("measured in %d rounds: with fewer than %d nothing can be told", rounds, MinRounds)
 }
 
 // remedy ends every reason why there is no figure.
@@ -139,6 +147,9 @@ func parse(data []byte) (*state, error) {
 	}
 	if s.Overhead.Reason != "" || s.Overhead.Measured == nil || s.Overhead.Rounds < 1 {
 		return nil, errors.New("it holds no figure")
+	}
+	if n := s.Overhead.Rounds; n < MinRounds {
+		return nil, tooFew(n) // kept by an older version
 	}
 	return &s, nil
 }

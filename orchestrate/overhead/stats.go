@@ -15,9 +15,9 @@ const (
 	// resamples of the bootstrap: enough for a 95 % interval to be steady in its
 	// third digit.
 	resamples = 4000
-	// MinRounds is the fewest rounds from which an interval is made: with fewer
-	// there is no distribution-free 95 % interval of a median either.
-	MinRounds = 6
+	// MinRounds is the fewest rounds from which an interval is made, and of which a
+	// figure is kept.
+	MinRounds = results.OverheadMinRounds
 )
 
 // median of values in any order; NaN of none.

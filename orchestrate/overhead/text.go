@@ -35,7 +35,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "What probes cost the reference guest on %s\n", vmm)
 	fmt.Fprintf(&b, "%s, %d CPUs, Linux %s, %s; %d rounds, seed %d\n", r.Host.CPUModel, r.Host.CPUs, r.Host.Kernel, r.Host.kvm(), o.Rounds, o.Seed)
 	if o.Foreign > 0 {
-		fmt.Fprintf(&b, "%d tracing programs of others were loaded all the time: they slow every condition down alike\n", o.Foreign)
+		fmt.Fprintf(&b, "%d tracing programs of others were loaded all the time: what they cost is in every condition, in none too\n", o.Foreign)
 	}
 	b.WriteByte('\n')
 	r.table(&b)

@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -102,8 +104,8 @@ func Find(name string) (Platform, error) {
 
 // Host is what a host offers to virtual machines.
 type Host struct {
-	KVM       bool   // /dev/kvm opens
-	KVMReason string // why it does not
+	KVM       bool   // /dev/kvm opens, and KVM answers there
+	KVMReason string // why not
 	Hardware  bool   // the CPU has VMX or SVM behind it
 }
 
@@ -113,7 +115,8 @@ func DetectHost() Host {
 	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	switch {
 	case err == nil:
-		h.KVM = true
+		h.KVMReason = notKVM(f)
+		h.KVM = h.KVMReason == ""
 		_ = f.Close()
 	case errors.Is(err, os.ErrPermission):
 		h.KVMReason = fmt.Sprintf("%v: run as root or join group kvm", err)
@@ -122,6 +125,23 @@ func DetectHost() Host {
 	}
 	h.Hardware = probe.HasVirtualisation()
 	return h
+}
+
+// kvmAPIVersion is the only one there is: Linux, Documentation/virt/kvm/api.rst.
+const kvmAPIVersion = 12
+
+// notKVM asks what was opened as /dev/kvm for KVM's version, and says what is wrong
+// with the answer; "" if it is KVM.
+func notKVM(f *os.File) string {
+	const kvmGetAPIVersion = 0xae00
+	v, err := unix.IoctlRetInt(int(f.Fd()), kvmGetAPIVersion)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("%s opens and is not KVM: KVM_GET_API_VERSION: %v: see what is mounted there", f.Name(), err)
+	case v != kvmAPIVersion:
+		return fmt.Sprintf("%s opens and is not KVM: API version %d, want %d: see what is mounted there", f.Name(), v, kvmAPIVersion)
+	}
+	return ""
 }
 
 // errNoKVM explains why KVM cannot be used.

@@ -209,3 +209,23 @@ func TestDetectHost(t *testing.T) {
 		t.Errorf("%+v, but opening /dev/kvm gives %v", h, err)
 	}
 }
+
+// TestNotKVM: what opens is asked whether it is KVM.
+func TestNotKVM(t *testing.T) {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := notKVM(f); !strings.HasPrefix(got, "/dev/null opens and is not KVM: KVM_GET_API_VERSION: inappropriate ioctl") || !strings.HasSuffix(got, ": see what is mounted there") {
+		t.Errorf("/dev/null: %q", got)
+	}
+	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("needs /dev/kvm: ", err)
+	}
+	defer kvm.Close()
+	if got := notKVM(kvm); got != "" {
+		t.Errorf("/dev/kvm: %q", got)
+	}
+}

@@ -3,7 +3,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -18,7 +17,8 @@ import (
 
 // Claims writes what the guests of a run said of their own time beside what the
 // host saw: for each guest a row for each claim, and below them a sentence for
-// each. A row's figures are those of the sample whose deviation is the median.
+// each. All rows of a guest are of one boot, so that they compare: the one that is
+// nearest to the medians.
 func Claims(w io.Writer, f *results.File, o Options) error {
 	var b strings.Builder
 	for i := range f.Cells {
@@ -33,7 +33,7 @@ func Claims(w io.Writer, f *results.File, o Options) error {
 
 func (o Options) claimsBlock(b *strings.Builder, c *results.Cell) {
 	b.WriteString(o.paint(text.Bold, o.guest(c)) + "\n")
-	groups := claimGroups(c)
+	groups, boot := claimGroups(c)
 	if len(groups) == 0 {
 		b.WriteString(wrap(o.noClaims(c), o.width(), 0) + "\n")
 		return
@@ -50,6 +50,9 @@ func (o Options) claimsBlock(b *strings.Builder, c *results.Cell) {
 	for _, line := range strings.Split(t.Render(), "\n") {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
+	if n := len(c.Samples); n > 1 {
+		b.WriteString(wrap(fmt.Sprintf("Rows are of boot %d of %d, the nearest to the medians.", boot+1, n), o.width(), 0) + "\n")
+	}
 	for _, n := range notes {
 		b.WriteString(wrap(n, o.width(), 4) + "\n")
 	}
@@ -64,65 +67,6 @@ func claimColumns() []table.ColumnConfig {
 	cs[0] = table.ColumnConfig{Number: 1, WidthMax: nameWidth, WidthMaxEnforcer: text.WrapHard}
 	cs[1] = table.ColumnConfig{Number: 2}
 	return cs
-}
-
-// claimGroup is one claim of a cell, in all its ok samples.
-type claimGroup struct {
-	name   string
-	claims []results.Claim
-	counts map[string]int // by status
-	// middle is the one whose deviation is the median, or the first if none has one.
-	middle results.Claim
-}
-
-// claimGroups puts the claims of a cell's ok samples together, in the order of
-// their first appearance, controls last.
-func claimGroups(c *results.Cell) []claimGroup {
-	var out []claimGroup
-	for i := range c.Samples {
-		if c.Samples[i].Status != results.SampleOK {
-			continue
-		}
-		for _, one := range c.Samples[i].Claims {
-			at := slices.IndexFunc(out, func(g claimGroup) bool {
-				return g.name == one.Name && g.claims[0].ControlNS == one.ControlNS
-			})
-			if at < 0 {
-				at = len(out)
-				out = append(out, claimGroup{name: one.Name, counts: map[string]int{}})
-			}
-			out[at].claims = append(out[at].claims, one)
-			out[at].counts[one.Status]++
-		}
-	}
-	for i := range out {
-		out[i].middle = middleClaim(out[i].claims)
-	}
-	slices.SortStableFunc(out, func(a, b claimGroup) int {
-		return cmp.Compare(abs(a.middle.ControlNS), abs(b.middle.ControlNS))
-	})
-	return out
-}
-
-func abs(n int64) int64 {
-	if n < 0 {
-		return -n
-	}
-	return n
-}
-
-func middleClaim(claims []results.Claim) results.Claim {
-	var told []results.Claim
-	for _, c := range claims {
-		if c.OffNS != nil && c.ErrNS != nil {
-			told = append(told, c)
-		}
-	}
-	if len(told) == 0 {
-		return claims[0]
-	}
-	slices.SortStableFunc(told, func(a, b results.Claim) int { return cmp.Compare(*a.OffNS, *b.OffNS) })
-	return told[(len(told)-1)/2]
 }
 
 func (o Options) guest(c *results.Cell) string {
@@ -144,8 +88,12 @@ func (o Options) noClaims(c *results.Cell) string {
 }
 
 func (o Options) claimRow(g claimGroup, note int) table.Row {
-	m := g.middle
-	row := table.Row{g.title(o), o.verdictWord(m), fmt.Sprintf("%d/%d", g.counts[m.Status], len(g.claims)),
+	m := g.shown
+	n := g.counts[m.Status]
+	if m.Text == "" { // no line says so
+		n = 0
+	}
+	row := table.Row{g.title(o), o.verdictWord(m), fmt.Sprintf("%d/%d", n, len(g.claims)),
 		o.optional(m.ClaimNS), o.optional(m.HostNS)}
 	mark := fmt.Sprintf("[%d]", note)
 	if m.OffNS == nil || m.ErrNS == nil {
@@ -155,8 +103,8 @@ func (o Options) claimRow(g claimGroup, note int) table.Row {
 }
 
 func (g claimGroup) title(o Options) string {
-	if g.middle.ControlNS != 0 {
-		return "control, " + o.delta(float64(g.middle.ControlNS))
+	if g.shown.ControlNS != 0 {
+		return "control, " + o.delta(float64(g.shown.ControlNS))
 	}
 	return o.clean(g.name)
 }
@@ -180,20 +128,24 @@ func (o Options) optional(ns *int64) string {
 
 // claimSentence is a claim's verdict in words.
 func (o Options) claimSentence(g claimGroup) string {
-	m := g.middle
+	m := g.shown
 	if m.OffNS == nil || m.ErrNS == nil {
-		return fmt.Sprintf("%s cannot be told: %s.%s", g.title(o), o.clean(m.Reason), o.leavesOut(m))
+		return fmt.Sprintf("%s cannot be told: %s.%s", g.title(o), o.clean(m.Reason)+g.unmatched(), o.leavesOut(m))
 	}
 	s := g.title(o) + " "
 	if m.ControlNS != 0 {
 		s = fmt.Sprintf("Control: %s under a mapping that is wrong by %s on purpose ", o.clean(g.name), o.delta(float64(m.ControlNS)))
 	}
+	off, within := o.delta(float64(*m.OffNS)), o.plusMinus()+" "+o.duration(float64(*m.ErrNS))
 	if m.Status == results.ClaimAgrees {
-		s += "agrees within " + o.duration(float64(abs(*m.OffNS)+*m.ErrNS))
+		s += "agrees: off by " + off + ", within " + within
 	} else {
-		s += fmt.Sprintf("is off by %s %s %s", o.delta(float64(*m.OffNS)), o.plusMinus(), o.duration(float64(*m.ErrNS)))
+		s += "is off by " + off + " " + within
 	}
 	s += " (" + o.terms(m) + ")"
+	if m.Against != "" && m.ControlNS == 0 {
+		s += ", held against " + o.clean(m.Against)
+	}
 	if m.Rate != nil {
 		s += fmt.Sprintf("; its clock counts %.6f s in a second of the host, by %d stamps", 1 / *m.Rate, m.Stamps)
 		if m.Earlier > 0 {
@@ -205,6 +157,9 @@ func (o Options) claimSentence(g claimGroup) string {
 	}
 	if m.Mapping != "" && m.ControlNS == 0 {
 		s += "; TSC: " + o.clean(m.Mapping)
+	}
+	if g.elsewhere {
+		s += "; it is of another boot, as this one has none"
 	}
 	return s + "." + o.leavesOut(m)
 }

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ukprobe/ukprobe/internal/golden"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -38,6 +40,9 @@ func claimsFile() *results.File {
 			LeavesOut: []results.Span{{Name: "VMM, firmware, image before the clock", NS: 310_000_000}},
 			NotApart:  "guest_entry is missing: not under KVM: the host kernel does not see it",
 			Stamps:    238, Earlier: 5, Rate: &rate, LagMedianNS: ns(85_000), LagMaxNS: ns(11_300_000)},
+		results.Claim{Name: "never", Kind: "duration", Status: results.ClaimUnknown, Reason: "no line matched"},
+		results.Claim{Name: "fromexec", Kind: "duration", Text: "up after 60 ms", Status: results.ClaimAgrees, ClaimNS: ns(60e6), HostNS: ns(60_040_000),
+			OffNS: ns(-40_000), ErrNS: ns(55_100), Terms: map[string]int64{"output": 55_100}, Against: "the time from vmm_exec to its line's first byte"},
 		results.Claim{Name: "mine", Kind: "duration", Text: "up after 5\x1b[31m", Status: results.ClaimUnknown, Reason: "vmm_exec, from which it counts, is missing: it was not seen", ClaimNS: ns(5)},
 	)}
 	silent := results.Cell{System: "linux", App: "nginx", Platform: "qemu", Experiment: "timing-validation", Accel: "tcg", Status: results.CellOK, Samples: []results.Sample{sample()}}
@@ -56,5 +61,37 @@ func TestClaims(t *testing.T) {
 			golden.Check(t, "claims_"+name+".txt", b.String())
 			checkOutput(t, b.String(), o)
 		})
+	}
+}
+
+// TestClaimsOfOneBoot: all rows of a guest are of the same boot, the one nearest to
+// the medians, so that what came first is not said to have come last.
+func TestClaimsOfOneBoot(t *testing.T) {
+	claim := func(name string, at, off int64) results.Claim {
+		return results.Claim{Name: name, Kind: "tsc", Text: name, Status: results.ClaimAgrees, ClaimNS: ns(at), HostNS: ns(at - off), OffNS: &off, ErrNS: ns(1000)}
+	}
+	c := results.Cell{Status: results.CellOK, Experiment: "timing-validation"}
+	// Of start boot 2 has the middle deviation, of ready boot 0: by value boot 1 is in
+	// the middle of both, and next to it by deviation.
+	for _, b := range [][4]int64{{10e6, 1, 20e6, 30}, {15e6, 20, 25e6, 20}, {392e6, 10, 400e6, 50}, {90e6, 40, 213e6, 40}, {5e6, 5, 9e6, 10}} {
+		c.Samples = append(c.Samples, results.Sample{Status: results.SampleOK, Claims: []results.Claim{claim("start", b[0], b[1]), claim("ready", b[2], b[3])}})
+	}
+	groups, boot := claimGroups(&c)
+	if boot != 1 {
+		t.Errorf("boot %d is shown", boot)
+	}
+	for i, g := range groups {
+		if diff := cmp.Diff(c.Samples[boot].Claims[i], g.shown); diff != "" || g.elsewhere {
+			t.Errorf("%s is not boot %d's (-want +got):\n%s", g.name, boot, diff)
+		}
+	}
+	// A boot that lacks a claim is no choice as long as another has all.
+	c.Samples[boot].Claims = c.Samples[boot].Claims[:1]
+	if _, other := claimGroups(&c); other == boot {
+		t.Errorf("boot %d is shown, which has no ready", other)
+	}
+	c.Samples = []results.Sample{{Status: results.SampleOK, Claims: []results.Claim{claim("start", 1, 1)}}, {Status: results.SampleOK, Claims: []results.Claim{claim("ready", 5, 1)}}}
+	if groups, _ := claimGroups(&c); groups[0].elsewhere == groups[1].elsewhere {
+		t.Errorf("one of two claims is of another boot, and that is not told: %+v", groups)
 	}
 }

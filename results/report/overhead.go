@@ -4,6 +4,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -28,7 +29,7 @@ func (o Options) overhead(f *results.File) []string {
 			parts = append(parts, "probes "+o.clean(level)+": not measured with these rungs")
 			continue
 		}
-		parts = append(parts, "a boot with probes "+o.clean(level)+" takes "+o.longer(c.Cost[results.OverheadBootWall]))
+		parts = append(parts, o.longer(cost, o.clean(level), c.Cost[results.OverheadBootWall]))
 	}
 	if part, ok := cost.Noise(results.OverheadBootWall); ok {
 		parts = append(parts, fmt.Sprintf("differences under %s %% mean nothing", number(part*100)))
@@ -55,16 +56,30 @@ func probed(cells []results.Cell) []string {
 	return out
 }
 
-// longer shows what a boot takes more, and at most.
-func (o Options) longer(c results.OverheadCost) string {
-	if c.ExtraNs == nil || c.Ratio == nil {
-		return "an unknown time longer"
+// longer shows what a boot takes more, and at most, where that can be told. Where it
+// cannot there is no estimate: people would quote it.
+func (o Options) longer(of *results.Overhead, level string, c results.OverheadCost) string {
+	ci := c.ExtraCI95
+	what := "what a boot with probes " + level + " takes longer could not be told"
+	switch {
+	case of.Rounds < results.OverheadMinRounds || ci == nil:
+		return fmt.Sprintf("%s: fewer than %d rounds", what, results.OverheadMinRounds)
+	case of.Restless():
+		return what + ": the machine was too restless"
+	case !c.Told():
+		return fmt.Sprintf("%s: between %s and %s", what, o.delta(ci[0]), o.delta(ci[1]))
+	case withinNoise(of, c):
+		return fmt.Sprintf("%s: less than two equal boots differ by", what)
+	case *c.ExtraNs < 0:
+		return fmt.Sprintf("a boot with probes %s takes %s (%s %%) less", level, o.delta(-*c.ExtraNs), number((1-*c.Ratio)*100))
 	}
-	text := fmt.Sprintf("%s (%s %%) longer", o.delta(*c.ExtraNs), number((*c.Ratio-1)*100))
-	if c.ExtraCI95 == nil {
-		return text + ", with too few rounds for an interval"
-	}
-	return fmt.Sprintf("%s, at most %s", text, o.delta(c.ExtraCI95[1]))
+	return fmt.Sprintf("a boot with probes %s takes %s (%s %%) longer, at most %s", level, o.delta(*c.ExtraNs), number((*c.Ratio-1)*100), o.delta(ci[1]))
+}
+
+// withinNoise: two equal conditions could differ by as much.
+func withinNoise(of *results.Overhead, c results.OverheadCost) bool {
+	part, ok := of.Noise(results.OverheadBootWall)
+	return ok && math.Abs(*c.Ratio-1) <= part
 }
 
 // delta shows a difference of nanoseconds.

@@ -4,6 +4,7 @@ package report
 
 import (
 	"bytes"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -15,13 +16,17 @@ import (
 // known; old files and runs without probes have none.
 func TestOverheadLine(t *testing.T) {
 	when, v := time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC), func(f float64) *float64 { return &f }
-	cost := func(ms, ratio, most float64) map[string]results.OverheadCost {
-		return map[string]results.OverheadCost{"boot": {Ratio: v(ratio), ExtraNs: v(ms * 1e6), RatioCI95: &[2]float64{0.96, 1.02}, ExtraCI95: &[2]float64{0, most * 1e6}}}
+	cost := func(lo, ratio, hi float64) map[string]results.OverheadCost { // of a boot of 100 ms
+		ms := func(ratio float64) float64 { return math.Round((ratio-1)*1e4) * 1e4 }
+		return map[string]results.OverheadCost{"boot": {Ratio: v(ratio), ExtraNs: v(ms(ratio)), RatioCI95: &[2]float64{lo, hi}, ExtraCI95: &[2]float64{ms(lo), ms(hi)}}}
 	}
-	measured := &results.Overhead{Measured: &when, Rounds: 8, Conditions: []results.OverheadCondition{
-		{Name: "none again", Cost: cost(0, 1, 1)}, {Name: "boot", Cost: cost(1.5, 1.02, 3)}, {Name: "full", Rungs: map[string]string{"kvm_pio": "tp_btf"}, Cost: cost(-2, 0.97, -1)}}}
-	few := &results.Overhead{Measured: &when, Rounds: 2, Conditions: []results.OverheadCondition{
-		{Name: "boot", Cost: map[string]results.OverheadCost{"boot": {Ratio: v(1.1), ExtraNs: v(2e6)}}}}}
+	with := func(rounds int, control, boot map[string]results.OverheadCost) *results.Overhead {
+		return &results.Overhead{Measured: &when, Rounds: rounds, Conditions: []results.OverheadCondition{{Name: "none again", Cost: control}, {Name: "boot", Cost: boot}}}
+	}
+	const before = "Overhead of the probes, measured here on 2026-11-23 in "
+	quiet := cost(0.96, 1, 1.02)
+	measured := with(8, quiet, cost(1.03, 1.05, 1.08))
+	measured.Conditions = append(measured.Conditions, results.OverheadCondition{Name: "full", Rungs: map[string]string{"kvm_pio": "tp_btf"}, Cost: cost(0.9, 0.94, 0.97)})
 	for _, tt := range []struct {
 		name   string
 		cost   *results.Overhead
@@ -33,11 +38,14 @@ func TestOverheadLine(t *testing.T) {
 		{"without probes", measured, []string{"none"}, "", ""},
 		{"not measured", &results.Overhead{Reason: "not measured\x07 on this host: run `ukprobe overhead`"}, []string{"boot"}, "",
 			"Overhead of the probes: not measured on this host: run `ukprobe overhead`."},
-		{"boot", measured, []string{"boot", "none", "boot"}, "", "Overhead of the probes, measured here on 2026-11-23 in 8 rounds: a boot with probes boot takes 1.50 ms (2.00 %) longer, at most 3.00 ms; differences under 4.00 % mean nothing."},
-		{"both levels", measured, []string{"boot", "full"}, "tp_btf", "Overhead of the probes, measured here on 2026-11-23 in 8 rounds: a boot with probes boot takes 1.50 ms (2.00 %) longer, at most 3.00 ms; " +
-			"a boot with probes full takes -2.00 ms (-3.00 %) longer, at most -1.00 ms; differences under 4.00 % mean nothing."},
-		{"other rungs", measured, []string{"full"}, "kprobe", "Overhead of the probes, measured here on 2026-11-23 in 8 rounds: probes full: not measured with these rungs; differences under 4.00 % mean nothing."},
-		{"few rounds", few, []string{"boot"}, "", "Overhead of the probes, measured here on 2026-11-23 in 2 rounds: a boot with probes boot takes 2.00 ms (10.0 %) longer, with too few rounds for an interval."},
+		{"boot", measured, []string{"boot", "none", "boot"}, "", before + "8 rounds: a boot with probes boot takes 5.00 ms (5.00 %) longer, at most 8.00 ms; differences under 4.00 % mean nothing."},
+		{"both levels", measured, []string{"boot", "full"}, "tp_btf", before + "8 rounds: a boot with probes boot takes 5.00 ms (5.00 %) longer, at most 8.00 ms; " +
+			"a boot with probes full takes 6.00 ms (6.00 %) less; differences under 4.00 % mean nothing."},
+		{"other rungs", measured, []string{"full"}, "kprobe", before + "8 rounds: probes full: not measured with these rungs; differences under 4.00 % mean nothing."},
+		{"no difference to see", with(8, quiet, cost(0.98, 1.05, 1.1)), []string{"boot"}, "", before + "8 rounds: what a boot with probes boot takes longer could not be told: between -2.00 ms and 10.0 ms; differences under 4.00 % mean nothing."},
+		{"a difference within the noise", with(8, quiet, cost(1.01, 1.03, 1.05)), []string{"boot"}, "", before + "8 rounds: what a boot with probes boot takes longer could not be told: less than two equal boots differ by; differences under 4.00 % mean nothing."},
+		{"a restless machine", with(8, cost(0.7, 1, 1.2), cost(1.4, 1.5, 1.6)), []string{"boot"}, "", before + "8 rounds: what a boot with probes boot takes longer could not be told: the machine was too restless; differences under 30.0 % mean nothing."},
+		{"few rounds", with(2, nil, map[string]results.OverheadCost{"boot": {Ratio: v(1.1), ExtraNs: v(2e6)}}), []string{"boot"}, "", before + "2 rounds: what a boot with probes boot takes longer could not be told: fewer than 6 rounds."},
 	} {
 		f := &results.File{Host: results.Host{Overhead: tt.cost, Rungs: map[string]results.Rung{"kvm_pio": {Rung: tt.rung}}}}
 		for _, level := range tt.levels {

@@ -73,6 +73,23 @@ func TestWithoutKVM(t *testing.T) {
 	}
 }
 
+// What opens as /dev/kvm and is none is told by every command in doctor's words.
+func TestNotKVM(t *testing.T) {
+	needRoot(t)
+	needNative(t, "emulation in emulation says nothing more")
+	const bound = `mount --bind /dev/null /dev/kvm`
+	m := matrix(t, "system: reference, app: hello, platform: qemumicrovm")
+	cell := newRun(t, "--matrix", m, "--accel", "kvm").inPrivateMounts(bound).run().want(exitFailed).cell(0)
+	if !strings.Contains(cell.Reason, "/dev/kvm opens and is not KVM") {
+		t.Errorf("run: %q", cell.Reason)
+	}
+	newCall(t, "overhead", "--journal-dir", "/nonexistent/j").inPrivateMounts(bound).run().want(exitFailed).says("/dev/kvm opens and is not KVM")
+	doctor := newCall(t, "doctor").inPrivateMounts(bound).run()
+	if !strings.Contains(doctor.output(), "/dev/kvm opens and is not KVM") {
+		t.Errorf("doctor:\n%s", doctor.output())
+	}
+}
+
 // A cell without its VMM fails with the package to install; the others run.
 func TestWithoutQEMU(t *testing.T) {
 	notOnTheKernel(t)

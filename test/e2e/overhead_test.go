@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -135,8 +136,8 @@ func (c *call) dryRun(args []string) string {
 	return newRun(c.t, append(args, "--probes", "none", "--dry-run")...).run().want(0).stdout.String()
 }
 
-// ukprobe overhead measures every condition that the machine has, keeps the figure,
-// and the next run stores it.
+// ukprobe overhead measures every condition that the machine has; of fewer than six
+// rounds it keeps nothing for runs.
 func TestOverhead(t *testing.T) {
 	needRoot(t)
 	needKVM(t)
@@ -152,12 +153,36 @@ func TestOverhead(t *testing.T) {
 	}
 	checkOverhead(t, &r)
 
+	if _, err := os.Stat(filepath.Join(c.state(), "overhead.json")); !os.IsNotExist(err) {
+		t.Errorf("a figure of 3 rounds was kept: %v", err)
+	}
+}
+
+// The figure of enough rounds is kept, and the next run stores it: with an estimate
+// only where it can be told from none.
+func TestOverheadIsKept(t *testing.T) {
+	needRoot(t)
+	needKVM(t)
+	needProgram(t, "qemu-system-x86_64", "qemu-system-x86")
+	notOnTheKernel(t)
+	c := newCall(t)
+	c.cmd.Args = append(c.cmd.Args, "overhead", "--rounds", "6", "--attach", "raw_tp", "--journal-dir", c.journal(), "--state-dir", c.state(), "--seed", fmt.Sprint(c.seed), "--json")
+	leaveNothing(t, c)
+	c.start().wait(patience(5 * time.Minute)).want(0)
+	var r overhead.Report
+	if err := json.Unmarshal([]byte(c.stdout.String()), &r); err != nil {
+		t.Fatalf("%v\n%s", err, c.output())
+	}
 	run := newRun(t, "--only", "system=reference,app=hello,platform=qemumicrovm", "--samples", "1", "--warmup", "0", "--state-dir", c.state()).run().want(0)
 	if diff := cmp.Diff(&r.Overhead, run.file().Host.Overhead); diff != "" {
 		t.Errorf("measured and stored with the run (-want +got):\n%s", diff)
 	}
-	if !strings.Contains(oneLine(run.stdout.String()), "in 3 rounds: a boot with probes boot takes ") {
-		t.Errorf("the report:\n%s", run.stdout.String())
+	boot, _ := r.Overhead.Condition(results.OverheadBoot)
+	noise, _ := r.Overhead.Noise(results.OverheadBootWall)
+	cost, text := boot.Cost[results.OverheadBootWall], oneLine(run.stdout.String())
+	told := cost.Told() && math.Abs(*cost.Ratio-1) > noise && !r.Overhead.Restless()
+	if got := strings.Contains(text, "in 6 rounds: a boot with probes boot takes "); got != told || strings.Contains(text, "takes longer could not be told") == told {
+		t.Errorf("told is %t, cost %+v, noise %v; the report:\n%s", told, cost, noise, run.stdout.String())
 	}
 }
 
@@ -221,4 +246,5 @@ func TestOverheadErrors(t *testing.T) {
 	c := newCall(t, "overhead", "--journal-dir", "/nonexistent/j", "--rounds", "3").inPrivateMounts("mount -t tmpfs none /dev").run().want(exitFailed)
 	c.says("the reference guest must run under KVM", "/dev/kvm")
 	newCall(t, "overhead", "--rounds", "0").run().want(exitUsage).says("--rounds 0: must be 1 to 1000")
+	newCall(t, "overhead", "--attach", "auto").run().want(exitUsage).says("--attach auto", "name a rung")
 }

@@ -59,7 +59,7 @@ func TestValidate(t *testing.T) {
 				needHostVM(t, "this kernel has no "+a.rung+" on KVM's functions")
 			}
 			call := validateQuietly(t, append([]string{"--only", "system=reference", "--samples", itoa(n)}, a.flags...))
-			if text := call.stdout.String(); !strings.Contains(text, "Proven: in ") || !strings.Contains(text, "reference_ready agrees within ") {
+			if text := call.stdout.String(); !strings.Contains(text, "Proven: in ") || !strings.Contains(text, "reference_ready agrees: off by ") {
 				t.Errorf("the table does not say that it is proven:\n%s", text)
 			}
 			f := call.file()
@@ -142,17 +142,18 @@ func TestValidateLinux(t *testing.T) {
 	}
 }
 
-// TestValidatePattern: a pattern of the matrix is a claim like the built-in ones.
+// TestValidatePattern: a pattern of the matrix is a claim like the built-in ones, and
+// one that finds nothing says so.
 func TestValidatePattern(t *testing.T) {
 	needRoot(t)
 	notOnTheKernel(t)
 	m := matrix(t, "system: process, app: hello, platform: process, experiment: timing-validation, "+
 		"ready: hello, claims: [{name: nothing, pattern: 'there are (?P<value>[0-9]+) of these', unit: ms}]")
 	call := validate(t, "--matrix", m, "--samples", "1").run().want(0)
-	if f := call.file(); len(f.Cells[0].Samples[0].Claims) != 0 || len(f.Cells[0].Settings.Claims) != 1 {
+	if f := call.file(); len(f.Cells[0].Samples[0].Claims) != 1 || f.Cells[0].Samples[0].Claims[0].Reason != "no line matched" || len(f.Cells[0].Settings.Claims) != 1 {
 		t.Errorf("%+v", f.Cells[0])
 	}
-	if text := call.stdout.String(); !strings.Contains(text, "printed nothing that is known as a claim") || strings.Contains(text, "Proven") {
+	if text := call.stdout.String(); !strings.Contains(text, "nothing cannot be told: no line matched (0/1)") || strings.Contains(text, "Proven") {
 		t.Errorf("%s", text)
 	}
 }
