@@ -16,12 +16,15 @@ import (
 // Report is what was counted in a span of time, for a table or as JSON. Times are
 // in nanoseconds. What could not be counted is absent, and Missing says why.
 type Report struct {
-	Version    string         `json:"version"`
-	Until      time.Time      `json:"until"`
-	Seconds    float64        `json:"seconds"` // of the span
-	NotWatched uint64         `json:"not_watched"`
-	VMs        []VMReport     `json:"vms"`
-	Missing    []MissingCount `json:"missing,omitempty"`
+	Version    string    `json:"version"`
+	Until      time.Time `json:"until"`
+	Seconds    float64   `json:"seconds"` // of the span
+	NotWatched uint64    `json:"not_watched"`
+	PassedOver uint64    `json:"passed_over"` // VMs that the filter does not take, since the beginning
+	// Unmet says which parts of the filter have nothing to take.
+	Unmet   []string       `json:"unmet,omitempty"`
+	VMs     []VMReport     `json:"vms"`
+	Missing []MissingCount `json:"missing,omitempty"`
 }
 
 // MissingCount is what could not be counted for any VM.
@@ -128,7 +131,7 @@ func NewReporter(w *Watcher, version string) *Reporter {
 func (rp *Reporter) Next() Report {
 	begun, now := rp.at, rp.w.now()
 	out := Report{Version: rp.version, Until: now, Seconds: now.Sub(begun).Seconds(),
-		NotWatched: rp.w.src.Beyond()}
+		NotWatched: rp.w.src.Beyond(), PassedOver: rp.w.Totals().PassedOver, Unmet: rp.w.Unmet()}
 	after := map[uint64]Reading{}
 	for r := range rp.w.Each {
 		before, known := rp.before[r.VM.ID]

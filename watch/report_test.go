@@ -79,6 +79,56 @@ func TestNoVM(t *testing.T) {
 	}
 }
 
+// TestNothingMeant: whoever filters everything away is told why.
+func TestNothingMeant(t *testing.T) {
+	text := func(b *bench) string {
+		var out bytes.Buffer
+		if err := NewReporter(b.w, "").Next().Write(&out, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(out.String(), "\n\n")
+		return rest
+	}
+	fill := func() *bench {
+		b := newBench(t)
+		b.add(1, 1, "/", false, "init")
+		b.add(10, 1, "/", true, qemu("web")...)
+		b.add(11, 1, "/", true, qemu("db")...)
+		return b
+	}
+	b := fill().start(Words{Names: []string{"nosuch"}}, Options{})
+	want := "2 VMs were seen, none matches --name nosuch\n"
+	if got := text(b); got != want {
+		t.Errorf("silent VMs: %q, want %q", got, want)
+	}
+	b.come(1, 10, 1) // one of the two shows itself
+	if got := text(b); got != want {
+		t.Errorf("one of them twice: %q, want %q", got, want)
+	}
+	if got := b.w.Totals().Status(); !strings.HasSuffix(got, "0 seen, 2 passed over by the filter") {
+		t.Errorf("status %q", got)
+	}
+	b = fill().start(Words{Cgroups: []string{"/nosuch"}}, Options{})
+	b.come(1, 10, 1)
+	want = "no such cgroup (yet): /nosuch\n2 VMs were seen, none matches --cgroup /nosuch\n"
+	if got := text(b); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	b.add(10, 1, "/nosuch/x", true, qemu("web")...)
+	b.mu.Lock()
+	b.adopted[10] = b.guest(2, 10, 1)
+	b.mu.Unlock()
+	waitFor(t, "the VM that was moved to be counted no longer", func() bool { return b.w.Totals().PassedOver == 1 })
+	b = fill().start(Words{PIDs: []int{1}}, Options{})
+	if got, want := text(b), "pid 1 has no VM\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	b.remove(1)
+	if got, want := strings.Join(b.w.Unmet(), ""), "pid 1 has ended"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestReportsOfIntervals: each report is of its own span.
 func TestReportsOfIntervals(t *testing.T) {
 	b, reporter := reporting(t)

@@ -180,8 +180,15 @@ type column struct {
 
 // summary is a line for each VM.
 func (r Report) summary(s Style) []string {
+	var unmet []string
+	for _, u := range r.Unmet {
+		unmet = append(unmet, s.wrap(u, 0)...)
+	}
 	if len(r.VMs) == 0 {
-		return []string{"no VM was seen"}
+		if len(unmet) == 0 {
+			return []string{"no VM was seen"}
+		}
+		return unmet
 	}
 	cols := []column{{head: "VM", left: true}, {head: "VMM", left: true, priority: 7}, {head: "PID", priority: 5},
 		{head: "EXITS/s"}, {head: "TO VMM/s", priority: 1}, {head: "LOST", priority: 3},
@@ -194,7 +201,7 @@ func (r Report) summary(s Style) []string {
 		}
 	}
 	const optional = 6 // from here on
-	return s.table(withoutEmpty(cols, optional), 0)
+	return append(s.table(withoutEmpty(cols, optional), 0), unmet...)
 }
 
 // summary are a VM's cells, in the order of the columns above.
