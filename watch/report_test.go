@@ -37,7 +37,9 @@ func reporting(t *testing.T) (*bench, *Reporter) {
 
 func TestTable(t *testing.T) {
 	for name, style := range map[string]Style{
-		"table.txt":        {},
+		"table.txt":        {How: "--verbose says why"},
+		"table-why.txt":    {Details: true},
+		"table-only.txt":   {Only: true, Rows: 10},
 		"table-narrow.txt": {Width: 44},
 		"table-ascii.txt":  {Width: 80, ASCII: true, Sort: SortName},
 		"table-rows.txt":   {Width: 80, Rows: 12},
