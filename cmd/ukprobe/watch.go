@@ -228,7 +228,7 @@ func (s watchSettings) giveUp(log *slog.Logger) error {
 		return fmt.Errorf("%w: or keep them with --keep-privileges", err)
 	}
 	log.Info("privileges given up", "uid_before", before.UID, "uid", after.UID, "capabilities_before", before.Caps, "capabilities", after.Caps)
-	return nil
+	return watch.CheckWebConfigAs(s.config, after)
 }
 
 // attend serves and shows until the end.
