@@ -43,7 +43,7 @@ type VMReport struct {
 	Cgroup  string  `json:"cgroup,omitempty"`
 	Seconds float64 `json:"seconds"` // that it was watched in the span
 	Ended   bool    `json:"ended,omitempty"`
-	ISA     string  `json:"isa,omitempty"`
+	ISA     string  `json:"isa,omitempty"` // whose reasons Exits has; absent where KVM has no hardware to exit from
 	// Values by name, as in run.json.
 	Values    map[string]uint64 `json:"values"`
 	Exits     []Row             `json:"exits,omitempty"`
@@ -114,13 +114,14 @@ const maxPorts = 8
 type Reporter struct {
 	w       *Watcher
 	version string
+	exits   bool // this host has any: else there is no ISA whose reasons they would be
 	at      time.Time
 	before  map[uint64]Reading // by the VM's ID
 }
 
 // NewReporter makes one; its first span begins now.
 func NewReporter(w *Watcher, version string) *Reporter {
-	rp := &Reporter{w: w, version: version, at: w.now(), before: map[uint64]Reading{}}
+	rp := &Reporter{w: w, version: version, exits: probe.HasVirtualisation(), at: w.now(), before: map[uint64]Reading{}}
 	for r := range w.Each {
 		rp.before[r.VM.ID] = r
 	}
@@ -145,7 +146,11 @@ func (rp *Reporter) Next() Report {
 			span.Counts = subtract(r.Counts, before.Counts)
 			from = before.Until
 		}
-		out.VMs = append(out.VMs, vmReport(span, r.Until.Sub(from)))
+		vm := vmReport(span, r.Until.Sub(from))
+		if !rp.exits {
+			vm.ISA = ""
+		}
+		out.VMs = append(out.VMs, vm)
 	}
 	if len(out.VMs) > 0 { // else nothing has fired because there was nothing
 		out.Missing = missing(rp.w.src.Hooks())

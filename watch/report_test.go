@@ -26,6 +26,7 @@ func reporting(t *testing.T) (*bench, *Reporter) {
 	b.clock.Store(epoch.UnixNano())
 	b.start(Words{All: true}, Options{})
 	reporter := NewReporter(b.w, "1.2.3")
+	reporter.exits = true // whatever this host is
 	b.tick(10 * time.Second)
 	b.set(1, someCounts())
 	b.set(2, userExits(1234567))
@@ -179,6 +180,21 @@ func TestReportBeginsNow(t *testing.T) {
 	b.tick(time.Second)
 	if vm := reporter.Next().VMs[0]; vm.Seconds != 1 || vm.Values["kvm_userspace_exits"] != 5 || vm.UserExits[0].Rate != 5 {
 		t.Errorf("%+v", vm)
+	}
+}
+
+// TestNoISAWithoutExits: a host whose KVM only emulates has none.
+func TestNoISAWithoutExits(t *testing.T) {
+	for _, exits := range []bool{true, false} {
+		_, reporter := reporting(t)
+		reporter.exits = exits
+		text, err := json.Marshal(reporter.Next())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(text), `"isa":"svm"`); got != exits || strings.Contains(string(text), `"isa":""`) {
+			t.Errorf("exits %v: %s", exits, text)
+		}
 	}
 }
 
