@@ -45,12 +45,15 @@ type VMReport struct {
 	Ended   bool    `json:"ended,omitempty"`
 	ISA     string  `json:"isa,omitempty"` // whose reasons Exits has; absent where KVM has no hardware to exit from
 	// Values by name, as in run.json.
-	Values    map[string]uint64 `json:"values"`
-	Exits     []Row             `json:"exits,omitempty"`
-	UserExits []Row             `json:"userspace_exits,omitempty"`
-	Ports     []PortRow         `json:"ports,omitempty"`          // the busiest
-	Halted    *Dist             `json:"halted,omitempty"`         // HLT to wake-up
-	Waited    *Dist             `json:"runqueue_delay,omitempty"` // of vCPU threads that could run
+	Values map[string]uint64 `json:"values"`
+	// NoEvent: none of its vCPUs has shown itself since it was watched, so that
+	// nothing is known of it; no exits is not a finding then.
+	NoEvent   bool      `json:"no_vcpu_event,omitempty"`
+	Exits     []Row     `json:"exits,omitempty"`
+	UserExits []Row     `json:"userspace_exits,omitempty"`
+	Ports     []PortRow `json:"ports,omitempty"`          // the busiest
+	Halted    *Dist     `json:"halted,omitempty"`         // HLT to wake-up
+	Waited    *Dist     `json:"runqueue_delay,omitempty"` // of vCPU threads that could run
 	// Network holds the times to answer of requests on the network device.
 	Network []NetworkRow      `json:"network,omitempty"`
 	Lost    map[string]uint64 `json:"lost,omitempty"`
@@ -147,6 +150,7 @@ func (rp *Reporter) Next() Report {
 			from = before.Until
 		}
 		vm := vmReport(span, r.Until.Sub(from))
+		vm.NoEvent = r.Err == nil && silent(r.Counts)
 		if !rp.exits {
 			vm.ISA = ""
 		}
@@ -158,6 +162,10 @@ func (rp *Reporter) Next() Report {
 	rp.before, rp.at = after, now
 	return out
 }
+
+// silent reports whether package probe has seen no vCPU of the VM: then it leaves
+// out even what is zero.
+func silent(n probe.Counts) bool { return len(n.Values) == 0 && len(n.Spans) == 0 }
 
 func vmReport(r Reading, span time.Duration) VMReport {
 	vm, n := r.VM, &r.Counts

@@ -32,7 +32,7 @@ func reporting(t *testing.T) (*bench, *Reporter) {
 	b.set(2, userExits(1234567))
 	b.come(1, 10, 1)
 	b.come(2, 11, 1)
-	b.come(3, 12, 1) // did nothing
+	b.come(3, 12, 1) // no vCPU was seen
 	return b, reporter
 }
 
@@ -165,6 +165,56 @@ func TestReportsOfIntervals(t *testing.T) {
 	}
 	if fourth := find(reporter.Next(), "web"); fourth != nil {
 		t.Errorf("after its end: %+v", fourth)
+	}
+}
+
+// TestNoVCPUEvent: of a VM that has not shown itself nothing is known; that nothing
+// happened is only said of one that has.
+func TestNoVCPUEvent(t *testing.T) {
+	b := newBench(t)
+	b.clock.Store(epoch.UnixNano())
+	b.start(Words{All: true}, Options{})
+	b.come(1, 10, 1)
+	reporter := NewReporter(b.w, "")
+	text := func() string {
+		b.tick(time.Second)
+		var out bytes.Buffer
+		if err := reporter.Next().Write(&out, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		_, own, _ := strings.Cut(out.String(), "pid 10, 1 s\n")
+		return own
+	}
+	if got, want := text(), "  no vCPU event yet\n"; got != want {
+		t.Errorf("at first: %q, want %q", got, want)
+	}
+	b.set(1, probe.Counts{Values: map[string]uint64{"page_faults": 0}, Spans: map[string]probe.Histogram{probe.SpanWaited: {}}})
+	if got, want := text(), "  nothing happened\n"; got != want {
+		t.Errorf("of one that was seen: %q, want %q", got, want)
+	}
+	if got, want := text(), "  nothing happened\n"; got != want {
+		t.Errorf("an interval later: %q, want %q", got, want)
+	}
+	b.come(2, 11, 1)
+	b.leave(2)
+	b.tick(time.Second)
+	var out bytes.Buffer
+	if err := reporter.Next().Write(&out, Style{}); err != nil || !strings.Contains(out.String(), "  no vCPU event until its end\n") {
+		t.Errorf("of one that has ended: %v\n%s", err, &out)
+	}
+}
+
+// TestNoEventNoSeries: a histogram that counted nothing would look like a finding.
+func TestNoEventNoSeries(t *testing.T) {
+	b := newBench(t).start(Words{All: true}, Options{})
+	b.come(1, 10, 1)
+	get, stop := serving(t, b, "")
+	_, body := get("/metrics")
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(body, `ukprobe_vm_up{vm="unknown-10"} 1`) || strings.Contains(body, "ukprobe_vcpu_") || strings.Contains(body, "ukprobe_kvm_") {
+		t.Errorf("metrics of a VM that was not seen:\n%s", body)
 	}
 }
 

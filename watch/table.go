@@ -307,7 +307,14 @@ func (vm VMReport) lines(s Style) []string {
 		out = append(out, s.wrap("incomplete: "+vm.Error, 2)...)
 	}
 	if len(vm.Exits)+len(vm.UserExits)+len(vm.Ports)+len(vm.Network) == 0 && vm.Halted == nil && vm.Waited == nil {
-		out = append(out, "  nothing happened")
+		switch {
+		case vm.NoEvent && vm.Ended:
+			out = append(out, "  no vCPU event until its end")
+		case vm.NoEvent:
+			out = append(out, "  no vCPU event yet")
+		default:
+			out = append(out, "  nothing happened")
+		}
 	}
 	if len(vm.Exits) > 0 {
 		out = append(out, s.rows("EXIT", vm.Exits, vm.Seconds)...)
