@@ -167,7 +167,7 @@ struct slot {
 	u32 vmm_tgid;
 	u32 ports; /* rows of the table of ports */
 	u32 wanted; /* an instruction pointer is still looked for */
-	u32 pad;
+	u32 vcpus; /* vCPU threads that were seen */
 };
 
 struct counters {

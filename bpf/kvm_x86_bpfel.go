@@ -203,7 +203,7 @@ type KVMSlot struct {
 	VmmTgid  uint32
 	Ports    uint32
 	Wanted   uint32
-	Pad      uint32
+	Vcpus    uint32
 }
 
 type KVMSpan uint32

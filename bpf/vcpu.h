@@ -85,6 +85,7 @@ static __noinline struct vcpu_state *find_vcpu(struct per_cpu *cpu, u64 pid_tgid
 	u32 tid = (u32)pid_tgid, tgid = pid_tgid >> 32;
 	struct vcpu_state *v;
 	struct target *t;
+	struct slot *s;
 	u32 *known, i;
 	u64 now;
 
@@ -125,6 +126,9 @@ static __noinline struct vcpu_state *find_vcpu(struct per_cpu *cpu, u64 pid_tgid
 		count(t->slot, LOST_VCPUS, 1);
 		return NULL;
 	}
+	s = bpf_map_lookup_elem(&slots, &t->slot);
+	if (s)
+		__sync_fetch_and_add(&s->vcpus, 1);
 found:
 	cpu->vcpu = i;
 	cpu->tid = tid;

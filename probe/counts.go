@@ -46,7 +46,7 @@ type Counts struct {
 	// Network is what was seen on the guest's device: empty without
 	// [Target].Flows.
 	Network Network
-	// ISA names the vendor whose reasons those are.
+	// ISA names the vendor whose reasons those are; "" where KVM only emulates.
 	ISA ISA
 }
 
@@ -144,13 +144,16 @@ func (w *Watch) applies(h bpf.KVMHook, s *bpf.KVMSlot) bool {
 	if st := w.p.state(hookName(h)); st != nil && st.hook.onDemand && !w.holds(st.hook.name) {
 		return false // it was not attached for this guest
 	}
-	ran := w.target.CgroupID == 0 || s.Marks[bpf.KVMMarkKindMARK_FIRST_RUN].Ns != 0 || s.Marks[bpf.KVMMarkKindMARK_GUEST_ENTRY].Ns != 0
+	ran := s.Vcpus > 0 || s.Marks[bpf.KVMMarkKindMARK_FIRST_RUN].Ns != 0 || s.Marks[bpf.KVMMarkKindMARK_GUEST_ENTRY].Ns != 0
 	return w.target.KVM && ran
 }
 
 // Counts reads the guest's counters.
 func (w *Watch) Counts() (Counts, error) {
 	c := Counts{Values: map[string]uint64{}, Lost: map[string]uint64{}, ISA: w.p.isa}
+	if !HasVirtualisation() && w.p.hits(bpf.KVMHookHOOK_KVM_EXIT) == 0 {
+		c.ISA = "" // KVM emulates: no vendor's exits here
+	}
 	slot, err := w.state()
 	if err != nil {
 		return c, err

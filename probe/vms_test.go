@@ -400,3 +400,23 @@ func TestIoctlNumberIsNoVM(t *testing.T) {
 	}
 	b.release(vm, false)
 }
+
+// TestNothingIsSaidOfASilentVM: as long as no vCPU of it was seen a zero would mean
+// nothing.
+func TestNothingIsSaidOfASilentVM(t *testing.T) {
+	b := newBench(t, 1, SVM)
+	vm, err := b.Adopt(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.hold(vm.Watch, HookSched)
+	b.alive(bpf.KVMHookHOOK_PIO)
+	if c := countsOf(t, vm.Watch); len(c.Values) != 0 || len(c.Spans) != 0 {
+		t.Errorf("values %v, spans %v: want none", c.Values, c.Spans)
+	}
+	b.fire("raw_tp_entry")
+	if c := countsOf(t, vm.Watch); c.Values["kvm_entries"] != 1 || len(c.Spans) != 1 {
+		t.Errorf("values %v, spans %v: want the entry, and how long it waited", c.Values, c.Spans)
+	}
+	b.release(vm, false)
+}

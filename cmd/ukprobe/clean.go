@@ -3,12 +3,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
+	"github.com/ukprobe/ukprobe/probe"
 )
 
 // defaultJournalDir is where runs note what they change on the host.
@@ -19,7 +21,8 @@ func cleanCommand() *cli.Command {
 		Name:  "clean",
 		Usage: "remove whatever a killed run left on this host",
 		Description: "Reads the journals that runs keep of every namespace, tap, cgroup, process and\n" +
-			"folder they make, and puts back those of runs that are no longer there. A run\n" +
+			"folder they make, and puts back those of runs that are no longer there; removes\n" +
+			"return probes that nobody has attached any more. A run\n" +
 			"that is still going is not touched. Exit status 0 if nothing is left.",
 		Flags: []cli.Flag{journalFlag()},
 		Action: func(c *cli.Context) error {
@@ -30,12 +33,16 @@ func cleanCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			probes, probesErr := probe.RemoveStaleReturnProbes()
+			for _, name := range probes {
+				fmt.Fprintln(c.App.Writer, "removed return probe", name)
+			}
 			if text := report.String(); text != "" {
 				fmt.Fprintln(c.App.Writer, text)
-			} else {
+			} else if len(probes) == 0 {
 				fmt.Fprintln(c.App.Writer, "nothing to clean")
 			}
-			return report.Err()
+			return errors.Join(report.Err(), probesErr)
 		},
 	}
 }

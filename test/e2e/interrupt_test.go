@@ -219,3 +219,33 @@ func TestRunFileIsAlwaysWhole(t *testing.T) {
 	}
 	newCall(t, "clean", "--journal-dir", c.journal()).run().want(0)
 }
+
+// TestKilledReturnProbes: tracefs keeps the definitions of return probes, and clean
+// removes them.
+func TestKilledReturnProbes(t *testing.T) {
+	needHostVM(t, "this kernel has no kprobes")
+	needRoot(t)
+	mine := func() int {
+		text, err := os.ReadFile("/sys/kernel/tracing/kprobe_events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(text), "r4096:ebpf_")
+	}
+	c := inTheMiddle(t, "--attach", "kprobe")
+	used := mine()
+	if used == 0 {
+		t.Fatal("no return probe is attached")
+	}
+	newCall(t, "clean", "--journal-dir", c.journal()).run()
+	if n := mine(); n != used {
+		t.Errorf("clean took %d return probes from a run that goes on", used-n)
+	}
+	_ = c.cmd.Process.Kill()
+	c.wait(patience(5 * time.Second)).want(-int(syscall.SIGKILL))
+	eventually(func() string { return join(qemusOf(t, c)) })
+	newCall(t, "clean", "--journal-dir", c.journal()).run().want(0)
+	if n := mine(); n != 0 {
+		t.Errorf("%d return probes are left", n)
+	}
+}
