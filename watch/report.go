@@ -117,14 +117,13 @@ const maxPorts = 8
 type Reporter struct {
 	w       *Watcher
 	version string
-	exits   bool // this host has any: else there is no ISA whose reasons they would be
 	at      time.Time
 	before  map[uint64]Reading // by the VM's ID
 }
 
 // NewReporter makes one; its first span begins now.
 func NewReporter(w *Watcher, version string) *Reporter {
-	rp := &Reporter{w: w, version: version, exits: probe.HasVirtualisation(), at: w.now(), before: map[uint64]Reading{}}
+	rp := &Reporter{w: w, version: version, at: w.now(), before: map[uint64]Reading{}}
 	for r := range w.Each {
 		rp.before[r.VM.ID] = r
 	}
@@ -151,9 +150,6 @@ func (rp *Reporter) Next() Report {
 		}
 		vm := vmReport(span, r.Until.Sub(from))
 		vm.NoEvent = r.Err == nil && silent(r.Counts)
-		if !rp.exits {
-			vm.ISA = ""
-		}
 		out.VMs = append(out.VMs, vm)
 	}
 	if len(out.VMs) > 0 { // else nothing has fired because there was nothing
@@ -165,7 +161,15 @@ func (rp *Reporter) Next() Report {
 
 // silent reports whether package probe has seen no vCPU of the VM: then it leaves
 // out even what is zero.
-func silent(n probe.Counts) bool { return len(n.Values) == 0 && len(n.Spans) == 0 }
+// What was seen on the network device is not of a vCPU.
+func silent(n probe.Counts) bool {
+	for name := range n.Values {
+		if !strings.HasPrefix(name, "frames_") && !strings.HasPrefix(name, "bytes_") {
+			return false
+		}
+	}
+	return len(n.Spans) == 0
+}
 
 func vmReport(r Reading, span time.Duration) VMReport {
 	vm, n := r.VM, &r.Counts
