@@ -134,7 +134,7 @@ func NewReporter(w *Watcher, version string) *Reporter {
 func (rp *Reporter) Next() Report {
 	begun, now := rp.at, rp.w.now()
 	out := Report{Version: rp.version, Until: now, Seconds: now.Sub(begun).Seconds(),
-		NotWatched: rp.w.src.Beyond(), PassedOver: rp.w.Totals().PassedOver, Unmet: rp.w.Unmet()}
+		NotWatched: rp.w.src.Beyond(), PassedOver: rp.w.Totals().PassedOver, Unmet: rp.w.Unmet(), VMs: []VMReport{}}
 	after := map[uint64]Reading{}
 	for r := range rp.w.Each {
 		before, known := rp.before[r.VM.ID]
@@ -164,7 +164,7 @@ func (rp *Reporter) Next() Report {
 // What was seen on the network device is not of a vCPU.
 func silent(n probe.Counts) bool {
 	for name := range n.Values {
-		if !strings.HasPrefix(name, "frames_") && !strings.HasPrefix(name, "bytes_") {
+		if !strings.HasPrefix(name, "frames_") && !strings.HasPrefix(name, "bytes_") && !strings.HasPrefix(name, "tap_") {
 			return false
 		}
 	}

@@ -632,7 +632,8 @@ func (w *Watcher) Unmet() []string {
 			out = append(out, fmt.Sprintf("pid %d has no VM", want.PID))
 		}
 	}
-	if seen == 0 && passed > 0 {
+	// Of VMs that are silent it knows only where it has looked at all processes.
+	if seen == 0 && passed > 0 && !f.onlyPIDs() {
 		vms := fmt.Sprintf("%d VMs were seen", passed)
 		if passed == 1 {
 			vms = "1 VM was seen"
