@@ -9,7 +9,8 @@ import (
 	"github.com/ukprobe/ukprobe/guests/reference"
 )
 
-// TestWatchNothingMeant: a filter that takes nothing says why.
+// TestWatchNothingMeant: a filter that takes nothing says why, and so does a VM of
+// which nothing is known.
 func TestWatchNothingMeant(t *testing.T) {
 	notOnTheKernel(t)
 	needRoot(t)
@@ -21,6 +22,7 @@ func TestWatchNothingMeant(t *testing.T) {
 	}{
 		{[]string{"--name", "no-such"}, []string{"none matches --name no-such", "seen"}},
 		{[]string{"--cgroup", "no-such.slice"}, []string{"no such cgroup (yet): /no-such.slice", "none matches --cgroup /no-such.slice"}},
+		{[]string{"--name", "other"}, []string{"other: qemu", "  no vCPU event yet", "not counted here: exits by reason, "}}, // it spins in the guest
 		{[]string{"--pid", "1"}, []string{"pid 1 has no VM"}},
 	} {
 		c := newCall(t, append([]string{"watch", "--once", "--duration", "200ms"}, tt.args...)...).run().want(0)
