@@ -77,7 +77,7 @@ func TestGoTypesFitTheMaps(t *testing.T) {
 		key, value uintptr
 	}{
 		{KVMMapTargets, 8, unsafe.Sizeof(KVMTarget{})},
-		{KVMMapDevices, 4, unsafe.Sizeof(KVMDevice{})},
+		{KVMMapDevices, unsafe.Sizeof(KVMDeviceKey{}), unsafe.Sizeof(KVMDevice{})},
 		{KVMMapSlots, 4, unsafe.Sizeof(KVMSlot{})},
 		{KVMMapCounts, 4, unsafe.Sizeof(KVMCounters{})},
 		{KVMMapVcpus, 4, unsafe.Sizeof(KVMVcpuState{})},

@@ -136,17 +136,19 @@ struct config {
 	u32 pad;
 };
 
-/*
- * What a tap or veth stands for. Key: ifindex, which other namespaces have too:
- * hooks that see the whole host's devices look at netns as well.
- */
+/* A network device. Each namespace counts its devices from 1. */
+struct device_key {
+	u32 netns; /* the inode number of its namespace */
+	u32 ifindex;
+};
+
+/* What a tap or veth stands for. */
 #define DEVICE_FLOWS 1 /* measure how long answers take */
 
 struct device {
 	u32 slot;
 	u16 service_port; /* TCP port of the service in host byte order, or 0 */
 	u16 flags; /* DEVICE_* */
-	u32 netns; /* the device's namespace (its inode number), or 0 for any */
 };
 
 struct line {

@@ -9,7 +9,7 @@
 // numbers mean, is package probe's business.
 package bpf
 
-//go:generate go tool bpf2go -target amd64 -cc clang-14 -strip llvm-strip-14 -cflags "-O2 -g -Wall -Werror -mcpu=v3" -no-global-types -type mark_kind -type hook -type counter -type record_kind -type record -type slot -type mark -type target -type device -type counters -type hist -type pio_key -type vcpu_state -type segment -type line -type span -type parts -type per_cpu -type config KVM kvm.bpf.c
+//go:generate go tool bpf2go -target amd64 -cc clang-14 -strip llvm-strip-14 -cflags "-O2 -g -Wall -Werror -mcpu=v3" -no-global-types -type mark_kind -type hook -type counter -type record_kind -type record -type slot -type mark -type target -type device_key -type device -type counters -type hist -type pio_key -type vcpu_state -type segment -type line -type span -type parts -type per_cpu -type config KVM kvm.bpf.c
 //go:generate go tool bpf2go -target amd64 -cc clang-14 -strip llvm-strip-14 -cflags "-O2 -g -Wall -Werror -mcpu=v3" -no-global-types Proc proc.bpf.c
 //go:generate go tool bpf2go -target amd64 -cc clang-14 -strip llvm-strip-14 -cflags "-O2 -g -Wall -Werror -mcpu=v3" -no-global-types -type flow_kind -type flow_side -type flow_state -type flow_unparsed -type flow_key -type flow -type flow_counts -type flow_guest Net net.bpf.c
 //go:generate go tool bpf2go -target amd64 -cc clang-14 -strip llvm-strip-14 -cflags "-O2 -g -Wall -Werror -mcpu=v3" -no-global-types -type tsc_state -type tsc_change Clock clock.bpf.c

@@ -54,7 +54,12 @@ type KVMDevice struct {
 	Slot        uint32
 	ServicePort uint16
 	Flags       uint16
-	Netns       uint32
+}
+
+type KVMDeviceKey struct {
+	_       structs.HostLayout
+	Netns   uint32
+	Ifindex uint32
 }
 
 type KVMHist struct {

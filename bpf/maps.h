@@ -46,7 +46,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_SLOTS * 2);
-	__type(key, u32); /* ifindex */
+	__type(key, struct device_key);
 	__type(value, struct device);
 } devices SEC(".maps");
 

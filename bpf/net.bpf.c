@@ -11,19 +11,53 @@
 
 #define TC_NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: as if we were not here */
 
-static __always_inline void account(struct __sk_buff *skb, u32 slot, u32 frames, u32 bytes)
+/* A guest hands over large segments (TSO, USO) without saying how many they make. */
+static __always_inline bool segments_unknown(struct __sk_buff *skb)
 {
-	u32 n = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	return skb->gso_size && !skb->gso_segs;
+}
 
-	count(slot, frames, n);
+/*
+ * How many frames it will be, for which p is needed only if that is unknown. Of
+ * what was not parsed the headers are taken for the shortest.
+ */
+static __always_inline u32 segments(struct __sk_buff *skb, struct packet *p, u32 what)
+{
+	u32 headers = ETH_LEN + sizeof(struct ip4) + sizeof(struct tcp), size = skb->gso_size;
+
+	if (!segments_unknown(skb))
+		return skb->gso_segs > 1 ? skb->gso_segs : 1;
+	if (what == PACKET_TCP)
+		headers = p->l4 + (p->tcp.offset >> 4) * 4;
+	else if (what == PACKET_UDP)
+		headers = p->l4 + 8;
+	if (skb->len <= headers + size)
+		return 1;
+	return (skb->len - headers + size - 1) / size;
+}
+
+static __always_inline void account(struct __sk_buff *skb, struct packet *p, u32 what, u32 slot,
+				    u32 frames, u32 bytes)
+{
+	count(slot, frames, segments(skb, p, what));
 	count(slot, bytes, skb->len);
 }
 
-static __always_inline struct device *device_of(struct __sk_buff *skb)
+static __always_inline struct device *device_of(struct net_device *dev, u32 ifindex)
 {
-	u32 ifindex = skb->ifindex;
+	struct device_key key = { .netns = BPF_CORE_READ(dev, nd_net.net, ns.inum),
+				  .ifindex = ifindex };
 
-	return bpf_map_lookup_elem(&devices, &ifindex);
+	return bpf_map_lookup_elem(&devices, &key);
+}
+
+/*
+ * The context of a tc program is the struct sk_buff itself, of which the verifier
+ * lets it read little; the rest it may probe (for sched_cls: Linux 5.8).
+ */
+static __always_inline struct device *skb_device(struct __sk_buff *skb)
+{
+	return device_of(BPF_CORE_READ((struct sk_buff *)skb, dev), skb->ifindex);
 }
 
 static __always_inline void mark_out(struct device *d, struct packet *p, u64 now)
@@ -46,16 +80,19 @@ static __always_inline void mark_in(struct device *d, struct packet *p, u64 now)
 		mark_of(0, d->slot, MARK_FIRST_REQUEST, HOOK_TC_IN, now);
 }
 
-/* look_into reads the frame, if anything in it is asked for. */
+/* look_into counts the frame, and reads it if anything in it is asked for. */
 static __always_inline void look_into(struct __sk_buff *skb, struct device *d, bool out, u64 now)
 {
 	bool measured = d->flags & DEVICE_FLOWS;
+	u32 what = PACKET_OTHER;
 	struct packet p = {};
-	u32 what;
 
-	if (!d->service_port && !measured)
-		return;
-	what = packet_parse(skb, &p);
+	if (d->service_port || measured || segments_unknown(skb))
+		what = packet_parse(skb, &p);
+	if (out)
+		account(skb, &p, what, d->slot, COUNT_FRAMES_OUT, COUNT_BYTES_OUT);
+	else
+		account(skb, &p, what, d->slot, COUNT_FRAMES_IN, COUNT_BYTES_IN);
 	if (what == PACKET_TCP && d->service_port) {
 		if (out)
 			mark_out(d, &p, now);
@@ -70,12 +107,11 @@ SEC("tc/out")
 int tc_out(struct __sk_buff *skb)
 {
 	u64 now = bpf_ktime_get_ns();
-	struct device *d = device_of(skb);
+	struct device *d = skb_device(skb);
 
 	hit(HOOK_TC_OUT);
 	if (!d)
 		return TC_NEXT;
-	account(skb, d->slot, COUNT_FRAMES_OUT, COUNT_BYTES_OUT);
 	mark_of(0, d->slot, MARK_FRAME_OUT, HOOK_TC_OUT, now);
 	look_into(skb, d, true, now);
 	return TC_NEXT;
@@ -85,12 +121,11 @@ SEC("tc/in")
 int tc_in(struct __sk_buff *skb)
 {
 	u64 now = bpf_ktime_get_ns();
-	struct device *d = device_of(skb);
+	struct device *d = skb_device(skb);
 
 	hit(HOOK_TC_IN);
 	if (!d)
 		return TC_NEXT;
-	account(skb, d->slot, COUNT_FRAMES_IN, COUNT_BYTES_IN);
 	mark_of(0, d->slot, MARK_FRAME_IN, HOOK_TC_IN, now);
 	look_into(skb, d, false, now);
 	return TC_NEXT;
@@ -100,11 +135,10 @@ int tc_in(struct __sk_buff *skb)
 
 static __always_inline int tap_frame(struct net_device *dev, u32 hook, u32 counter, u32 kind)
 {
-	u32 ifindex = BPF_CORE_READ(dev, ifindex);
-	struct device *d = bpf_map_lookup_elem(&devices, &ifindex);
+	struct device *d = device_of(dev, BPF_CORE_READ(dev, ifindex));
 
 	hit(hook);
-	if (!d || (d->netns && d->netns != BPF_CORE_READ(dev, nd_net.net, ns.inum)))
+	if (!d)
 		return 0;
 	count(d->slot, counter, 1);
 	mark_of(0, d->slot, kind, hook, bpf_ktime_get_ns());

@@ -100,7 +100,6 @@ var perSlot = []string{
 	bpf.KVMMapTargets, bpf.KVMMapDevices,
 	bpf.ClockMapTsc,
 	bpf.NetMapFlows, bpf.NetMapFlowGuests, bpf.NetMapFlowCount, bpf.NetMapNetHist,
-	bpf.ClockMapTsc,
 }
 
 // sizeMap sizes a map for the number of slots and the histograms' schema.

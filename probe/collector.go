@@ -122,10 +122,10 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n Counts) {
 	with := func(more ...string) []string { return append(slices.Clone(labels), more...) }
 	for reason, h := range n.Exits {
-		ch <- h.both(c.exits, c.created, with(string(n.ISA), reason)...)
+		ch <- h.Both(c.exits, c.created, with(string(n.ISA), reason)...)
 	}
 	for reason, h := range n.GuestTime {
-		ch <- h.both(c.guestTime, c.created, with(string(n.ISA), reason)...)
+		ch <- h.Both(c.guestTime, c.created, with(string(n.ISA), reason)...)
 	}
 	for reason, parts := range n.Parts {
 		for part, d := range parts.byName(n.Exits[reason]) {
@@ -134,11 +134,11 @@ func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n C
 	}
 	for name, desc := range map[string]*prometheus.Desc{SpanHalted: c.halted, SpanWaited: c.waited, SpanPopulate: c.populate} {
 		if h, ok := n.Spans[name]; ok {
-			ch <- h.both(desc, c.created, with()...)
+			ch <- h.Both(desc, c.created, with()...)
 		}
 	}
 	for reason, h := range n.UserExits {
-		ch <- h.both(c.roundTrips, c.created, with(reason)...)
+		ch <- h.Both(c.roundTrips, c.created, with(reason)...)
 	}
 	for reason, k := range n.ExitCounts {
 		ch <- prometheus.MustNewConstMetric(c.exitCounts, prometheus.CounterValue, float64(k), with(string(n.ISA), reason)...)
@@ -221,8 +221,9 @@ type bothMetric struct {
 	made *dto.Metric
 }
 
-// both makes the metric; labels that do not fit are an error metric.
-func (h Histogram) both(desc *prometheus.Desc, created time.Time, labels ...string) prometheus.Metric {
+// Both makes a Prometheus metric of it, with native buckets and those of
+// [Histogram.Classic]; labels that do not fit are an error metric.
+func (h Histogram) Both(desc *prometheus.Desc, created time.Time, labels ...string) prometheus.Metric {
 	native, err := h.Metric(desc, created, labels...)
 	made := new(dto.Metric)
 	if err == nil {

@@ -81,9 +81,6 @@ var spans = []struct{ name, hook string }{
 	bpf.KVMSpanSPAN_POPULATE: {SpanPopulate, HookFault},
 }
 
-// histRows is how many histograms a slot has.
-const histRows = 2*exitRows + userExitRows + int(bpf.KVMSpanSPANS) + int(flowRows)
-
 // Port is an I/O port and a direction, seen from the guest.
 type Port struct {
 	Number uint16

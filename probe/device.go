@@ -5,6 +5,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -25,12 +26,13 @@ func (t *tcPrograms) Close() error { return errors.Join(t.out.Close(), t.in.Clos
 
 // Device is a tap or veth that is watched.
 type Device struct {
-	Rung    Rung
-	ifindex int
-	tap     bool // else a veth or something else that is not the tun driver's
-	p       *Probe
-	flows   *flowTable // nil: latencies are not measured
-	undo    []func() error
+	Rung  Rung
+	key   bpf.KVMDeviceKey
+	ns    *os.File // its network namespace: held on to, the key stays its own
+	tap   bool     // else a veth or something else that is not the tun driver's
+	p     *Probe
+	flows *flowTable // nil: latencies are not measured
+	undo  []func() error
 }
 
 // WatchDevice attaches to the guest's network device: the tap, or the host's end
@@ -46,16 +48,12 @@ func (w *Watch) WatchDevice(ifindex int) error {
 	if err != nil {
 		return err
 	}
-	netns, err := netnsInum()
-	if err != nil {
-		return err
-	}
 	dev, err := w.newDevice(ifindex)
 	if err != nil {
 		return err
 	}
-	if err := w.addDevice(dev, netns); err != nil {
-		return err
+	if err := w.addDevice(dev); err != nil {
+		return errors.Join(err, dev.ns.Close())
 	}
 	tcxErr := dev.attachTCX(progs)
 	if tcxErr == nil {
@@ -74,31 +72,35 @@ func (w *Watch) WatchDevice(ifindex int) error {
 
 // addDevice tells the programs of the device. Frames that pass it are counted once
 // the programs are attached.
-func (w *Watch) addDevice(dev *Device, netns uint32) (err error) {
-	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort, Netns: netns}
+func (w *Watch) addDevice(dev *Device) (err error) {
+	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort}
 	if w.target.Flows {
 		if dev.flows, err = w.p.openFlows(w.slot); err != nil {
-			return fmt.Errorf("watch device %d: %w", dev.ifindex, err)
+			return fmt.Errorf("watch device %d: %w", dev.key.Ifindex, err)
 		}
 		d.Flags |= deviceFlows
 	}
-	if err = w.p.addKey(bpf.KVMMapDevices, uint32(dev.ifindex), &d); err == nil {
+	if err = w.p.addKey(bpf.KVMMapDevices, &dev.key, &d); err == nil {
 		return nil
 	}
 	if errors.Is(err, ebpf.ErrKeyExist) {
-		err = fmt.Errorf("watch device %d: it is already watched", dev.ifindex)
+		err = fmt.Errorf("watch device %d: it is already watched", dev.key.Ifindex)
 	}
 	return errors.Join(err, dev.closeFlows())
 }
 
-// netnsInum is the inode number of the calling thread's network namespace, by
-// which the kernel knows it (net->ns.inum).
-func netnsInum() (uint32, error) {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
-		return 0, fmt.Errorf("watch device: read /proc/thread-self/ns/net: %w", err)
+// threadNetNS opens the calling thread's network namespace. Its inode number is
+// what the kernel knows it by (net->ns.inum).
+func threadNetNS() (*os.File, uint32, error) {
+	f, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, 0, err
 	}
-	return uint32(st.Ino), nil
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("stat %s: %w", f.Name(), err), f.Close())
+	}
+	return f, uint32(st.Ino), nil
 }
 
 // newDevice looks at the device in the thread's namespace.
@@ -107,8 +109,12 @@ func (w *Watch) newDevice(ifindex int) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch device %d: %w", ifindex, err)
 	}
+	ns, inum, err := threadNetNS()
+	if err != nil {
+		return nil, fmt.Errorf("watch device %d: find its network namespace: %w", ifindex, err)
+	}
 	_, tap := l.(*netlink.Tuntap)
-	return &Device{ifindex: ifindex, tap: tap, p: w.p}, nil
+	return &Device{key: bpf.KVMDeviceKey{Netns: inum, Ifindex: uint32(ifindex)}, ns: ns, tap: tap, p: w.p}, nil
 }
 
 // tcLoad loads the two programs at the first use.
@@ -152,13 +158,14 @@ func (p *Probe) tcStatus() []HookStatus {
 	return out
 }
 
-// attachTCX puts both programs in as links, which vanish with this process.
+// attachTCX puts both programs in as links, which vanish with this process, before
+// all others: a program that decides (TC_ACT_OK, say) ends the row.
 func (d *Device) attachTCX(progs *tcPrograms) error {
 	for _, a := range []struct {
 		prog   *ebpf.Program
 		attach ebpf.AttachType
 	}{{progs.out, ebpf.AttachTCXIngress}, {progs.in, ebpf.AttachTCXEgress}} {
-		l, err := link.AttachTCX(link.TCXOptions{Interface: d.ifindex, Program: a.prog, Attach: a.attach})
+		l, err := link.AttachTCX(link.TCXOptions{Interface: int(d.key.Ifindex), Program: a.prog, Attach: a.attach, Anchor: link.Head()})
 		if err != nil {
 			err = errors.Join(err, d.detach())
 			return err
@@ -172,13 +179,13 @@ func (d *Device) attachTCX(progs *tcPrograms) error {
 // process; it goes with its device, which is in a namespace of ukprobe's own.
 func (d *Device) attachClsact(progs *tcPrograms) error {
 	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: d.ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
+		LinkIndex: int(d.key.Ifindex), Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
 	if err := netlink.QdiscAdd(qdisc); err != nil {
 		return fmt.Errorf("add clsact qdisc: %w", err)
 	}
 	d.undo = append(d.undo, func() error {
 		if err := netlink.QdiscDel(qdisc); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("remove clsact qdisc of device %d: %w", d.ifindex, err)
+			return fmt.Errorf("remove clsact qdisc of device %d: %w", d.key.Ifindex, err)
 		}
 		return nil
 	})
@@ -188,7 +195,7 @@ func (d *Device) attachClsact(progs *tcPrograms) error {
 		name   string
 	}{{progs.out, netlink.HANDLE_MIN_INGRESS, "ukprobe_out"}, {progs.in, netlink.HANDLE_MIN_EGRESS, "ukprobe_in"}} {
 		f := &netlink.BpfFilter{
-			FilterAttrs:  netlink.FilterAttrs{LinkIndex: d.ifindex, Parent: a.parent, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
+			FilterAttrs:  netlink.FilterAttrs{LinkIndex: int(d.key.Ifindex), Parent: a.parent, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
 			Fd:           a.prog.FD(),
 			Name:         a.name,
 			DirectAction: true,
@@ -211,7 +218,7 @@ func (d *Device) detach() error {
 
 // Close detaches from the device.
 func (d *Device) Close() error {
-	return errors.Join(d.detach(), d.p.deleteKey(bpf.KVMMapDevices, uint32(d.ifindex)), d.closeFlows())
+	return errors.Join(d.detach(), d.p.deleteKey(bpf.KVMMapDevices, &d.key), d.closeFlows(), d.ns.Close())
 }
 
 func (d *Device) closeFlows() error {

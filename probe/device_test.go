@@ -71,10 +71,14 @@ func TestDeviceRungsCountAlike(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if err := b.updateMap(bpf.KVMMapDevices, uint32(lo), &bpf.KVMDevice{Slot: w.slot}); err != nil {
+			dev, err := w.newDevice(lo)
+			if err != nil {
 				return err
 			}
-			dev := &Device{Rung: rung, ifindex: lo, p: b.Probe}
+			if err := w.addDevice(dev); err != nil {
+				return err
+			}
+			dev.Rung = rung
 			attach := map[Rung]func(*tcPrograms) error{TCX: dev.attachTCX, Clsact: dev.attachClsact}[rung]
 			if err := attach(progs); rung == TCX && err != nil {
 				t.Logf("no tcx here: %v", err)
@@ -221,8 +225,57 @@ func TestWatchDeviceThatIsNotThere(t *testing.T) {
 		}
 		return nil
 	})
-	var d bpf.KVMDevice
-	if err := b.loader.maps[bpf.KVMMapDevices].Lookup(uint32(4711), &d); err == nil {
+	keys, d := b.loader.maps[bpf.KVMMapDevices].Iterate(), bpf.KVMDevice{}
+	if keys.Next(new(bpf.KVMDeviceKey), &d) {
 		t.Error("the device is still in the map")
+	}
+}
+
+// TestDevicesOfOneIndex: two namespaces have a tap of the same index each, and each
+// watch counts the frames of its own.
+func TestDevicesOfOneIndex(t *testing.T) {
+	p := openProbe(t, Options{Slots: 2})
+	var indexes []int
+	var watches []*Watch
+	for i := range 2 {
+		ns := newNetNS(t)
+		w, err := p.Watch(Target{CgroupID: nowhere + uint64(i), Flows: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = w.Close() })
+		watches = append(watches, w)
+		ns.do(func() error {
+			tap, err := openTun("tap0")
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = tap.Close() })
+			l, err := netlink.LinkByName("tap0")
+			if err != nil {
+				return err
+			}
+			indexes = append(indexes, l.Attrs().Index)
+			if err := netlink.LinkSetUp(l); err != nil {
+				return err
+			}
+			if err := w.WatchDevice(l.Attrs().Index); err != nil {
+				return err
+			}
+			for range i + 1 {
+				if _, err := tap.Write(arpAsk(guest, client)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if len(indexes) != 2 || indexes[0] != indexes[1] {
+		t.Fatalf("the taps have the indexes %v: they have to be equal for this test", indexes)
+	}
+	for i, w := range watches {
+		if got := countsOf(t, w).Values["frames_out"]; got != uint64(i+1) {
+			t.Errorf("guest %d: %d frames out, want %d", i, got, i+1)
+		}
 	}
 }

@@ -26,10 +26,11 @@ func (b *bench) wired(w *Watch) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := b.updateMap(bpf.KVMMapDevices, uint32(loopback), &bpf.KVMDevice{Slot: w.slot, Flags: deviceFlows}); err != nil {
+	if err := b.updateMap(bpf.KVMMapDevices, loopback(b.t), &bpf.KVMDevice{Slot: w.slot, Flags: deviceFlows}); err != nil {
 		b.t.Fatal(err)
 	}
-	w.dev = &Device{ifindex: loopback, p: b.Probe, Rung: TCX, flows: flows}
+	w.dev = b.testDevice()
+	w.dev.flows = flows
 }
 
 // newFlowBench is a bench with a wired watch, in slot 1.
@@ -351,7 +352,7 @@ func TestFlowsFloodStaysInItsTable(t *testing.T) {
 	victim, flooder := b.open(Target{CgroupID: nowhere, Flows: true}), b.open(Target{CgroupID: nowhere + 1, Flows: true})
 	b.wired(victim)
 	use := func(w *Watch) {
-		if err := b.updateMap(bpf.KVMMapDevices, uint32(loopback), &bpf.KVMDevice{Slot: w.slot, Flags: deviceFlows}); err != nil {
+		if err := b.updateMap(bpf.KVMMapDevices, loopback(b.t), &bpf.KVMDevice{Slot: w.slot, Flags: deviceFlows}); err != nil {
 			t.Fatal(err)
 		}
 	}

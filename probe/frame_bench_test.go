@@ -45,11 +45,11 @@ func BenchmarkFrame(b *testing.B) {
 				bench.pass(bm.before...)
 			}
 			d := bpf.KVMDevice{Slot: w.slot, ServicePort: bm.port, Flags: bm.flags}
-			if err := bench.updateMap(bpf.KVMMapDevices, uint32(loopback), &d); err != nil {
+			if err := bench.updateMap(bpf.KVMMapDevices, loopback(b), &d); err != nil {
 				b.Fatal(err)
 			}
 			if bm.notOfAnyWatch {
-				if err := bench.deleteKey(bpf.KVMMapDevices, uint32(loopback)); err != nil {
+				if err := bench.deleteKey(bpf.KVMMapDevices, loopback(b)); err != nil {
 					b.Fatal(err)
 				}
 			}

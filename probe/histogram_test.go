@@ -102,7 +102,7 @@ func TestMetricIsANativeHistogram(t *testing.T) {
 	for name, h := range map[string]Histogram{"sample": sample(), "empty": {Schema: 3}, "zeros": {Schema: 5, Count: 4, Zero: 4}, "one": {Schema: 3, Count: 1, SumNS: 7, Buckets: map[int]uint64{-200: 1}}} {
 		t.Run(name, func(t *testing.T) {
 			registry := prometheus.NewPedanticRegistry()
-			if err := registry.Register(one{desc, h.both(desc, time.Unix(1, 0), "io")}); err != nil {
+			if err := registry.Register(one{desc, h.Both(desc, time.Unix(1, 0), "io")}); err != nil {
 				t.Fatal(err)
 			}
 			families, err := registry.Gather()
@@ -129,7 +129,7 @@ func TestMetricIsANativeHistogram(t *testing.T) {
 			}
 		})
 	}
-	if m := (Histogram{}).both(desc, time.Unix(1, 0), "io", "too many"); m.Write(&dto.Metric{}) == nil {
+	if m := (Histogram{}).Both(desc, time.Unix(1, 0), "io", "too many"); m.Write(&dto.Metric{}) == nil {
 		t.Error("labels that do not fit are no error")
 	}
 }

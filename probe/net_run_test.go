@@ -85,17 +85,35 @@ func seen(w *Watch) []string {
 	return out
 }
 
-// loopback is the device of a PROG_TEST_RUN without a context: lo.
-const loopback = 1
+// loopback is the device of a PROG_TEST_RUN without a context: the thread's lo.
+func loopback(t testing.TB) *bpf.KVMDeviceKey {
+	t.Helper()
+	ns, inum, err := threadNetNS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = ns.Close()
+	return &bpf.KVMDeviceKey{Netns: inum, Ifindex: 1}
+}
+
+// testDevice is that device, to which nothing is attached.
+func (b *bench) testDevice() *Device {
+	b.t.Helper()
+	ns, inum, err := threadNetNS()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return &Device{key: bpf.KVMDeviceKey{Netns: inum, Ifindex: 1}, ns: ns, p: b.Probe, Rung: TCX}
+}
 
 // device makes the frames of PROG_TEST_RUN those of a watch's device.
 func (b *bench) device(w *Watch, port uint16) {
 	b.t.Helper()
 	d := bpf.KVMDevice{Slot: w.slot, ServicePort: port}
-	if err := b.updateMap(bpf.KVMMapDevices, uint32(loopback), &d); err != nil {
+	if err := b.updateMap(bpf.KVMMapDevices, loopback(b.t), &d); err != nil {
 		b.t.Fatal(err)
 	}
-	w.dev = &Device{ifindex: loopback, p: b.Probe, Rung: TCX}
+	w.dev = b.testDevice()
 }
 
 func TestFramesMarkTheTimeline(t *testing.T) {

@@ -36,7 +36,7 @@ func (d networkDescs) collect(ch chan<- prometheus.Metric, created time.Time, n 
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(k), with(labels...)...)
 	}
 	for e, h := range n.Responses {
-		ch <- h.both(d.responses, created, with(e.Kind, e.Side)...)
+		ch <- h.Both(d.responses, created, with(e.Kind, e.Side)...)
 	}
 	for e, k := range n.Unanswered {
 		counter(d.unanswered, k, e.Kind, e.Side)

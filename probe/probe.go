@@ -125,14 +125,52 @@ func newProbe(opt Options, isa ISA) (_ *Probe, err error) {
 }
 
 // SlotBytes is the kernel memory that one slot takes on this host, at a schema of
-// the histograms: each CPU that the host could have holds its own.
-func SlotBytes(schema int) (int, error) {
+// the histograms: each CPU that the host could have holds its own. With network it
+// is that of a VM whose device is watched with latencies (Target.Flows). It is
+// reckoned from the maps' sizes: never less than what the kernel itself says, and
+// about 30 KiB more.
+func SlotBytes(schema int, network bool) (int, error) {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return 0, fmt.Errorf("count possible CPUs: %w", err)
 	}
-	hist := histHeader + 8*histBuckets(schema)
-	return cpus * (histRows*hist + exitClasses*8 + userExitClasses*8 + exitRows*24), nil
+	one, sum, seen := loader{slots: 1, schema: schema}, 0, map[string]bool{}
+	for _, load := range []func() (*ebpf.CollectionSpec, error){bpf.LoadProc, bpf.LoadKVM, bpf.LoadNet, bpf.LoadClock} {
+		spec, err := load()
+		if err != nil {
+			return 0, fmt.Errorf("decode BPF object: %w", err)
+		}
+		for name, m := range spec.Maps {
+			if seen[name] || !slices.Contains(perSlot, name) && name != bpf.KVMMapPorts {
+				continue
+			}
+			seen[name] = true
+			one.sizeMap(m)
+			sum += mapBytes(m, cpus)
+			if network && m.InnerMap != nil {
+				sum += mapBytes(m.InnerMap, cpus)
+			}
+		}
+	}
+	return sum, nil
+}
+
+// mapBytes is what the kernel allocates for a map (array_map_mem_usage and
+// htab_map_mem_usage of kernel/bpf), without the map's own some hundred bytes.
+func mapBytes(m *ebpf.MapSpec, cpus int) int {
+	const (
+		pointer  = 8
+		element  = 48 // struct htab_elem before the key
+		hashSlot = 16 // struct bucket
+	)
+	rows, key, value := int(m.MaxEntries), (int(m.KeySize)+7)&^7, (int(m.ValueSize)+7)&^7
+	switch m.Type {
+	case ebpf.PerCPUArray:
+		return rows * (pointer + cpus*value)
+	case ebpf.Hash: // the preallocated elements, one more for each CPU, and as many buckets
+		return (rows+cpus)*(element+key+value) + rows*hashSlot
+	}
+	return rows * value
 }
 
 // usable checks what nothing works without, so that the error is about that and

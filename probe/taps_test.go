@@ -112,10 +112,7 @@ func TestTapsOf(t *testing.T) {
 // as when management software has made it and handed it over.
 func TestTapsOfAnotherNamespace(t *testing.T) {
 	needRoot(t)
-	own, err := netnsInum()
-	if err != nil {
-		t.Fatal(err)
-	}
+	own := loopback(t).Netns
 	inNamespace(t, func(int) error {
 		// A process shares descriptors among its threads: this one holds the tap,
 		// the process is in another namespace.
@@ -128,10 +125,7 @@ func TestTapsOfAnotherNamespace(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		here, err := netnsInum()
-		if err != nil {
-			return err
-		}
+		here := loopback(t).Netns
 		got, err := TapsOf(os.Getpid())
 		if err != nil {
 			return err

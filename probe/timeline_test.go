@@ -133,7 +133,7 @@ func TestMissingHasReasons(t *testing.T) {
 			b.pretend(HookEntry, TPBTF)
 			b.pretend(HookInsn, RawTP)
 			b.alive(bpf.KVMHookHOOK_INSN)
-			w.dev = &Device{Rung: TCX, p: b.Probe}
+			w.dev = b.testDevice()
 			b.alive(bpf.KVMHookHOOK_TC_OUT)
 		}, map[string]string{
 			EventVMMExec:       "sched_exec: not attached",

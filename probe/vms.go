@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/ukprobe/ukprobe/bpf"
+	"github.com/ukprobe/ukprobe/internal/procstat"
 )
 
 // VM is a virtual machine that ukprobe did not start. It is one process: the VMs
@@ -356,16 +356,9 @@ func processStart(pid int) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The name stands in parentheses and may hold any character.
-	rest := string(data[strings.LastIndexByte(string(data), ')')+1:])
-	fields := strings.Fields(rest) // from field 3 on
-	const startTime = 22 - 3
-	if len(fields) <= startTime {
-		return 0, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields)+2)
-	}
-	n, err := strconv.ParseUint(fields[startTime], 10, 64)
+	s, err := procstat.Parse(data)
 	if err != nil {
-		return 0, fmt.Errorf("read /proc/%d/stat: start time: %w", pid, err)
+		return 0, fmt.Errorf("read /proc/%d/stat: %w", pid, err)
 	}
-	return n, nil
+	return s.Start, nil
 }

@@ -11,7 +11,9 @@ import (
 
 // Bounds on the number of VMs.
 const (
-	minVMs = 8
+	// fewVMs is what a budget should have room for: below, a warning tells what more
+	// would take.
+	fewVMs = 8
 	// maxVMs is what the instrument can be asked for.
 	maxVMs = 1024
 	// defaultVMs is what a budget is cut to: nobody needs the memory of more
@@ -33,11 +35,12 @@ type Budget struct {
 	PerVM   uint64 // bytes in the kernel's maps
 	VMs     int    // that fit
 	GoLimit int64  // for the Go runtime, bytes
+	Warning string // that there is room for few VMs only, and why; or ""
 }
 
 // NewBudget computes how many VMs fit into memory bytes if each takes perVM in
 // the kernel's maps (which are charged to ukprobe's cgroup since Linux 5.11). vms
-// asks for a number instead, 0 for none.
+// asks for a number instead, 0 for none. It is an error if not even one fits.
 func NewBudget(memory, perVM uint64, vms int) (Budget, error) {
 	b := Budget{Memory: memory, PerVM: perVM, VMs: vms}
 	each := perVM + keptBytes
@@ -45,9 +48,12 @@ func NewBudget(memory, perVM uint64, vms int) (Budget, error) {
 		return b, fmt.Errorf("--max-vms %d: must be 1 to %d", vms, maxVMs)
 	}
 	if vms == 0 {
-		if memory < baseBytes+minVMs*each {
+		if memory < baseBytes+each {
 			return b, fmt.Errorf("--memory %s: too little: %s for ukprobe itself and %s for each VM: at least %s, or give --max-vms",
-				Bytes(memory), Bytes(baseBytes), Bytes(each), Bytes(baseBytes+minVMs*each))
+				Bytes(memory), Bytes(baseBytes), Bytes(each), Bytes(baseBytes+each))
+		}
+		if memory < baseBytes+fewVMs*each {
+			b.Warning = fmt.Sprintf("room for few VMs: each takes %s, for every CPU that this host could have: more with --memory, --max-vms or a lower --schema", Bytes(each))
 		}
 		b.VMs = int(min((memory-baseBytes)/each, defaultVMs))
 	} else {
@@ -58,21 +64,26 @@ func NewBudget(memory, perVM uint64, vms int) (Budget, error) {
 }
 
 // DefaultMemory is a tenth of the memory there is, at least 256 MiB and at most
-// 1 GiB.
-func DefaultMemory() uint64 {
+// 1 GiB; more only where one VM, which takes perVM in the kernel, does not fit.
+func DefaultMemory(perVM uint64) uint64 {
+	const least, most = 256 << 20, 1 << 30
+	return max(min(max(totalMemory()/10, least), most), baseBytes+perVM+keptBytes)
+}
+
+// totalMemory is the host's in bytes, 0 if it cannot be read.
+func totalMemory() uint64 {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
-		return 256 << 20
+		return 0
 	}
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); len(f) == 3 && f[0] == "MemTotal:" {
-			kib, err := strconv.ParseUint(f[1], 10, 64)
-			if err == nil {
-				return min(max(kib<<10/10, 256<<20), 1<<30)
+			if kib, err := strconv.ParseUint(f[1], 10, 64); err == nil {
+				return kib << 10
 			}
 		}
 	}
-	return 256 << 20
+	return 0
 }
 
 // ParseBytes reads a size: a number with K, M or G for KiB, MiB or GiB.

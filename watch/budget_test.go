@@ -9,6 +9,7 @@ import (
 
 func TestBudget(t *testing.T) {
 	const mib = 1 << 20
+	const manyCPUs = 256 * 227512 // bytes of a VM's maps with 256 possible CPUs
 	tests := []struct {
 		memory, perVM uint64
 		ask, want     int
@@ -18,11 +19,17 @@ func TestBudget(t *testing.T) {
 		{256 * mib, 12 * mib, 0, 14}, // 64 CPUs
 		{256 * mib, 12 * mib, 100, 100},
 		{256 * mib, 1, 1024, 1024},
+		{512 * mib, manyCPUs, 0, 7},
+		{256 * mib, manyCPUs, 0, 3},
+		{baseBytes + manyCPUs + keptBytes, manyCPUs, 0, 1},
 	}
 	for _, tt := range tests {
 		b, err := NewBudget(tt.memory, tt.perVM, tt.ask)
 		if err != nil || b.VMs != tt.want {
 			t.Errorf("%+v: %+v, %v", tt, b, err)
+		}
+		if few := tt.ask == 0 && tt.want < 8; few != (b.Warning != "") {
+			t.Errorf("%+v: %d VMs, warning %q", tt, b.VMs, b.Warning)
 		}
 		if need := baseBytes + uint64(b.VMs)*(tt.perVM+keptBytes); b.Memory < need || b.GoLimit <= baseBytes/2 {
 			t.Errorf("%+v: %+v: needs %d", tt, b, need)
@@ -36,8 +43,12 @@ func TestBudget(t *testing.T) {
 			t.Errorf("%+v, %v: want %q", b, err, want)
 		}
 	}
-	if m := DefaultMemory(); m < 256*mib || m > 1024*mib {
+	if m := DefaultMemory(mib); m < 256*mib || m > 1024*mib {
 		t.Errorf("%d", m)
+	}
+	// The default suffices whatever a VM takes: 8,192 CPUs.
+	if b, err := NewBudget(DefaultMemory(32*manyCPUs), 32*manyCPUs, 0); err != nil || b.VMs != 1 || b.Warning == "" {
+		t.Errorf("%+v, %v: want room for one", b, err)
 	}
 }
 

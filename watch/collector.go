@@ -5,12 +5,10 @@ package watch
 import (
 	"maps"
 	"runtime"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -83,7 +81,7 @@ func NewCollector(w *Watcher, version string) *Collector {
 		vms:           desc("ukprobe_vms", "VMs that run and are watched."),
 		vmsMax:        desc("ukprobe_vms_limit", "How many VMs can be watched at one time."),
 		seen:          desc("ukprobe_vms_watched_total", "VMs watched since the start."),
-		notWatched:    desc("ukprobe_vms_not_watched_total", "VMs that were not watched because the limit was reached."),
+		notWatched:    desc("ukprobe_vms_not_watched_total", "VMs that found no room (ukprobe_vms_limit) when they came, each once. Whether the filters would have taken them is not known; those that got a place later are included."),
 		readErrors:    desc("ukprobe_vm_read_errors_total", "Readings of a VM's counts that failed."),
 		networkErrors: desc("ukprobe_vm_network_errors_total", "VMs whose network device could not be watched."),
 		responses:     desc("ukprobe_network_response_seconds", "Time from a request on the guest's network device to its answer, seen on the host, by kind of request and the side that answers (guest, outside).", "vm", "kind", "side"),
@@ -242,7 +240,7 @@ func (c *Collector) collectVM(ch chan<- prometheus.Metric, r Reading) {
 	n := &r.Counts
 	for _, f := range c.histograms {
 		for value, h := range f.of(n) {
-			ch <- histogramMetric(f.desc, h, vm.Since, f.by.labels(vm.Label, n.ISA, value)...)
+			ch <- h.Both(f.desc, vm.Since, f.by.labels(vm.Label, n.ISA, value)...)
 		}
 	}
 	for _, f := range c.counters {
@@ -251,7 +249,7 @@ func (c *Collector) collectVM(ch chan<- prometheus.Metric, r Reading) {
 		}
 	}
 	for e, h := range n.Network.Responses {
-		ch <- histogramMetric(c.responses, h, vm.Since, vm.Label, e.Kind, e.Side)
+		ch <- h.Both(c.responses, vm.Since, vm.Label, e.Kind, e.Side)
 	}
 	for _, f := range c.exchanges {
 		for e, k := range f.of(&n.Network) {
@@ -274,37 +272,4 @@ func (c *Collector) collectVM(ch chan<- prometheus.Metric, r Reading) {
 	for cause, k := range lost {
 		ch <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(k), vm.Label, cause)
 	}
-}
-
-// histogram is a native histogram that carries classic buckets too.
-type histogram struct {
-	desc *prometheus.Desc
-	made *dto.Metric
-}
-
-// histogramMetric makes the metric; what does not fit is an error metric.
-func histogramMetric(desc *prometheus.Desc, h probe.Histogram, created time.Time, labels ...string) prometheus.Metric {
-	native, err := h.Metric(desc, created, labels...)
-	made := new(dto.Metric)
-	if err == nil {
-		err = native.Write(made)
-	}
-	if err != nil {
-		return prometheus.NewInvalidMetric(desc, err)
-	}
-	classic := h.Classic()
-	for _, bound := range slices.Sorted(maps.Keys(classic)) {
-		n := classic[bound]
-		made.Histogram.Bucket = append(made.Histogram.Bucket, &dto.Bucket{UpperBound: &bound, CumulativeCount: &n})
-	}
-	return histogram{desc: desc, made: made}
-}
-
-// Desc implements prometheus.Metric.
-func (m histogram) Desc() *prometheus.Desc { return m.desc }
-
-// Write implements prometheus.Metric.
-func (m histogram) Write(out *dto.Metric) error {
-	out.Label, out.Histogram = m.made.Label, m.made.Histogram
-	return nil
 }

@@ -3,7 +3,6 @@
 package watch
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/procstat"
 )
 
 // Bounds on what is read of one process: its owner decides how long these are.
@@ -86,27 +87,11 @@ func (p proc) stat(pid int) (start uint64, comm string, err error) {
 	if err != nil {
 		return 0, "", err
 	}
-	return parseStat(text)
-}
-
-// parseStat finds comm and starttime in /proc/PID/stat. The name stands in
-// parentheses and may hold any byte, parentheses and spaces too: it ends at the
-// last one.
-func parseStat(text []byte) (start uint64, comm string, err error) {
-	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
-	if open < 0 || end < open {
-		return 0, "", fmt.Errorf("/proc/PID/stat: no name in %q", Clean(string(text), maxName))
-	}
-	fields := bytes.Fields(text[end+1:])
-	const startField = 22 - 3 // proc(5) counts from 1, and state, the third, is first here
-	if len(fields) <= startField {
-		return 0, "", fmt.Errorf("/proc/PID/stat: %d fields after the name, want more than %d", len(fields), startField)
-	}
-	start, err = strconv.ParseUint(string(fields[startField]), 10, 64)
+	s, err := procstat.Parse(text)
 	if err != nil {
-		return 0, "", fmt.Errorf("/proc/PID/stat: start time: %w", err)
+		return 0, "", fmt.Errorf("/proc/%d/stat: %w", pid, err)
 	}
-	return start, string(text[open+1 : end]), nil
+	return s.Start, s.Comm, nil
 }
 
 // gone turns the errors of a process that ended into errGone.

@@ -14,25 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestParseStat(t *testing.T) {
-	rest := strings.Repeat(" 0", 18) + " 4711 0 0\n"
-	for text, want := range map[string]string{
-		"12 (qemu) S" + rest:              "qemu",
-		"12 (a (b) c) R 1) S" + rest:      "a (b) c) R 1",
-		"12 (\x1b[31m\xff evil) S" + rest: "\x1b[31m\xff evil",
-	} {
-		start, comm, err := parseStat([]byte(text))
-		if err != nil || start != 4711 || comm != want {
-			t.Errorf("%q: %d, %q, %v: want 4711, %q", text, start, comm, err, want)
-		}
-	}
-	for _, text := range []string{"", "12 qemu S 0", "12 )qemu( S" + rest, "12 (qemu) S 0 0", "12 (q) S" + strings.Repeat(" x", 20)} {
-		if _, _, err := parseStat([]byte(text)); err == nil {
-			t.Errorf("%q: no error", text)
-		}
-	}
-}
-
 func TestParseCgroups(t *testing.T) {
 	v2, legacy := parseCgroups([]byte("12:cpu,cpuacct:/machine/qemu\n1:name=systemd:/machine/qemu\n0::/machine.slice/a:b.scope (deleted)\nnonsense\n"))
 	if diff := cmp.Diff([]string{"/machine.slice/a:b.scope", "/machine/qemu"}, append([]string{v2}, legacy...)); diff != "" {
@@ -173,17 +154,6 @@ func FuzzIdentify(f *testing.F) {
 		// What was cleaned stays as it is.
 		if again := Clean(id.Name, maxName); again != id.Name {
 			t.Errorf("%q cleaned again is %q", id.Name, again)
-		}
-	})
-}
-
-func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("12 (a (b) c) S 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 4711 0"))
-	f.Add([]byte(")("))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		_, comm, err := parseStat(text)
-		if err == nil && !strings.Contains(string(text), "("+comm+")") {
-			t.Errorf("%q: name %q", text, comm)
 		}
 	})
 }

@@ -10,6 +10,40 @@ import (
 	"testing"
 )
 
+// TestUnitHasRoomForVMs: on a host with 256 possible CPUs too, and systemd does not
+// kill what keeps to its budget.
+func TestUnitHasRoomForVMs(t *testing.T) {
+	text, err := os.ReadFile("../packaging/ukprobe-watch.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	setting := func(name string) (bytes uint64) {
+		for line := range strings.Lines(string(text)) {
+			if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+"="); ok {
+				if bytes, err = ParseBytes(value); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+		return bytes
+	}
+	const perVM = 256 * 227512
+	// What each memory can be that the daemon comes to: the unit's, or its own default.
+	least, most := setting("Environment=UKPROBE_WATCH_MEMORY"), setting("Environment=UKPROBE_WATCH_MEMORY")
+	if least == 0 {
+		least, most = 256<<20, 1<<30
+	}
+	if b, err := NewBudget(least, perVM, 0); err != nil {
+		t.Errorf("on a small host: %+v, %v", b, err)
+	}
+	if b, err := NewBudget(most, perVM, 0); err != nil || b.VMs < fewVMs {
+		t.Errorf("on a large host: %+v, %v: want at least %d VMs", b, err, fewVMs)
+	}
+	if limit := setting("MemoryMax"); limit < most+most/2 {
+		t.Errorf("MemoryMax=%s: want half as much again as the %s that it plans with", Bytes(limit), Bytes(most))
+	}
+}
+
 // TestUnitFile: systemd itself finds nothing wrong with the unit.
 func TestUnitFile(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")

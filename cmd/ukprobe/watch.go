@@ -157,11 +157,11 @@ func (s *watchSettings) share(c *cli.Context) (err error) {
 	if schema < probe.MinSchema || schema > probe.MaxSchema {
 		return fmt.Errorf("--schema %d: must be %d to %d", schema, probe.MinSchema, probe.MaxSchema)
 	}
-	each, err := probe.SlotBytes(schema)
+	each, err := probe.SlotBytes(schema, s.network)
 	if err != nil {
 		return err
 	}
-	memory := watch.DefaultMemory()
+	memory := watch.DefaultMemory(uint64(each))
 	if text := c.String("memory"); text != "" {
 		if memory, err = watch.ParseBytes(text); err != nil {
 			return fmt.Errorf("--memory: %w", err)
@@ -193,6 +193,9 @@ func watchVMs(c *cli.Context) (err error) {
 	s.options.Log = log
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(s.budget.GoLimit)
+	}
+	if s.budget.Warning != "" {
+		log.Warn(s.budget.Warning, "max_vms", s.budget.VMs, "memory", watch.Bytes(s.budget.Memory))
 	}
 	p, err := probe.Open(s.probe)
 	if err != nil {

@@ -86,6 +86,9 @@ func (v *Validation) judge(s *Sample, gst *guest, w Watch) {
 			of[c.Name] = c.Moment == ""
 		}
 	}
+	for _, c := range s.Claims { // what cannot be mapped cannot be mapped wrongly either
+		of[c.Name] = of[c.Name] && c.Status != claim.Unknown
+	}
 	for _, shift := range controlShifts {
 		for _, control := range v.verdicts(readings, e, tsc.Shifted(shift), shift) {
 			if of[control.Name] {

@@ -15,7 +15,10 @@
 // as undone" makes the next [Clean] undo the same entry again.
 package journal
 
-import "context"
+import (
+	"context"
+	"strconv"
+)
 
 // DefaultDir is where journals live unless told otherwise.
 const DefaultDir = "/run/ukprobe"
@@ -43,7 +46,18 @@ type Entry struct {
 	Data map[string]string `json:"data,omitempty"`
 }
 
-func (e Entry) String() string { return string(e.Kind) + " " + e.Name }
+// String is fit for a terminal, whatever stands in the journal.
+func (e Entry) String() string { return printable(string(e.Kind)) + " " + printable(e.Name) }
+
+// printable escapes what is not, and cuts what nobody reads.
+func printable(s string) string {
+	const most = 200
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}
 
 func (e Entry) is(other Entry) bool { return e.Kind == other.Kind && e.Name == other.Name }
 

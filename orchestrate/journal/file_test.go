@@ -58,29 +58,6 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseStat(t *testing.T) {
-	tail := " 1 7 7 0 -1 4194560 10 0 0 0 1 2 3 4 20 0 1 0 98765 1000 200"
-	tests := []struct {
-		name, in, state string
-		start           uint64
-		bad             bool
-	}{
-		{name: "plain", in: "7 (cat) R" + tail, state: "R", start: 98765},
-		{name: "brackets and blanks in the name", in: "7 (a) S 1) (b) Z" + tail, state: "Z", start: 98765},
-		{name: "short", in: "7 (cat) R 1 2 3", bad: true},
-		{name: "no bracket", in: "7", bad: true},
-		{name: "not a number", in: "7 (cat) R 1 7 7 0 -1 4194560 10 0 0 0 1 2 3 4 20 0 1 0 x 1", bad: true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			state, start, err := parseStat(tt.in)
-			if (err != nil) != tt.bad || (!tt.bad && (state != tt.state || start != tt.start)) {
-				t.Errorf("got %q %d %v, want %q %d, error: %v", state, start, err, tt.state, tt.start, tt.bad)
-			}
-		})
-	}
-}
-
 func TestMountBelow(t *testing.T) {
 	const info = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw
 40 23 0:40 / /tmp/ukprobe-a\040b/root/dev rw - devtmpfs none rw

@@ -303,3 +303,13 @@ func TestDiskFull(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestEntriesAreFitForATerminal(t *testing.T) {
+	e := Entry{Kind: "\x1b[2Jnetns", Name: strings.Repeat("\x07", 1000)}
+	if text := e.String(); strings.ContainsAny(text, "\x1b\x07") || len(text) > 1000 {
+		t.Errorf("%q", text)
+	}
+	if text := (Entry{Kind: "tap", Name: "uk-1"}).String(); text != "tap uk-1" {
+		t.Errorf("%q", text)
+	}
+}

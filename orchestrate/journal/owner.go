@@ -5,9 +5,10 @@ package journal
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/ukprobe/ukprobe/internal/procstat"
 )
 
 // owner identifies one process across pid reuse and reboots.
@@ -44,37 +45,14 @@ func ProcessStart(pid int) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("start time of pid %d: %w", pid, err)
 	}
-	state, start, err := parseStat(string(raw))
+	s, err := procstat.Parse(raw)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)
 	}
-	if state == "Z" || state == "X" {
+	if s.State == "Z" || s.State == "X" {
 		return 0, fmt.Errorf("start time of pid %d: ended, not yet reaped: %w", pid, os.ErrNotExist)
 	}
-	return start, nil
-}
-
-// parseStat reads state (field 3) and start time (field 22). The command name
-// (field 2) may hold blanks and brackets, so fields count from its last bracket.
-func parseStat(stat string) (state string, start uint64, err error) {
-	_, rest, found := cutLast(stat, ')')
-	fields := strings.Fields(rest)
-	if !found || len(fields) < 20 {
-		return "", 0, fmt.Errorf("not a stat line: %.80q", stat)
-	}
-	start, err = strconv.ParseUint(fields[22-3], 10, 64)
-	if err != nil {
-		return "", 0, fmt.Errorf("start time: %w", err)
-	}
-	return fields[0], start, nil
-}
-
-func cutLast(s string, sep byte) (before, after string, found bool) {
-	i := strings.LastIndexByte(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+1:], true
+	return s.Start, nil
 }
 
 // bootID is the kernel's random id of this boot; "" where /proc hides it, which

@@ -37,7 +37,7 @@ func advice(o *results.Overhead) string {
 		parts = append(parts, fmt.Sprintf("Differences of less than %s %% between boots (%s %% between port writes) mean nothing here: two equal conditions could differ by that much.", number(boot*100), number(port*100)))
 	}
 	if o.Disturbed > 0 {
-		parts = append(parts, fmt.Sprintf("During %d of %d conditions other BPF programs came or went: end what attaches them and measure again.", o.Disturbed, measured(o)))
+		parts = append(parts, fmt.Sprintf("After %d of %d conditions other BPF programs were loaded than before: end what attaches them and measure again.", o.Disturbed, measured(o)))
 	}
 	parts = append(parts, "It is one guest on one VMM: another guest pays for the exits that it has.")
 	return strings.Join(parts, " ")

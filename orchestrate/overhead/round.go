@@ -44,8 +44,8 @@ func (m *measurement) calibrate(ctx context.Context) (float64, error) {
 	return median(rates), nil
 }
 
-// round runs every condition once, in random order. A condition during which other
-// BPF programs came or went is run again while there is patience; disturbed counts
+// round runs every condition once, in random order. A condition after which other
+// BPF programs are loaded than before is run again while there is patience; disturbed counts
 // those that were kept.
 func (m *measurement) round(ctx context.Context, have []condition) (got sampled, disturbed int, err error) {
 	got = sampled{}
@@ -71,7 +71,10 @@ func (m *measurement) round(ctx context.Context, have []condition) (got sampled,
 }
 
 // runCondition attaches, runs all workloads in random order and detaches. It is
-// clean if no BPF programs but ours came or went.
+// clean if the BPF programs that are loaded before and after it are the same but for
+// ours. One that came and went in between is not noticed: its number in the kernel
+// would tell, but ours, loaded on demand, and what the kernel loads for cgroups take
+// numbers as well.
 func (m *measurement) runCondition(ctx context.Context, c condition, got sampled) (clean bool, err error) {
 	alone, err := m.onlyBaseline(ctx)
 	if err != nil {

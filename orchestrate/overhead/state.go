@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/results"
@@ -100,7 +102,8 @@ func Known(dir string, h Host, version string) *results.Overhead {
 }
 
 func load(path string, h Host, version string) (*results.Overhead, error) {
-	f, err := os.Open(path)
+	// Opening a pipe would wait for somebody to write into it.
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("not measured on this host")
 	}
@@ -108,6 +111,9 @@ func load(path string, h Host, version string) (*results.Overhead, error) {
 		return nil, fmt.Errorf("not known: %w", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("not known: %s is not a regular file", path), err)
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("not known: %w", err)

@@ -285,7 +285,11 @@ func (bd *bed) reset(watched, firmware bool) error {
 	if err := bd.maps[bpf.KVMMapTargets].Lookup(t.CgroupID, &target); err != nil {
 		return fmt.Errorf("find the slot of the watched cgroup: %w", err)
 	}
-	lo := uint32(1)
+	var ns unix.Stat_t // PROG_TEST_RUN takes the thread's lo
+	if err := unix.Stat("/proc/thread-self/ns/net", &ns); err != nil {
+		return fmt.Errorf("find the network namespace: %w", err)
+	}
+	lo := &bpf.KVMDeviceKey{Netns: uint32(ns.Ino), Ifindex: 1}
 	if !watched {
 		err := bd.maps[bpf.KVMMapDevices].Delete(lo)
 		if errors.Is(err, ebpf.ErrKeyNotExist) {

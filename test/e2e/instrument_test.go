@@ -208,7 +208,12 @@ func checkTimes(t *testing.T, c probe.Counts, halts uint64) {
 		t.Errorf("port writes took the VMM no time: %+v", c.Parts["io"])
 	}
 	halted := c.Spans[probe.SpanHalted]
-	if halted.Count > halts+1 || halted.Count < 1 {
+	// The firmware adds none: qboot halts only when it gives up. But one HLT can be
+	// halted several times: a signal to the vCPU's thread, which is how QEMU talks to
+	// it, ends a halt, and with the next KVM_RUN KVM begins it anew. So there may be
+	// more than asked for, but not twice as many, which would be counting each twice;
+	// and fewer, as the timer may fire before the guest gets to its HLT.
+	if halted.Count > halts+1+halts/2 || halted.Count < 1 {
 		t.Errorf("halted %d times, asked for %d", halted.Count, halts)
 	}
 	if c.GuestTime["io"].Count == 0 || c.Spans[probe.SpanPopulate].Count == 0 {
@@ -309,9 +314,9 @@ func nextVM(t *testing.T, p *probe.Probe) probe.VMEvent {
 }
 
 // TestVMsThatEndWhileTheyAreAdopted: whatever the moment, it is an error or a VM
-// whose end is told, and no slot is lost.
+// whose end is told, and no slot is lost or given twice.
 func TestVMsThatEndWhileTheyAreAdopted(t *testing.T) {
-	const slots = 2
+	const slots = 4 // two may be taken while a VM is found and adopted at the same time, and one still by the last
 	p := openProbe(t, probe.Options{Slots: slots, Discover: true})
 	rounds := 20
 	if inside() {
@@ -334,12 +339,34 @@ func TestVMsThatEndWhileTheyAreAdopted(t *testing.T) {
 	}
 	time.Sleep(3 * time.Second) // it looks for itself every two
 	drainVMs(p)
+	checkSlots(t, p, slots)
+}
+
+// checkSlots takes all slots at the same time: there are as many as there should be,
+// and each counts for its own guest alone.
+func checkSlots(t *testing.T, p *probe.Probe, slots int) {
+	t.Helper()
+	watches, machines := make([]*probe.Watch, slots), make([]*machine, slots)
+	pio := func(i int) int { return 100 + 11*i }
 	for i := range slots {
-		if w, err := p.Watch(probe.Target{CgroupID: 1<<40 + uint64(i)}); err != nil {
-			t.Errorf("slot %d of %d: %v", i+1, slots, err)
-		} else {
-			defer w.Close()
+		fd, id := ownCgroup(t)
+		w, err := p.Watch(probe.Target{CgroupID: id, ConsolePort: reference.COM1, KVM: true})
+		if err != nil {
+			t.Fatalf("slot %d of %d: %v", i+1, slots, err)
 		}
+		defer w.Close()
+		watches[i] = w
+		machines[i] = startMachine(t, fd, machineArgs(t, 1, reference.Cmdline{PIO: pio(i), End: "exit"}.String())...)
+	}
+	if w, err := p.Watch(probe.Target{CgroupID: 1 << 40}); err == nil {
+		t.Errorf("there is one slot more than %d: one was given back twice", slots)
+		_ = w.Close()
+	}
+	for _, m := range machines {
+		m.wait()
+	}
+	for i, w := range watches {
+		checkPorts(t, countsOf(t, w), uint64(pio(i)))
 	}
 }
 
@@ -357,66 +384,103 @@ func drainVMs(p *probe.Probe) {
 	}
 }
 
-// TestDetachingUnderLoad: the hooks go while they fire, and the guest notices
-// nothing.
+// TestDetachingUnderLoad: the hooks go while they fire, again and again, and the
+// guest works on.
 func TestDetachingUnderLoad(t *testing.T) {
 	needRoot(t)
 	needKVM(t)
-	before := programs(t)
-	const pio = 20000
-	m := startMachine(t, 0, machineArgs(t, 1, reference.Cmdline{PIO: pio, End: "exit"}.String())...)
-	rounds := 0
-	for ; m.cmd.ProcessState == nil && rounds < 10; rounds++ {
+	// Hours of port writes: it runs until it is killed.
+	m := startMachine(t, 0, machineArgs(t, 1, reference.Cmdline{PIO: 1<<32 - 1}.String())...)
+	ended := make(chan error, 1)
+	go func() { ended <- m.cmd.Wait() }()
+	stopped := false
+	defer func() {
+		if !stopped {
+			_ = m.cmd.Process.Kill()
+			<-ended
+		}
+	}()
+	ours := map[ebpf.ProgramID]string{}
+	rounds := 6
+	if inside() {
+		rounds = 3
+	}
+	for round := range rounds {
 		p, err := probe.Open(probe.Options{Slots: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
-		vm, err := p.Adopt(m.cmd.Process.Pid)
-		if errors.Is(err, os.ErrNotExist) || syscall.Kill(m.cmd.Process.Pid, 0) != nil {
-			_ = p.Close()
-			break
+		text := firesFor(p, m.cmd.Process.Pid)
+		for _, s := range loadedBy(t, p) {
+			ours[s.ID] = s.Program
 		}
-		if err != nil {
-			t.Errorf("adopt: %v", err)
-		}
-		if vm != nil {
-			time.Sleep(20 * time.Millisecond)
-		}
-		if err := p.Close(); err != nil { // with the VM still watched
+		if err := p.Close(); err != nil { // with the VM still watched, and at work
 			t.Errorf("close: %v", err)
 		}
-	}
-	m.wait()
-	if !strings.Contains(m.out.String(), fmt.Sprintf(" pio=%d ", pio)) {
-		t.Errorf("the guest did not do all its work: %s", m.out.String())
-	}
-	if rounds == 0 {
-		t.Error("it was never attached")
-	}
-	if text := eventually(func() string {
-		if n := programs(t); n > before {
-			return fmt.Sprintf("%d programs are left, %d were there before", n, before)
+		select {
+		case err := <-ended:
+			stopped = true
+			t.Fatalf("round %d: the guest ended with %v: %s", round, err, m.out.String())
+		default:
 		}
-		return ""
-	}); text != "" {
+		if text != "" {
+			t.Fatalf("round %d: %s", round, text)
+		}
+	}
+	if text := eventually(func() string { return stillLoaded(ours) }); text != "" {
 		t.Error(text)
 	}
 }
 
-// programs is how many tracing programs the kernel has.
-func programs(t *testing.T) int {
-	t.Helper()
-	n := 0
-	for id, err := ebpf.ProgramGetNextID(0); err == nil; id, err = ebpf.ProgramGetNextID(id) {
-		prog, err := ebpf.NewProgramFromID(id)
-		if err != nil {
-			continue // it went just now
-		}
-		switch prog.Type() {
-		case ebpf.Tracing, ebpf.Kprobe, ebpf.RawTracepoint, ebpf.TracePoint, ebpf.SchedCLS:
-			n++
-		}
-		_ = prog.Close()
+// firesFor watches a VM until its port writes have been counted and are still being
+// counted, and says what was missing from that.
+func firesFor(p *probe.Probe, pid int) string {
+	vm, err := p.Adopt(pid)
+	if err != nil {
+		return fmt.Sprintf("adopt: %v", err)
 	}
-	return n
+	var before uint64
+	return eventually(func() string {
+		c, err := vm.Watch.Counts()
+		if err != nil {
+			return err.Error()
+		}
+		n := c.Ports[probe.Port{Number: 0x5f0, Out: true}]
+		if before == 0 || n <= before {
+			text := fmt.Sprintf("%d port writes were counted, %d before: the hooks do not fire", n, before)
+			before = n
+			return text
+		}
+		return ""
+	})
+}
+
+// loadedBy are the programs that a probe has in the kernel now.
+func loadedBy(t *testing.T, p *probe.Probe) []probe.ProgramStat {
+	t.Helper()
+	stats, err := p.ProgramStats()
+	if err != nil || len(stats) == 0 {
+		t.Errorf("%d programs of the probe, %v", len(stats), err)
+	}
+	return stats
+}
+
+// stillLoaded lists those of some programs that the kernel still has. It gives no ID
+// twice.
+func stillLoaded(programs map[ebpf.ProgramID]string) string {
+	var left []string
+	for id, name := range programs {
+		prog, err := ebpf.NewProgramFromID(id)
+		switch {
+		case err == nil:
+			_ = prog.Close()
+			left = append(left, name)
+		case !errors.Is(err, os.ErrNotExist):
+			left = append(left, fmt.Sprintf("%s (%v)", name, err))
+		}
+	}
+	if len(left) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d programs are still loaded: %v", len(left), len(programs), left)
 }
