@@ -112,3 +112,21 @@ func (f Filter) String() string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// flags is the filter as it is given on the command line.
+func (f Filter) flags() string {
+	if f.All {
+		return "--all"
+	}
+	var parts []string
+	for _, w := range f.PIDs {
+		parts = append(parts, fmt.Sprintf("--pid %d", w.PID))
+	}
+	for _, cg := range f.Cgroups {
+		parts = append(parts, "--cgroup "+cg.path)
+	}
+	for _, re := range f.Names {
+		parts = append(parts, "--name "+re.String())
+	}
+	return strings.Join(parts, " or ")
+}

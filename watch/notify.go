@@ -69,6 +69,9 @@ func (n *Notifier) Stopping() { n.send(daemon.SdNotifyStopping) }
 // Status is a Watcher's state in a line.
 func (t Totals) Status() string {
 	text := fmt.Sprintf("watching %d VMs (at most %d), %d seen", t.Running, t.MaxVMs, t.Seen)
+	if t.PassedOver > 0 {
+		text += fmt.Sprintf(", %d passed over by the filter", t.PassedOver)
+	}
 	if t.NotWatched > 0 {
 		text += fmt.Sprintf(", %d not watched for want of room", t.NotWatched)
 	}

@@ -16,12 +16,15 @@ import (
 // Report is what was counted in a span of time, for a table or as JSON. Times are
 // in nanoseconds. What could not be counted is absent, and Missing says why.
 type Report struct {
-	Version    string         `json:"version"`
-	Until      time.Time      `json:"until"`
-	Seconds    float64        `json:"seconds"` // of the span
-	NotWatched uint64         `json:"not_watched"`
-	VMs        []VMReport     `json:"vms"`
-	Missing    []MissingCount `json:"missing,omitempty"`
+	Version    string    `json:"version"`
+	Until      time.Time `json:"until"`
+	Seconds    float64   `json:"seconds"` // of the span
+	NotWatched uint64    `json:"not_watched"`
+	PassedOver uint64    `json:"passed_over"` // VMs that the filter does not take, since the beginning
+	// Unmet says which parts of the filter have nothing to take.
+	Unmet   []string       `json:"unmet,omitempty"`
+	VMs     []VMReport     `json:"vms"`
+	Missing []MissingCount `json:"missing,omitempty"`
 }
 
 // MissingCount is what could not be counted for any VM.
@@ -40,14 +43,17 @@ type VMReport struct {
 	Cgroup  string  `json:"cgroup,omitempty"`
 	Seconds float64 `json:"seconds"` // that it was watched in the span
 	Ended   bool    `json:"ended,omitempty"`
-	ISA     string  `json:"isa,omitempty"`
+	ISA     string  `json:"isa,omitempty"` // whose reasons Exits has; absent where KVM has no hardware to exit from
 	// Values by name, as in run.json.
-	Values    map[string]uint64 `json:"values"`
-	Exits     []Row             `json:"exits,omitempty"`
-	UserExits []Row             `json:"userspace_exits,omitempty"`
-	Ports     []PortRow         `json:"ports,omitempty"`          // the busiest
-	Halted    *Dist             `json:"halted,omitempty"`         // HLT to wake-up
-	Waited    *Dist             `json:"runqueue_delay,omitempty"` // of vCPU threads that could run
+	Values map[string]uint64 `json:"values"`
+	// NoEvent: none of its vCPUs has shown itself since it was watched, so that
+	// nothing is known of it; no exits is not a finding then.
+	NoEvent   bool      `json:"no_vcpu_event,omitempty"`
+	Exits     []Row     `json:"exits,omitempty"`
+	UserExits []Row     `json:"userspace_exits,omitempty"`
+	Ports     []PortRow `json:"ports,omitempty"`          // the busiest
+	Halted    *Dist     `json:"halted,omitempty"`         // HLT to wake-up
+	Waited    *Dist     `json:"runqueue_delay,omitempty"` // of vCPU threads that could run
 	// Network holds the times to answer of requests on the network device.
 	Network []NetworkRow      `json:"network,omitempty"`
 	Lost    map[string]uint64 `json:"lost,omitempty"`
@@ -128,7 +134,7 @@ func NewReporter(w *Watcher, version string) *Reporter {
 func (rp *Reporter) Next() Report {
 	begun, now := rp.at, rp.w.now()
 	out := Report{Version: rp.version, Until: now, Seconds: now.Sub(begun).Seconds(),
-		NotWatched: rp.w.src.Beyond()}
+		NotWatched: rp.w.src.Beyond(), PassedOver: rp.w.Totals().PassedOver, Unmet: rp.w.Unmet(), VMs: []VMReport{}}
 	after := map[uint64]Reading{}
 	for r := range rp.w.Each {
 		before, known := rp.before[r.VM.ID]
@@ -142,13 +148,27 @@ func (rp *Reporter) Next() Report {
 			span.Counts = subtract(r.Counts, before.Counts)
 			from = before.Until
 		}
-		out.VMs = append(out.VMs, vmReport(span, r.Until.Sub(from)))
+		vm := vmReport(span, r.Until.Sub(from))
+		vm.NoEvent = r.Err == nil && silent(r.Counts)
+		out.VMs = append(out.VMs, vm)
 	}
 	if len(out.VMs) > 0 { // else nothing has fired because there was nothing
 		out.Missing = missing(rp.w.src.Hooks())
 	}
 	rp.before, rp.at = after, now
 	return out
+}
+
+// silent reports whether package probe has seen no vCPU of the VM: then it leaves
+// out even what is zero.
+// What was seen on the network device is not of a vCPU.
+func silent(n probe.Counts) bool {
+	for name := range n.Values {
+		if !strings.HasPrefix(name, "frames_") && !strings.HasPrefix(name, "bytes_") && !strings.HasPrefix(name, "tap_") {
+			return false
+		}
+	}
+	return len(n.Spans) == 0
 }
 
 func vmReport(r Reading, span time.Duration) VMReport {

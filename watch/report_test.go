@@ -31,13 +31,15 @@ func reporting(t *testing.T) (*bench, *Reporter) {
 	b.set(2, userExits(1234567))
 	b.come(1, 10, 1)
 	b.come(2, 11, 1)
-	b.come(3, 12, 1) // did nothing
+	b.come(3, 12, 1) // no vCPU was seen
 	return b, reporter
 }
 
 func TestTable(t *testing.T) {
 	for name, style := range map[string]Style{
-		"table.txt":        {},
+		"table.txt":        {How: "--verbose says why"},
+		"table-why.txt":    {Details: true},
+		"table-only.txt":   {Only: true, Rows: 10},
 		"table-narrow.txt": {Width: 44},
 		"table-ascii.txt":  {Width: 80, ASCII: true, Sort: SortName},
 		"table-rows.txt":   {Width: 80, Rows: 12},
@@ -79,6 +81,56 @@ func TestNoVM(t *testing.T) {
 	}
 }
 
+// TestNothingMeant: whoever filters everything away is told why.
+func TestNothingMeant(t *testing.T) {
+	text := func(b *bench) string {
+		var out bytes.Buffer
+		if err := NewReporter(b.w, "").Next().Write(&out, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(out.String(), "\n\n")
+		return rest
+	}
+	fill := func() *bench {
+		b := newBench(t)
+		b.add(1, 1, "/", false, "init")
+		b.add(10, 1, "/", true, qemu("web")...)
+		b.add(11, 1, "/", true, qemu("db")...)
+		return b
+	}
+	b := fill().start(Words{Names: []string{"nosuch"}}, Options{})
+	want := "2 VMs were seen, none matches --name nosuch\n"
+	if got := text(b); got != want {
+		t.Errorf("silent VMs: %q, want %q", got, want)
+	}
+	b.come(1, 10, 1) // one of the two shows itself
+	if got := text(b); got != want {
+		t.Errorf("one of them twice: %q, want %q", got, want)
+	}
+	if got := b.w.Totals().Status(); !strings.HasSuffix(got, "0 seen, 2 passed over by the filter") {
+		t.Errorf("status %q", got)
+	}
+	b = fill().start(Words{Cgroups: []string{"/nosuch"}}, Options{})
+	b.come(1, 10, 1)
+	want = "no such cgroup (yet): /nosuch\n2 VMs were seen, none matches --cgroup /nosuch\n"
+	if got := text(b); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	b.add(10, 1, "/nosuch/x", true, qemu("web")...)
+	b.mu.Lock()
+	b.adopted[10] = b.guest(2, 10, 1)
+	b.mu.Unlock()
+	waitFor(t, "the VM that was moved to be counted no longer", func() bool { return b.w.Totals().PassedOver == 1 })
+	b = fill().start(Words{PIDs: []int{1}}, Options{})
+	if got, want := text(b), "pid 1 has no VM\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	b.remove(1)
+	if got, want := strings.Join(b.w.Unmet(), ""), "pid 1 has ended"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestReportsOfIntervals: each report is of its own span.
 func TestReportsOfIntervals(t *testing.T) {
 	b, reporter := reporting(t)
@@ -112,6 +164,59 @@ func TestReportsOfIntervals(t *testing.T) {
 	}
 	if fourth := find(reporter.Next(), "web"); fourth != nil {
 		t.Errorf("after its end: %+v", fourth)
+	}
+}
+
+// TestNoVCPUEvent: of a VM that has not shown itself nothing is known; that nothing
+// happened is only said of one that has.
+func TestNoVCPUEvent(t *testing.T) {
+	b := newBench(t)
+	b.clock.Store(epoch.UnixNano())
+	b.start(Words{All: true}, Options{})
+	b.come(1, 10, 1)
+	reporter := NewReporter(b.w, "")
+	text := func() string {
+		b.tick(time.Second)
+		var out bytes.Buffer
+		if err := reporter.Next().Write(&out, Style{}); err != nil {
+			t.Fatal(err)
+		}
+		_, own, _ := strings.Cut(out.String(), "pid 10, 1 s\n")
+		return own
+	}
+	for _, n := range []probe.Counts{{}, {Values: map[string]uint64{"frames_in": 0, "bytes_in": 0}}} {
+		b.set(1, n)
+		if got, want := text(), "  no vCPU event yet\n"; got != want {
+			t.Errorf("at first: %q, want %q", got, want)
+		}
+	}
+	b.set(1, probe.Counts{Values: map[string]uint64{"page_faults": 0}, Spans: map[string]probe.Histogram{probe.SpanWaited: {}}})
+	if got, want := text(), "  nothing happened\n"; got != want {
+		t.Errorf("of one that was seen: %q, want %q", got, want)
+	}
+	if got, want := text(), "  nothing happened\n"; got != want {
+		t.Errorf("an interval later: %q, want %q", got, want)
+	}
+	b.come(2, 11, 1)
+	b.leave(2)
+	b.tick(time.Second)
+	var out bytes.Buffer
+	if err := reporter.Next().Write(&out, Style{}); err != nil || !strings.Contains(out.String(), "  no vCPU event until its end\n") {
+		t.Errorf("of one that has ended: %v\n%s", err, &out)
+	}
+}
+
+// TestNoEventNoSeries: a histogram that counted nothing would look like a finding.
+func TestNoEventNoSeries(t *testing.T) {
+	b := newBench(t).start(Words{All: true}, Options{})
+	b.come(1, 10, 1)
+	get, stop := serving(t, b, "")
+	_, body := get("/metrics")
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(body, `ukprobe_vm_up{vm="unknown-10"} 1`) || strings.Contains(body, "ukprobe_vcpu_") || strings.Contains(body, "ukprobe_kvm_") {
+		t.Errorf("metrics of a VM that was not seen:\n%s", body)
 	}
 }
 

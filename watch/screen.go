@@ -57,28 +57,31 @@ func (sc Screen) Show(ctx context.Context) (err error) {
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGWINCH)
 	defer signal.Stop(resized)
-	tick := time.NewTicker(sc.Interval)
+	// The first report is of a short interval: of none it would be empty.
+	tick := time.NewTicker(min(sc.Interval, firstInterval))
 	defer tick.Stop()
-	by := sc.Style().Sort
-	last := sc.Next()
+	view := view{by: sc.Style().Sort}
 	for {
-		if err := sc.draw(last, by); err != nil {
+		if err := sc.draw(view); err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			last = sc.Next()
+			view.next(sc.Next())
+			tick.Reset(sc.Interval)
 		case <-resized:
 		case key := <-keys:
 			switch key {
 			case 'q', 'Q', 3, 4: // raw mode: Ctrl-C and Ctrl-D are bytes
 				return nil
 			case 's':
-				by = Sorts[(slices.Index(Sorts, by)+1)%len(Sorts)]
+				view.by = Sorts[(slices.Index(Sorts, view.by)+1)%len(Sorts)]
+			case 'h', '?':
+				view.why = !view.why
 			case ' ':
-				last = sc.Next()
+				view.next(sc.Next())
 				tick.Reset(sc.Interval)
 			}
 		}
@@ -109,27 +112,51 @@ func (sc Screen) keys() (<-chan byte, func(), error) {
 	return keys, func() { _ = term.Restore(fd, before) }, nil
 }
 
+// firstInterval is the longest that the first report is waited for.
+const firstInterval = 500 * time.Millisecond
+
+// view is what a screen shows.
+type view struct {
+	report *Report // nil: none yet
+	by     Sort
+	why    bool // why something is not counted, in place of the VMs
+}
+
+func (v *view) next(r Report) { v.report = &r }
+
 // draw writes a whole frame with one write.
-func (sc Screen) draw(r Report, by Sort) error {
+func (sc Screen) draw(v view) error {
 	style := sc.Style()
-	style.Sort = by
+	style.Sort, style.Only = v.by, v.why
 	if style.Rows == 0 {
 		style.Rows = 24
 	}
 	style.Rows = max(style.Rows-1, 5) // the last line is ours
 	var b bytes.Buffer
 	b.WriteString(beginFrame)
-	lines := r.lines(style)
+	var lines []string
+	if v.report != nil {
+		lines = v.report.lines(style)
+	}
 	for len(lines) < style.Rows {
 		lines = append(lines, "")
 	}
 	for _, l := range lines {
 		b.WriteString(l + endOfLine)
 	}
-	b.WriteString(style.dim(style.cut(fmt.Sprintf("q quit  s sort (%s)  space now", by), style.width())))
+	b.WriteString(style.dim(style.cut(v.keys(), style.width())))
 	b.WriteString(endFrame)
 	_, err := sc.Out.Write(b.Bytes())
 	return err
+}
+
+// keys is the last line: what can be pressed.
+func (v view) keys() string {
+	h := "h what is not counted"
+	if v.why {
+		h = "h back"
+	}
+	return fmt.Sprintf("q quit  s sort (%s)  space now  %s", v.by, h)
 }
 
 // plain writes one report after another.

@@ -63,13 +63,19 @@ func TestScreen(t *testing.T) {
 		Style: func() Style { return Style{Width: int(width.Load()), Rows: 20, Sort: SortExits} }}
 	done := make(chan error, 1)
 	go func() { done <- sc.Show(t.Context()) }()
-	waitFor(t, "the first frame", func() bool { return strings.Contains(shown.String(), "sort (exits)") })
+	waitFor(t, "the first report", func() bool { return strings.Contains(shown.String(), "VMs in") })
 	press := func(key string) {
 		t.Helper()
 		if _, err := keys.WriteString(key); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if text := shown.String(); strings.Contains(text, "not counted:") || !strings.Contains(text, "not counted here: ") {
+		t.Errorf("why something is not counted, unasked: %q", text)
+	}
+	press("h")
+	waitFor(t, "why something is not counted", func() bool { return strings.Contains(shown.String(), "not counted: exits by reason: hook kvm_exit") })
+	press("h")
 	press("s")
 	waitFor(t, "another order", func() bool { return strings.Contains(shown.String(), "sort (vmm)") })
 	width.Store(40)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,14 +28,6 @@ type Server struct {
 	Log       *slog.Logger
 }
 
-// CheckWebConfig reads a web configuration file.
-func CheckWebConfig(path string) error {
-	if err := web.Validate(path); err != nil {
-		return fmt.Errorf("--web-config %s: %w", path, err)
-	}
-	return nil
-}
-
 // maxScrapes is how many scrapes are answered at one time; further ones get 503.
 // Each holds what it is about to send.
 const maxScrapes = 4
@@ -47,7 +40,7 @@ func (s Server) Serve(ctx context.Context, w *Watcher) error {
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)}
+		ErrorLog: log.New(&webConfigWatch{path: s.WebConfig, log: s.Log, now: time.Now}, "", 0)}
 	stop := context.AfterFunc(ctx, func() {
 		// A scrape that is under way may end.
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)

@@ -26,19 +26,25 @@ import (
 // serving serves the bench's VMs and returns a function that gets a page.
 func serving(t *testing.T, b *bench, config string) (get func(path string, as ...string) (int, string), stop func() error) {
 	t.Helper()
+	return servingLog(t, b, config, slog.New(slog.DiscardHandler))
+}
+
+// servingLog is serving with a log; no connection is used twice.
+func servingLog(t *testing.T, b *bench, config string, log *slog.Logger) (get func(path string, as ...string) (int, string), stop func() error) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	s := Server{Listener: l, WebConfig: config, Version: "1.2.3", Log: slog.New(slog.DiscardHandler)}
+	s := Server{Listener: l, WebConfig: config, Version: "1.2.3", Log: log}
 	go func() { done <- s.Serve(ctx, b.w) }()
 	scheme := "http"
 	if config != "" {
 		scheme = "https"
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: 10 * time.Second}
 	get = func(path string, as ...string) (int, string) {
 		req, err := http.NewRequest(http.MethodGet, scheme+"://"+l.Addr().String()+path, nil)
 		if err != nil {
@@ -144,6 +150,47 @@ func TestWebConfig(t *testing.T) {
 	}
 	if err := CheckWebConfig(filepath.Join(dir, "none")); err == nil {
 		t.Error("a file that is not there")
+	}
+}
+
+// TestWebConfigBecomesInvalid: somebody who overwrites it is told, once.
+func TestWebConfigBecomesInvalid(t *testing.T) {
+	dir := t.TempDir()
+	certificate(t, dir)
+	config := filepath.Join(dir, "web.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const good = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
+	write(good)
+	b := newBench(t).start(Words{All: true}, Options{})
+	text := &logText{}
+	get, stop := servingLog(t, b, config, slog.New(slog.NewTextHandler(text, nil)))
+	if code, body := get("/healthz"); code != http.StatusOK {
+		t.Fatalf("%d %s", code, body)
+	}
+	for _, tt := range []struct{ text, err string }{{"{junk", "yaml: "}, {"basic_auth_users: {}\n", "TLS config is not present"},
+		{"tls_server_config: {cert_file: cert.pem, key_file: gone.pem}", "gone.pem: no such file"}} {
+		write(tt.text)
+		for range 3 {
+			if code, _ := get("/healthz"); code != 0 {
+				t.Errorf("%q: answered with %d", tt.text, code)
+			}
+		}
+		waitFor(t, "a warning of "+tt.err, func() bool { return strings.Contains(text.String(), tt.err) })
+	}
+	write(good)
+	if code, body := get("/healthz"); code != http.StatusOK {
+		t.Errorf("mended: %d %s", code, body)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(text.String(), "level=WARN"); n != 3 {
+		t.Errorf("%d warnings, want 3:\n%s", n, text)
 	}
 }
 

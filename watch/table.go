@@ -20,6 +20,10 @@ type Style struct {
 	Color bool // escape sequences for colour
 	ASCII bool // nothing but ASCII
 	Sort  Sort
+	// Details: why something was not counted, not only what. Only: nothing but that.
+	Details, Only bool
+	// How says how a person gets the details.
+	How string
 }
 
 // Sort is the order of the VMs.
@@ -86,19 +90,12 @@ func (r Report) Write(w io.Writer, s Style) error {
 func (r Report) lines(s Style) []string {
 	r.sort(s.Sort)
 	out := append(s.wrap(r.heading(), 0), "")
-	out = append(out, r.summary(s)...)
-	for i := range r.VMs {
-		if s.Rows > 0 && len(out)+4 > s.Rows { // a heading, and something under it
-			break
-		}
-		out = append(out, "")
-		out = append(out, r.VMs[i].lines(s)...)
-	}
-	if len(r.Missing) > 0 {
-		out = append(out, "")
-		for _, m := range r.Missing {
-			out = append(out, s.wrap("not counted: "+m.What+": "+m.Why, 0)...)
-		}
+	end := r.missing(s)
+	if s.Only {
+		out = append(out, end...)
+	} else {
+		out = append(out, r.summary(s)...)
+		out = append(r.body(s, out, len(end)), end...)
 	}
 	if s.ASCII {
 		for i := range out {
@@ -107,6 +104,52 @@ func (r Report) lines(s Style) []string {
 	}
 	if s.Rows > 0 && len(out) > s.Rows {
 		out = out[:s.Rows]
+	}
+	return out
+}
+
+// body appends what is known of each VM, and leaves room for what comes after it:
+// that much at most, and no more than half of the lines.
+func (r Report) body(s Style, out []string, after int) []string {
+	room := s.Rows - min(after+1, s.Rows/2)
+	for i := range r.VMs {
+		if s.Rows > 0 && len(out)+4 > room { // a heading, and something under it
+			break
+		}
+		out = append(out, "")
+		out = append(out, r.VMs[i].lines(s)...)
+	}
+	if s.Rows > 0 && after > 0 && len(out) > room {
+		out = out[:room]
+	}
+	if after > 0 {
+		out = append(out, "")
+	}
+	return out
+}
+
+// missing tells what was not counted in a paragraph, or each with its reason.
+func (r Report) missing(s Style) []string {
+	var out []string
+	if len(r.Missing) == 0 {
+		if s.Only {
+			out = append(out, "nothing is missing: every hook is attached and has fired")
+		}
+		return out
+	}
+	if !s.Details && !s.Only {
+		var what []string
+		for _, m := range r.Missing {
+			what = append(what, m.What)
+		}
+		text := "not counted here: " + strings.Join(what, ", ")
+		if s.How != "" {
+			text += " (" + s.How + ")"
+		}
+		return s.wrap(text, 0)
+	}
+	for _, m := range r.Missing {
+		out = append(out, s.wrap("not counted: "+m.What+": "+m.Why, 0)...)
 	}
 	return out
 }
@@ -180,8 +223,15 @@ type column struct {
 
 // summary is a line for each VM.
 func (r Report) summary(s Style) []string {
+	var unmet []string
+	for _, u := range r.Unmet {
+		unmet = append(unmet, s.wrap(u, 0)...)
+	}
 	if len(r.VMs) == 0 {
-		return []string{"no VM was seen"}
+		if len(unmet) == 0 {
+			return []string{"no VM was seen"}
+		}
+		return unmet
 	}
 	cols := []column{{head: "VM", left: true}, {head: "VMM", left: true, priority: 7}, {head: "PID", priority: 5},
 		{head: "EXITS/s"}, {head: "TO VMM/s", priority: 1}, {head: "LOST", priority: 3},
@@ -194,7 +244,7 @@ func (r Report) summary(s Style) []string {
 		}
 	}
 	const optional = 6 // from here on
-	return s.table(withoutEmpty(cols, optional), 0)
+	return append(s.table(withoutEmpty(cols, optional), 0), unmet...)
 }
 
 // summary are a VM's cells, in the order of the columns above.
@@ -257,7 +307,14 @@ func (vm VMReport) lines(s Style) []string {
 		out = append(out, s.wrap("incomplete: "+vm.Error, 2)...)
 	}
 	if len(vm.Exits)+len(vm.UserExits)+len(vm.Ports)+len(vm.Network) == 0 && vm.Halted == nil && vm.Waited == nil {
-		out = append(out, "  nothing happened")
+		switch {
+		case vm.NoEvent && vm.Ended:
+			out = append(out, "  no vCPU event until its end")
+		case vm.NoEvent:
+			out = append(out, "  no vCPU event yet")
+		default:
+			out = append(out, "  nothing happened")
+		}
 	}
 	if len(vm.Exits) > 0 {
 		out = append(out, s.rows("EXIT", vm.Exits, vm.Seconds)...)

@@ -63,6 +63,10 @@ type Watcher struct {
 	ignored map[uint64]process // by the Source's ID
 	waiting map[Wanted]bool    // of --pid, not a VM yet
 	seen    uint64
+	// passed counts the VMs that the filter does not take; silent are those of them
+	// that ran before and have not shown themselves, lest they be counted twice.
+	passed uint64
+	silent map[process]bool
 
 	taken      atomic.Uint64 // events
 	readErrors atomic.Uint64
@@ -112,7 +116,7 @@ func newWatcher(src Source, opt Options, p proc) *Watcher {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &Watcher{src: src, opt: opt, proc: p, now: time.Now, beatEvery: beatEvery, lookAgainEvery: lookAgain,
-		vms: map[uint64]*VM{}, labels: map[string]*VM{}, ignored: map[uint64]process{}, waiting: map[Wanted]bool{}}
+		vms: map[uint64]*VM{}, labels: map[string]*VM{}, ignored: map[uint64]process{}, waiting: map[Wanted]bool{}, silent: map[process]bool{}}
 	w.lastBeat.Store(time.Now().UnixNano())
 	return w
 }
@@ -243,6 +247,10 @@ func (w *Watcher) add(g Guest, id Identity) {
 	w.vms[vm.ID], w.labels[vm.Label] = vm, vm
 	delete(w.waiting, Wanted{PID: g.PID, Start: g.Start})
 	w.seen++
+	if w.silent[vm.process] { // moved into a cgroup that is meant
+		delete(w.silent, vm.process)
+		w.passed--
+	}
 	w.mu.Unlock()
 	w.opt.Log.Debug("watching", "vm", vm.Label, "vmm", vm.VMM, "pid", vm.PID, "found_after", w.now().Sub(vm.Since).Round(time.Microsecond))
 	if !w.opt.Network {
@@ -299,14 +307,19 @@ func (w *Watcher) ignore(g Guest) {
 	if err := w.src.Release(g.ID, true); err != nil {
 		w.opt.Log.Warn("give back a VM that is not to be watched", "pid", g.PID, "err", err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := process{g.PID, g.Start}
+	if !w.silent[p] {
+		w.passed++
+	}
+	delete(w.silent, p)
 	// Only a cgroup can take it in later.
 	if len(w.opt.Filter.Cgroups) == 0 {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if len(w.ignored) < maxIgnored {
-		w.ignored[g.ID] = process{g.PID, g.Start}
+		w.ignored[g.ID] = p
 	}
 }
 
@@ -461,6 +474,10 @@ func (w *Watcher) tryAdopt(pid int) error {
 	}
 	id := Identify(p)
 	if !w.opt.Filter.Match(p, id) {
+		w.mu.Lock()
+		w.silent[process{p.PID, p.Start}] = true
+		w.passed++
+		w.mu.Unlock()
 		return nil
 	}
 	return w.adopt(p, id)
@@ -512,6 +529,9 @@ func (w *Watcher) lookAgain() {
 		if match || errors.Is(err, errGone) {
 			w.mu.Lock()
 			delete(w.ignored, id)
+			if match && err == nil {
+				w.passed--
+			}
 			w.mu.Unlock()
 		}
 		if err != nil && !errors.Is(err, errGone) {
@@ -564,6 +584,7 @@ type Totals struct {
 	Running, Kept int
 	Seen          uint64 // VMs watched since the beginning
 	NotWatched    uint64 // for want of room
+	PassedOver    uint64 // VMs that the filter does not take
 	MaxVMs        int
 	ReadErrors    uint64
 	NetworkErrors uint64 // VMs whose network could not be watched
@@ -580,7 +601,44 @@ func (w *Watcher) Totals() Totals {
 		}
 	}
 	w.mu.Lock()
-	t.Seen = w.seen
+	t.Seen, t.PassedOver = w.seen, w.passed
 	w.mu.Unlock()
 	return t
+}
+
+// Unmet says, in words for a person, which parts of the filter have nothing to
+// take now, and that there were VMs which it did not take.
+func (w *Watcher) Unmet() []string {
+	f := w.opt.Filter
+	var out []string
+	for _, cg := range f.Cgroups {
+		if cg.missing() {
+			out = append(out, "no such cgroup (yet): "+cg.path)
+		}
+	}
+	w.mu.Lock()
+	taken := make(map[process]bool, len(w.vms))
+	for _, vm := range w.vms {
+		taken[vm.process] = true
+	}
+	passed, seen := w.passed, w.seen
+	w.mu.Unlock()
+	for _, want := range f.PIDs {
+		switch {
+		case taken[process{want.PID, want.Start}]:
+		case !w.proc.alive(want.PID, want.Start):
+			out = append(out, fmt.Sprintf("pid %d has ended", want.PID))
+		default:
+			out = append(out, fmt.Sprintf("pid %d has no VM", want.PID))
+		}
+	}
+	// Of VMs that are silent it knows only where it has looked at all processes.
+	if seen == 0 && passed > 0 && !f.onlyPIDs() {
+		vms := fmt.Sprintf("%d VMs were seen", passed)
+		if passed == 1 {
+			vms = "1 VM was seen"
+		}
+		out = append(out, fmt.Sprintf("%s, none matches %s", vms, f.flags()))
+	}
+	return out
 }

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -27,14 +30,39 @@ func listen(addr string) (*server, error) {
 	if err != nil {
 		return nil, usage(fmt.Errorf("--listen %s: %w: use HOST:PORT or :PORT", addr, err))
 	}
+	if n, err := strconv.Atoi(port); err == nil && (n < 0 || n > 65535) {
+		return nil, usage(fmt.Errorf("--listen %s: port %d: must be 0 to 65535", addr, n))
+	}
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	network := "tcp"
+	if ip := net.ParseIP(host); ip != nil && ip.To4() != nil {
+		network = "tcp4" // else 0.0.0.0 would be every address of IPv6 too
+	}
+	l, err := net.Listen(network, net.JoinHostPort(host, port))
 	if err != nil {
-		return nil, fmt.Errorf("--listen %s: %w: choose another port, or end what uses it", addr, err)
+		return nil, listenError(addr, port, err)
 	}
 	return &server{listener: l}, nil
+}
+
+// listenError says what to do.
+func listenError(addr, port string, err error) error {
+	var lookup *net.DNSError
+	switch {
+	case errors.As(err, &lookup) && strings.HasSuffix(lookup.Err, "unknown port"):
+		return usage(fmt.Errorf("--listen %s: no service is called %q: give the port's number", addr, port))
+	case errors.As(err, &lookup):
+		return fmt.Errorf("--listen %s: %w: give an address of this host", addr, err)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("--listen %s: %w: choose another port, or end what uses it", addr, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("--listen %s: %w: no interface of this host has that address: give one that `ip address` lists, or 0.0.0.0 or [::] for all", addr, err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("--listen %s: %w: ports below 1024 need root or CAP_NET_BIND_SERVICE: choose a higher one", addr, err)
+	}
+	return fmt.Errorf("--listen %s: %w", addr, err)
 }
 
 // Serve begins to answer.

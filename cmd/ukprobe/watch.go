@@ -65,7 +65,7 @@ func watchFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "of --top: `D`"},
 		&cli.StringFlag{Name: "sort", Value: string(watch.SortExits), Usage: "order of the VMs: exits, vmm, time or name"},
 		&cli.StringFlag{Name: "attach", Value: string(probe.Auto), Usage: "rung of the hooks: auto|kprobe|fentry|tp_btf|raw_tp|tracepoint", EnvVars: env("ATTACH")},
-		&cli.BoolFlag{Name: "verbose", Usage: "tell of every VM that comes and goes", EnvVars: env("VERBOSE")},
+		&cli.BoolFlag{Name: "verbose", Usage: "tell of every VM that comes and goes, and in tables why something is not counted", EnvVars: env("VERBOSE")},
 	}
 }
 
@@ -231,7 +231,7 @@ func (s watchSettings) giveUp(log *slog.Logger) error {
 		return fmt.Errorf("%w: or keep them with --keep-privileges", err)
 	}
 	log.Info("privileges given up", "uid_before", before.UID, "uid", after.UID, "capabilities_before", before.Caps, "capabilities", after.Caps)
-	return nil
+	return watch.CheckWebConfigAs(s.config, after)
 }
 
 // attend serves and shows until the end.
@@ -296,7 +296,10 @@ func (s watchSettings) show(ctx context.Context, out io.Writer, r *watch.Reporte
 // style is what standard output can show, now.
 func (s watchSettings) style() watch.Style {
 	o := reportOptions()
-	style := watch.Style{Width: o.Width, Color: o.Color, ASCII: o.ASCII, Sort: s.sort}
+	style := watch.Style{Width: o.Width, Color: o.Color, ASCII: o.ASCII, Sort: s.sort, Details: s.verbose, How: "--verbose says why"}
+	if s.top && term.IsTerminal(int(os.Stdout.Fd())) {
+		style.How = "press h, or --verbose, for why"
+	}
 	if _, rows, err := term.GetSize(int(os.Stdout.Fd())); err == nil && s.top {
 		style.Rows = rows
 	}
