@@ -229,7 +229,7 @@ func TestAdvice(t *testing.T) {
 		t.Error(got)
 	}
 	o.Rounds = 5
-	if got := advice(o); !strings.Contains(got, "nothing can be concluded") || !strings.Contains(got, "During 2 of 20 conditions other BPF programs came or went") {
+	if got := advice(o); !strings.Contains(got, "nothing can be concluded") || !strings.Contains(got, "After 2 of 20 conditions other BPF programs were loaded than before") {
 		t.Error(got)
 	}
 }
