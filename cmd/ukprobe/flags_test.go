@@ -55,20 +55,30 @@ func TestUsageErrors(t *testing.T) {
 		args []string
 		text string
 	}{
-		{[]string{"rum"}, `no command "rum"`},
+		{[]string{"rum"}, `no command "rum": did you mean run?`},
+		{[]string{"help", "nosuch"}, "no command \"nosuch\": see `ukprobe --help`"},
+		{[]string{"h", "validat"}, `did you mean validate?`},
+		{[]string{"image", "help", "biuld"}, "no command \"biuld\": did you mean build? See `ukprobe image --help`"},
+		{[]string{"run", "--sampels", "3"}, "no flag --sampels: did you mean --samples? See `ukprobe run --help`"},
+		{[]string{"image", "build", "--cahce", "x"}, "did you mean --cache? See `ukprobe image build --help`"},
+		{[]string{"run", "--matrix"}, "--matrix needs a value: see `ukprobe run --help`"},
+		{[]string{"run", "--json=maybe"}, `--json "maybe": takes no value, or true or false`},
+		{[]string{"watch", "--pid", "foo"}, `--pid "foo": must be a whole number`},
+		{[]string{"watch", "--duration", "5"}, `--duration "5": needs a unit: 5s`},
 		{[]string{"--bogus"}, "bogus"},
-		{[]string{"run", "--bogus"}, "flag provided but not defined: -bogus"},
+		{[]string{"run", "--bogus"}, "no flag --bogus: see `ukprobe run --help`"},
 		{[]string{"run", "quick.yaml"}, `run takes no argument "quick.yaml": flags come first`},
 		{[]string{"run", "--samples", "0"}, "--samples 0: must be 1 to 100000"},
 		{[]string{"run", "--samples", "-3"}, "--samples -3: must be"},
 		{[]string{"run", "--samples", "100001"}, "--samples 100001: must be"},
-		{[]string{"run", "--samples", "many"}, `"many"`},
+		{[]string{"run", "--samples", "many"}, `--samples "many": must be a whole number`},
 		{[]string{"run", "--warmup", "-1"}, "--warmup -1: must be 0 to 100000"},
 		{[]string{"run", "--schema", "6"}, "--schema 6: must be 0 to 5"},
 		{[]string{"run", "--timeout", "1ms"}, "--timeout 1ms: must be 10ms to 24h"},
 		{[]string{"run", "--timeout", "25h"}, "--timeout 25h0m0s: must be 10ms to 24h"},
-		{[]string{"run", "--timeout", "30"}, `"30"`},
-		{[]string{"run", "--seed", "-1"}, `"-1"`},
+		{[]string{"run", "--timeout", "30"}, `--timeout "30": needs a unit: 30s`},
+		{[]string{"validate", "--timeout", "soon"}, `--timeout "soon": must be a span of time such as 5s`},
+		{[]string{"run", "--seed", "-1"}, `--seed "-1": must be a whole number, 0 or more`},
 		{[]string{"run", "--accel", "xen"}, "--accel xen: use auto, kvm or tcg"},
 		{[]string{"run", "--attach", "uprobe"}, `attach "uprobe": no such rung: use one of auto, fentry, kprobe, tp_btf, raw_tp, tracepoint`},
 		{[]string{"run", "--strict"}, "--strict: name the rung with --attach as well"},
@@ -79,7 +89,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"overhead", "--bogus"}, "bogus"},
 		{[]string{"overhead", "--rounds", "0"}, "--rounds 0: must be 1 to 1000"},
 		{[]string{"overhead", "--rounds", "1001"}, "--rounds 1001: must be 1 to 1000"},
-		{[]string{"overhead", "--rounds", "few"}, `"few"`},
+		{[]string{"overhead", "--rounds", "few"}, `--rounds "few": must be a whole number`},
 		{[]string{"overhead", "--attach", "uprobe"}, `attach "uprobe": no such rung: use one of auto, fentry, kprobe`},
 		{[]string{"run", "--linger"}, "--linger: needs --listen ADDR"},
 		{[]string{"run", "--only", "sytem=linux"}, `unknown key "sytem"`},
@@ -183,5 +193,25 @@ func TestCleanOfNothing(t *testing.T) {
 	out, text, status := ukprobe(t, "clean", "--journal-dir", filepath.Join(t.TempDir(), "none"))
 	if status != 0 || out != "nothing to clean\n" {
 		t.Errorf("status %d, %q, %q", status, out, text)
+	}
+}
+
+// TestUsageOfTheEnvironment: a variable is told by its name, and what it should be.
+func TestUsageOfTheEnvironment(t *testing.T) {
+	t.Setenv("UKPROBE_TIMEOUT", "5")
+	_, text, status := ukprobe(t, "run")
+	if status != exitUsage || !strings.HasPrefix(text, `--timeout "5", from environment variable "UKPROBE_TIMEOUT": needs a unit: 5s`) {
+		t.Errorf("status %d, %q", status, text)
+	}
+}
+
+// TestHelpOfACommand: help shows what --help does.
+func TestHelpOfACommand(t *testing.T) {
+	for _, tt := range [][2][]string{{{"help"}, {"--help"}}, {{"help", "run"}, {"run", "--help"}}, {{"image", "help", "build"}, {"image", "build", "--help"}}} {
+		got, _, status := ukprobe(t, tt[0]...)
+		want, _, _ := ukprobe(t, tt[1]...)
+		if diff := cmp.Diff(want, got); diff != "" || status != 0 || got == "" {
+			t.Errorf("%q: status %d (-want +got):\n%s", tt[0], status, diff)
+		}
 	}
 }

@@ -26,7 +26,7 @@ func imageCommand() *cli.Command {
 		Usage: "build the images of Linux guests and processes",
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return usage(fmt.Errorf("no command image %q: see `ukprobe image --help`", c.Args().First()))
+				return unknownCommand("ukprobe image", c.Args().First(), c.Command.Subcommands)
 			}
 			return cli.ShowSubcommandHelp(c)
 		},

@@ -60,33 +60,21 @@ func app() *cli.App {
 		EnableBashCompletion: true,
 		// A selector holds commas of its own.
 		DisableSliceFlagSeparator: true,
-		Commands:                  strictly(runCommand(), watchCommand(), validateCommand(), overheadCommand(), imageCommand(), doctorCommand(), cleanCommand(), versionCommand()),
+		Commands:                  strictly("ukprobe", runCommand(), watchCommand(), validateCommand(), overheadCommand(), imageCommand(), doctorCommand(), cleanCommand(), versionCommand(), helpCommand()),
+		Flags:                     []cli.Flag{cli.HelpFlag}, // the library's comes with its help command only
 		// Errors are printed by main, once.
 		ExitErrHandler: func(*cli.Context, error) {},
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return usage(err)
+		OnUsageError: func(c *cli.Context, err error, _ bool) error {
+			return usage(flagError("ukprobe", c.App.Flags, err))
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return usage(fmt.Errorf("no command %q: see `ukprobe --help`", c.Args().First()))
+				return unknownCommand("ukprobe", c.Args().First(), c.App.Commands)
 			}
 			return cli.ShowAppHelp(c)
 		},
 	}
 }
-
-// strictly makes flags that a command does not have its usage errors: the
-// library asks each command for itself.
-func strictly(commands ...*cli.Command) []*cli.Command {
-	for _, c := range commands {
-		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(err) }
-		strictly(c.Subcommands...)
-	}
-	return commands
-}
-
-// usage marks an error as the command line's.
-func usage(err error) error { return cli.Exit(err.Error(), exitUsage) }
 
 // noArguments refuses words that nothing would read.
 func noArguments(c *cli.Context) error {

@@ -83,7 +83,7 @@ func TestErrorsArePrintedOnce(t *testing.T) {
 		t.Errorf("status %d, %q, %q", code, out, text)
 	}
 	out, text, code = asNobody(t, "run", "--bogus")
-	if code != exitUsage || out != "" || text != "ukprobe: flag provided but not defined: -bogus\n" {
+	if code != exitUsage || out != "" || text != "ukprobe: no flag --bogus: see `ukprobe run --help`\n" {
 		t.Errorf("status %d, %q, %q", code, out, text)
 	}
 }

@@ -5,19 +5,13 @@ package matrix
 import (
 	"fmt"
 
-	"github.com/xrash/smetrics"
+	"github.com/ukprobe/ukprobe/internal/suggest"
 )
 
 // suggestion returns "; did you mean …?" for the word nearest to s, or "" when
-// none is near: Jaro-Winkler similarity of 0.8, as command-line tools use it.
+// none is near.
 func suggestion(s string, words []string) string {
-	const least = 0.8
-	best, similarity := "", least
-	for _, w := range words {
-		if v := smetrics.JaroWinkler(s, w, 0.7, 4); v > similarity && w != s {
-			best, similarity = w, v
-		}
-	}
+	best := suggest.Nearest(s, words)
 	if best == "" {
 		return ""
 	}

@@ -36,9 +36,10 @@ func TestUsage(t *testing.T) {
 		{"unknown flag", []string{"--frobnicate"}, []string{"frobnicate"}},
 		{"a word too much", []string{"fast"}, []string{`"fast"`, "--help"}},
 		{"samples 0", []string{"--samples", "0"}, []string{"--samples 0", "1 to 100000"}},
-		{"samples not a number", []string{"--samples", "many"}, []string{"many", "samples"}},
+		{"samples not a number", []string{"--samples", "many"}, []string{"--samples", "many", "whole number"}},
 		{"warmup below 0", []string{"--warmup", "-1"}, []string{"--warmup -1"}},
-		{"timeout without unit", []string{"--timeout", "5"}, []string{"timeout"}},
+		{"timeout without unit", []string{"--timeout", "5"}, []string{"--timeout", "needs a unit: 5s"}},
+		{"a flag misspelt", []string{"--sampels", "3"}, []string{"did you mean --samples?", "ukprobe run --help"}},
 		{"timeout 0", []string{"--timeout", "0s"}, []string{"--timeout 0s", "10ms to 24h"}},
 		{"attach", []string{"--attach", "uprobe"}, []string{`"uprobe"`, "fentry", "kprobe", "tp_btf"}},
 		{"strict without a rung", []string{"--strict"}, []string{"--strict", "--attach"}},
@@ -64,6 +65,9 @@ func TestUsage(t *testing.T) {
 		{"deep nesting", []string{"--matrix", bad("version: 1\ncells: " + strings.Repeat("[", 4000) + "\n")}, []string{"bad.yaml"}},
 		{"too many samples", []string{"--matrix", bad(cell + ", samples: 100001}\n")}, []string{"bad.yaml:3:", "100001", "100000"}},
 		{"the same cell twice", []string{"--matrix", bad(cell + "}\n  - {system: reference, app: hello, platform: qemu}\n")}, []string{"bad.yaml:4:", "already"}},
+		{"a claim of no event", []string{"--dry-run", "--matrix", bad(cell + ", experiment: timing-validation, claims: [{name: a, pattern: '(?P<value>.)', unit: ms, since: vm_exec}]}\n")}, []string{"bad.yaml:3:", `did you mean "vmm_exec"?`}},
+		{"a claim named like a built-in one", []string{"--dry-run", "--matrix", bad(cell + ", experiment: timing-validation, claims: [{name: linux_printk, pattern: '(?P<value>.)', unit: ms}]}\n")}, []string{"bad.yaml:3:", `"linux_printk" is built in`}},
+		{"claims of experiment boot", []string{"--dry-run", "--matrix", bad(cell + ", claims: [{name: a, pattern: '(?P<value>.)', unit: ms}]}\n")}, []string{"bad.yaml:3:", "timing-validation only"}},
 		{"control character in args", []string{"--matrix", bad(cell + `, args: "a\x1b[31mb"}` + "\n")}, []string{"bad.yaml:3:", "control"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package suggest finds the word that somebody who misspelt one will have meant.
+package suggest
+
+import "github.com/xrash/smetrics"
+
+// Nearest is the word nearest to s, or "" when none is near: Jaro-Winkler similarity
+// above 0.8, as command-line tools use it.
+func Nearest(s string, words []string) string {
+	const least = 0.8
+	best, similarity := "", least
+	for _, w := range words {
+		if v := smetrics.JaroWinkler(s, w, 0.7, 4); v > similarity && w != s {
+			best, similarity = w, v
+		}
+	}
+	return best
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package suggest
+
+import "testing"
+
+func TestNearest(t *testing.T) {
+	words := []string{"samples", "seed", "timeout"}
+	for s, want := range map[string]string{"sampels": "samples", "sample": "samples", "sead": "seed", "tmeout": "timeout", "bogus": "", "": "", "samples": ""} {
+		if got := Nearest(s, words); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+	if got := Nearest("x", nil); got != "" {
+		t.Errorf("of no words: %q", got)
+	}
+}
