@@ -26,6 +26,7 @@ func Table(w io.Writer, f *results.File, o Options) error {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
+		g.interrupted = f.Run.Status == results.RunInterrupted
 		o.block(&b, g)
 	}
 	for _, line := range append(o.legend(f.Cells), o.overhead(f)...) {
@@ -39,6 +40,17 @@ func Table(w io.Writer, f *results.File, o Options) error {
 type group struct {
 	accel, experiment, probes string
 	cells                     []*results.Cell
+	interrupted               bool // the run was
+}
+
+// asked is how many samples of a cell were to be taken, if the run was ended before.
+func (g group) asked(c *results.Cell) (n int, short bool) {
+	n = len(c.Samples)
+	ended := c.Status == results.CellUnsupported || c.Status == results.CellFailed && n == 0
+	if !g.interrupted || ended || c.Settings == nil || c.Settings.Samples <= n {
+		return n, false
+	}
+	return c.Settings.Samples, true
 }
 
 // groups splits the cells by accelerator, experiment and level of probes, in the
@@ -90,7 +102,7 @@ func (o Options) block(b *strings.Builder, g group) {
 	t.SetColumnConfigs(columns())
 	var notes []string
 	for _, c := range g.cells {
-		row, note := o.row(c, len(notes)+1)
+		row, note := o.row(g, c, len(notes)+1)
 		if note != "" {
 			notes = append(notes, note)
 		}
@@ -138,7 +150,7 @@ func (o Options) style() table.Style {
 
 // row returns a cell's row, and its footnote with the given number where it
 // needs one.
-func (o Options) row(c *results.Cell, number int) (table.Row, string) {
+func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	ok, tainted := 0, 0
 	for i := range c.Samples {
 		if c.Samples[i].Status == results.SampleOK {
@@ -149,11 +161,15 @@ func (o Options) row(c *results.Cell, number int) (table.Row, string) {
 		}
 	}
 	mark, note := "", o.note(c)
+	asked, short := g.asked(c)
+	if short {
+		note = strings.TrimPrefix(note+fmt.Sprintf("; interrupted: %d of %d samples were taken", len(c.Samples), asked), "; ")
+	}
 	if note != "" {
 		mark = fmt.Sprintf("[%d]", number)
 		note = mark + " " + note
 	}
-	row := table.Row{o.clean(c.System), o.clean(c.App), o.clean(c.Platform), strings.TrimSuffix(fmt.Sprintf("%d/%d\n%s", ok, len(c.Samples), mark), "\n")}
+	row := table.Row{o.clean(c.System), o.clean(c.App), o.clean(c.Platform), strings.TrimSuffix(fmt.Sprintf("%d/%d\n%s", ok, asked, mark), "\n")}
 	if c.Status != results.CellOK {
 		row = append(row, o.paint(statusColor(c.Status), o.clean(c.Status)), "", "", "")
 	} else {

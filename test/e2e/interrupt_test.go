@@ -98,6 +98,9 @@ func TestInterrupt(t *testing.T) {
 				t.Errorf("%d samples stored, %d finished:\n%s", n, finished, c.output())
 			}
 			c.says("interrupted", c.out())
+			if text := oneLine(c.stdout.String()); !strings.Contains(text, "interrupted: ") || !strings.Contains(text, " of 3 samples were taken") {
+				t.Errorf("the table does not say what was asked for:\n%s", c.stdout.String())
+			}
 			if f := c.file(); f.Run.Finished == nil {
 				t.Error("an interrupted run has no end")
 			}
