@@ -32,11 +32,13 @@ type options struct {
 	million                            int // exits
 	seed                               uint64
 	wait                               time.Duration // for other tracing programs to go
+	crowded                            bool          // do not wait for them, only count them
+	limit                              time.Duration // of a section of rounds: no round is begun after it
 }
 
 func (o *options) check() error {
-	if o.ownRounds < 1 || o.toolRounds < 1 || o.eventRounds < 1 || o.wait < 0 {
-		return fmt.Errorf("rounds %d, tool-rounds %d, event-rounds %d, wait %v: rounds must be at least 1, wait not negative: leave a section out with --only", o.ownRounds, o.toolRounds, o.eventRounds, o.wait)
+	if o.ownRounds < 1 || o.toolRounds < 1 || o.eventRounds < 1 || o.wait < 0 || o.limit < 0 {
+		return fmt.Errorf("rounds %d, tool-rounds %d, event-rounds %d, wait %v, limit %v: rounds must be at least 1, times not negative: leave a section out with --only", o.ownRounds, o.toolRounds, o.eventRounds, o.wait, o.limit)
 	}
 	for _, n := range []int{o.pio, o.cpuid, o.toolPIO, o.toolCPUID, o.million} {
 		if n < 1 {

@@ -112,6 +112,8 @@ func app() *cli.App {
 			&cli.IntFlag{Name: "million", Value: 1_000_000, Usage: "exits of the section million, all guests together"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of the order of conditions and of the bootstrap; 0 draws one"},
 			&cli.DurationFlag{Name: "wait", Value: time.Minute, Usage: "how long to wait for other tracing BPF programs to go"},
+			&cli.BoolFlag{Name: "crowded", Usage: "do not wait for other tracing BPF programs: only count the conditions that they were about in"},
+			&cli.DurationFlag{Name: "limit", Value: 4 * time.Minute, Usage: "begin no round of slowdown or tools after this time"},
 			&cli.StringFlag{Name: "json", Usage: "write every sample to `FILE`"},
 		},
 		Action: measure,
@@ -124,6 +126,7 @@ func measure(c *cli.Context) (err error) {
 		ownRounds: c.Int("rounds"), toolRounds: c.Int("tool-rounds"), eventRounds: c.Int("event-rounds"),
 		pio: c.Int("pio"), cpuid: c.Int("cpuid"), toolPIO: c.Int("tool-pio"), toolCPUID: c.Int("tool-cpuid"),
 		million: c.Int("million"), seed: c.Uint64("seed"), wait: c.Duration("wait"),
+		crowded: c.Bool("crowded"), limit: c.Duration("limit"),
 	}
 	if err := o.check(); err != nil {
 		return err

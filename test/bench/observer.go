@@ -15,6 +15,9 @@ import (
 	"github.com/ukprobe/ukprobe/probe"
 )
 
+// errTool is a failure of another tool that has run before on this host.
+var errTool = errors.New("the tool failed this time")
+
 // observer is a condition at work: ukprobe's probes, another tool, or nothing.
 type observer struct {
 	probe       *probe.Probe
@@ -64,7 +67,7 @@ func (o *observer) beginTool(ctx context.Context, b *bench, t tool) (err error) 
 		return fmt.Errorf("make a folder for %s: %w", t.name, err)
 	}
 	if o.tool, err = t.begin(ctx, o.dir); err != nil {
-		return fmt.Errorf("start %s, which has run before: %w", t.name, err)
+		return fmt.Errorf("%w: start it: %w", errTool, err)
 	}
 	o.programs, err = tracingPrograms() // the tool's own among them
 	return err
@@ -110,11 +113,12 @@ func (o *observer) end(ctx context.Context) (account, error) {
 	}
 	t := o.tool
 	a, err := t.stop(ctx)
+	o.tool = nil
 	if err != nil {
 		t.cancel()
+		return a, fmt.Errorf("%w: %w", errTool, err)
 	}
-	o.tool = nil
-	return a, err
+	return a, nil
 }
 
 // close takes away what is left.

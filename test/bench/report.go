@@ -86,9 +86,16 @@ func writeRounds(w io.Writer, s slowdown) {
 	if s.Rounds < minRounds {
 		fmt.Fprintf(w, "fewer than %d rounds: nothing can be concluded\n", minRounds)
 	}
-	fmt.Fprintf(w, "n = %d rounds, seed %d, %d conditions run again (other BPF programs came or went); the guest's TSC runs at %.1f MHz\n", s.Rounds, s.Seed, s.Repeated, s.TicksPerNS*1e3)
+	others := "run again (other BPF programs came or went)"
+	if s.Crowded {
+		others = "with other BPF programs about"
+	}
+	fmt.Fprintf(w, "n = %d rounds, seed %d, %d conditions %s; the guest's TSC runs at %.1f MHz\n", s.Rounds, s.Seed, s.Repeated, others, s.TicksPerNS*1e3)
 	for _, c := range s.Conditions {
 		writeCondition(w, c)
+	}
+	for _, f := range s.Failed {
+		fmt.Fprintf(w, "  run again: %s\n", f)
 	}
 	for _, wl := range s.Workloads {
 		if !wl.Untimed {

@@ -38,6 +38,8 @@ type slowdown struct {
 	TicksPerNS float64         `json:"ticks_per_ns"` // of the guest's TSC
 	Rounds     int             `json:"rounds"`
 	Repeated   int             `json:"repeated"` // conditions run again: other BPF programs came or went
+	Crowded    bool            `json:"crowded"`  // they were not run again, only counted
+	Failed     []string        `json:"failed"`   // other tools that failed now and then; these were run again
 	Conditions []conditionInfo `json:"conditions"`
 	Workloads  []workloadInfo  `json:"workloads"`
 	// Samples by workload, condition and round.
@@ -66,7 +68,7 @@ func (b *bench) slowdown(ctx context.Context) (slowdown, error) {
 func (b *bench) rounds(ctx context.Context, all []condition, ws []workload, n int) (s slowdown, err error) {
 	runtime.LockOSThread() // tools are killed with the thread that started them
 	defer runtime.UnlockOSThread()
-	s = slowdown{Seed: b.seed, Samples: map[string]map[string][]times{}, Accounts: map[string][]account{}, Known: known(ws)}
+	s = slowdown{Seed: b.seed, Crowded: b.crowded, Samples: map[string]map[string][]times{}, Accounts: map[string][]account{}, Known: known(ws)}
 	if s.have, s.Conditions, err = b.available(ctx, all); err != nil {
 		return s, err
 	}
@@ -77,12 +79,13 @@ func (b *bench) rounds(ctx context.Context, all []condition, ws []workload, n in
 	if s.TicksPerNS, err = b.calibrate(ctx); err != nil {
 		return s, err
 	}
-	if _, _, err := b.round(ctx, s.have[:1], ws); err != nil { // warms the caches up
+	if _, _, _, err := b.round(ctx, s.have[:1], ws); err != nil { // warms the caches up
 		return s, err
 	}
-	for s.Rounds < n {
-		got, repeated, err := b.round(ctx, s.have, ws)
+	for begin := time.Now(); s.Rounds == 0 || s.Rounds < n && time.Since(begin) < b.limit; {
+		got, repeated, failed, err := b.round(ctx, s.have, ws)
 		s.Repeated += repeated
+		s.Failed = append(s.Failed, failed...)
 		if err != nil {
 			return s, err
 		}
@@ -109,6 +112,9 @@ func progress(done, all int) {
 // for the others to go.
 const maxRepeats = 50
 
+// maxFailures is how often in a row a tool may fail.
+const maxFailures = 3
+
 // result is one condition in one round.
 type result struct {
 	times   map[string]times // by workload
@@ -116,31 +122,39 @@ type result struct {
 }
 
 // round runs every condition once. A condition during which other BPF programs
-// came or went is run again, and counted.
-func (b *bench) round(ctx context.Context, have []condition, ws []workload) (got map[string]result, repeated int, err error) {
+// came or went is run again, and counted, and so is one whose tool failed.
+func (b *bench) round(ctx context.Context, have []condition, ws []workload) (got map[string]result, repeated int, failed []string, err error) {
 	got = map[string]result{}
 	for _, i := range b.rand.Perm(len(have)) {
 		for tries := 1; ; tries++ {
 			r, clean, err := b.runCondition(ctx, have[i], ws)
-			if err != nil {
-				return nil, repeated, fmt.Errorf("condition %s: %w", have[i].name, err)
+			if errors.Is(err, errTool) && tries < maxFailures && ctx.Err() == nil {
+				failed = append(failed, have[i].name+": "+err.Error())
+				continue
 			}
-			if clean {
+			if err != nil {
+				return nil, repeated, failed, fmt.Errorf("condition %s: %w", have[i].name, err)
+			}
+			if !clean && b.crowded {
+				repeated++
+			}
+			if clean || b.crowded {
 				got[have[i].name] = r
 				break
 			}
 			if repeated++; tries == maxRepeats {
-				return nil, repeated, fmt.Errorf("condition %s: other tracing BPF programs came or went %d times in a row: end what attaches them", have[i].name, tries)
+				return nil, repeated, failed, fmt.Errorf("condition %s: other tracing BPF programs came or went %d times in a row: end what attaches them", have[i].name, tries)
 			}
 		}
 	}
-	return got, repeated, nil
+	return got, repeated, failed, nil
 }
 
 // runCondition attaches, runs all workloads and detaches. It is clean if no BPF
 // programs but ours came or went.
 func (b *bench) runCondition(ctx context.Context, c condition, ws []workload) (r result, clean bool, err error) {
-	if alone, err := b.onlyBaseline(ctx); err != nil || !alone {
+	alone, err := b.onlyBaseline(ctx)
+	if err != nil || !alone && !b.crowded {
 		return r, false, err
 	}
 	s, err := b.begin(ctx, c)
@@ -163,7 +177,7 @@ func (b *bench) runCondition(ctx context.Context, c condition, ws []workload) (r
 		return r, false, err
 	}
 	r.account, err = s.end(ctx)
-	return r, clean, err
+	return r, clean && alone, err
 }
 
 // calibrations is how many guests the TSC's rate is taken from.

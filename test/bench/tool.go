@@ -79,7 +79,8 @@ type process struct {
 	cmd    *exec.Cmd
 	output string
 	ended  chan struct{}
-	err    error // of Wait, once ended
+	err    error    // of Wait, once ended
+	silent *os.File // the other end of its standard input, on which nothing comes
 }
 
 // launch starts argv in dir. The caller's thread must live as long: the process
@@ -90,15 +91,21 @@ func launch(dir string, extra []*os.File, argv ...string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a file for %s's output: %w", argv[0], err)
 	}
+	// Not /dev/null: perf kvm stat live reads its keys there, and spins at the end.
+	stdin, silent, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make a pipe: %w", err), out.Close())
+	}
+	p.silent, p.cmd.Stdin = silent, stdin
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.ExtraFiles = dir, out, out, extra
 	// HOME: perf keeps a cache there. BPFTRACE_…: the kernel's headers are not needed.
 	p.cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=" + dir, "PAGER=cat"}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
 	if err := p.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", argv[0], err), out.Close())
+		return nil, errors.Join(fmt.Errorf("start %s: %w", argv[0], err), out.Close(), stdin.Close(), silent.Close())
 	}
 	go func() {
-		p.err = errors.Join(p.cmd.Wait(), out.Close())
+		p.err = errors.Join(p.cmd.Wait(), out.Close(), stdin.Close(), silent.Close())
 		close(p.ended)
 	}()
 	return p, nil

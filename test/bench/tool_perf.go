@@ -171,7 +171,7 @@ func (p perfLive) stop(ctx context.Context) (account, error) {
 	if err := pause(ctx, 2500*time.Millisecond); err != nil { // the last table
 		return a, err
 	}
-	if err := p.interrupt(1); err != nil { // its status whenever it is interrupted
+	if err := p.interrupt(1, 255); err != nil { // its statuses when it is interrupted
 		return a, err
 	}
 	text := p.text()
