@@ -69,12 +69,22 @@ func (k *kernelFile) segments() ([]probe.Segment, error) {
 	if isBzImage(k.head) {
 		return bzImageSegments(k.head, k.size)
 	}
+	// An ELF file has to be sound and for this machine even when its multiboot
+	// header says, with addresses of its own, where it is loaded.
+	var fromELF []probe.Segment
+	isELF := bytes.HasPrefix(k.head, []byte(elf.ELFMAG))
+	if isELF {
+		var err error
+		if fromELF, err = elfSegments(k.f); err != nil {
+			return nil, err
+		}
+	}
 	mb, at, isMultiboot := findMultiboot(k.head)
 	switch {
 	case isMultiboot && mb.Flags&multibootAddresses != 0:
 		return mb.segments(at, k.size)
-	case bytes.HasPrefix(k.head, []byte(elf.ELFMAG)):
-		return elfSegments(k.f)
+	case isELF:
+		return fromELF, nil
 	case isMultiboot:
 		return nil, errors.New("a multiboot image that is no ELF file and whose header has no addresses: nothing says where it is loaded; link it as ELF")
 	case hasMultiboot2(k.head):

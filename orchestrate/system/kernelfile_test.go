@@ -156,6 +156,8 @@ func TestSegmentsOf(t *testing.T) {
 			[]probe.Segment{{Lo: 0x200000, Hi: 0x200f00}}, ""},
 		{"multiboot addresses go before ELF", within(elf32(elf.EM_386, text), multiboot(0x10, 0x100, multibootAddresses, 0x40064, 0x40000, 0x41000, 0, 0x40100)),
 			[]probe.Segment{{Lo: 0x40000, Hi: 0x41000}}, ""},
+		{"multiboot addresses in an ELF file for another machine", within(elf32(elf.EM_ARM, text), multiboot(0x10, 0x100, multibootAddresses, 0x40064, 0x40000, 0x41000, 0, 0x40100)),
+			nil, "built for EM_ARM: an x86 guest is needed"},
 		{"multiboot ELF", within(elf32(elf.EM_386, text), multiboot(12, 0x100, 3)), []probe.Segment{{Lo: 0x100000, Hi: 0x103000}}, ""},
 		{"multiboot of nothing", multiboot(0, 0x100, 3), nil, "a multiboot image that is no ELF file and whose header has no addresses"},
 		{"multiboot with a wrong checksum", func() []byte { d := multiboot(0, 0x100, 3); d[8]++; return d }(), nil, "neither an ELF file"},
