@@ -314,7 +314,13 @@ func TestKept(t *testing.T) {
 		b.leave(id)
 	}
 	b.want("unknown-102 (ended)", "unknown-103 (ended)", "unknown-104 (ended)", "unknown-105")
+	if n := b.w.Totals().Forgotten; n != 2 {
+		t.Errorf("%d forgotten before their time, want 2", n)
+	}
 	waitFor(t, "the kept ones to go", func() bool { return b.w.Totals().Kept == 0 })
+	if n := b.w.Totals().Forgotten; n != 2 {
+		t.Errorf("%d forgotten, want those that had to go early: 2", n)
+	}
 	b.want("unknown-105")
 }
 
