@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/paired"
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
@@ -223,7 +224,7 @@ func (r *Report) compare() {
 		for _, w := range workloads() {
 			off, on := r.values(w, results.OverheadNone), r.values(w, c.Name)
 			if c.Name == results.OverheadNone {
-				c.Cost[w.name] = results.OverheadCost{MedianNs: median(off)}
+				c.Cost[w.name] = results.OverheadCost{MedianNs: paired.Median(off)}
 				continue
 			}
 			c.Cost[w.name] = compare(off, on, rand.New(rand.NewPCG(r.Overhead.Seed, 2)))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/internal/paired"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -41,7 +42,7 @@ func (m *measurement) calibrate(ctx context.Context) (float64, error) {
 		}
 		rates = append(rates, float64(t.Ticks)/float64(t.Pipe))
 	}
-	return median(rates), nil
+	return paired.Median(rates), nil
 }
 
 // round runs every condition once, in random order. A condition after which other

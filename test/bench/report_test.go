@@ -3,11 +3,14 @@
 package main
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/internal/paired"
 )
 
 // fixed is a run whose probes cost a tenth, and a bystander whose cost is nothing.
@@ -64,6 +67,14 @@ func trimLines(s string) string {
 		b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
 	return b.String()
+}
+
+// Too few rounds for an interval: it is shown as infinite, the two as not told apart.
+func TestRatioOfFewRounds(t *testing.T) {
+	c := paired.Compare([]float64{1, 1, 1, 1, 1}, []float64{9, 9, 9, 9, 9}, rand.New(rand.NewPCG(9, 9)))
+	if got, want := ratio(c), "~ 9.000 ± ∞"; got != want {
+		t.Errorf("printed as %q, want %q", got, want)
+	}
 }
 
 // A run in which two equal conditions differ says so.

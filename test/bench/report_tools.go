@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/ukprobe/ukprobe/internal/paired"
 )
 
 // writeTools prints the comparison with other tools: the guest's time under each,
@@ -70,7 +72,7 @@ func sizeOf(accounts []account) string {
 	for _, a := range accounts {
 		bytes = append(bytes, float64(a.Bytes))
 	}
-	return fmt.Sprintf("%.0f", medianOf(bytes))
+	return fmt.Sprintf("%.0f", paired.Median(bytes))
 }
 
 func cpuOf(accounts []account) string {
@@ -78,7 +80,7 @@ func cpuOf(accounts []account) string {
 	for _, a := range accounts {
 		ns = append(ns, float64(a.CPU))
 	}
-	return time.Duration(medianOf(ns)).Round(time.Millisecond).String()
+	return time.Duration(paired.Median(ns)).Round(time.Millisecond).String()
 }
 
 // writeMillion prints the rates and what was lost at them.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/internal/paired"
 )
 
 // workload is one task of the guest.
@@ -199,6 +200,6 @@ func (b *bench) calibrate(ctx context.Context) (float64, error) {
 		}
 		rates = append(rates, float64(t.Ticks)/float64(t.Pipe))
 	}
-	b.ticksPerNS = medianOf(rates)
+	b.ticksPerNS = paired.Median(rates)
 	return b.ticksPerNS, nil
 }
