@@ -116,7 +116,7 @@ func (m *measurement) runCondition(ctx context.Context, c condition, got sampled
 		}
 		got[ws[i].name][c.name] = t
 	}
-	still, err := m.undisturbed()
+	still, err := m.baseline.Undisturbed(m.ours)
 	return alone && still, err
 }
 
@@ -136,14 +136,9 @@ func (m *measurement) watchNobody(p *probe.Probe) (done func() error, err error)
 
 // own notes a probe's programs as ours, those attached on demand included.
 func (m *measurement) own(p *probe.Probe) error {
-	stats, err := p.ProgramStats()
-	if err != nil {
-		return err
-	}
-	for _, s := range stats {
-		m.ours[s.ID] = s.Program
-	}
-	return nil
+	now, err := p.Programs()
+	maps.Copy(m.ours, now)
+	return err
 }
 
 // settle finds the baseline: the tracing programs of others that stay, such as a
@@ -161,41 +156,7 @@ func (m *measurement) settle(ctx context.Context) error {
 // onlyBaseline waits for a while, as far as there is patience, until nothing is
 // loaded but the baseline.
 func (m *measurement) onlyBaseline(ctx context.Context) (bool, error) {
-	for deadline := time.Now().Add(min(quiet, m.patience)); ; {
-		now, err := probe.TracingPrograms()
-		if err != nil {
-			return false, err
-		}
-		if maps.Equal(now, m.baseline) {
-			return true, nil
-		}
-		if time.Now().After(deadline) {
-			return false, nil
-		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
-			return false, err
-		}
-	}
-}
-
-// undisturbed tells whether the programs loaded now are the baseline's and ours.
-func (m *measurement) undisturbed() (bool, error) {
-	now, err := probe.TracingPrograms()
-	if err != nil {
-		return false, err
-	}
-	for id := range now {
-		_, old := m.baseline[id]
-		if _, mine := m.ours[id]; !old && !mine {
-			return false, nil
-		}
-	}
-	for id := range m.baseline {
-		if _, still := now[id]; !still {
-			return false, nil
-		}
-	}
-	return true, nil
+	return m.baseline.Await(ctx, min(quiet, m.patience))
 }
 
 // pause is a sleep that an interrupt ends.

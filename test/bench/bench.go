@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -69,10 +68,10 @@ type bench struct {
 	workDir  string
 	image    system.Boot
 	platform platform.Platform
-	hardware bool      // behind KVM; else it emulates instructions
-	isa      probe.ISA // whose exits KVM has; "" if it only emulates and has none
-	foreign  foreign
-	guests   atomic.Int64 // started so far, for names
+	hardware bool           // behind KVM; else it emulates instructions
+	isa      probe.ISA      // whose exits KVM has; "" if it only emulates and has none
+	foreign  probe.Programs // tracing programs of others that stay: the baseline
+	guests   atomic.Int64   // started so far, for names
 	// ticksPerNS of the guests' TSC, once measured.
 	ticksPerNS float64
 }
@@ -94,7 +93,7 @@ func openBench(o options) (_ *bench, err error) {
 		return nil, fmt.Errorf("the reference guest must run under KVM, or there is nothing to probe: %s", h.KVMReason)
 	}
 	if b.hardware = h.Hardware; b.hardware {
-		b.isa = hostISA()
+		b.isa = probe.HostISA()
 	}
 	if b.platform, err = platform.Find("qemumicrovm"); err != nil {
 		return nil, err
@@ -148,13 +147,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// hostISA tells whose exits this host's KVM has.
-func hostISA() probe.ISA {
-	text, _ := os.ReadFile("/proc/cpuinfo") // every Linux has it
-	if slices.Contains(strings.Fields(string(text)), "svm") {
-		return probe.SVM
-	}
-	return probe.VMX
 }

@@ -10,9 +10,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
-
 	"github.com/ukprobe/ukprobe/guests/reference"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -96,9 +93,9 @@ func (b *bench) programTimes(ctx context.Context, c condition) (_ []probe.Progra
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
-	on, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	on, err := probe.CountRuns()
 	if err != nil {
-		return nil, fmt.Errorf("switch the kernel's BPF statistics on (Linux 5.8): %w", err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, on.Close()) }()
 	sent := make(chan error, 1)
@@ -127,19 +124,6 @@ func sendLoopback() error {
 		}
 	}
 	return errors.Join(err, from.Close(), to.Close())
-}
-
-// programsOf are the ids of a probe's programs.
-func programsOf(p *probe.Probe) (foreign, error) {
-	stats, err := p.ProgramStats()
-	if err != nil {
-		return nil, err
-	}
-	out := foreign{}
-	for _, s := range stats {
-		out[s.ID] = s.Program
-	}
-	return out, nil
 }
 
 // ownCgroup opens the cgroup v2 directory that this process is in.

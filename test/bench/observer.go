@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"time"
 
@@ -23,8 +24,8 @@ type observer struct {
 	probe       *probe.Probe
 	watch, full bool
 	tool        session
-	dir         string  // of the tool
-	programs    foreign // that came with it
+	dir         string         // of the tool
+	programs    probe.Programs // that came with it
 	account     account
 	counts      probe.Counts // of the last guest
 	began       time.Time
@@ -33,7 +34,7 @@ type observer struct {
 
 // begin attaches what a condition wants.
 func (b *bench) begin(ctx context.Context, c condition) (o *observer, err error) {
-	o = &observer{watch: c.watch, full: c.full, programs: foreign{}, began: time.Now(), cpu: ownCPU()}
+	o = &observer{watch: c.watch, full: c.full, programs: probe.Programs{}, began: time.Now(), cpu: ownCPU()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.close())
@@ -55,10 +56,8 @@ func (b *bench) begin(ctx context.Context, c condition) (o *observer, err error)
 // addPrograms learns which programs are the probe's: some are attached only while a
 // guest is watched, and stay in the kernel's list for a moment after.
 func (o *observer) addPrograms() error {
-	now, err := programsOf(o.probe)
-	for id, name := range now {
-		o.programs[id] = name
-	}
+	now, err := o.probe.Programs()
+	maps.Copy(o.programs, now)
 	return err
 }
 
@@ -69,7 +68,7 @@ func (o *observer) beginTool(ctx context.Context, b *bench, t tool) (err error) 
 	if o.tool, err = t.begin(ctx, o.dir); err != nil {
 		return fmt.Errorf("%w: start it: %w", errTool, err)
 	}
-	o.programs, err = tracingPrograms() // the tool's own among them
+	o.programs, err = probe.TracingPrograms() // the tool's own among them
 	return err
 }
 

@@ -174,7 +174,7 @@ func (b *bench) runCondition(ctx context.Context, c condition, ws []workload) (r
 			return r, false, err
 		}
 	}
-	if clean, err = b.undisturbed(s.programs); err != nil {
+	if clean, err = b.foreign.Undisturbed(s.programs); err != nil {
 		return r, false, err
 	}
 	r.account, err = s.end(ctx)
