@@ -16,8 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ukprobe/ukprobe/guests/reference"
 	"github.com/ukprobe/ukprobe/internal/golden"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
@@ -35,34 +35,14 @@ func TestConditions(t *testing.T) {
 	} {
 		var got []string
 		for _, c := range conditions(tt.only) {
-			got = append(got, c.name)
-			if (c.attach == "") != (c.name == "none" || c.name == "none again") || c.watch == (c.attach == "" || c.name == "bystander") {
+			got = append(got, c.Name)
+			if (c.Attach == "") != (c.Name == "none" || c.Name == "none again") || c.Watch == (c.Attach == "" || c.Name == "bystander") {
 				t.Errorf("%+v", c)
 			}
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("only %v (-want +got):\n%s", tt.only, diff)
 		}
-	}
-}
-
-func TestWanting(t *testing.T) {
-	hooks := []probe.HookStatus{
-		{Hook: "sched_exec", Rung: probe.TPBTF},
-		{Hook: "kvm_run", Refused: []probe.Refusal{{Rung: probe.Fentry, Reason: "forbidden"}, {Rung: probe.Kprobe, Reason: "no kprobes"}}},
-		{Hook: "kvm_pio", Rung: probe.RawTP, Refused: []probe.Refusal{{Rung: probe.Fentry, Reason: "other"}}},
-		{Hook: "syscall", Rung: probe.TPBTF, OnDemand: true},
-	}
-	for rung, want := range map[probe.Rung]string{
-		"": "", probe.Auto: "", probe.TPBTF: "", probe.RawTP: "", probe.Fentry: "kvm_run: forbidden", probe.Kprobe: "kvm_run: no kprobes",
-		probe.Tracepoint: "no hook has it",
-	} {
-		if got := (condition{attach: rung}).wanting(hooks); got != want {
-			t.Errorf("%s: %q, want %q", rung, got, want)
-		}
-	}
-	if diff := cmp.Diff(map[string]string{"sched_exec": "tp_btf", "kvm_pio": "raw_tp"}, rungsOf(hooks)); diff != "" {
-		t.Errorf("rungs (-want +got):\n%s", diff)
 	}
 }
 
@@ -80,38 +60,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-const guestLines = "noise\r\nukprobe-reference: start tsc=1000\nukprobe-reference: counts boot=pvh pio=4 cpuid=0 hlt=0 pages=0 frames-out=0 console=1 port-io=9 mmio=0\n" +
-	"ukprobe-reference: ready tsc=3500\n"
-
-func TestReadLines(t *testing.T) {
-	for _, tt := range []struct {
-		name, text string
-		ticks      uint64
-		err        string
-	}{
-		{"whole", guestLines, 2500, ""},
-		{"another task", strings.Replace(guestLines, "pio=4", "pio=5", 1), 0, "did not do its task"},
-		{"not ready", strings.ReplaceAll(guestLines, "ready", "rea"), 0, "it was not ready"},
-		{"backwards", strings.Replace(guestLines, "3500", "999", 1), 0, "it was not ready"},
-		{"silent", "", 0, "it was not ready"},
-		{"a counter too large", strings.Replace(guestLines, "1000", "99999999999999999999", 1), 0, "out of range"},
-		{"a line too long", strings.Repeat("x", 1<<20), 0, "token too long"},
-	} {
-		got, err := readLines(strings.NewReader(tt.text), reference.Cmdline{PIO: 4}, time.Now().Add(-time.Second))
-		if tt.err != "" {
-			if err == nil || !strings.Contains(err.Error(), tt.err) {
-				t.Errorf("%s: %v, want %q", tt.name, err, tt.err)
-			}
-			continue
-		}
-		if err != nil || got.Ticks != tt.ticks || got.Boot < time.Second || got.Pipe < 0 || got.Pipe > time.Second {
-			t.Errorf("%s: %+v, %v", tt.name, got, err)
-		}
-	}
-}
-
 func TestWorkloadNs(t *testing.T) {
-	times := Times{Ticks: 6000, Boot: 7 * time.Millisecond}
+	times := rig.Times{Ticks: 6000, Boot: 7 * time.Millisecond}
 	if got := (workload{ops: 3}).ns(times, 2); got != 1000 {
 		t.Errorf("6,000 ticks at 2 per ns over 3 operations: %v ns", got)
 	}
@@ -124,23 +74,23 @@ func TestWorkloadNs(t *testing.T) {
 // more in each round.
 func aReport(rounds int) *Report {
 	when := time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
-	r := &Report{Host: Host{Kernel: "6.1.0", CPUModel: "A CPU", CPUs: 2, KVMHardware: true}, Version: "1.2", TicksPerNs: 2, Samples: map[string]map[string][]Times{}}
+	r := &Report{Host: Host{Kernel: "6.1.0", CPUModel: "A CPU", CPUs: 2, KVMHardware: true}, Version: "1.2", TicksPerNs: 2, Samples: map[string]map[string][]rig.Times{}}
 	r.Overhead = results.Overhead{Measured: &when, Rounds: rounds, Seed: 5}
 	slower := map[string]float64{"none": 1, "none again": 1.001, "bystander": 1.01, "boot": 1.05, "full": 1.2, "tp_btf": 1.06, "kprobe": 1.3}
 	for _, c := range conditions([]probe.Rung{probe.TPBTF, probe.Kprobe, probe.Fentry}) {
-		o := results.OverheadCondition{Name: c.name}
-		if c.name == "fentry" {
+		o := results.OverheadCondition{Name: c.Name}
+		if c.Name == "fentry" {
 			o.Missing = "kvm_run: forbidden"
 		}
-		if c.attach != "" && o.Missing == "" {
+		if c.Attach != "" && o.Missing == "" {
 			o.Rungs = map[string]string{"sched_exec": "tp_btf", "kvm_pio": "tp_btf"}
 		}
 		r.Overhead.Conditions = append(r.Overhead.Conditions, o)
 		for i := range rounds {
-			wobble := 1 + 0.01*float64((i*7+len(c.name))%5-2)
+			wobble := 1 + 0.01*float64((i*7+len(c.Name))%5-2)
 			for _, w := range workloads() {
-				f := slower[c.name] * wobble
-				r.add(sampled{w.name: {c.name: Times{Ticks: uint64(2e6 * f * float64(max(w.ops, 1)) / 1000), Boot: time.Duration(6e7 * f)}}})
+				f := slower[c.Name] * wobble
+				r.add(sampled{w.name: {c.Name: rig.Times{Ticks: uint64(2e6 * f * float64(max(w.ops, 1)) / 1000), Boot: time.Duration(6e7 * f)}}})
 			}
 		}
 	}

@@ -15,9 +15,8 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
-	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
-	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -66,8 +65,7 @@ type bench struct {
 	journal  *journal.Journal
 	cgroups  cgroup.Hierarchy
 	workDir  string
-	image    system.Boot
-	platform platform.Platform
+	guest    *rig.Guest
 	hardware bool           // behind KVM; else it emulates instructions
 	isa      probe.ISA      // whose exits KVM has; "" if it only emulates and has none
 	foreign  probe.Programs // tracing programs of others that stay: the baseline
@@ -95,23 +93,20 @@ func openBench(o options) (_ *bench, err error) {
 	if b.hardware = h.Hardware; b.hardware {
 		b.isa = probe.HostISA()
 	}
-	if b.platform, err = platform.Find("qemumicrovm"); err != nil {
-		return nil, err
-	}
 	if b.cgroups, err = cgroup.Find(); err != nil {
 		return nil, err
 	}
 	if b.journal, err = journal.Open(journal.DefaultDir, b.runID); err != nil {
 		return nil, err
 	}
-	if err := b.makeImage(); err != nil {
+	if err := b.makeGuest(); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// makeImage writes the reference guest into a folder of its own.
-func (b *bench) makeImage() error {
+// makeGuest gives the reference guest a folder of its own.
+func (b *bench) makeGuest() error {
 	dir, err := os.MkdirTemp("", "ukprobe-"+b.runID+"-")
 	if err != nil {
 		return fmt.Errorf("make a work folder: %w", err)
@@ -120,11 +115,7 @@ func (b *bench) makeImage() error {
 	if err := b.journal.Record(journal.Entry{Kind: journal.KindTempDir, Name: dir}); err != nil {
 		return err
 	}
-	guest, err := system.Find(system.All(system.Env{WorkDir: dir}), "reference")
-	if err != nil {
-		return err
-	}
-	b.image, err = guest.Prepare(context.Background(), system.Hello, matrix.Settings{})
+	b.guest, err = rig.NewGuest(context.Background(), dir, b.hardware, nil)
 	return err
 }
 

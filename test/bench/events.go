@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -40,14 +41,18 @@ func (b *bench) events(ctx context.Context) ([]eventRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	have = singleRungs(have)
+	var own []rig.Condition
+	for _, c := range have {
+		own = append(own, c.Condition)
+	}
+	have = withoutTool(rig.SingleRungs(own))
 	var rows []eventRow
 	at := map[[3]string]int{}
 	for range b.eventRounds {
 		for _, i := range b.rand.Perm(len(have)) {
 			stats, err := b.programTimes(ctx, have[i])
 			if err != nil {
-				return nil, fmt.Errorf("condition %s: %w", have[i].name, err)
+				return nil, fmt.Errorf("condition %s: %w", have[i].Name, err)
 			}
 			for _, s := range stats {
 				key := [3]string{s.Hook, string(s.Rung), s.Program}
@@ -60,24 +65,6 @@ func (b *bench) events(ctx context.Context) ([]eventRow, error) {
 		}
 	}
 	return rows, nil
-}
-
-// singleRungs are the conditions that show each rung once; auto stands for them
-// only where none can be had by itself.
-func singleRungs(have []condition) []condition {
-	var single, auto []condition
-	for _, c := range have {
-		switch {
-		case c.watch && c.attach != probe.Auto:
-			single = append(single, c)
-		case c.watch:
-			auto = append(auto, c)
-		}
-	}
-	if len(single) > 0 {
-		return single
-	}
-	return auto
 }
 
 func (r *eventRow) add(runs uint64, ns float64) {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -34,7 +35,7 @@ type observer struct {
 
 // begin attaches what a condition wants.
 func (b *bench) begin(ctx context.Context, c condition) (o *observer, err error) {
-	o = &observer{watch: c.watch, full: c.full, programs: probe.Programs{}, began: time.Now(), cpu: ownCPU()}
+	o = &observer{watch: c.Watch, full: c.Full, programs: probe.Programs{}, began: time.Now(), cpu: ownCPU()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.close())
@@ -43,10 +44,10 @@ func (b *bench) begin(ctx context.Context, c condition) (o *observer, err error)
 	if c.tool != nil {
 		return o, o.beginTool(ctx, b, *c.tool)
 	}
-	if o.probe, err = c.open(); err != nil || o.probe == nil {
+	if o.probe, err = c.Open(); err != nil || o.probe == nil {
 		return o, err
 	}
-	if c.watch {
+	if c.Watch {
 		var lost uint64
 		o.account.Seen, o.account.Lost = map[answer]uint64{}, &lost
 	}
@@ -80,12 +81,11 @@ func (o *observer) take(c reference.Cmdline, w *probe.Watch) error {
 		return err
 	}
 	o.counts = counts
-	ports := counts.Ports[probe.Port{Number: reference.PIOPort, Out: true}]
-	if ports != uint64(c.PIO) {
-		return fmt.Errorf("the probes counted %d of the guest's %d port writes: what they cost would mean nothing", ports, c.PIO)
+	if err := rig.CheckSeen(c, counts); err != nil {
+		return err
 	}
 	seen := o.account.Seen
-	seen[portWrites] += ports
+	seen[portWrites] += uint64(c.PIO)
 	if n, ok := counts.ExitCounts["cpuid"]; ok {
 		seen[cpuids] += n
 	} else if n, ok := counts.Values["cpuid"]; ok {

@@ -153,12 +153,12 @@ func writeWorkload(w io.Writer, s slowdown, wl workloadInfo) {
 	same := true
 	offWall, offCPU := wl.values(s.Samples[wl.Name][none], s.TicksPerNS)
 	for _, c := range s.have {
-		wall, cpuTime := wl.values(s.Samples[wl.Name][c.name], s.TicksPerNS)
-		row := table.Row{c.name, format(summary(wall))}
-		if c.name != none {
+		wall, cpuTime := wl.values(s.Samples[wl.Name][c.Name], s.TicksPerNS)
+		row := table.Row{c.Name, format(summary(wall))}
+		if c.Name != none {
 			r := rand.New(rand.NewPCG(s.Seed, 2))
 			a, b := paired.Compare(offWall, wall, r), paired.Compare(offCPU, cpuTime, r)
-			if c.name == control {
+			if c.Name == control {
 				same = a.Same() && b.Same()
 			}
 			row = append(row, ratio(a), extra(a), ratio(b))

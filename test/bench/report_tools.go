@@ -22,11 +22,11 @@ func writeTools(w io.Writer, s slowdown) {
 		s.Known[portWrites], s.Known[cpuids], s.Known[halts])
 	t := newTable(w, "condition", "port writes", "CPUIDs", "HLTs", "lost, as it says", "bytes written a round", "its own CPU time a round")
 	for _, c := range s.have {
-		accounts := s.Accounts[c.name]
-		if c.tool == nil && !c.watch || len(accounts) == 0 {
+		accounts := s.Accounts[c.Name]
+		if c.tool == nil && !c.Watch || len(accounts) == 0 {
 			continue
 		}
-		row := table.Row{c.name}
+		row := table.Row{c.Name}
 		for _, a := range []answer{portWrites, cpuids, halts} {
 			row = append(row, sawOf(accounts, a, s.Known[a]))
 		}
