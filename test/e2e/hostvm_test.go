@@ -37,7 +37,10 @@ func TestHostVM(t *testing.T) {
 		suites = []string{"bookworm", "bookworm-backports"}
 	}
 	for _, suite := range suites {
-		t.Run(suite, func(t *testing.T) { runInside(t, suite, tests, images) })
+		t.Run(suite, func(t *testing.T) {
+			t.Parallel() // each emulates one CPU on one thread
+			runInside(t, suite, tests, images)
+		})
 	}
 }
 

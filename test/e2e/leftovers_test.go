@@ -31,6 +31,7 @@ func leaveNothing(t *testing.T, c *call) {
 	}
 	before := hostState(t)
 	programs, links := bpfObjects(t)
+	probesBefore := kprobes(t)
 	t.Cleanup(func() {
 		c.kill()
 		if !c.started() {
@@ -38,6 +39,11 @@ func leaveNothing(t *testing.T, c *call) {
 		}
 		ok := eventually(func() string {
 			left := append(leftOf(t, c), orphans(t, programs, links)...)
+			for probe := range kprobes(t) {
+				if !probesBefore[probe] { // those may have been cleaned
+					left = append(left, "kprobe of tracefs: "+probe)
+				}
+			}
 			if diff := cmp.Diff(before, hostState(t)); diff != "" {
 				left = append(left, "the host's network or mounts (-before +after):\n"+diff)
 			}
@@ -141,7 +147,7 @@ func eachProcess(do func(pid int, dir string)) {
 }
 
 // hostState is the host's own network, of which ukprobe changes nothing, and,
-// where nobody else is at work, the mounts and the kprobes of tracefs.
+// where nobody else is at work, the mounts.
 func hostState(t *testing.T) []string {
 	t.Helper()
 	var out []string
@@ -170,8 +176,23 @@ func hostState(t *testing.T) []string {
 	add("routes", routes, err)
 	if inside() {
 		add("mounts", mounts(t, func(at string) bool { return !strings.HasPrefix(at, netnsDir) }), nil)
-		kprobes, err := os.ReadFile("/sys/kernel/tracing/kprobe_events")
-		add("kprobes", string(kprobes), err)
+	}
+	return out
+}
+
+// kprobes are those of tracefs, where nobody else is at work.
+func kprobes(t *testing.T) map[string]bool {
+	t.Helper()
+	if !inside() {
+		return nil
+	}
+	text, err := os.ReadFile("/sys/kernel/tracing/kprobe_events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		out[strings.TrimSpace(line)] = true
 	}
 	return out
 }

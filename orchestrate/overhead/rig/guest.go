@@ -55,7 +55,7 @@ func NewGuest(ctx context.Context, dir string, hardware bool, cpus []int) (*Gues
 	if err != nil {
 		return nil, err
 	}
-	if g.image, err = s.Prepare(ctx, system.Hello, matrix.DefaultSettings()); err != nil {
+	if g.image, err = s.Prepare(ctx, system.Want{App: system.Hello, Settings: matrix.DefaultSettings()}); err != nil {
 		return nil, err
 	}
 	_, err = g.launch(reference.Cmdline{})
@@ -63,9 +63,7 @@ func NewGuest(ctx context.Context, dir string, hardware bool, cpus []int) (*Gues
 }
 
 func (g *Guest) launch(task reference.Cmdline) (platform.Launch, error) {
-	image := g.image
-	image.Cmdline = task.String()
-	return g.platform.Launch(image, platform.Resources{MemoryMiB: guestRAM, VCPUs: 1, Accel: platform.KVM, Emulated: g.emulated}, nil, "")
+	return g.platform.Launch(g.image, platform.Resources{MemoryMiB: guestRAM, VCPUs: 1, Accel: platform.KVM, Emulated: g.emulated}, nil, task.String())
 }
 
 // Target is what a probe is to watch of a guest in that cgroup.
