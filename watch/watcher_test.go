@@ -451,7 +451,14 @@ func TestFilterText(t *testing.T) {
 	if got, want := f.String(), "pid 3, cgroup /a, name ^w"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := (Filter{All: true}).String(); got != "every VM" {
+	if got, want := f.flags(), "--pid 3 or --cgroup /a or --name ^w"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	all := Filter{All: true}
+	if got := all.String(); got != "every VM" {
+		t.Errorf("%q", got)
+	}
+	if got := all.flags(); got != "--all" {
 		t.Errorf("%q", got)
 	}
 }
