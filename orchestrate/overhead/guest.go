@@ -126,9 +126,7 @@ func checkSeen(task reference.Cmdline, w *probe.Watch) error {
 // qemu starts QEMU inside the cgroup, on the CPUs that a run would give it, and
 // reads the guest's lines from its stdout.
 func (m *measurement) qemu(ctx context.Context, task reference.Cmdline, g *cgroup.Group) (t Times, err error) {
-	image := m.image
-	image.Cmdline = task.String()
-	launch, err := m.platform.Launch(image, platform.Resources{MemoryMiB: guestRAM, VCPUs: 1, Accel: platform.KVM, Emulated: !m.host.KVMHardware}, nil, "")
+	launch, err := m.platform.Launch(m.image, platform.Resources{MemoryMiB: guestRAM, VCPUs: 1, Accel: platform.KVM, Emulated: !m.host.KVMHardware}, nil, task.String())
 	if err != nil {
 		return t, err
 	}

@@ -133,7 +133,7 @@ func (m *measurement) makeImage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if m.image, err = guest.Prepare(ctx, system.Hello, matrix.DefaultSettings()); err != nil {
+	if m.image, err = guest.Prepare(ctx, system.Want{App: system.Hello, Settings: matrix.DefaultSettings()}); err != nil {
 		return err
 	}
 	// Made here once, so that a missing QEMU is told before anything runs.

@@ -16,7 +16,6 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
-	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
@@ -125,7 +124,7 @@ func (b *bench) makeImage() error {
 	if err != nil {
 		return err
 	}
-	b.image, err = guest.Prepare(context.Background(), system.Hello, matrix.Settings{})
+	b.image, err = guest.Prepare(context.Background(), system.Want{App: system.Hello})
 	return err
 }
 

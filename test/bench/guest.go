@@ -75,9 +75,7 @@ func (b *bench) boot(ctx context.Context, c reference.Cmdline, o *observer) (t t
 
 // qemu starts QEMU inside the cgroup and reads the guest's lines from its stdout.
 func (b *bench) qemu(ctx context.Context, c reference.Cmdline, g *cgroup.Group) (t times, err error) {
-	image := b.image
-	image.Cmdline = c.String()
-	launch, err := b.platform.Launch(image, platform.Resources{MemoryMiB: guestRAM, VCPUs: 1, Accel: platform.KVM, Emulated: !b.hardware}, nil, "")
+	launch, err := b.platform.Launch(b.image, platform.Resources{MemoryMiB: guestRAM, VCPUs: 1, Accel: platform.KVM, Emulated: !b.hardware}, nil, c.String())
 	if err != nil {
 		return t, err
 	}
