@@ -74,6 +74,9 @@ type Boot struct {
 	Disks   []Disk // the first is the one that it boots from, if it does
 	Cmdline string // without the network's words
 	Args    string // of the matrix, to come last on the command line
+	// Unaddressed says that the app takes no words about a network, whether it has one
+	// or not.
+	Unaddressed bool
 	// Segments are the guest addresses of the image, by which the end of the
 	// firmware is recognised.
 	Segments []probe.Segment
@@ -127,7 +130,7 @@ type Env struct {
 // All returns the systems, in the order of tables.
 func All(e Env) []System {
 	builder := e.builder()
-	return []System{&Reference{workDir: e.WorkDir}, &Linux{builder: builder}, &Process{builder: builder}}
+	return []System{&Reference{workDir: e.WorkDir}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}}
 }
 
 // Find returns the system of that name.
@@ -188,6 +191,20 @@ func imageOf(path string) (Image, error) {
 		return Image{}, fmt.Errorf("image %s: %w", path, err)
 	}
 	return Image{Path: path, SHA256: hex.EncodeToString(h.Sum(nil)), Size: st.Size()}, nil
+}
+
+// measure fills in what is known of a boot's files, and checks that they are there.
+func (b *Boot) measure() (err error) {
+	if b.Image, err = imageOf(b.Kernel); err != nil {
+		return err
+	}
+	for _, d := range b.Disks {
+		if _, err := imageOf(d.Path); err != nil {
+			return fmt.Errorf("disk: %w", err)
+		}
+	}
+	b.Segments, err = segmentsOf(b.Kernel)
+	return err
 }
 
 // httpGet is the request that a service of HTTP is asked.
