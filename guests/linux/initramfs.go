@@ -84,12 +84,16 @@ func (t tree) addInit(r recipe, root, modules string) error {
 	for name, source := range map[string]string{
 		"/init":                   "init",
 		"/lib/ukprobe/cmdline.sh": "cmdline.sh",
-		"/lib/ukprobe/app.sh":     r.initApp,
 	} {
 		if err := t.own(name, source, 0o755); err != nil {
 			return err
 		}
 	}
+	script, err := r.initScript()
+	if err != nil {
+		return err
+	}
+	t.file("/lib/ukprobe/app.sh", script, 0o755)
 	if err := t.take(root, busyboxPath); err != nil {
 		return err
 	}

@@ -85,6 +85,12 @@ func Port(app string) uint16 {
 	return apps[app].port
 }
 
+// Request returns what a client sends first to an app that serves; empty if the
+// app speaks first, or does not serve.
+func Request(app string) []byte {
+	return []byte(apps[app].request)
+}
+
 // lookup returns the recipe of an app.
 func lookup(app string) (recipe, error) {
 	r, ok := apps[app]
