@@ -173,7 +173,7 @@ func nginxVersion(t *testing.T) string { return upstreamVersion(t, "nginx") }
 // Debian's part.
 func upstreamVersion(t *testing.T, name string) string {
 	t.Helper()
-	pkgs, err := treeBuilder(t).download(t.Context(), name)
+	pkgs, err := treeBuilder(t).cache().Download(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}

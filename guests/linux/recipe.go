@@ -37,6 +37,7 @@ type recipe struct {
 	argv      []string          // of the bare process, and of the microVM's app
 	initApp   string            // name in files/ of the end of /init; "" for one made from argv
 	job       bool              // it does its work, prints readyLine and ends
+	proc      bool              // it reads /proc
 	readyLine string
 	port      uint16
 	request   string // what a client sends to it first
@@ -87,6 +88,7 @@ var apps = map[string]recipe{
 		files:    map[string]string{"/etc/redis/redis.conf": "redis.conf"},
 		folders:  []string{"/var/lib/redis"},
 		argv:     []string{"/usr/bin/redis-server", "/etc/redis/redis.conf"},
+		proc:     true,
 		port:     6379,
 		request:  "PING\r\n",
 	},
@@ -110,7 +112,7 @@ var embedded embed.FS
 // sources are the Go files that decide what an image holds: with files/ they
 // are the recipe, so that a change of either makes the cache build anew.
 //
-//go:embed apptree.go elf.go initramfs.go initscript.go kernel.go modules.go recipe.go rootfs.go tree.go
+//go:embed apptree.go elf.go initramfs.go initscript.go kernel.go modules.go pack.go recipe.go rootfs.go tree.go
 var sources embed.FS
 
 // file returns a file of files/; its name is known at compile time.
