@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -168,9 +169,14 @@ func openBlock(blocks []int, t *token.Token) []int {
 func yamlError(src *Source, err error) error {
 	var y yaml.Error
 	if errors.As(err, &y) && y.GetToken() != nil {
-		return src.ErrorAt(tokenAt(y.GetToken()), "%s", y.GetMessage())
+		return src.ErrorAt(tokenAt(y.GetToken()), "%s", clean(y.GetMessage()))
 	}
-	return src.ErrorAt(Pos{1, 1}, "%v", err)
+	return src.ErrorAt(Pos{1, 1}, "%s", clean(err.Error()))
+}
+
+// clean: the parser quotes what it found as it is.
+func clean(message string) string {
+	return strings.Map(printable, strings.ReplaceAll(message, "\t", `\t`))
 }
 
 func tokenAt(t *token.Token) Pos {

@@ -38,7 +38,7 @@ type Image struct {
 	Version   string // of the app or the image; "" if the catalogue does not say
 	Platforms []string
 
-	File   File   // the kernel, or a container's image; Path may be an oci:// reference
+	File   File   // the kernel, or a container's image; Path may be an oci:// reference, and is "" if a disk boots
 	Initrd File   // Path "" if there is none
 	Disks  []Disk // in the order in which they are attached
 

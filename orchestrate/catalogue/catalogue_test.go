@@ -150,10 +150,10 @@ func TestCommandLine(t *testing.T) {
 	}
 	for _, tt := range tests {
 		m := Image{Cmdline: tt.cmdline, Network: tt.network}
-		if got := m.CommandLine(m.NetworkWords(a)); got != tt.with {
+		if got := CommandLine(m.Cmdline, m.NetworkWords(a)); got != tt.with {
 			t.Errorf("%q: %q, want %q", tt.cmdline, got, tt.with)
 		}
-		if got := m.CommandLine(""); got != tt.without {
+		if got := CommandLine(m.Cmdline, ""); got != tt.without {
 			t.Errorf("%q without a network: %q, want %q", tt.cmdline, got, tt.without)
 		}
 	}

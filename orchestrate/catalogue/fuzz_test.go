@@ -17,7 +17,7 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", "version: 1\nimages: []\n", image(), image("disks: [{path: a}]"), image("initrd: {path: a}"), image("built: {flags: -O2}"),
 		image("cmdline: a {network} b"), image("network: \"{address}\""), image("sha256: '" + zeros + "'"), image("port: 80", `request: "a\n"`),
-		"images: [{", "version: 1\nimages:\n  - - -\n", "%YAML 1.2\n---\n",
+		"images: [{", "version: 1\nimages:\n  - - -\n", "%YAML 1.2\n---\n", "0: \n\t",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -32,11 +32,11 @@ func FuzzParse(f *testing.F) {
 		}
 		names := map[string]bool{}
 		for _, m := range c.Images {
-			if names[m.Name] || !strictyaml.NamePattern.MatchString(m.Name) || m.System == "" || m.App == "" || m.File.Path == "" || len(m.Platforms) == 0 {
+			if names[m.Name] || !strictyaml.NamePattern.MatchString(m.Name) || m.System == "" || m.App == "" || m.File.Path == "" && len(m.Disks) == 0 || len(m.Platforms) == 0 {
 				t.Fatalf("not whole: %+v", m)
 			}
 			names[m.Name] = true
-			if line := m.CommandLine(m.Network); strings.ContainsFunc(line, unicode.IsControl) {
+			if line := CommandLine(m.Cmdline, m.Network); strings.ContainsFunc(line, unicode.IsControl) {
 				t.Fatalf("a control character in %q", line)
 			}
 		}

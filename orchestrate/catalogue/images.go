@@ -11,15 +11,22 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Registry gives images of registries. Package oci's Cache is one.
 type Registry interface {
 	// Guest makes local files of the unikernel at ref that is packed for platform.
 	Guest(ctx context.Context, ref, platform string) (kernel, initrd, cmdline string, err error)
-	// Container makes a local OCI layout of the Linux container image at ref, and
-	// returns its path and the digest of its manifest.
-	Container(ctx context.Context, ref string) (layout, digest string, err error)
+	// Container makes a local OCI layout of the Linux container image at ref.
+	Container(ctx context.Context, ref string) (Layout, error)
+}
+
+// Layout is a container image as an OCI layout, a folder with nothing else in it.
+type Layout struct {
+	Path   string
+	Digest string // of its manifest: sha256:…
+	Size   int64  // bytes of its layers, as they are stored
 }
 
 // Images is a catalogue, and what makes local files of its entries. The nil *Images
@@ -66,22 +73,28 @@ type Local struct {
 	Kernel, Initrd string
 	Disks          []Disk
 	Cmdline        string // that an OCI image brings; "" otherwise
-	Container      string // path of an OCI layout, for platform docker
-	Digest         string // of the manifest of an OCI image: sha256:…
+	Container      Layout // for platform docker
+}
+
+// Files is where the catalogue says that the image's files are, for that platform.
+// They may be missing, wrong, or in a registry: see Images.Local.
+func (m Image) Files(platform string) Local {
+	l := Local{Kernel: m.File.Path, Initrd: m.Initrd.Path, Disks: slices.Clone(m.Disks)}
+	if platform == Docker {
+		l.Container.Path, l.Kernel = l.Kernel, ""
+	}
+	return l
 }
 
 // Local makes the image's files local and verifies their checksums.
 func (s *Images) Local(ctx context.Context, m Image, platform string) (Local, error) {
-	out := Local{Kernel: m.File.Path, Initrd: m.Initrd.Path}
+	out := m.Files(platform)
 	if ref, ok := m.File.Reference(); ok {
 		if err := s.fetch(ctx, m, ref, platform, &out); err != nil {
 			return Local{}, fmt.Errorf("image %s (%s): %w", m.Name, m.Pos, err)
 		}
-	} else if platform == Docker {
-		out.Container, out.Kernel = m.File.Path, ""
 	}
 	files := []*File{{out.Kernel, m.File.SHA256}, {out.Initrd, m.Initrd.SHA256}}
-	out.Disks = append(out.Disks, m.Disks...)
 	for i := range out.Disks {
 		files = append(files, &out.Disks[i].File)
 	}
@@ -105,8 +118,7 @@ func (s *Images) fetch(ctx context.Context, m Image, ref, platform string, out *
 	}
 	var err error
 	if platform == Docker {
-		out.Kernel = ""
-		out.Container, out.Digest, err = s.Registry.Container(ctx, ref)
+		out.Container, err = s.Registry.Container(ctx, ref)
 		return err
 	}
 	var initrd string
@@ -119,7 +131,7 @@ func (s *Images) fetch(ctx context.Context, m Image, ref, platform string, out *
 
 // makeAbsolute: VMMs start in /.
 func makeAbsolute(l *Local) error {
-	paths := []*string{&l.Kernel, &l.Initrd, &l.Container}
+	paths := []*string{&l.Kernel, &l.Initrd, &l.Container.Path}
 	for i := range l.Disks {
 		paths = append(paths, &l.Disks[i].Path)
 	}

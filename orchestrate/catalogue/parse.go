@@ -100,7 +100,10 @@ func (d *decoder) image(n ast.Node) {
 		"built":    func(v ast.Node) { d.built(v, &m.Built) },
 	})
 	if d.Errs.Len() == before { // a misspelt key is not missing too
-		d.require(n, "the image", seen, "name", "system", "app", "platform", "path")
+		d.require(n, "the image", seen, "name", "system", "app", "platform")
+		if m.File.Path == "" && len(m.Disks) == 0 {
+			d.Fail(n, "the image has neither a path nor disks: there is nothing to boot")
+		}
 	}
 	if m.Request != "" && m.Port == 0 {
 		d.Fail(n, "the image has a request and no port to send it to")

@@ -55,11 +55,11 @@ func netmask(p netip.Prefix) string {
 	return net.IP(net.CIDRMask(p.Bits(), p.Addr().BitLen())).String()
 }
 
-// CommandLine fills the network's words into the image's command line: at {network},
+// CommandLine fills the network's words into an image's command line: at {network},
 // or at its end. Where there are no words, a blank beside {network} goes too.
-func (m Image) CommandLine(network string) string {
+func CommandLine(template, network string) string {
 	const at = "{network}"
-	line := m.Cmdline
+	line := template
 	if !strings.Contains(line, at) {
 		line += " " + at
 	}

@@ -96,6 +96,8 @@ func (d *decoder) cell(n ast.Node, e *entry) {
 	fields := d.commonFields(s)
 	fields["args"] = func(v ast.Node) { d.Text(v, "args", MaxArgs, &s.Args) }
 	fields["kernel"] = func(v ast.Node) { d.Path(v, "kernel", &s.Kernel) }
+	fields["disk"] = func(v ast.Node) { d.Path(v, "disk", &s.Disk) }
+	fields["image"] = func(v ast.Node) { d.Name(v, "image", &s.Image) }
 	fields["initrd"] = func(v ast.Node) { d.Path(v, "initrd", &s.Initrd) }
 	fields["ready"] = func(v ast.Node) { d.Regexp(v, "ready", MaxReady, &s.Ready) }
 	fields["port"] = func(v ast.Node) { d.Integer(v, "port", 1, 65535, &s.Port) }
