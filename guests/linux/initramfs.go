@@ -85,6 +85,7 @@ func (t tree) addInit(r recipe, root, modules string) error {
 		"/init":                   "init",
 		"/lib/ukprobe/cmdline.sh": "cmdline.sh",
 		"/lib/ukprobe/app.sh":     r.initApp,
+		"/lib/ukprobe/udhcpc.sh":  "udhcpc.sh",
 	} {
 		if err := t.own(name, source, 0o755); err != nil {
 			return err

@@ -20,6 +20,7 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/netservice"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -42,7 +43,8 @@ type Boot struct {
 	Cgroups    cgroup.Hierarchy
 	CPUs       cpu.Plan
 	RunID      string
-	WorkDir    string // of the run, for the samples' own folders
+	WorkDir    string             // of the run, for the samples' own folders
+	Services   *netservice.Server // that guests ask for their addresses; nil if none does
 
 	System   system.System
 	Platform platform.Platform
@@ -351,8 +353,23 @@ func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
 	return nil
 }
 
-// wire makes the sample's tap or veth.
+// wire makes the sample's tap or veth, whose guest may ask for its address if it is
+// to do so.
 func (b *Boot) wire() (wire, error) {
+	w, err := b.newWire()
+	if err != nil || b.Services == nil || b.Settings.Address != matrix.AddressDHCP {
+		return w, err
+	}
+	b.Services.Add(w.guest)
+	gone := w.close
+	w.close = func() error {
+		b.Services.Remove(w.guest)
+		return gone()
+	}
+	return w, nil
+}
+
+func (b *Boot) newWire() (wire, error) {
 	switch b.Platform.Wire() {
 	case platform.TapWire:
 		t, err := b.Lab.Tap(network.TapOptions{})
@@ -371,7 +388,7 @@ func (b *Boot) wire() (wire, error) {
 }
 
 func (b *Boot) launch(w wire) (platform.Launch, error) {
-	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel}
+	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel, DHCP: b.Settings.Address == matrix.AddressDHCP}
 	if b.Platform.Wire() == platform.NoWire {
 		return platform.Command(b.System, b.Platform, b.Image, r, nil)
 	}

@@ -124,6 +124,7 @@ func (d *decoder) commonFields(s *Settings) map[string]field {
 		"vcpus":      func(v ast.Node) { d.integer(v, "vcpus", 1, MaxVCPUs, &s.VCPUs) },
 		"accel":      func(v ast.Node) { d.oneOf(v, "accel", []string{AccelAuto, AccelKVM, AccelTCG}, &s.Accel) },
 		"probes":     func(v ast.Node) { d.oneOf(v, "probes", ProbesLevels, &s.Probes) },
+		"address":    func(v ast.Node) { d.oneOf(v, "address", []string{AddressStatic, AddressDHCP}, &s.Address) },
 	}
 }
 

@@ -111,6 +111,7 @@ type Resources struct {
 	VCPUs     int
 	Accel     string
 	Emulated  bool // KVM has no hardware behind it
+	DHCP      bool // the guest asks for its address, and is not told it
 }
 
 // Platform is one column of the boot matrix.
@@ -134,7 +135,14 @@ type Platform interface {
 // nic is nil if there is no wire.
 func Command(s system.System, p Platform, b system.Boot, r Resources, nic *network.Guest) (Launch, error) {
 	var net *system.Addresses
-	if nic != nil {
+	switch {
+	case nic != nil && r.DHCP:
+		asker, ok := s.(system.Asker)
+		if !ok || p.Wire() != TapWire {
+			return Launch{}, fmt.Errorf("%w: address dhcp: %s on platform %s does not ask for its address: leave that out", system.ErrUnsupported, s.Name(), p.Name())
+		}
+		return p.Launch(b, r, nic, asker.AskingCommandLine(b))
+	case nic != nil:
 		net = &system.Addresses{Prefix: nic.Prefix(), Gateway: nic.Gateway()}
 	}
 	cmdline, err := s.CommandLine(b, net)

@@ -117,6 +117,12 @@ type System interface {
 	CommandLine(b Boot, net *Addresses) (string, error)
 }
 
+// Asker is a System whose guests can ask for their address by DHCP.
+type Asker interface {
+	// AskingCommandLine is CommandLine of a guest that is to do so.
+	AskingCommandLine(b Boot) string
+}
+
 // Env is what systems need from the machine.
 type Env struct {
 	CacheDir string // where built images are kept
