@@ -212,7 +212,7 @@ func (c *cell) sampleNIC() *network.Guest {
 
 // resources are what the cell's guests are given.
 func (c *cell) resources() platform.Resources {
-	return platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel, Emulated: c.emulated, DHCP: c.Address == matrix.AddressDHCP}
+	return platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel, Emulated: c.emulated, DHCP: c.Address == matrix.AddressDHCP, Vhost: c.Vhost}
 }
 
 // boot makes the experiment of a cell. A warm-up is not in the metrics.

@@ -148,6 +148,7 @@ type Settings struct {
 	MemoryMiB int    `json:"memory_mib,omitempty"`
 	VCPUs     int    `json:"vcpus,omitempty"`
 	Address   string `json:"address,omitempty"` // static or dhcp
+	Vhost     bool   `json:"vhost,omitempty"`
 	Args      string `json:"args,omitempty"`
 	Ready     string `json:"ready,omitempty"`
 	Port      int    `json:"port,omitempty"`

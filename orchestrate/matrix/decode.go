@@ -124,6 +124,7 @@ func (d *decoder) commonFields(s *Settings) map[string]field {
 		"vcpus":      func(v ast.Node) { d.integer(v, "vcpus", 1, MaxVCPUs, &s.VCPUs) },
 		"accel":      func(v ast.Node) { d.oneOf(v, "accel", []string{AccelAuto, AccelKVM, AccelTCG}, &s.Accel) },
 		"probes":     func(v ast.Node) { d.oneOf(v, "probes", ProbesLevels, &s.Probes) },
+		"vhost":      func(v ast.Node) { d.boolean(v, "vhost", &s.Vhost) },
 		"address":    func(v ast.Node) { d.oneOf(v, "address", []string{AddressStatic, AddressDHCP}, &s.Address) },
 	}
 }
@@ -292,6 +293,16 @@ func (d *decoder) oneOf(n ast.Node, what string, words []string, out *string) {
 		return
 	}
 	*out = s
+}
+
+// boolean decodes true or false; yes, on and 1 are none in YAML 1.2.
+func (d *decoder) boolean(n ast.Node, what string, out *bool) {
+	b, ok := n.(*ast.BoolNode)
+	if !ok {
+		d.fail(n, "%s is true or false, not %s", what, strings.ReplaceAll(kind(n), " (put quotes around it if it is a text)", ""))
+		return
+	}
+	*out = b.Value
 }
 
 var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)

@@ -82,6 +82,7 @@ type Settings struct {
 	Accel     string // auto, kvm or tcg
 	Probes    string // boot, full or none
 	Address   string // static or dhcp
+	Vhost     bool   // the guest's frames are moved by vhost-net, not by the VMM
 	Args      string // appended to the guest's command line
 	Kernel    string // path in place of the system's image; "" for that image
 	Initrd    string // likewise

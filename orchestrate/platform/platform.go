@@ -112,6 +112,7 @@ type Resources struct {
 	Accel     string
 	Emulated  bool // KVM has no hardware behind it
 	DHCP      bool // the guest asks for its address, and is not told it
+	Vhost     bool // vhost-net moves the guest's frames
 }
 
 // Platform is one column of the boot matrix.
@@ -135,6 +136,9 @@ type Platform interface {
 // nic is nil if there is no wire.
 func Command(s system.System, p Platform, b system.Boot, r Resources, nic *network.Guest) (Launch, error) {
 	var net *system.Addresses
+	if _, ok := p.(qemu); r.Vhost && !ok {
+		return Launch{}, fmt.Errorf("%w: vhost: platform %s has no vhost-net: leave that out", system.ErrUnsupported, p.Name())
+	}
 	switch {
 	case nic != nil && r.DHCP:
 		asker, ok := s.(system.Asker)

@@ -56,6 +56,16 @@ type Disk struct {
 	Name     string // of the device in a solo5 manifest; "" elsewhere
 }
 
+// QEMU is what an image needs of QEMU beyond what all images of a platform get.
+type QEMU struct {
+	// Microvm are properties of machine microvm, such as "pit=on,rtc=on". By default
+	// it has neither PIT, PIC, RTC nor ACPI.
+	Microvm string
+	// Args are words for the end of the command line, such as "-global",
+	// "virtio-mmio.force-legacy=off".
+	Args []string
+}
+
 // Want is what is asked of a system: an app for a platform.
 type Want struct {
 	App, Platform string
@@ -80,6 +90,9 @@ type Boot struct {
 	// FPUFree says that the guest touches neither x87 nor SSE, so that it also
 	// runs where KVM only emulates instructions.
 	FPUFree bool
+
+	// QEMU is what the image needs of QEMU beyond its platform's command line.
+	QEMU QEMU
 
 	// A process: what is run in which root.
 	RootFS string
