@@ -69,7 +69,7 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 	if err := os.Mkdir(l.workDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the run's work folder: %w", err)
 	}
-	if l.cpus, err = cpu.MakePlan(); err != nil {
+	if l.cpus, err = cpu.MakePlan(mostVCPUs(cells)); err != nil {
 		return nil, err
 	}
 	if probed(cells) {
@@ -84,6 +84,15 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 		l.services, err = netservice.Start(l.net)
 	}
 	return l, err
+}
+
+// mostVCPUs is the largest number of vCPUs that a guest has.
+func mostVCPUs(cells []matrix.Cell) int {
+	most := 1
+	for _, c := range cells {
+		most = max(most, c.VCPUs)
+	}
+	return most
 }
 
 // instrument is the probe, with the cell's metrics counted unless it warms up, or

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/client"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
@@ -124,7 +122,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	}
 	gst.driving = drive(ctx, launch, platform.Driven{Dir: dir, Event: own.add})
 	answered := b.ask(ctx, w.guest.IP, seen)
-	s.Status, s.Reason = b.await(ctx, s, gst, watch)
+	s.Status, s.Reason = b.await(ctx, s, g, gst, watch)
 	cancel()
 	b.note(s, <-answered)
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
@@ -183,11 +181,12 @@ func (b *Boot) note(s *Sample, res client.Result) {
 
 // await ends the sample: ready (and then idle, or a moment later), ended, given
 // up by KVM, out of time, or interrupted.
-func (b *Boot) await(ctx context.Context, s *Sample, gst *guest, watch Watch) (status, reason string) {
+func (b *Boot) await(ctx context.Context, s *Sample, g *cgroup.Group, gst *guest, watch Watch) (status, reason string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var readyAt time.Time
-	pinned := false
+	var pins pinning
+	defer func() { b.pinned(&pins, s) }()
 	for {
 		ended := false
 		select {
@@ -200,9 +199,8 @@ func (b *Boot) await(ctx context.Context, s *Sample, gst *guest, watch Watch) (s
 		}
 		b.Validate.tick(watch)
 		t := watch.Events()
-		if !pinned {
-			pinned = b.pinVCPU(s, t)
-		}
+		b.pin(&pins, s, t, watch)
+		b.pinVhost(&pins, s, g)
 		if t.Ready() {
 			if readyAt.IsZero() {
 				readyAt = time.Now()
@@ -312,28 +310,6 @@ func lastLine(w Watch) string {
 	return fmt.Sprintf("; its last line: %q", lines[len(lines)-1].Clean())
 }
 
-// pinVCPU puts the vCPU's thread, known from the kernel's events, on its CPU.
-// With several vCPUs that is the first; the others stay with the VMM.
-func (b *Boot) pinVCPU(s *Sample, t probe.Timeline) bool {
-	if b.Settings.Probes == matrix.ProbesNone {
-		if b.Accel == platform.KVM && len(b.CPUs.VCPU) > 0 && !slices.Equal(b.CPUs.VCPU, b.CPUs.VMM) {
-			s.Taints = append(s.Taints, "vcpu not pinned: --probes none does not know its thread")
-		}
-		return true
-	}
-	e, ok := t.At(probe.EventFirstRun)
-	if !ok || len(b.CPUs.VCPU) == 0 {
-		return false
-	}
-	if err := cpu.PinThread(e.TID, b.CPUs.VCPU); err != nil && !errors.Is(err, unix.ESRCH) {
-		s.Taints = append(s.Taints, fmt.Sprintf("vcpu not pinned: %v", err))
-	}
-	if b.Settings.VCPUs > 1 {
-		s.Taints = append(s.Taints, "only the first vcpu is pinned")
-	}
-	return true
-}
-
 // collect reads what was measured, after the guest's end.
 func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
 	watch.Drain()
@@ -388,7 +364,7 @@ func (b *Boot) newWire() (wire, error) {
 }
 
 func (b *Boot) launch(w wire) (platform.Launch, error) {
-	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel, DHCP: b.Settings.Address == matrix.AddressDHCP}
+	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel, DHCP: b.Settings.Address == matrix.AddressDHCP, Vhost: b.Settings.Vhost}
 	if b.Platform.Wire() == platform.NoWire {
 		return platform.Command(b.System, b.Platform, b.Image, r, nil)
 	}
