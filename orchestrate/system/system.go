@@ -57,6 +57,16 @@ type Disk struct {
 	Name     string // of the device in a solo5 manifest; "" elsewhere
 }
 
+// QEMU is what an image needs of QEMU beyond what all images of a platform get.
+type QEMU struct {
+	// Microvm are properties of machine microvm, such as "pit=on,rtc=on". By default
+	// it has neither PIT, PIC, RTC nor ACPI.
+	Microvm string
+	// Args are words for the end of the command line, such as "-global",
+	// "virtio-mmio.force-legacy=off".
+	Args []string
+}
+
 // Want is what is asked of a system: an app for a platform.
 type Want struct {
 	App, Platform string
@@ -87,6 +97,8 @@ type Boot struct {
 
 	// A container: path of an OCI layout.
 	Container string
+	// QEMU is what the image needs of QEMU beyond its platform's command line.
+	QEMU QEMU
 
 	// A process: what is run in which root.
 	RootFS string
@@ -125,6 +137,12 @@ type System interface {
 	// CommandLine is all that the guest is told at its start, with the addresses of
 	// its network in the system's own syntax; net is nil if it has none.
 	CommandLine(b Boot, net *Addresses) (string, error)
+}
+
+// Asker is a System whose guests can ask for their address by DHCP.
+type Asker interface {
+	// AskingCommandLine is CommandLine of a guest that is to do so.
+	AskingCommandLine(b Boot) string
 }
 
 // Env is what systems need from the machine.
