@@ -6,7 +6,8 @@ import "github.com/ukprobe/ukprobe/bpf"
 
 // The events of a timeline, by name, in the order in which a boot passes them.
 const (
-	EventVMMExec       = "vmm_exec"       // the VMM's exec (for a process: its own)
+	EventRuntimeExec   = "runtime_exec"   // of a container: the exec of the runtime that makes it
+	EventVMMExec       = "vmm_exec"       // the VMM's exec (for a process and a container: its own)
 	EventVMCreate      = "vm_create"      // KVM_CREATE_VM entered
 	EventVMCreated     = "vm_created"     // KVM_CREATE_VM returned
 	EventVCPUCreated   = "vcpu_created"   // the first KVM_CREATE_VCPU returned
@@ -68,11 +69,13 @@ var markNames = map[bpf.KVMMarkKind]string{
 	bpf.KVMMarkKindMARK_INTERNAL_ERROR: EventInternalError,
 	bpf.KVMMarkKindMARK_SHUTDOWN:       EventShutdown,
 	bpf.KVMMarkKindMARK_VMM_EXIT:       EventVMMExit,
+	bpf.KVMMarkKindMARK_RUNTIME_EXEC:   EventRuntimeExec,
 }
 
 // eventHooks says which hooks can deliver an event, for the reason why it is
 // missing. The console's and idle's are worked out in timeline.go.
 var eventHooks = map[string][]string{
+	EventRuntimeExec:   {HookExec},
 	EventVMMExec:       {HookExec},
 	EventVMCreate:      {HookVMIoctl, HookSyscall},
 	EventVMCreated:     {HookVMIoctl, HookSyscall},

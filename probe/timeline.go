@@ -152,7 +152,7 @@ func (t Timeline) Ready() bool {
 // after lists pairs of events of which the second can never come before the
 // first.
 var after = [][2]string{
-	{EventVMMExec, EventVMCreated}, {EventVMCreated, EventVCPUCreated}, {EventVCPUCreated, EventFirstRun},
+	{EventRuntimeExec, EventVMMExec}, {EventVMMExec, EventVMCreated}, {EventVMCreated, EventVCPUCreated}, {EventVCPUCreated, EventFirstRun},
 	{EventFirstRun, EventGuestEntry}, {EventGuestEntry, EventFirmwareEnd}, {EventGuestEntry, EventFrameOut},
 	{EventGuestEntry, EventOptionROM}, {EventOptionROM, EventFirmwareEnd}, {EventFirmwareEnd, EventDecompress},
 	{EventFirmwareEnd, EventKernel}, {EventDecompress, EventKernel},
