@@ -86,8 +86,8 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 		return nil, err
 	}
 	for i := range cells {
-		if c := cells[i]; c.System == processSystem && c.Args+c.Kernel+c.Initrd != "" {
-			return nil, fmt.Errorf("%s: system %s takes no args, kernel or initrd: it runs the app of its Debian package", c.Pos, c.System)
+		if c := cells[i]; c.System == processSystem && c.Args+c.Kernel+c.Initrd+c.Disk != "" {
+			return nil, fmt.Errorf("%s: system %s takes no args, kernel, initrd or disk: it runs the app of its Debian package", c.Pos, c.System)
 		}
 		if err := o.override(&cells[i].Settings); err != nil {
 			return nil, err
@@ -112,7 +112,7 @@ func (o *Options) override(s *matrix.Settings) error {
 	if o.Probes != "" {
 		s.Probes = o.Probes
 	}
-	for _, path := range []*string{&s.Kernel, &s.Initrd} { // VMMs start in /
+	for _, path := range []*string{&s.Kernel, &s.Initrd, &s.Disk} { // VMMs start in /
 		if *path == "" {
 			continue
 		}
@@ -149,7 +149,7 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 		}
 		out.claims = append(out.claims, pattern)
 	}
-	out.accel, err = out.platform.Accel(c.Accel, out.system.Describe(c.App, c.Settings), host)
+	out.accel, err = out.platform.Accel(c.Accel, out.system.Describe(out.want()), host)
 	if err != nil {
 		return out.refuse(err)
 	}
@@ -171,7 +171,7 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	if c.status != "" {
 		return
 	}
-	image, err := c.system.Prepare(ctx, c.App, c.Settings)
+	image, err := c.system.Prepare(ctx, c.want())
 	if err != nil {
 		c.refuse(err)
 		return
@@ -183,13 +183,31 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	}
 	// The command is made here once, so that a VMM that is not there fails this
 	// cell and not the run.
-	if _, err := c.platform.Launch(image, c.resources(), &network.Guest{}, ""); err != nil {
+	if _, err := platform.Command(c.system, c.platform, image, c.resources(), c.sampleNIC()); err != nil {
 		c.refuse(err)
 		return
 	}
 	if image.Service != nil && image.Ready == "" && c.platform.Wire() == platform.NoWire {
 		c.refuse(fmt.Errorf("%w: %s is ready at its first response, and platform %s has no network", system.ErrUnsupported, c.App, c.Platform))
 	}
+}
+
+// want is what is asked of the cell's system.
+func (c *cell) want() system.Want {
+	return system.Want{App: c.App, Platform: c.Platform, Settings: c.Settings}
+}
+
+// sampleNIC stands for a guest's network device before there is one.
+func (c *cell) sampleNIC() *network.Guest {
+	if c.platform.Wire() == platform.NoWire {
+		return nil
+	}
+	name := "uktap0"
+	if c.platform.Wire() == platform.VethWire {
+		name = "ukveth0"
+	}
+	nic := network.First(name)
+	return &nic
 }
 
 // resources are what the cell's guests are given.
@@ -200,7 +218,7 @@ func (c *cell) resources() platform.Resources {
 // boot makes the experiment of a cell. A warm-up is not in the metrics.
 func (c *cell) boot(l *laboratory, warmup bool) *experiment.Boot {
 	b := &experiment.Boot{
-		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID,
+		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID, WorkDir: l.workDir,
 		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
 	}
 	if c.Experiment == matrix.TimingValidation {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
-	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
@@ -36,9 +35,6 @@ type PlannedCell struct {
 	Status  string   `json:"status,omitempty"` // not "": it would not be sampled
 	Reason  string   `json:"reason,omitempty"`
 }
-
-// Stands for an image that is built at the first run, in a plan's argv.
-const unbuilt = "<built at the first run>"
 
 // MakePlan works out what a run would do and changes nothing: no image is built,
 // no device made. The hooks are attached for a moment to learn their rungs.
@@ -81,27 +77,11 @@ func (c *cell) planned() PlannedCell {
 	if c.status != "" {
 		return out
 	}
-	nic := network.First("uktap0")
-	image := c.system.Describe(c.App, c.Settings)
-	image.Kernel = orUnbuilt(image.Kernel)
-	if c.System == "linux" {
-		image.Initrd = orUnbuilt(c.Initrd)
-	}
-	var netArgs string
-	var guest *network.Guest
-	switch c.platform.Wire() {
-	case platform.TapWire:
-		guest = &nic
-		netArgs = c.system.NetworkArgs(system.Addresses{Prefix: nic.Prefix(), Gateway: nic.Gateway()})
-	case platform.VethWire:
-		nic.Name = "ukveth0"
-		image.RootFS, image.Argv = unbuilt, []string{"<" + c.App + " of Debian's package>"}
-		guest = &nic
-	}
+	guest := c.sampleNIC()
 	if guest != nil {
 		out.Device, out.Address = guest.Name, guest.Prefix().String()
 	}
-	l, err := c.platform.Launch(image, c.resources(), guest, netArgs)
+	l, err := platform.Command(c.system, c.platform, c.system.Describe(c.want()), c.resources(), guest)
 	if err != nil {
 		c.refuse(err)
 		out.Status, out.Reason = c.status, c.reason
@@ -109,13 +89,6 @@ func (c *cell) planned() PlannedCell {
 	}
 	out.Argv = l.Argv
 	return out
-}
-
-func orUnbuilt(path string) string {
-	if path == "" {
-		return unbuilt
-	}
-	return path
 }
 
 // String says in one line where the cell would run.

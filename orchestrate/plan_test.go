@@ -37,7 +37,7 @@ cells:
 		text, device, address, status string
 		argv                          []string // among others
 	}{
-		{"reference/hello/qemu/boot (kvm, 10 samples)", "", "", "", []string{"pc,accel=kvm", unbuilt}},
+		{"reference/hello/qemu/boot (kvm, 10 samples)", "", "", "", []string{"pc,accel=kvm", system.Unbuilt}},
 		{"linux/hello/qemu1nic/boot (tcg, 10 samples)", "uktap0", "198.18.0.2/24", "", []string{"-initrd", "tap,id=n0,ifname=uktap0,script=no,downscript=no"}},
 		{"process/nginx/process/boot (none, 10 samples)", "ukveth0", "198.18.0.2/24", "", []string{"<nginx of Debian's package>"}},
 		{"linux/hello/qemumicrovm/boot (10 samples)", "", "", results.CellUnsupported, nil},

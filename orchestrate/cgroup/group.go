@@ -179,3 +179,7 @@ func parsePids(text string) ([]int, error) {
 	}
 	return out, nil
 }
+
+// Name is the group's path below the root of the hierarchy, such as
+// /ukprobe/RUN/SAMPLE, as /proc/PID/cgroup writes it.
+func (h Hierarchy) Name(g *Group) string { return strings.TrimPrefix(g.Path, h.Path) }

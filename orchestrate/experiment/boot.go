@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,6 +42,7 @@ type Boot struct {
 	Cgroups    cgroup.Hierarchy
 	CPUs       cpu.Plan
 	RunID      string
+	WorkDir    string // of the run, for the samples' own folders
 
 	System   system.System
 	Platform platform.Platform
@@ -55,6 +57,7 @@ type Boot struct {
 type wire struct {
 	guest network.Guest
 	do    func(func() error) error // in the namespace where the VMM or process starts
+	move  func(pid int) error      // its device to a process's namespace; nil if it cannot
 	close func() error
 }
 
@@ -71,6 +74,12 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	if err != nil {
 		return s, err
 	}
+	dir := filepath.Join(b.WorkDir, name)
+	remove, err := unpack(&launch, dir)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
 	s.Argv = launch.Argv
 	g, err := b.Cgroups.New(b.Journal, b.RunID, name)
 	if err != nil {
@@ -82,7 +91,7 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, b.Lab.Do(watch.Close)) }()
-	return s, b.boot(ctx, &s, g, launch, watch, w)
+	return s, b.boot(ctx, &s, g, launch, watch, w, dir)
 }
 
 // planTaints are the CPU plan's, as far as they apply: a process has no vCPU.
@@ -100,30 +109,42 @@ func (b *Boot) planTaints() []string {
 }
 
 // boot starts the guest, waits for the end of the sample and collects.
-func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch platform.Launch, watch Watch, w wire) error {
-	var gst *guest
+func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch platform.Launch, watch Watch, w wire, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, b.Settings.Timeout)
+	defer cancel()
 	seen, _ := watch.(witness)
-	err := w.do(func() (err error) {
-		gst, err = start(launch, g, b.CPUs.VMM, seen)
-		return err
-	})
+	var own notes
+	defer func() { own.into(&s.Timeline) }()
+	gst, err := b.start(ctx, launch, g, w, dir, seen, own.add)
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.Settings.Timeout)
-	defer cancel()
+	gst.driving = drive(ctx, launch, platform.Driven{Dir: dir, Event: own.add})
 	answered := b.ask(ctx, w.guest.IP, seen)
 	s.Status, s.Reason = b.await(ctx, s, gst, watch)
 	cancel()
 	b.note(s, <-answered)
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer stop()
-	if err := g.Kill(killing); err != nil {
+	if err := errors.Join(g.Kill(killing), gst.kill(killing)); err != nil {
 		return err
 	}
 	<-gst.done
-	return b.collect(s, gst, watch)
+	<-gst.driving.done
+	return errors.Join(b.collect(s, gst, watch), gst.close())
+}
+
+// start starts the guest, or has it started.
+func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
+	if l.Start != nil {
+		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), CPUs: b.CPUs.VMM, NetNS: w.move, Event: event}, seen)
+	}
+	err = w.do(func() error {
+		gst, err = start(l, g, b.CPUs.VMM, seen)
+		return err
+	})
+	return gst, err
 }
 
 // ask starts the client, if the app serves. Unless there is a witness its times are
@@ -216,7 +237,10 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 		return Failed, "the guest crashed: triple fault (KVM_EXIT_SHUTDOWN)" + lastLine(watch), true
 	}
 	if ended {
-		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s", b.what(), exitText(gst), stderrText(gst), lastLine(watch)), true
+		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
+	}
+	if err := gst.driving.failed(); err != nil {
+		return Failed, fmt.Sprintf("%s: %v%s", b.what(), err, stderrText(gst)), true
 	}
 	if ctx.Err() == nil {
 		return "", "", false
@@ -254,6 +278,18 @@ func exitText(gst *guest) string {
 		return "exit status 0"
 	}
 	return gst.err.Error()
+}
+
+// drivingText says which call of its API a VMM that has ended did not answer.
+func drivingText(gst *guest) string {
+	select {
+	case <-gst.driving.done:
+	case <-time.After(time.Second):
+	}
+	if err := gst.driving.failed(); err != nil {
+		return " (" + err.Error() + ")"
+	}
+	return ""
 }
 
 func stderrText(gst *guest) string {
@@ -337,10 +373,9 @@ func (b *Boot) wire() (wire, error) {
 func (b *Boot) launch(w wire) (platform.Launch, error) {
 	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel}
 	if b.Platform.Wire() == platform.NoWire {
-		return b.Platform.Launch(b.Image, r, nil, "")
+		return platform.Command(b.System, b.Platform, b.Image, r, nil)
 	}
-	args := b.System.NetworkArgs(system.Addresses{Prefix: w.guest.Prefix(), Gateway: w.guest.Gateway()})
-	return b.Platform.Launch(b.Image, r, &w.guest, args)
+	return platform.Command(b.System, b.Platform, b.Image, r, &w.guest)
 }
 
 // segments are the image's and the platform's.

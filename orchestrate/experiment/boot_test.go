@@ -94,6 +94,7 @@ type program struct {
 	wire     platform.Wire
 	vmm      string
 	firmware platform.Firmware
+	more     func(*platform.Launch) // what a launch has beside its command
 }
 
 func (program) Name() string                                             { return "program" }
@@ -102,13 +103,24 @@ func (p program) Firmware() platform.Firmware                            { retur
 func (p program) Program() string                                        { return p.vmm }
 func (program) Accel(string, system.Boot, platform.Host) (string, error) { return platform.None, nil }
 func (p program) Launch(_ system.Boot, r platform.Resources, _ *network.Guest, args string) (platform.Launch, error) {
-	return platform.Launch{Argv: p.argv, Env: []string{"PATH=/usr/bin:/bin", "NETWORK=" + args}, Console: platform.Console{Write: true}, Accel: r.Accel}, nil
+	l := platform.Launch{Argv: p.argv, Env: []string{"PATH=/usr/bin:/bin", "NETWORK=" + args}, Console: platform.Console{Write: true}, Accel: r.Accel}
+	if p.more != nil {
+		p.more(&l)
+	}
+	return l, nil
 }
 
 // addressed is a system that tells its network in its own syntax.
 type addressed struct{ system.System }
 
-func (addressed) NetworkArgs(a system.Addresses) string { return "addr=" + a.Prefix.String() }
+func (addressed) Name() string { return "addressed" }
+
+func (addressed) CommandLine(_ system.Boot, net *system.Addresses) (string, error) {
+	if net == nil {
+		return "", nil
+	}
+	return "addr=" + net.Prefix.String(), nil
+}
 
 // newBoot makes an experiment in a real laboratory of its own, with a shell
 // script for a guest.

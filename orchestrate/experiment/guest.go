@@ -3,6 +3,7 @@
 package experiment
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,11 +21,13 @@ import (
 
 // guest is a started VMM or process.
 type guest struct {
-	cmd    *exec.Cmd
-	stdout *tail
-	stderr *tail
-	done   chan struct{} // closed when it has ended
-	err    error         // of Wait; valid after done
+	cmd     *exec.Cmd        // nil if somebody else has started it
+	started platform.Started // then
+	driving *driving
+	stdout  *tail
+	stderr  *tail
+	done    chan struct{} // closed when it has ended
+	err     error         // of Wait; valid after done
 }
 
 // start runs a launch inside a cgroup, on the given CPUs. The calling thread
@@ -38,7 +41,7 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness) (*guest
 		return nil, err
 	}
 	defer restore()
-	gst := &guest{stdout: newTail(4 << 10), stderr: newTail(4 << 10), done: make(chan struct{})}
+	gst := newGuest()
 	gst.cmd = &exec.Cmd{
 		Path: l.Argv[0], Args: l.Argv, Env: l.Env, Dir: "/",
 		SysProcAttr: &syscall.SysProcAttr{
@@ -64,6 +67,48 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness) (*guest
 	_, _ = closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr)
 	go gst.wait(outR, errR, seen)
 	return gst, nil
+}
+
+func newGuest() *guest {
+	return &guest{stdout: newTail(4 << 10), stderr: newTail(4 << 10), done: make(chan struct{})}
+}
+
+// startElsewhere has somebody else start a guest.
+func startElsewhere(ctx context.Context, l platform.Launch, o platform.StartOptions, seen witness) (*guest, error) {
+	gst := newGuest()
+	o.Stdout, o.Stderr = console{gst.stdout, seen}, gst.stderr
+	before := monotonicNs()
+	var err error
+	if gst.started, err = l.Start(ctx, o); err != nil {
+		return nil, err
+	}
+	if seen != nil {
+		seen.Started(before, monotonicNs())
+	}
+	go func() {
+		defer close(gst.done)
+		gst.err = gst.started.Wait()
+		if seen != nil {
+			seen.Ended(monotonicNs())
+		}
+	}()
+	return gst, nil
+}
+
+// kill ends what somebody else has started; the others die with their cgroup.
+func (g *guest) kill(ctx context.Context) error {
+	if g.started == nil {
+		return nil
+	}
+	return g.started.Kill(ctx)
+}
+
+// close removes what is left of it.
+func (g *guest) close() error {
+	if g.started == nil {
+		return nil
+	}
+	return g.started.Close()
 }
 
 // pipe makes one of the child's streams a pipe; the reading end is returned.

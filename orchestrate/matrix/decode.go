@@ -160,6 +160,7 @@ func (d *decoder) cell(n ast.Node, e *entry) {
 	fields := d.commonFields(s)
 	fields["args"] = func(v ast.Node) { d.text(v, "args", MaxArgs, &s.Args) }
 	fields["kernel"] = func(v ast.Node) { d.path(v, "kernel", &s.Kernel) }
+	fields["disk"] = func(v ast.Node) { d.path(v, "disk", &s.Disk) }
 	fields["initrd"] = func(v ast.Node) { d.path(v, "initrd", &s.Initrd) }
 	fields["ready"] = func(v ast.Node) { d.regexp(v, "ready", &s.Ready) }
 	fields["port"] = func(v ast.Node) { d.integer(v, "port", 1, 65535, &s.Port) }

@@ -78,6 +78,7 @@ type Settings struct {
 	Args      string // appended to the guest's command line
 	Kernel    string // path in place of the system's image; "" for that image
 	Initrd    string // likewise
+	Disk      string // path of a block device's image; "" for none, or the system's own
 	Ready     string // regular expression in place of the app's ready line; "" for that one
 	Port      int    // TCP port in place of the app's; 0 for that one
 	Claims    []Claim

@@ -7,8 +7,10 @@
 package platform
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -43,6 +45,10 @@ type Console struct {
 	Write bool   // else the VMM's write(2)s to its standard output
 }
 
+// Dir stands, in a launch's Argv and Env, for the folder that each sample has of its
+// own.
+const Dir = "{dir}"
+
 // Launch is a command to start.
 type Launch struct {
 	Argv    []string // Argv[0] is a path, inside Chroot if that is set
@@ -50,6 +56,45 @@ type Launch struct {
 	Chroot  string
 	Console Console
 	Accel   string
+
+	// Files are written into the sample's folder first: content by name.
+	Files map[string][]byte
+	// Drive, if not nil, is called once the VMM has been started, for VMMs that are
+	// told what to do by an API. Its error fails the sample. It has to return soon
+	// after ctx ends or the VMM has gone.
+	Drive func(ctx context.Context, d Driven) error
+	// Start, if not nil, takes the place of fork and exec, for guests that somebody
+	// else starts. Argv then only says what is done.
+	Start func(ctx context.Context, o StartOptions) (Started, error)
+}
+
+// Driven is a VMM that has been started and waits to be told what to do.
+type Driven struct {
+	Dir string // of the sample
+	// Event notes that something happened now, for the timeline: user space's own
+	// times, which are told apart there.
+	Event func(name string)
+}
+
+// StartOptions are where a guest is to be started that somebody else starts.
+type StartOptions struct {
+	Dir            string // of the sample
+	Cgroup         string // its path below the root of the hierarchy, such as /ukprobe/RUN/SAMPLE
+	CPUs           []int  // none: any
+	Stdout, Stderr io.Writer
+	// NetNS moves the sample's network device to the process's namespace.
+	NetNS func(pid int) error
+	Event func(name string) // as in Driven
+}
+
+// Started is a guest that somebody else has started.
+type Started interface {
+	// Wait returns when the guest has ended, with why if that was not well.
+	Wait() error
+	// Kill ends it at once.
+	Kill(ctx context.Context) error
+	// Close removes what is left of it, after Wait.
+	Close() error
 }
 
 // Firmware is what a guest runs before its image.
@@ -76,13 +121,27 @@ type Platform interface {
 	// Accel resolves what a cell asks for (auto, kvm, tcg) on this host, or
 	// says why it cannot be.
 	Accel(want string, b system.Boot, h Host) (string, error)
-	// Launch makes the command. nic is nil if there is no wire; netArgs are the
-	// words for the guest's command line about it.
-	Launch(b system.Boot, r Resources, nic *network.Guest, netArgs string) (Launch, error)
+	// Launch makes the command. nic is nil if there is no wire; cmdline is all that
+	// the guest is told.
+	Launch(b system.Boot, r Resources, nic *network.Guest, cmdline string) (Launch, error)
 	// Firmware is what its guests run before their image.
 	Firmware() Firmware
 	// Program is the VMM's name, as found in PATH; "" if there is none.
 	Program() string
+}
+
+// Command makes the command with which a system's app is started on a platform.
+// nic is nil if there is no wire.
+func Command(s system.System, p Platform, b system.Boot, r Resources, nic *network.Guest) (Launch, error) {
+	var net *system.Addresses
+	if nic != nil {
+		net = &system.Addresses{Prefix: nic.Prefix(), Gateway: nic.Gateway()}
+	}
+	cmdline, err := s.CommandLine(b, net)
+	if err != nil {
+		return Launch{}, fmt.Errorf("command line of %s: %w", s.Name(), err)
+	}
+	return p.Launch(b, r, nic, cmdline)
 }
 
 // All returns the platforms in the order of tables.

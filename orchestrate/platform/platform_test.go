@@ -54,12 +54,12 @@ func TestArgv(t *testing.T) {
 		for _, accel := range []string{KVM, TCG} {
 			for _, im := range images {
 				var nic *network.Guest
-				netArgs := ""
+				cmdline := im.image.Cmdline
 				if p.Wire() == TapWire {
 					g := guestNIC()
-					nic, netArgs = &g, "ip=198.18.0.9/24"
+					nic, cmdline = &g, strings.TrimSpace(cmdline+" ip=198.18.0.9/24")
 				}
-				l, err := p.Launch(im.image, Resources{MemoryMiB: 512, VCPUs: 2, Accel: accel}, nic, netArgs)
+				l, err := p.Launch(im.image, Resources{MemoryMiB: 512, VCPUs: 2, Accel: accel}, nic, cmdline)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os/exec"
 	"strconv"
-	"strings"
 
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -69,7 +68,7 @@ func (q qemu) Firmware() Firmware {
 // The serial line is QEMU's standard output and nothing else is: no monitor, no
 // display, no default devices, and SeaBIOS is silent on it (it speaks there only
 // with -nographic).
-func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, netArgs string) (Launch, error) {
+func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline string) (Launch, error) {
 	if b.Kernel == "" {
 		return Launch{}, fmt.Errorf("%w: platform %s boots kernels; this system is not one", system.ErrUnsupported, q.name)
 	}
@@ -87,8 +86,8 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, netArgs str
 	if nic != nil {
 		argv = append(argv, q.nicArgs(*nic)...)
 	}
-	if cmdline := strings.Join(strings.Fields(b.Cmdline+" "+netArgs), " ") + " " + b.Args; strings.TrimSpace(cmdline) != "" {
-		argv = append(argv, "-append", strings.TrimSpace(cmdline))
+	if cmdline != "" {
+		argv = append(argv, "-append", cmdline)
 	}
 	l := Launch{Argv: argv, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Accel: r.Accel}
 	if r.Accel == KVM {

@@ -3,12 +3,12 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 	"slices"
 
 	"github.com/ukprobe/ukprobe/guests/linux"
-	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 )
 
 // builder makes the images of Linux guests and processes.
@@ -28,8 +28,8 @@ func (*Linux) Apps() []string { return linux.Apps() }
 func (*Linux) Platforms() []string { return []string{"qemu", "qemu1nic"} }
 
 // Prepare implements System.
-func (l *Linux) Prepare(ctx context.Context, app string, s matrix.Settings) (Boot, error) {
-	kernel, initrd := s.Kernel, s.Initrd
+func (l *Linux) Prepare(ctx context.Context, w Want) (Boot, error) {
+	kernel, initrd := w.Settings.Kernel, w.Settings.Initrd
 	if kernel == "" {
 		k, err := l.builder.Kernel(ctx)
 		if err != nil {
@@ -38,7 +38,7 @@ func (l *Linux) Prepare(ctx context.Context, app string, s matrix.Settings) (Boo
 		kernel = k.Path
 	}
 	if initrd == "" {
-		i, err := l.builder.Initramfs(ctx, app)
+		i, err := l.builder.Initramfs(ctx, w.App)
 		if err != nil {
 			return Boot{}, err
 		}
@@ -55,15 +55,16 @@ func (l *Linux) Prepare(ctx context.Context, app string, s matrix.Settings) (Boo
 	if err != nil {
 		return Boot{}, err
 	}
-	b := l.Describe(app, s)
+	b := l.Describe(w)
 	b.Image, b.Kernel, b.Initrd, b.Segments = img, kernel, initrd, segs
 	return b, nil
 }
 
 // Describe implements System.
-func (*Linux) Describe(app string, s matrix.Settings) Boot {
-	b := Boot{Kernel: s.Kernel, Initrd: s.Initrd, Cmdline: linux.CommandLine()}
-	b.linuxApp(app)
+func (*Linux) Describe(w Want) Boot {
+	s := w.Settings
+	b := Boot{Platform: w.Platform, Kernel: cmp.Or(s.Kernel, Unbuilt), Initrd: cmp.Or(s.Initrd, Unbuilt), Cmdline: linux.CommandLine()}
+	b.linuxApp(w.App)
 	b.override(s)
 	return b
 }
@@ -79,13 +80,17 @@ func (b *Boot) linuxApp(app string) {
 	}
 }
 
-// NetworkArgs implements System, in the syntax of the kernel's nfsroot.rst.
-func (*Linux) NetworkArgs(a Addresses) string {
-	word, err := linux.IPWord(a.Prefix, a.Gateway)
-	if err != nil {
-		return "" // only for addresses that are not IPv4, which the lab does not give
+// Limit implements System.
+func (*Linux) Limit(_, _ string) string { return "" }
+
+// CommandLine implements System, with the address in the syntax of the kernel's
+// nfsroot.rst.
+func (*Linux) CommandLine(b Boot, net *Addresses) (string, error) {
+	if net == nil {
+		return b.commandLine(""), nil
 	}
-	return word
+	word, err := linux.IPWord(net.Prefix, net.Gateway)
+	return b.commandLine(word), err
 }
 
 // Process is the bare Linux process, of the same binaries as Linux.
@@ -101,8 +106,8 @@ func (*Process) Apps() []string { return linux.Apps() }
 func (*Process) Platforms() []string { return []string{"process"} }
 
 // Prepare implements System.
-func (p *Process) Prepare(ctx context.Context, app string, s matrix.Settings) (Boot, error) {
-	root, err := p.builder.RootFS(ctx, app)
+func (p *Process) Prepare(ctx context.Context, w Want) (Boot, error) {
+	root, err := p.builder.RootFS(ctx, w.App)
 	if err != nil {
 		return Boot{}, err
 	}
@@ -110,18 +115,21 @@ func (p *Process) Prepare(ctx context.Context, app string, s matrix.Settings) (B
 	if err != nil {
 		return Boot{}, err
 	}
-	b := p.Describe(app, s)
+	b := p.Describe(w)
 	b.Image, b.RootFS, b.Argv, b.Env = img, root.Dir, slices.Clone(root.Argv), root.Env
 	return b, nil
 }
 
 // Describe implements System.
-func (*Process) Describe(app string, s matrix.Settings) Boot {
-	var b Boot
-	b.linuxApp(app)
-	b.override(s)
+func (*Process) Describe(w Want) Boot {
+	b := Boot{Platform: w.Platform, RootFS: Unbuilt, Argv: []string{"<" + w.App + " of Debian's package>"}}
+	b.linuxApp(w.App)
+	b.override(w.Settings)
 	return b
 }
 
-// NetworkArgs implements System: a process finds its network set up.
-func (*Process) NetworkArgs(Addresses) string { return "" }
+// Limit implements System.
+func (*Process) Limit(_, _ string) string { return "" }
+
+// CommandLine implements System: a process finds its network set up.
+func (*Process) CommandLine(Boot, *Addresses) (string, error) { return "", nil }

@@ -3,14 +3,13 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
-	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 )
 
 // Reference is the known-answer guest that is built into ukprobe.
@@ -26,10 +25,11 @@ func (*Reference) Apps() []string { return []string{Hello, HTTP} }
 func (*Reference) Platforms() []string { return []string{"qemu", "qemu1nic", "qemumicrovm"} }
 
 // Describe implements System.
-func (*Reference) Describe(app string, s matrix.Settings) Boot {
+func (*Reference) Describe(w Want) Boot {
+	s := w.Settings
 	// Nothing is known of the FPU of a kernel put in its place.
-	b := Boot{Kernel: s.Kernel, Initrd: s.Initrd, FPUFree: s.Kernel == "", Ready: reference.ReadyPattern}
-	if app == HTTP {
+	b := Boot{Platform: w.Platform, Kernel: cmp.Or(s.Kernel, Unbuilt), Initrd: s.Initrd, FPUFree: s.Kernel == "", Ready: reference.ReadyPattern}
+	if w.App == HTTP {
 		b.Ready, b.Cmdline = "", "port=80 end=hold"
 		b.Service = &Service{Port: 80, Request: httpGet()}
 	}
@@ -38,8 +38,8 @@ func (*Reference) Describe(app string, s matrix.Settings) Boot {
 }
 
 // Prepare writes the guest's image into the run's folder.
-func (r *Reference) Prepare(_ context.Context, app string, s matrix.Settings) (Boot, error) {
-	path := s.Kernel
+func (r *Reference) Prepare(_ context.Context, w Want) (Boot, error) {
+	path := w.Settings.Kernel
 	if path == "" {
 		path = filepath.Join(r.workDir, "reference.elf")
 		if err := os.WriteFile(path, reference.Image(), 0o644); err != nil {
@@ -54,13 +54,18 @@ func (r *Reference) Prepare(_ context.Context, app string, s matrix.Settings) (B
 	if err != nil {
 		return Boot{}, err
 	}
-	// Nothing is known of a kernel that was put in its place.
-	b := r.Describe(app, s)
+	b := r.Describe(w)
 	b.Image, b.Kernel, b.Segments = img, path, segs
 	return b, nil
 }
 
-// NetworkArgs implements System.
-func (*Reference) NetworkArgs(a Addresses) string {
-	return strings.Join([]string{"ip=" + a.Prefix.String(), "gw=" + a.Gateway.String()}, " ")
+// Limit implements System.
+func (*Reference) Limit(_, _ string) string { return "" }
+
+// CommandLine implements System.
+func (*Reference) CommandLine(b Boot, net *Addresses) (string, error) {
+	if net == nil {
+		return b.commandLine(""), nil
+	}
+	return b.commandLine("ip=" + net.Prefix.String() + " gw=" + net.Gateway.String()), nil
 }

@@ -44,13 +44,34 @@ type Image struct {
 	Size   int64  // bytes
 }
 
+// Unbuilt stands in a description for a file that Prepare builds or finds.
+const Unbuilt = "<built at the first run>"
+
+// Disk is a block device of a guest. Its file is never written to: unless it is
+// read-only the guest gets a snapshot or a copy of its own.
+type Disk struct {
+	Path     string
+	Format   string // raw or qcow2
+	ReadOnly bool
+	Name     string // of the device in a solo5 manifest; "" elsewhere
+}
+
+// Want is what is asked of a system: an app for a platform.
+type Want struct {
+	App, Platform string
+	Settings      matrix.Settings
+}
+
 // Boot is one app of one system, ready to be put on a platform.
 type Boot struct {
-	Image Image
+	Image    Image
+	Platform string // that it is for
+	Version  string // of the app, as far as it is known
 
 	// A guest: what the VMM loads.
 	Kernel  string // path
 	Initrd  string // path, or ""
+	Disks   []Disk // the first is the one that it boots from, if it does
 	Cmdline string // without the network's words
 	Args    string // of the matrix, to come last on the command line
 	// Segments are the guest addresses of the image, by which the end of the
@@ -82,14 +103,18 @@ type System interface {
 	Apps() []string
 	// Platforms lists the platforms that it runs on.
 	Platforms() []string
-	// Describe says all of an app but its files: command line, ready line, service.
-	Describe(app string, s matrix.Settings) Boot
+	// Limit is why the app does not run on the platform although the system has
+	// both; "" if it does.
+	Limit(app, platform string) string
+	// Describe says all of an app but its files, for which Unbuilt stands: command
+	// line, ready line, service.
+	Describe(w Want) Boot
 	// Prepare finds or builds the image of an app. It may take minutes at the
 	// first time.
-	Prepare(ctx context.Context, app string, s matrix.Settings) (Boot, error)
-	// NetworkArgs writes addresses in the system's own syntax, for its command
-	// line.
-	NetworkArgs(a Addresses) string
+	Prepare(ctx context.Context, w Want) (Boot, error)
+	// CommandLine is all that the guest is told at its start, with the addresses of
+	// its network in the system's own syntax; net is nil if it has none.
+	CommandLine(b Boot, net *Addresses) (string, error)
 }
 
 // Env is what systems need from the machine.
@@ -117,6 +142,9 @@ func Find(all []System, name string) (System, error) {
 	return nil, fmt.Errorf("system %q: not known: use one of %s", name, strings.Join(names, ", "))
 }
 
+// ErrNoImage wraps what to do if a system has no image for an app.
+var ErrNoImage = errors.New("no image")
+
 // ErrUnsupported wraps the reason why a system cannot do something at all. Such
 // a cell is unsupported, not failed.
 var ErrUnsupported = errors.New("unsupported")
@@ -129,6 +157,9 @@ func Supports(s System, app, platform string) error {
 	}
 	if !slices.Contains(s.Platforms(), platform) {
 		return fmt.Errorf("%w: %s does not run on %s (it runs on %s)", ErrUnsupported, s.Name(), platform, strings.Join(s.Platforms(), ", "))
+	}
+	if why := s.Limit(app, platform); why != "" {
+		return fmt.Errorf("%w: %s on %s: %s", ErrUnsupported, app, platform, why)
 	}
 	return nil
 }
@@ -164,6 +195,12 @@ func httpGet() []byte {
 	return []byte("GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
 }
 
+// commandLine joins the system's own words, its network's, and those of the matrix,
+// which come last as they are.
+func (b Boot) commandLine(network string) string {
+	return strings.TrimSpace(strings.Join(strings.Fields(b.Cmdline+" "+network), " ") + " " + b.Args)
+}
+
 // override applies the cell's own image, ready line and port.
 func (b *Boot) override(s matrix.Settings) {
 	if s.Ready != "" {
@@ -179,4 +216,21 @@ func (b *Boot) override(s matrix.Settings) {
 	if s.Args != "" {
 		b.Args = strings.TrimSpace(s.Args)
 	}
+	if s.Disk != "" {
+		b.Disks = []Disk{{Path: s.Disk, Format: diskFormat(s.Disk)}}
+	}
+}
+
+// diskFormat tells qcow2, by its magic (QEMU's docs/interop/qcow2.rst), from raw.
+func diskFormat(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return "raw" // Prepare says that it cannot be opened
+	}
+	defer f.Close()
+	var magic [4]byte
+	if _, err := io.ReadFull(f, magic[:]); err == nil && string(magic[:]) == "QFI\xfb" {
+		return "qcow2"
+	}
+	return "raw"
 }

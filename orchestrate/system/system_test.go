@@ -73,15 +73,19 @@ func TestSupports(t *testing.T) {
 	}
 }
 
-func TestNetworkArgs(t *testing.T) {
+func TestCommandLine(t *testing.T) {
 	a := Addresses{Prefix: netip.MustParsePrefix("198.18.0.9/24"), Gateway: netip.MustParseAddr("198.18.0.1")}
 	for name, want := range map[string]string{
-		"reference": "ip=198.18.0.9/24 gw=198.18.0.1",
-		"linux":     "ip=198.18.0.9::198.18.0.1:255.255.255.0::eth0:off",
+		"reference": "own ip=198.18.0.9/24 gw=198.18.0.1 last  words",
+		"linux":     "own ip=198.18.0.9::198.18.0.1:255.255.255.0::eth0:off last  words",
 		"process":   "",
 	} {
-		if got := find(t, Env{}, name).NetworkArgs(a); got != want {
-			t.Errorf("%s: %q, want %q", name, got, want)
+		s, b := find(t, Env{}, name), Boot{Cmdline: "own ", Args: "last  words"}
+		if got, err := s.CommandLine(b, &a); got != want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
+		}
+		if got, err := s.CommandLine(b, nil); want != "" && got != "own last  words" || err != nil {
+			t.Errorf("%s without a network: %q, %v", name, got, err)
 		}
 	}
 }
@@ -145,7 +149,7 @@ func TestImageOf(t *testing.T) {
 func TestPrepareReference(t *testing.T) {
 	dir := t.TempDir()
 	ref := find(t, Env{WorkDir: dir}, "reference")
-	hello, err := ref.Prepare(t.Context(), Hello, matrix.Settings{})
+	hello, err := ref.Prepare(t.Context(), Want{App: Hello})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +163,7 @@ func TestPrepareReference(t *testing.T) {
 	if re := regexp.MustCompile(hello.Ready); !re.MatchString("ukprobe-reference: ready tsc=1") || re.MatchString("ukprobe-reference: start tsc=1") {
 		t.Errorf("ready pattern %q", hello.Ready)
 	}
-	http, err := ref.Prepare(t.Context(), HTTP, matrix.Settings{Args: "pio=3"})
+	http, err := ref.Prepare(t.Context(), Want{App: HTTP, Settings: matrix.Settings{Args: "pio=3"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +171,7 @@ func TestPrepareReference(t *testing.T) {
 		t.Errorf("http: %+v", http)
 	}
 	own := write(t, elf32(3, load{1, rx, 0x100000, 0x100000, 16}))
-	replaced, err := ref.Prepare(t.Context(), Hello, matrix.Settings{Kernel: own})
+	replaced, err := ref.Prepare(t.Context(), Want{App: Hello, Settings: matrix.Settings{Kernel: own}})
 	if err != nil || replaced.Kernel != own || replaced.FPUFree {
 		t.Errorf("a kernel in its place: %+v, %v: nothing is known of its FPU", replaced, err)
 	}
@@ -186,17 +190,17 @@ func TestPrepareRefusesImages(t *testing.T) {
 			write(t, nil):                 "is empty",
 			write(t, []byte("text")):      "neither an ELF file nor a bzImage",
 		} {
-			_, err := s.Prepare(context.Background(), Hello, matrix.Settings{Kernel: kernel, Initrd: good})
+			_, err := s.Prepare(context.Background(), Want{App: Hello, Settings: matrix.Settings{Kernel: kernel, Initrd: good}})
 			if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, ErrUnsupported) {
 				t.Errorf("%s with kernel %s: %v, want %q", name, kernel, err, want)
 			}
 		}
 	}
 	linux := find(t, Env{CacheDir: dir}, "linux")
-	if _, err := linux.Prepare(t.Context(), Hello, matrix.Settings{Kernel: good, Initrd: dir}); err == nil || !strings.Contains(err.Error(), "is a directory") {
+	if _, err := linux.Prepare(t.Context(), Want{App: Hello, Settings: matrix.Settings{Kernel: good, Initrd: dir}}); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("linux with a folder as initrd: %v", err)
 	}
-	b, err := linux.Prepare(t.Context(), Nginx, matrix.Settings{Kernel: good, Initrd: write(t, []byte("cpio"))})
+	b, err := linux.Prepare(t.Context(), Want{App: Nginx, Settings: matrix.Settings{Kernel: good, Initrd: write(t, []byte("cpio"))}})
 	if err != nil || b.Ready != "" || b.Service == nil || b.Service.Port != 80 || len(b.Segments) != 3 || !strings.Contains(b.Cmdline, "console=ttyS0") {
 		t.Errorf("linux with files of one's own: %+v, %v", b, err)
 	}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ukprobe/ukprobe/results"
@@ -31,6 +32,12 @@ func TestFirmwareAndOptionROM(t *testing.T) {
 			p := s.Phases
 			if p.FirmwareNs == nil || p.SetupNs != nil || p.DecompressNs != nil || p.KernelNs != nil {
 				t.Errorf("phases of a unikernel: %+v", p)
+			}
+			if cell.Platform == "qemu" && inside() && !modulesHaveTypes() {
+				if why := missing(s, results.EventOptionROM); !strings.Contains(why, "code segment") {
+					t.Errorf("option_rom is missing because %q: want the code segment named", why)
+				}
+				return
 			}
 			if cell.Platform == "qemu" {
 				checkOrder(t, s, results.EventGuestEntry, results.EventOptionROM, results.EventFirmwareEnd)

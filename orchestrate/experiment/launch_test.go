@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package experiment
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/probe"
+)
+
+// withLaunch gives the experiment's launches more than a command.
+func withLaunch(t *testing.T, b *Boot, more func(*platform.Launch)) {
+	p := b.Platform.(program)
+	p.more = more
+	b.Platform, b.WorkDir = p, t.TempDir()
+}
+
+// nothingIn: the run's folder is empty again.
+func nothingIn(t *testing.T, dir string) {
+	t.Helper()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("in the work folder: %v, %v", left, err)
+	}
+}
+
+// A driven VMM finds its files in the sample's folder, and what it is told stands in
+// the timeline, told apart from the kernel's events.
+func TestDriven(t *testing.T) {
+	b, s := newBoot(t, `cat "$1/config" > "$1/seen"; while ! [ -e "$1/go" ]; do sleep 0.01; done; echo ready; sleep 60`)
+	var seen []byte
+	withLaunch(t, b, func(l *platform.Launch) {
+		l.Argv = append(l.Argv, "sh", platform.Dir)
+		l.Files = map[string][]byte{"config": []byte("memory: 64")}
+		l.Drive = func(ctx context.Context, d platform.Driven) (err error) {
+			d.Event("api_ready")
+			for seen == nil && ctx.Err() == nil {
+				seen, _ = os.ReadFile(filepath.Join(d.Dir, "seen"))
+			}
+			d.Event("instance_start")
+			s.happens(probe.EventConsoleReady, monotonicNs())
+			return os.WriteFile(filepath.Join(d.Dir, "go"), nil, 0o600)
+		}
+	})
+	got := sample(t, t.Context(), b)
+	if got.Status != OK {
+		t.Fatalf("%s: %s", got.Status, got.Reason)
+	}
+	if string(seen) != "memory: 64" {
+		t.Errorf("the guest read %q of its file", seen)
+	}
+	var names []string
+	for _, e := range got.Timeline.Events {
+		names = append(names, e.Name+" "+string(e.Rung))
+	}
+	if text := strings.Join(names, ", "); text != "api_ready none, instance_start none, console_ready " {
+		t.Errorf("timeline: %s", text)
+	}
+	nothingIn(t, b.WorkDir)
+}
+
+// What an API refuses fails the sample, at once; so does a VMM that dies in between,
+// with both reasons.
+func TestDriveFails(t *testing.T) {
+	for name, tt := range map[string]struct {
+		shell, want string
+		drive       func(context.Context, platform.Driven) error
+	}{
+		"refused": {"echo no kernel >&2; sleep 60", "PUT /boot-source: 400: no kernel",
+			func(context.Context, platform.Driven) error { return errors.New("PUT /boot-source: 400: no kernel") }},
+		"dies": {"exit 7", "ended before the guest was ready: exit status 7 (PUT /actions: connection reset)",
+			func(context.Context, platform.Driven) error {
+				time.Sleep(50 * time.Millisecond)
+				return errors.New("PUT /actions: connection reset")
+			}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := newBoot(t, tt.shell)
+			withLaunch(t, b, func(l *platform.Launch) { l.Drive = tt.drive })
+			begun := time.Now()
+			got := sample(t, t.Context(), b)
+			if got.Status != Failed || !strings.Contains(got.Reason, tt.want) {
+				t.Errorf("%s: %q, want failed, %q", got.Status, got.Reason, tt.want)
+			}
+			if took := time.Since(begun); took > b.Settings.Timeout/2 {
+				t.Errorf("took %v", took)
+			}
+			nothingIn(t, b.WorkDir)
+		})
+	}
+}
+
+// somebody starts a guest in our place.
+type somebody struct {
+	cmd    *exec.Cmd
+	closed *bool
+}
+
+func (s somebody) Wait() error { return s.cmd.Wait() }
+
+func (s somebody) Kill(context.Context) error {
+	if err := s.cmd.Process.Kill(); !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+func (s somebody) Close() error {
+	*s.closed = true
+	return nil
+}
+
+// A guest that somebody else starts is waited for, ended and removed.
+func TestStartedElsewhere(t *testing.T) {
+	b, s := newBoot(t, "unused")
+	closed := false
+	var pid int
+	withLaunch(t, b, func(l *platform.Launch) {
+		l.Start = func(_ context.Context, o platform.StartOptions) (platform.Started, error) {
+			if _, err := os.Stat(filepath.Join(b.Cgroups.Path, o.Cgroup)); err != nil {
+				t.Errorf("the sample's cgroup: %v", err)
+			}
+			cmd := exec.Command("/bin/sh", "-c", "echo ready; exec sleep 60")
+			cmd.Stdout, cmd.Stderr = o.Stdout, o.Stderr
+			o.Event("create")
+			if err := cmd.Start(); err != nil {
+				return nil, err
+			}
+			pid = cmd.Process.Pid
+			s.happens(probe.EventConsoleReady, monotonicNs())
+			return somebody{cmd, &closed}, nil
+		}
+	})
+	got := sample(t, t.Context(), b)
+	if got.Status != OK {
+		t.Fatalf("%s: %s", got.Status, got.Reason)
+	}
+	if !closed {
+		t.Error("it was not removed")
+	}
+	if _, err := os.Stat(filepath.Join("/proc", strconv.Itoa(pid))); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("process %d is still there: %v", pid, err)
+	}
+	if _, ok := got.Timeline.At("create"); !ok {
+		t.Errorf("timeline %+v", got.Timeline.Events)
+	}
+	nothingIn(t, b.WorkDir)
+}
+
+// A guest that cannot be started is a failed sample, not a failed run.
+func TestStartedElsewhereFails(t *testing.T) {
+	b, _ := newBoot(t, "unused")
+	withLaunch(t, b, func(l *platform.Launch) {
+		l.Start = func(context.Context, platform.StartOptions) (platform.Started, error) {
+			return nil, errors.New("create the container: no such image")
+		}
+	})
+	if got := sample(t, t.Context(), b); got.Status != Failed || got.Reason != "create the container: no such image" {
+		t.Errorf("%s: %q", got.Status, got.Reason)
+	}
+	nothingIn(t, b.WorkDir)
+}
