@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/docker"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -40,12 +42,13 @@ func Undoers() map[journal.Kind]journal.Undoer {
 	all[journal.KindCgroup] = cgroup.Undo
 	all[journal.KindProcess] = journal.UndoProcess
 	all[kindTempDir] = journal.UndoTempDir
+	all[docker.Kind] = docker.Undo
 	return all
 }
 
-// openLaboratory sets everything up; on an error nothing is left. Without probed
-// cells no BPF program is loaded.
-func openLaboratory(o *Options, runID string, probed bool) (_ *laboratory, err error) {
+// openLaboratory sets everything up for some cells; on an error nothing is left.
+// Without probed cells no BPF program is loaded.
+func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laboratory, err error) {
 	l := &laboratory{runID: runID}
 	defer func() {
 		if err != nil {
@@ -68,8 +71,12 @@ func openLaboratory(o *Options, runID string, probed bool) (_ *laboratory, err e
 	if l.cpus, err = cpu.MakePlan(); err != nil {
 		return nil, err
 	}
-	if probed {
-		if l.probe, err = probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}); err != nil {
+	if probed(cells) {
+		opt := probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}
+		if slices.ContainsFunc(cells, inContainer) {
+			opt.GroupLevel = l.cgroups.Level()
+		}
+		if l.probe, err = probe.Open(opt); err != nil {
 			return nil, fmt.Errorf("%w (without BPF, `--probes none` times guests from outside)", err)
 		}
 	}

@@ -32,6 +32,16 @@ const (
 	EventVMMExit       = "vmm_exit"
 )
 
+// The events of a container's start that user space sees, at an engine's API. They
+// come before vmm_exec, save started, which may also come after it.
+const (
+	EventCreateSent    = "create_sent"    // the engine is asked to create the container
+	EventCreated       = "created"        // and has
+	EventStartSent     = "start_sent"     // it is asked to start it
+	EventContainerMade = "container_made" // the runtime has made the container's cgroup; an upper bound
+	EventStarted       = "started"        // it says that the container has been started
+)
+
 // Event is one timestamp from the kernel.
 type Event struct {
 	Name string

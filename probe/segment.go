@@ -60,7 +60,7 @@ func (t Target) Has(event string) bool {
 		return t.hasStage(StageKernel)
 	case EventFirmwareEnd:
 		return !t.NoFirmware
-	case EventRuntimeExec:
+	case EventRuntimeExec, EventCreateSent, EventCreated, EventStartSent, EventContainerMade, EventStarted:
 		return t.Container
 	}
 	return true

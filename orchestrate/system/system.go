@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/guests/docker"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -86,6 +87,9 @@ type Boot struct {
 	Argv   []string
 	Env    []string
 
+	// A container: the ID of an image that the engine has, or its reference.
+	Container string
+
 	Ready   string   // console line that makes it ready, a regular expression; "" for a service
 	Service *Service // nil if the app does not serve
 }
@@ -127,7 +131,7 @@ type Env struct {
 // All returns the systems, in the order of tables.
 func All(e Env) []System {
 	builder := e.builder()
-	return []System{&Reference{workDir: e.WorkDir}, &Linux{builder: builder}, &Process{builder: builder}}
+	return []System{&Reference{workDir: e.WorkDir}, &Linux{builder: builder}, &Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}}}
 }
 
 // Find returns the system of that name.
