@@ -59,6 +59,9 @@ type Launch struct {
 
 	// Files are written into the sample's folder first: content by name.
 	Files map[string][]byte
+	// Copies are of files that the guest may write to, put there likewise: the path
+	// of the original by the copy's name.
+	Copies map[string]string
 	// Drive, if not nil, is called once the VMM has been started, for VMMs that are
 	// told what to do by an API. Its error fails the sample. It has to return soon
 	// after ctx ends or the VMM has gone.
@@ -128,6 +131,12 @@ type Platform interface {
 	Firmware() Firmware
 	// Program is the VMM's name, as found in PATH; "" if there is none.
 	Program() string
+}
+
+// Exits is a platform that gives exit statuses a meaning of their own.
+type Exits interface {
+	// Exit says what a VMM's exit status means; "" if it is nothing special.
+	Exit(status int) string
 }
 
 // Command makes the command with which a system's app is started on a platform.
