@@ -60,7 +60,7 @@ func (c *Client) Wait(ctx context.Context, timeout time.Duration) error {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
-		conn, err := c.dial(waiting, "", "")
+		conn, err := c.dial(context.WithoutCancel(ctx), "", "") // never waits
 		if err == nil {
 			c.conn = conn
 			return nil

@@ -47,11 +47,11 @@ func TestBefore(t *testing.T) {
 	}
 }
 
-// binary makes a program that does what a shell script says.
-func binary(t *testing.T, script string) string {
+// script makes a program that does what a shell script says.
+func script(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "firecracker")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -69,7 +69,7 @@ func TestAskVersion(t *testing.T) {
 		{"echo firecracker 0.17.0", Version{}, "is version 0.17.0: use 0.18.0 or newer"},
 		{"kill -9 $$", Version{}, "is it a Firecracker for this machine?"},
 	} {
-		got, err := AskVersion(t.Context(), binary(t, tt.script))
+		got, err := AskVersion(t.Context(), script(t, tt.script))
 		if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s: %v, %v", tt.script, got, err)
 		}
@@ -79,7 +79,7 @@ func TestAskVersion(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := AskVersion(ctx, binary(t, "sleep 60")); err == nil {
+	if _, err := AskVersion(ctx, script(t, "sleep 60")); err == nil {
 		t.Error("a cancelled question is answered")
 	}
 }
