@@ -245,7 +245,7 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 	if ended {
 		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), b.exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
 	}
-	if err := gst.driving.failed(); err != nil {
+	if err := gst.driving.failed(); err != nil && ctx.Err() == nil {
 		return Failed, fmt.Sprintf("%s: %v%s", b.what(), err, stderrText(gst)), true
 	}
 	if ctx.Err() == nil {
