@@ -191,8 +191,8 @@ func TestResolve(t *testing.T) {
 		{"linux", "hello", "qemumicrovm", "auto", emulating, "", results.CellUnsupported, "linux does not run on qemumicrovm (it runs on qemu, qemu1nic)"},
 		{"reference", "nginx", "qemu", "auto", emulating, "", results.CellUnsupported, "reference has no nginx (it has hello, http)"},
 		{"reference", "hello", "qemu", "kvm", none, "", results.CellUnsupported, "accel kvm: no such device"},
-		{"osv", "hello", "qemu", "auto", emulating, "", results.CellFailed, `system "osv": not known: use one of reference, linux, process`},
-		{"linux", "hello", "xen", "auto", emulating, "", results.CellFailed, `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, firecracker, process`},
+		{"osv", "hello", "qemu", "auto", emulating, "", results.CellFailed, `system "osv": not known: use one of reference, linux, mirageos, rump, process, docker`},
+		{"linux", "hello", "xen", "auto", emulating, "", results.CellFailed, `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, firecracker, solo5-hvt, solo5-spt, solo5-virtio, docker, process`},
 	}
 	for _, tt := range tests {
 		c := matrix.Cell{System: tt.system, App: tt.app, Platform: tt.platform, Experiment: "boot", Settings: settings(tt.accel)}

@@ -48,7 +48,7 @@ func TestArgv(t *testing.T) {
 	}{{"a kernel with an initrd", withInitrd}, {"a kernel without a command line", bare}}
 	var out strings.Builder
 	for _, p := range All() {
-		if !strings.HasPrefix(p.Program(), "qemu") {
+		if !strings.HasPrefix(p.Name(), "qemu") {
 			continue
 		}
 		for _, accel := range []string{KVM, TCG} {
@@ -154,7 +154,7 @@ func TestFind(t *testing.T) {
 		}
 		seen[p.Name()] = true
 	}
-	if _, err := Find("xen"); err == nil || err.Error() != `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, firecracker, process` {
+	if _, err := Find("xen"); err == nil || err.Error() != `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, firecracker, solo5-hvt, solo5-spt, solo5-virtio, docker, process` {
 		t.Errorf("xen: %v", err)
 	}
 }

@@ -42,7 +42,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s has apps %v and platforms %v", s.Name(), s.Apps(), s.Platforms())
 		}
 	}
-	if _, err := Find(all, "osv"); err == nil || err.Error() != `system "osv": not known: use one of reference, linux, process` {
+	if _, err := Find(all, "osv"); err == nil || err.Error() != `system "osv": not known: use one of reference, linux, mirageos, rump, process, docker` {
 		t.Errorf("osv: %v", err)
 	}
 }
