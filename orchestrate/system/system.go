@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/guests/lupine"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -127,7 +128,8 @@ type Env struct {
 // All returns the systems, in the order of tables.
 func All(e Env) []System {
 	builder := e.builder()
-	return []System{&Reference{workDir: e.WorkDir}, &Linux{builder: builder}, &Process{builder: builder}}
+	kernels := &lupine.Builder{Dir: e.CacheDir, Logf: e.Logf}
+	return []System{&Reference{workDir: e.WorkDir}, &Linux{builder: builder}, &Lupine{apps: builder, kernels: kernels}, &Process{builder: builder}}
 }
 
 // Find returns the system of that name.
