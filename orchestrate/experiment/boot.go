@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -94,9 +95,10 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	return s, b.boot(ctx, &s, g, launch, watch, w, dir)
 }
 
-// planTaints are the CPU plan's, as far as they apply: a process has no vCPU.
+// planTaints are the CPU plan's, as far as they apply: what is not virtualised has no
+// vCPU.
 func (b *Boot) planTaints() []string {
-	if b.Platform.Program() != "" {
+	if b.Accel != platform.None {
 		return slices.Clone(b.CPUs.Taints)
 	}
 	var out []string
@@ -237,7 +239,7 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 		return Failed, "the guest crashed: triple fault (KVM_EXIT_SHUTDOWN)" + lastLine(watch), true
 	}
 	if ended {
-		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
+		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), b.exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
 	}
 	if err := gst.driving.failed(); err != nil {
 		return Failed, fmt.Sprintf("%s: %v%s", b.what(), err, stderrText(gst)), true
@@ -267,17 +269,29 @@ func (b *Boot) waitedFor() string {
 
 func (b *Boot) internalError() string {
 	text := "KVM gave the guest up (KVM_EXIT_INTERNAL_ERROR)"
-	if !b.Image.FPUFree {
-		text += ": where KVM only emulates, guests that use the FPU or SSE cannot run: use --accel tcg"
+	if b.Image.FPUFree {
+		return text
 	}
-	return text
+	text += ": where KVM only emulates, guests that use the FPU or SSE cannot run: use "
+	if _, err := b.Platform.Accel(matrix.AccelTCG, b.Image, platform.Host{}); err != nil {
+		return text + "a machine with VMX or SVM, or another platform"
+	}
+	return text + "--accel tcg"
 }
 
-func exitText(gst *guest) string {
+// exitText is a guest's exit status, with its meaning where the platform gives it one.
+func (b *Boot) exitText(gst *guest) string {
 	if gst.err == nil {
 		return "exit status 0"
 	}
-	return gst.err.Error()
+	text := gst.err.Error()
+	exit := new(exec.ExitError)
+	if p, ok := b.Platform.(platform.Exits); ok && errors.As(gst.err, &exit) {
+		if meaning := p.Exit(exit.ExitCode()); meaning != "" {
+			text += " (" + meaning + ")"
+		}
+	}
+	return text
 }
 
 // drivingText says which call of its API a VMM that has ended did not answer.

@@ -59,6 +59,9 @@ type Launch struct {
 
 	// Files are written into the sample's folder first: content by name.
 	Files map[string][]byte
+	// Copies are of files that the guest may write to, put there likewise: the path
+	// of the original by the copy's name.
+	Copies map[string]string
 	// Drive, if not nil, is called once the VMM has been started, for VMMs that are
 	// told what to do by an API. Its error fails the sample. It has to return soon
 	// after ctx ends or the VMM has gone.
@@ -130,6 +133,12 @@ type Platform interface {
 	Program() string
 }
 
+// Exits is a platform that gives exit statuses a meaning of their own.
+type Exits interface {
+	// Exit says what a VMM's exit status means; "" if it is nothing special.
+	Exit(status int) string
+}
+
 // Command makes the command with which a system's app is started on a platform.
 // nic is nil if there is no wire.
 func Command(s system.System, p Platform, b system.Boot, r Resources, nic *network.Guest) (Launch, error) {
@@ -146,7 +155,7 @@ func Command(s system.System, p Platform, b system.Boot, r Resources, nic *netwo
 
 // All returns the platforms in the order of tables.
 func All() []Platform {
-	return []Platform{qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true}, process{}}
+	return []Platform{qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true}, solo5HVT, solo5SPT, solo5Virtio{}, process{}}
 }
 
 // Find returns the platform of that name.

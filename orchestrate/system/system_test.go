@@ -42,7 +42,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s has apps %v and platforms %v", s.Name(), s.Apps(), s.Platforms())
 		}
 	}
-	if _, err := Find(all, "osv"); err == nil || err.Error() != `system "osv": not known: use one of reference, linux, lupine, process` {
+	if _, err := Find(all, "osv"); err == nil || !strings.HasPrefix(err.Error(), `system "osv": not known: use one of reference, linux, lupine, `) {
 		t.Errorf("osv: %v", err)
 	}
 }
@@ -59,9 +59,7 @@ func TestSupports(t *testing.T) {
 		{"reference", "nginx", "qemu", "unsupported: reference has no nginx (it has hello, http)"},
 		{"reference", "hello", "process", "unsupported: reference does not run on process (it runs on qemu, qemu1nic, qemumicrovm)"},
 		{"linux", "hello", "qemumicrovm", "unsupported: hello on qemumicrovm: Debian's cloud kernel takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off), and with ACPI it hangs at some starts: use system lupine"},
-		{"linux", "hello", "firecracker", "unsupported: hello on firecracker: Debian's cloud kernel is compressed, and takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off): use system lupine"},
 		{"lupine", "mysql", "qemumicrovm", ""},
-		{"lupine", "hello", "firecracker", ""},
 		{"lupine", "http", "qemu", "unsupported: lupine has no http (it has hello, memcached, mysql, nginx, redis, sqlite)"},
 		{"process", "hello", "qemu", "unsupported: process does not run on qemu (it runs on process)"},
 	}
