@@ -101,8 +101,14 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 func (q qemu) machine(accel string) string {
 	if q.microvm {
 		// Without PIT, PIC and RTC a microvm boots fastest (E21, docs of QEMU);
-		// a guest without ACPI finds its devices on the command line.
-		return "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off,accel=" + accel
+		// a guest without ACPI finds its devices on the command line. Under TCG there
+		// is no clock of KVM's to tell how fast the TSC is: a Linux guest hangs
+		// without a PIT.
+		legacy := "off"
+		if accel != KVM {
+			legacy = "on"
+		}
+		return fmt.Sprintf("microvm,x-option-roms=off,pit=%s,pic=%[1]s,rtc=%[1]s,acpi=off,accel=%s", legacy, accel)
 	}
 	return "pc,accel=" + accel
 }
