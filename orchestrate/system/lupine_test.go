@@ -25,10 +25,10 @@ func TestLupineDescribe(t *testing.T) {
 		{Want{App: "redis", Platform: "qemu1nic"},
 			Boot{Platform: "qemu1nic", Kernel: Unbuilt, Initrd: Unbuilt, Cmdline: common + "pci=lastbus=0", Service: ping}},
 		{Want{App: "redis", Platform: "firecracker"},
-			Boot{Platform: "firecracker", Kernel: Unbuilt, Initrd: Unbuilt, Cmdline: common + "pci=off", Service: ping}},
+			Boot{Platform: "firecracker", Kernel: Unbuilt, Initrd: Unbuilt, Cmdline: common + "pci=off loglevel=3", Service: ping}},
 		{Want{App: "hello", Platform: "qemumicrovm", Settings: matrix.Settings{Kernel: "/k", Disk: "/d", Args: "init=/bin/sh"}},
 			Boot{Platform: "qemumicrovm", Kernel: "/k", Disks: []Disk{{Path: "/d", Format: "raw"}}, Ready: "^ukprobe-hello: ready",
-				Cmdline: common + "pci=off root=/dev/vda rw", Args: "init=/bin/sh"}},
+				Cmdline: common + "pci=off loglevel=3 root=/dev/vda rw", Args: "init=/bin/sh"}},
 	}
 	for _, tt := range tests {
 		if diff := cmp.Diff(tt.boot, find(t, Env{}, "lupine").Describe(tt.want)); diff != "" {
