@@ -24,7 +24,7 @@ func (*Linux) Name() string { return "linux" }
 func (*Linux) Apps() []string { return linux.Apps() }
 
 // Platforms implements System.
-func (*Linux) Platforms() []string { return []string{"qemu", "qemu1nic", "qemumicrovm"} }
+func (*Linux) Platforms() []string { return []string{"qemu", "qemu1nic", "qemumicrovm", "firecracker"} }
 
 // Limit implements System. The kernel's configuration is Debian's; what was seen is
 // in docs/systems/linux.md.
@@ -102,6 +102,9 @@ func linuxCommandLine(b Boot, net *Addresses) (string, error) {
 	word, err := linux.IPWord(net.Prefix, net.Gateway)
 	return b.commandLine(word), err
 }
+
+// AskingCommandLine implements Asker.
+func (*Linux) AskingCommandLine(b Boot) string { return b.commandLine(linux.DHCPWord) }
 
 // Process is the bare Linux process, of the same binaries as Linux.
 type Process struct{ builder *linux.Builder }

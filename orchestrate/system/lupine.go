@@ -25,7 +25,7 @@ func (*Lupine) Apps() []string { return lupine.Apps() }
 
 // Platforms implements System.
 func (*Lupine) Platforms() []string {
-	return []string{"qemu", "qemu1nic", "qemumicrovm"}
+	return []string{"qemu", "qemu1nic", "qemumicrovm", "firecracker"}
 }
 
 // Limit implements System.
