@@ -64,8 +64,9 @@ func TestRunEndsAllOfIt(t *testing.T) {
 	}
 }
 
-// TestKernelBoots builds the kernel of hello, or finds it, and boots both of its
-// forms under TCG. nginx's is booted by the end-to-end tests.
+// TestKernelBoots builds the kernel of nginx, or finds it (make images builds it), and
+// boots both of its forms under TCG, with hello: what there is more of, the end-to-end
+// tests try.
 func TestKernelBoots(t *testing.T) {
 	for _, program := range []string{"apt-get", "qemu-system-x86_64"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -76,7 +77,7 @@ func TestKernelBoots(t *testing.T) {
 		t.Skip(err)
 	}
 	b := &Builder{Dir: cacheDir, Logf: t.Logf}
-	k, err := b.Kernel(t.Context(), "hello")
+	k, err := b.Kernel(t.Context(), "nginx")
 	if err != nil {
 		t.Fatal(err)
 	}
