@@ -142,6 +142,11 @@ func (q qemu) machine(b system.Boot, accel string) string {
 	// Without PIT, PIC and RTC a microvm boots fastest (E21, docs of QEMU); a guest
 	// without ACPI finds its devices on the command line.
 	words := "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off"
+	if accel != KVM {
+		// There is no clock of KVM's to tell how fast the TSC is: without a PIT a
+		// Linux guest hangs.
+		words = "microvm,x-option-roms=off,pit=on,pic=on,rtc=on,acpi=off"
+	}
 	if b.QEMU.Microvm != "" {
 		words += "," + b.QEMU.Microvm
 	}

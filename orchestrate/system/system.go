@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/guests/docker"
+	"github.com/ukprobe/ukprobe/guests/lupine"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
@@ -160,7 +161,9 @@ type Env struct {
 // that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
-	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}}})
+	kernels := &lupine.Builder{Dir: e.CacheDir, Logf: e.Logf}
+	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, &Lupine{apps: builder, kernels: kernels},
+		MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}}})
 }
 
 // Find returns the system of that name.
