@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -56,11 +57,11 @@ var claimEvents = []string{
 	probe.EventIdle, probe.EventBootTimer,
 }
 
-// Vocabulary is the names that a matrix may use.
-func Vocabulary() matrix.Vocabulary {
+// Vocabulary is the names that a matrix may use, with those of a catalogue.
+func Vocabulary(images *catalogue.Images) matrix.Vocabulary {
 	v := matrix.Vocabulary{Experiments: []string{matrix.DefaultExperiment, matrix.TimingValidation}, Events: claimEvents, Claims: claim.Builtin()}
 	apps := map[string]bool{}
-	for _, s := range system.All(system.Env{}) {
+	for _, s := range system.All(system.Env{Images: images}) {
 		v.Systems = append(v.Systems, s.Name())
 		for _, a := range s.Apps() {
 			if !apps[a] {
@@ -83,7 +84,7 @@ func (o *Options) Check() error {
 
 // expand checks the matrix and makes its cells, with the options' overrides.
 func (o *Options) expand() ([]matrix.Cell, error) {
-	if err := o.Matrix.Check(Vocabulary()); err != nil {
+	if err := o.Matrix.Check(Vocabulary(o.Images)); err != nil {
 		return nil, err
 	}
 	cells, err := o.Matrix.Expand()
@@ -236,13 +237,13 @@ func (c *cell) sampleNIC() *network.Guest {
 
 // resources are what the cell's guests are given.
 func (c *cell) resources() platform.Resources {
-	return platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel, Emulated: c.emulated}
+	return platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel, Emulated: c.emulated, DHCP: c.Address == matrix.AddressDHCP, Vhost: c.Vhost}
 }
 
 // boot makes the experiment of a cell. A warm-up is not in the metrics.
 func (c *cell) boot(l *laboratory, warmup bool) *experiment.Boot {
 	b := &experiment.Boot{
-		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID, WorkDir: l.workDir,
+		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
 		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
 	}
 	if c.Experiment == matrix.TimingValidation {

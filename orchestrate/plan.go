@@ -44,11 +44,11 @@ func MakePlan(o Options) (Plan, error) {
 	if err != nil {
 		return p, err
 	}
-	if p.CPUs, err = cpu.MakePlan(); err != nil {
+	if p.CPUs, err = cpu.MakePlan(mostVCPUs(wanted)); err != nil {
 		return p, err
 	}
 	host := platform.DetectHost()
-	systems := system.All(system.Env{})
+	systems := system.All(system.Env{Images: o.Images})
 	for _, c := range wanted {
 		p.Cells = append(p.Cells, resolve(c, systems, host).planned())
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/ukprobe/ukprobe/matrices"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -55,10 +56,12 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "strict", Usage: "no fallback from --attach: fail if a hook cannot have that rung"},
 		schemaFlag(),
 		&cli.StringFlag{Name: "probes", Usage: "boot|full|none: how much is attached: what a timeline needs, everything, or no BPF at all (default: the matrix's, boot)", EnvVars: env("PROBES")},
+		&cli.StringFlag{Name: "qemu", Usage: "`PATH` of the QEMU to run (default: qemu-system-x86_64 in PATH)", EnvVars: []string{platform.EnvQEMU}},
 		&cli.StringFlag{Name: "accel", Usage: "auto|kvm|tcg for all guests (default: the matrix's)", EnvVars: env("ACCEL")},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print every cell, its command line, device, CPUs and hooks; change nothing"},
 		&cli.BoolFlag{Name: "json", Usage: "print the results (or the plan of --dry-run) as JSON, and nothing else, on standard output"},
 		cacheFlag(),
+		catalogueFlag(),
 		journalFlag(),
 		stateFlag(),
 	}
@@ -93,11 +96,19 @@ func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err err
 	if err := noArguments(c); err != nil {
 		return o, err
 	}
+	if qemu := c.String("qemu"); qemu != "" {
+		if err := os.Setenv(platform.EnvQEMU, qemu); err != nil {
+			return o, fmt.Errorf("--qemu %q: %w", qemu, err)
+		}
+	}
 	o = orchestrate.Options{Samples: c.Int("samples"), Timeout: c.Duration("timeout"), Seed: c.Uint64("seed"),
 		Strict: c.Bool("strict"), Accel: c.String("accel"), Probes: c.String("probes"), StateDir: c.String("state-dir"), CacheDir: c.String("cache"), JournalDir: c.String("journal-dir"),
 		Out: c.String("out"), Version: Version(), Argv: os.Args}
 	if o.Matrix, err = loadMatrix(c.String("matrix"), builtin); err != nil {
 		return o, usage(err)
+	}
+	if o.Images, err = images(c); err != nil {
+		return o, err
 	}
 	for _, text := range c.StringSlice("only") {
 		sel, err := matrix.ParseSelector(text)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ukprobe/ukprobe/guests/internal/cache"
 	"github.com/ukprobe/ukprobe/internal/deb"
 )
 
@@ -48,7 +49,7 @@ func (b *Builder) layer(ctx context.Context, app string) (Layer, error) {
 	if err != nil {
 		return Layer{}, err
 	}
-	pkgs, err := b.download(ctx, r.packages...)
+	pkgs, err := b.cache().Download(ctx, r.packages...)
 	if err != nil {
 		return Layer{}, err
 	}
@@ -56,7 +57,7 @@ func (b *Builder) layer(ctx context.Context, app string) (Layer, error) {
 	if err != nil {
 		return Layer{}, err
 	}
-	dir, err := b.entry(ctx, name, func(dir, scratch string) error {
+	dir, err := b.cache().Entry(ctx, name, func(dir, scratch string) error {
 		t, err := appTree(ctx, r, pkgs, scratch)
 		if err != nil {
 			return err
@@ -67,7 +68,7 @@ func (b *Builder) layer(ctx context.Context, app string) (Layer, error) {
 		return Layer{}, err
 	}
 	l := Layer{Path: filepath.Join(dir, layerFile), App: app, Argv: slices.Clone(r.argv), Env: slices.Clone(processEnv), Packages: pkgs}
-	l.SHA256, l.Size, err = digest(l.Path)
+	l.SHA256, l.Size, err = cache.Digest(l.Path)
 	return l, err
 }
 
