@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -174,6 +175,9 @@ func TestDockerWithoutEngine(t *testing.T) {
 	}
 }
 
+// inContainer is a cgroup of the runtime's making below a sample's.
+var inContainer = regexp.MustCompile(`(?m)^0::/ukprobe/[^/]+/s\d+/[0-9a-f]{64}$`)
+
 // holdingContainer starts a run with a container that is never ready, and that
 // SIGTERM does not end.
 func holdingContainer(t *testing.T, e *dockerd.Engine) *call {
@@ -183,7 +187,7 @@ func holdingContainer(t *testing.T, e *dockerd.Engine) *call {
 	var app process
 	find := func() bool {
 		for _, p := range processesOf(t, c) {
-			if strings.Contains(p.cmdline, "sleep infinity") {
+			if strings.Contains(p.cmdline, "sleep infinity") && inContainer.MatchString(p.cgroup) {
 				app = p
 				return true
 			}
