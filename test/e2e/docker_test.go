@@ -131,30 +131,24 @@ func TestDockerProbesNone(t *testing.T) {
 	}
 }
 
-// Containers that do not become what they should are failed with the reason, and the
-// run goes on.
+// Containers that do not become what they should are failed with the reason, and
+// removed.
 func TestDockerBadContainers(t *testing.T) {
 	notOnTheKernel(t)
 	needRoot(t)
 	e := dockerd.Start(t, dockerd.Options{})
-	m := matrix(t,
-		"system: docker, app: hello, platform: docker, args: '/bin/busybox false'",
-		"system: docker, app: hello, platform: docker, args: '/bin/no-such-program'",
-		"system: docker, app: hello, platform: docker, ready: 'this never comes', timeout: 3s",
-		"system: docker, app: hello, platform: docker, memory_mib: 1",
-		"system: docker, app: hello, platform: docker")
-	c := dockerRun(t, e, "--matrix", m).start().wait(patience(2 * time.Minute)).want(1)
-	for i, want := range []struct{ status, words string }{
-		{results.SampleFailed, "the container ended before the guest was ready: exit status 1"},
-		{results.SampleFailed, "no-such-program"},
-		{results.SampleTimeout, "no console line matched"},
-		{results.SampleFailed, "emory limit"},
-		{results.SampleOK, ""},
+	for name, tc := range map[string]struct{ cell, status, words string }{
+		"ends":      {"args: '/bin/busybox false'", results.SampleFailed, "the container ended before the guest was ready: exit status 1"},
+		"no such":   {"args: '/bin/no-such-program'", results.SampleFailed, "no-such-program"},
+		"not ready": {"ready: 'this never comes', timeout: 3s", results.SampleTimeout, "no console line matched"},
+		"no memory": {"memory_mib: 1", results.SampleFailed, "emory limit"},
 	} {
-		s := c.file().Cells[i].Samples[0]
-		if s.Status != want.status || !strings.Contains(s.Reason, want.words) {
-			t.Errorf("cell %d: %s: %q, want %s: %q", i, s.Status, s.Reason, want.status, want.words)
-		}
+		t.Run(name, func(t *testing.T) {
+			c := dockerRun(t, e, "--matrix", matrix(t, "system: docker, app: hello, platform: docker, "+tc.cell)).run().want(1)
+			if s := c.cell(1).Samples[0]; s.Status != tc.status || !strings.Contains(s.Reason, tc.words) {
+				t.Errorf("%s: %q, want %s: %q", s.Status, s.Reason, tc.status, tc.words)
+			}
+		})
 	}
 }
 
