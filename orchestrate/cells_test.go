@@ -197,7 +197,7 @@ func TestResolve(t *testing.T) {
 	for _, tt := range tests {
 		c := matrix.Cell{System: tt.system, App: tt.app, Platform: tt.platform, Experiment: "boot", Settings: settings(tt.accel)}
 		got := resolve(c, system.All(system.Env{}), tt.host)
-		if got.accel != tt.want || got.status != tt.status || got.reason != tt.reason {
+		if got.accel != tt.want || got.status != tt.status || !strings.HasPrefix(got.reason, tt.reason) || (got.reason == "") != (tt.reason == "") {
 			t.Errorf("%s, %s: accel %q, %s: %q", c.ID(), tt.accel, got.accel, got.status, got.reason)
 		}
 	}
