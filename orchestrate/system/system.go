@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/guests/docker"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
@@ -57,6 +58,16 @@ type Disk struct {
 	Name     string // of the device in a solo5 manifest; "" elsewhere
 }
 
+// QEMU is what an image needs of QEMU beyond what all images of a platform get.
+type QEMU struct {
+	// Microvm are properties of machine microvm, such as "pit=on,rtc=on". By default
+	// it has neither PIT, PIC, RTC nor ACPI.
+	Microvm string
+	// Args are words for the end of the command line, such as "-global",
+	// "virtio-mmio.force-legacy=off".
+	Args []string
+}
+
 // Want is what is asked of a system: an app for a platform.
 type Want struct {
 	App, Platform string
@@ -75,6 +86,9 @@ type Boot struct {
 	Disks   []Disk // the first is the one that it boots from, if it does
 	Cmdline string // without the network's words
 	Args    string // of the matrix, to come last on the command line
+	// Unaddressed says that the app takes no words about a network, whether it has one
+	// or not.
+	Unaddressed bool
 	// Segments are the guest addresses of the image, by which the end of the
 	// firmware is recognised.
 	Segments []probe.Segment
@@ -82,13 +96,17 @@ type Boot struct {
 	// runs where KVM only emulates instructions.
 	FPUFree bool
 
-	// A container: path of an OCI layout.
-	Container string
+	// QEMU is what the image needs of QEMU beyond its platform's command line.
+	QEMU QEMU
 
 	// A process: what is run in which root.
 	RootFS string
 	Argv   []string
 	Env    []string
+
+	// A container: path of an OCI layout, the ID of an image that the engine has, or its
+	// reference.
+	Container string
 
 	Ready   string   // console line that makes it ready, a regular expression; "" for a service
 	Service *Service // nil if the app does not serve
@@ -124,6 +142,12 @@ type System interface {
 	CommandLine(b Boot, net *Addresses) (string, error)
 }
 
+// Asker is a System whose guests can ask for their address by DHCP.
+type Asker interface {
+	// AskingCommandLine is CommandLine of a guest that is to do so.
+	AskingCommandLine(b Boot) string
+}
+
 // Env is what systems need from the machine.
 type Env struct {
 	CacheDir string            // where built images are kept
@@ -136,7 +160,7 @@ type Env struct {
 // that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
-	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, &Process{builder: builder}})
+	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}}})
 }
 
 // Find returns the system of that name.
@@ -197,6 +221,20 @@ func imageOf(path string) (Image, error) {
 		return Image{}, fmt.Errorf("image %s: %w", path, err)
 	}
 	return Image{Path: path, SHA256: hex.EncodeToString(h.Sum(nil)), Size: st.Size()}, nil
+}
+
+// examine fills in what is known of a boot's files, and checks that they are there.
+func (b *Boot) examine() (err error) {
+	if b.Image, err = imageOf(b.Kernel); err != nil {
+		return err
+	}
+	for _, d := range b.Disks {
+		if _, err := imageOf(d.Path); err != nil {
+			return fmt.Errorf("disk: %w", err)
+		}
+	}
+	b.Segments, err = segmentsOf(b.Kernel)
+	return err
 }
 
 // httpGet is the request that a service of HTTP is asked.
