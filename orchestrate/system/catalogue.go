@@ -63,7 +63,9 @@ func (b *Boot) place(l catalogue.Local) {
 	for _, d := range l.Disks {
 		b.Disks = append(b.Disks, Disk{Path: d.Path, Format: d.Format, ReadOnly: d.ReadOnly, Name: d.Name})
 	}
-	b.Cmdline = cmp.Or(b.Entry.Cmdline, l.Cmdline, b.Cmdline)
+	if b.Cmdline = cmp.Or(b.Entry.Cmdline, b.Cmdline); b.Cmdline == "" && len(l.Args) > 0 {
+		b.Cmdline = "{network} -- " + strings.Join(l.Args, " ") // as Unikraft's kraft would
+	}
 }
 
 // words are those of the network: by the entry's template or else the system's own,
