@@ -82,7 +82,7 @@ func TestBuiltInMatrix(t *testing.T) {
 }
 
 func TestVocabulary(t *testing.T) {
-	v := Vocabulary()
+	v := Vocabulary(nil)
 	for name, list := range map[string][]string{"systems": v.Systems, "apps": v.Apps, "platforms": v.Platforms, "experiments": v.Experiments, "events": v.Events, "claims": v.Claims} {
 		if len(list) == 0 || len(slices.Compact(slices.Sorted(slices.Values(list)))) != len(list) {
 			t.Errorf("%s %q: empty, or one twice", name, list)
@@ -191,8 +191,8 @@ func TestResolve(t *testing.T) {
 		{"linux", "hello", "qemumicrovm", "auto", emulating, "", results.CellUnsupported, "linux does not run on qemumicrovm (it runs on qemu, qemu1nic)"},
 		{"reference", "nginx", "qemu", "auto", emulating, "", results.CellUnsupported, "reference has no nginx (it has hello, http)"},
 		{"reference", "hello", "qemu", "kvm", none, "", results.CellUnsupported, "accel kvm: no such device"},
-		{"osv", "hello", "qemu", "auto", emulating, "", results.CellFailed, `system "osv": not known: use one of reference, linux, process`},
-		{"linux", "hello", "xen", "auto", emulating, "", results.CellFailed, `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, process`},
+		{"plan9", "hello", "qemu", "auto", emulating, "", results.CellFailed, `system "plan9": not known: use one of ` + namesOf(system.All(system.Env{}))},
+		{"linux", "hello", "xen", "auto", emulating, "", results.CellFailed, `platform "xen": not known: use one of ` + namesOf(platform.All())},
 	}
 	for _, tt := range tests {
 		c := matrix.Cell{System: tt.system, App: tt.app, Platform: tt.platform, Experiment: "boot", Settings: settings(tt.accel)}
@@ -264,4 +264,13 @@ func TestPrepare(t *testing.T) {
 			}
 		}
 	}
+}
+
+// namesOf lists the names of systems or platforms.
+func namesOf[T interface{ Name() string }](all []T) string {
+	var names []string
+	for _, x := range all {
+		names = append(names, x.Name())
+	}
+	return strings.Join(names, ", ")
 }

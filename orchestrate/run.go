@@ -65,9 +65,10 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 		r.metrics.attach(r.lab.probe)
 	}
 	host := platform.DetectHost()
-	systems := system.All(system.Env{CacheDir: o.CacheDir, WorkDir: r.lab.workDir, Logf: o.Observer.Log})
+	systems := system.All(system.Env{CacheDir: o.CacheDir, WorkDir: r.lab.workDir, Images: o.Images, Logf: o.Observer.Log})
 	for _, c := range wanted {
 		cell := resolve(c, systems, host)
+		cell.watchable(r.lab.probe)
 		cell.prepare(ctx, host)
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)

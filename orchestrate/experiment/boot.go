@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -95,9 +96,10 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	return s, b.boot(ctx, &s, g, launch, watch, w, dir)
 }
 
-// planTaints are the CPU plan's, as far as they apply: a process has no vCPU.
+// planTaints are the CPU plan's, as far as they apply: what is not virtualised has no
+// vCPU.
 func (b *Boot) planTaints() []string {
-	if b.Platform.Program() != "" {
+	if b.Accel != platform.None {
 		return slices.Clone(b.CPUs.Taints)
 	}
 	var out []string
@@ -115,10 +117,10 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	defer cancel()
 	seen, _ := watch.(witness)
 	var own notes
-	defer func() { own.into(&s.Timeline) }()
 	gst, err := b.start(ctx, launch, g, w, dir, seen, own.add)
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
+		own.into(&s.Timeline)
 		return nil
 	}
 	gst.driving = drive(ctx, launch, platform.Driven{Dir: dir, Event: own.add})
@@ -134,13 +136,13 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	}
 	<-gst.done
 	<-gst.driving.done
-	return errors.Join(b.collect(s, gst, watch), gst.close())
+	return errors.Join(b.collect(s, gst, watch, &own), gst.close())
 }
 
 // start starts the guest, or has it started.
 func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
 	if l.Start != nil {
-		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), CPUs: b.CPUs.VMM, NetNS: w.move, Event: event}, seen)
+		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), CPUs: b.CPUs.VMM, Journal: b.Journal, NetNS: w.move, Event: event}, seen)
 	}
 	err = w.do(func() error {
 		gst, err = start(l, g, b.CPUs.VMM, seen)
@@ -238,8 +240,12 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 	if _, ok := t.At(probe.EventShutdown); ok {
 		return Failed, "the guest crashed: triple fault (KVM_EXIT_SHUTDOWN)" + lastLine(watch), true
 	}
+	if gst.driving.failed() != nil && !ended && gst.endsNow() {
+		ended = true
+		watch.Drain()
+	}
 	if ended {
-		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
+		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), b.exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
 	}
 	if err := gst.driving.failed(); err != nil {
 		return Failed, fmt.Sprintf("%s: %v%s", b.what(), err, stderrText(gst)), true
@@ -248,7 +254,7 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 		return "", "", false
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return Timeout, fmt.Sprintf("not ready after %v: %s%s", b.Settings.Timeout, b.waitedFor(), lastLine(watch)), true
+		return Timeout, fmt.Sprintf("not ready after %v: %s%s%s", b.Settings.Timeout, b.waitedFor(), drivingText(gst), lastLine(watch)), true
 	}
 	return Interrupted, "interrupted", true
 }
@@ -256,6 +262,9 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 func (b *Boot) what() string {
 	if p := b.Platform.Program(); p != "" {
 		return p
+	}
+	if b.Platform.Wire() == platform.MovedWire {
+		return "the container"
 	}
 	return "the process"
 }
@@ -269,20 +278,44 @@ func (b *Boot) waitedFor() string {
 
 func (b *Boot) internalError() string {
 	text := "KVM gave the guest up (KVM_EXIT_INTERNAL_ERROR)"
-	if !b.Image.FPUFree {
-		text += ": where KVM only emulates, guests that use the FPU or SSE cannot run: use --accel tcg"
+	if b.Image.FPUFree {
+		return text
+	}
+	text += ": where KVM only emulates, guests that use the FPU or SSE cannot run: use "
+	if _, err := b.Platform.Accel(matrix.AccelTCG, b.Image, platform.Host{}); err != nil {
+		return text + "a machine with VMX or SVM, or another platform"
+	}
+	return text + "--accel tcg"
+}
+
+// exitText is a guest's exit status, with its meaning where the platform gives it one.
+func (b *Boot) exitText(gst *guest) string {
+	if gst.err == nil {
+		return "exit status 0"
+	}
+	text := gst.err.Error()
+	exit := new(exec.ExitError)
+	if p, ok := b.Platform.(platform.Exits); ok && errors.As(gst.err, &exit) {
+		if meaning := p.Exit(exit.ExitCode()); meaning != "" {
+			text += " (" + meaning + ")"
+		}
 	}
 	return text
 }
 
-func exitText(gst *guest) string {
-	if gst.err == nil {
-		return "exit status 0"
+// endsNow says whether a guest is just ending: a VMM that dies closes its API's
+// connection a moment before.
+func (g *guest) endsNow() bool {
+	select {
+	case <-g.done:
+		return true
+	case <-time.After(200 * time.Millisecond):
+		return false
 	}
-	return gst.err.Error()
 }
 
-// drivingText says which call of its API a VMM that has ended did not answer.
+// drivingText says which call of its API a VMM that has ended, or whose time is over,
+// has not answered.
 func drivingText(gst *guest) string {
 	select {
 	case <-gst.driving.done:
@@ -313,9 +346,10 @@ func lastLine(w Watch) string {
 }
 
 // collect reads what was measured, after the guest's end.
-func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
+func (b *Boot) collect(s *Sample, gst *guest, watch Watch, own *notes) (err error) {
 	watch.Drain()
 	s.Timeline = watch.Timeline()
+	own.into(&s.Timeline)
 	s.Lines = watch.Lines()
 	s.Stderr = gst.stderr.String()
 	if s.Counts, err = watch.Counts(); err != nil {
@@ -365,6 +399,12 @@ func (b *Boot) newWire() (wire, error) {
 			return wire{}, err
 		}
 		return wire{guest: v.Guest, do: v.Do, close: v.Close}, nil
+	case platform.MovedWire:
+		v, err := b.Lab.Veth(network.VethOptions{Down: true})
+		if err != nil {
+			return wire{}, err
+		}
+		return wire{guest: v.Guest, do: v.Do, move: v.MoveTo, close: v.Close}, nil
 	}
 	return wire{do: b.Lab.Do, close: func() error { return nil }}, nil
 }
@@ -395,7 +435,7 @@ func (b *Boot) noFirmware() bool {
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
-		Image: b.segments(), NoFirmware: b.noFirmware(), KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
+		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
 		// Firecracker's own clock ends at a write of its guest.
 		BootTimer: strings.Contains(b.Platform.Program(), "firecracker"),
 	}

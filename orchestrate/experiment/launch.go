@@ -6,21 +6,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
 // unpack makes the sample's own folder, if the launch wants one, writes its files
-// there and puts the folder's path into the command. remove takes the folder away.
+// and copies there and puts the folder's path into the command. remove takes the folder away.
 func unpack(l *platform.Launch, dir string) (remove func() error, err error) {
 	inDir := func(s string) bool { return strings.Contains(s, platform.Dir) }
-	if len(l.Files) == 0 && l.Drive == nil && l.Start == nil && !slices.ContainsFunc(slices.Concat(l.Argv, l.Env), inDir) {
+	if len(l.Files)+len(l.Copies) == 0 && l.Drive == nil && l.Start == nil && !slices.ContainsFunc(slices.Concat(l.Argv, l.Env), inDir) {
 		return func() error { return nil }, nil
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -31,6 +34,11 @@ func unpack(l *platform.Launch, dir string) (remove func() error, err error) {
 			return nil, errors.Join(fmt.Errorf("write a file of the sample: %w", err), os.RemoveAll(dir))
 		}
 	}
+	for name, from := range l.Copies {
+		if err := copyFile(filepath.Join(dir, name), from); err != nil {
+			return nil, errors.Join(fmt.Errorf("copy a file for the sample: %w", err), os.RemoveAll(dir))
+		}
+	}
 	l.Argv, l.Env = slices.Clone(l.Argv), slices.Clone(l.Env)
 	for _, words := range [][]string{l.Argv, l.Env} {
 		for i := range words {
@@ -38,6 +46,32 @@ func unpack(l *platform.Launch, dir string) (remove func() error, err error) {
 		}
 	}
 	return func() error { return os.RemoveAll(dir) }, nil
+}
+
+// copyFile copies a file, making the folders on the way. On a file system that can
+// share blocks it shares them. Everybody may read and write the copy, since a VMM in a
+// jail is somebody else; the sample's folder keeps others out.
+func copyFile(to, from string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := dst.Chmod(0o666); err != nil {
+		return errors.Join(err, dst.Close())
+	}
+	if err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())); err != nil {
+		_, err = io.Copy(dst, src) // by copy_file_range
+		return errors.Join(err, dst.Close())
+	}
+	return dst.Close()
 }
 
 // notes are events that ukprobe saw itself, beside the kernel's.
@@ -54,11 +88,13 @@ func (n *notes) add(name string) {
 	n.events = append(n.events, e)
 }
 
-// into puts the notes into a timeline, in the order of their times.
+// into puts what has been noted since the last call into a timeline, in the order of
+// the times.
 func (n *notes) into(t *probe.Timeline) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	t.Events = append(t.Events, n.events...)
+	n.events = nil
 	slices.SortStableFunc(t.Events, func(a, b probe.Event) int { return int(max(-1, min(1, a.NS-b.NS))) })
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -34,9 +35,10 @@ type Wire int
 
 // The wires.
 const (
-	NoWire   Wire = iota
-	TapWire       // a tap, opened by the VMM by its name
-	VethWire      // a veth into a network namespace, for processes
+	NoWire    Wire = iota
+	TapWire        // a tap, opened by the VMM by its name
+	VethWire       // a veth into a network namespace, for processes
+	MovedWire      // a veth into the namespace of a guest that somebody else starts
 )
 
 // Console says where the guest's console bytes can be seen.
@@ -59,6 +61,9 @@ type Launch struct {
 
 	// Files are written into the sample's folder first: content by name.
 	Files map[string][]byte
+	// Copies are of files that the guest may write to, put there likewise: the path
+	// of the original by the copy's name.
+	Copies map[string]string
 	// Drive, if not nil, is called once the VMM has been started, for VMMs that are
 	// told what to do by an API. Its error fails the sample. It has to return soon
 	// after ctx ends or the VMM has gone.
@@ -81,6 +86,7 @@ type StartOptions struct {
 	Dir            string // of the sample
 	Cgroup         string // its path below the root of the hierarchy, such as /ukprobe/RUN/SAMPLE
 	CPUs           []int  // none: any
+	Journal        *journal.Journal
 	Stdout, Stderr io.Writer
 	// NetNS moves the sample's network device to the process's namespace.
 	NetNS func(pid int) error
@@ -132,6 +138,17 @@ type Platform interface {
 	Program() string
 }
 
+// Exits is a platform that gives exit statuses a meaning of their own.
+type Exits interface {
+	// Exit says what a VMM's exit status means; "" if it is nothing special.
+	Exit(status int) string
+}
+
+// Versioner is a platform without a program that could be asked for its version.
+type Versioner interface {
+	Version(context.Context) (string, error)
+}
+
 // Command makes the command with which a system's app is started on a platform.
 // nic is nil if there is no wire.
 func Command(s system.System, p Platform, b system.Boot, r Resources, nic *network.Guest) (Launch, error) {
@@ -158,7 +175,10 @@ func Command(s system.System, p Platform, b system.Boot, r Resources, nic *netwo
 
 // All returns the platforms in the order of tables.
 func All() []Platform {
-	return []Platform{qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true}, process{}}
+	return []Platform{
+		qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true},
+		firecracker{jailer: os.Getenv(JailerVariable)}, solo5HVT, solo5SPT, solo5Virtio{}, docker{}, process{},
+	}
 }
 
 // Find returns the platform of that name.

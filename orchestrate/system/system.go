@@ -20,6 +20,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/guests/docker"
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -84,6 +86,9 @@ type Boot struct {
 	Disks   []Disk // the first is the one that it boots from, if it does
 	Cmdline string // without the network's words
 	Args    string // of the matrix, to come last on the command line
+	// Unaddressed says that the app takes no words about a network, whether it has one
+	// or not.
+	Unaddressed bool
 	// Segments are the guest addresses of the image, by which the end of the
 	// firmware is recognised.
 	Segments []probe.Segment
@@ -99,8 +104,15 @@ type Boot struct {
 	Argv   []string
 	Env    []string
 
+	// A container: path of an OCI layout, the ID of an image that the engine has, or its
+	// reference.
+	Container string
+
 	Ready   string   // console line that makes it ready, a regular expression; "" for a service
 	Service *Service // nil if the app does not serve
+
+	// Entry is the image's in the catalogue; nil if it is not from there.
+	Entry *catalogue.Image
 }
 
 // Addresses are what a guest has to be told about its network.
@@ -138,15 +150,17 @@ type Asker interface {
 
 // Env is what systems need from the machine.
 type Env struct {
-	CacheDir string // where built images are kept
-	WorkDir  string // of this run, gone at its end
+	CacheDir string            // where built images are kept
+	WorkDir  string            // of this run, gone at its end
+	Images   *catalogue.Images // may be nil
 	Logf     func(format string, args ...any)
 }
 
-// All returns the systems, in the order of tables.
+// All returns the systems, in the order of tables: those with a Go file, then those
+// that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
-	return []System{&Reference{workDir: e.WorkDir}, &Linux{builder: builder}, &Process{builder: builder}}
+	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}}})
 }
 
 // Find returns the system of that name.
@@ -209,14 +223,31 @@ func imageOf(path string) (Image, error) {
 	return Image{Path: path, SHA256: hex.EncodeToString(h.Sum(nil)), Size: st.Size()}, nil
 }
 
+// examine fills in what is known of a boot's files, and checks that they are there.
+func (b *Boot) examine() (err error) {
+	if b.Image, err = imageOf(b.Kernel); err != nil {
+		return err
+	}
+	for _, d := range b.Disks {
+		if _, err := imageOf(d.Path); err != nil {
+			return fmt.Errorf("disk: %w", err)
+		}
+	}
+	b.Segments, err = segmentsOf(b.Kernel)
+	return err
+}
+
 // httpGet is the request that a service of HTTP is asked.
 func httpGet() []byte {
 	return []byte("GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
 }
 
 // commandLine joins the system's own words, its network's, and those of the matrix,
-// which come last as they are.
+// which come last as they are. The words of an entry of the catalogue are a template.
 func (b Boot) commandLine(network string) string {
+	if b.Entry != nil {
+		return strings.TrimSpace(catalogue.CommandLine(b.Cmdline, network) + " " + b.Args)
+	}
 	return strings.TrimSpace(strings.Join(strings.Fields(b.Cmdline+" "+network), " ") + " " + b.Args)
 }
 
@@ -234,6 +265,12 @@ func (b *Boot) override(s matrix.Settings) {
 	}
 	if s.Args != "" {
 		b.Args = strings.TrimSpace(s.Args)
+	}
+	if s.Kernel != "" {
+		b.Kernel, b.FPUFree = s.Kernel, false // nothing is known of its FPU
+	}
+	if s.Initrd != "" {
+		b.Initrd = s.Initrd
 	}
 	if s.Disk != "" {
 		b.Disks = []Disk{{Path: s.Disk, Format: diskFormat(s.Disk)}}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// tender is a Solo5 tender on this machine.
+type tender struct {
+	path    string
+	named   bool   // devices are options with a name, from a manifest: since Solo5 0.6.0
+	version string // as it says; "" before --version was added
+	abi     uint32 // likewise; 0 for not known
+
+	// Before 0.6.0: the options that it has, and whether it wants them given.
+	net, block, insists bool
+}
+
+// findTender looks for a tender: beside the image, where Solo5 put it before 0.6.0
+// and where the one goes that fits an image and not the others; else in PATH.
+func findTender(program, kernel string) (tender, error) {
+	beside := filepath.Join(filepath.Dir(kernel), program)
+	switch err := trusted(beside); {
+	case err == nil:
+		return knownTender(beside)
+	case !errors.Is(err, os.ErrNotExist):
+		return tender{}, err
+	}
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return tender{}, fmt.Errorf("find %s: %w, nor beside %s: build Solo5 and put its tender there or into PATH (Debian has no package)", program, err, kernel)
+	}
+	if path, err = filepath.Abs(path); err != nil { // it starts in /
+		return tender{}, fmt.Errorf("find %s: %w", program, err)
+	}
+	return knownTender(path)
+}
+
+// trusted says whether a program that nobody named may be started: images lie in
+// all kinds of folders, and ukprobe mostly runs as root.
+func trusted(path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	switch {
+	case !st.Mode().IsRegular() || st.Mode()&0o111 == 0:
+		return fmt.Errorf("%s lies beside the image and is no program: make it one (chmod +x), or remove it", path)
+	case !ok || sys.Uid != 0 && int(sys.Uid) != os.Geteuid() || st.Mode()&0o022 != 0:
+		return fmt.Errorf("%s lies beside the image, and others can change it: it has to belong to root or to who runs ukprobe, and be writable by nobody else; or remove it and use PATH", path)
+	}
+	return nil
+}
+
+// asked holds what tenders said of themselves, by their file: a run asks once.
+var asked sync.Map // of askedKey: tender
+
+type askedKey struct {
+	path        string
+	inode       uint64
+	size, mtime int64
+}
+
+// knownTender asks a tender what it is, unless it has been asked.
+func knownTender(path string) (tender, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return tender{}, err
+	}
+	key := askedKey{path: path, size: st.Size(), mtime: st.ModTime().UnixNano()}
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		key.inode = sys.Ino
+	}
+	if t, ok := asked.Load(key); ok {
+		return t.(tender), nil
+	}
+	text, err := askTender(path)
+	if err != nil {
+		return tender{}, err
+	}
+	t, err := parseTender(text)
+	if err != nil {
+		return tender{}, fmt.Errorf("%s --version: %w", path, err)
+	}
+	t.path = path
+	// What belongs to which version is the same for hvt and spt, but only hvt
+	// refuses to start with a module's option left out.
+	t.insists = strings.HasPrefix(filepath.Base(path), solo5HVT.program)
+	asked.Store(key, t)
+	return t, nil
+}
+
+// askTender has a tender tell its version. One that does not know the option prints
+// its usage and fails, which tells as much.
+func askTender(path string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "--version")
+	cmd.Env = []string{"LC_ALL=C"}
+	cmd.WaitDelay = time.Second
+	text, err := cmd.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil && (!errors.As(err, &exit) || ctx.Err() != nil) {
+		return "", fmt.Errorf("ask %s what it is: %w", path, errors.Join(ctx.Err(), err))
+	}
+	return string(text), nil
+}
+
+var (
+	tenderVersion = regexp.MustCompile(`(?m)^\S+ tender, version (\S+)$`)
+	tenderABI     = regexp.MustCompile(`(?m)^ABI version ([0-9]+)$`)
+	tenderOption  = regexp.MustCompile(`(?m)^ +--(net|disk|block)(=|:NAME=)`)
+)
+
+// parseTender reads what a tender prints for --version: its version and that of its
+// interface, or its usage, in which the options show their form.
+func parseTender(text string) (tender, error) {
+	if m := tenderABI.FindStringSubmatch(text); m != nil {
+		abi, err := strconv.ParseUint(m[1], 10, 32)
+		if err != nil {
+			return tender{}, fmt.Errorf("%q: not a version of the interface", m[0])
+		}
+		t := tender{named: true, abi: uint32(abi)}
+		if v := tenderVersion.FindStringSubmatch(text); v != nil {
+			t.version = v[1]
+		}
+		return t, nil
+	}
+	if !strings.Contains(text, "KERNEL is the filename of the unikernel") {
+		return tender{}, fmt.Errorf("prints %q: no Solo5 tender does", text[:min(len(text), 80)])
+	}
+	var t tender
+	for _, m := range tenderOption.FindAllStringSubmatch(text, -1) {
+		t.named = t.named || m[2] != "="
+		t.net = t.net || m[1] == "net"
+		t.block = t.block || m[1] != "net"
+	}
+	return t, nil
+}
