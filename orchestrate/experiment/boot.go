@@ -60,6 +60,7 @@ type wire struct {
 	do    func(func() error) error // in the namespace where the VMM or process starts
 	move  func(pid int) error      // its device to a process's namespace; nil if it cannot
 	close func() error
+	ear   *network.Ear // what the guest says of its address; nil if nobody listens
 }
 
 // Sample boots the guest once and ends it. The error is about ukprobe or the
@@ -125,6 +126,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	gst.driving = drive(ctx, launch, platform.Driven{Dir: dir, Event: own.add})
 	answered := b.ask(ctx, w.guest.IP, seen)
 	s.Status, s.Reason = b.await(ctx, s, g, gst, watch)
+	b.explain(s, w, gst)
 	cancel()
 	b.note(s, <-answered)
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
@@ -390,7 +392,11 @@ func (b *Boot) newWire() (wire, error) {
 		if err != nil {
 			return wire{}, err
 		}
-		return wire{guest: t.Guest, do: b.Lab.Do, close: t.Close}, nil
+		ear, err := b.Lab.Listen(t.Guest)
+		if err != nil {
+			return wire{}, errors.Join(err, t.Close())
+		}
+		return wire{guest: t.Guest, do: b.Lab.Do, ear: ear, close: func() error { return errors.Join(ear.Close(), t.Close()) }}, nil
 	case platform.VethWire:
 		v, err := b.Lab.Veth(network.VethOptions{})
 		if err != nil {
