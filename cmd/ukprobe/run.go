@@ -59,6 +59,7 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "dry-run", Usage: "print every cell, its command line, device, CPUs and hooks; change nothing"},
 		&cli.BoolFlag{Name: "json", Usage: "print the results (or the plan of --dry-run) as JSON, and nothing else, on standard output"},
 		cacheFlag(),
+		catalogueFlag(),
 		journalFlag(),
 		stateFlag(),
 	}
@@ -98,6 +99,9 @@ func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err err
 		Out: c.String("out"), Version: Version(), Argv: os.Args}
 	if o.Matrix, err = loadMatrix(c.String("matrix"), builtin); err != nil {
 		return o, usage(err)
+	}
+	if o.Images, err = images(c); err != nil {
+		return o, err
 	}
 	for _, text := range c.StringSlice("only") {
 		sel, err := matrix.ParseSelector(text)
