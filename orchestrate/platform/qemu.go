@@ -69,8 +69,8 @@ func (q qemu) Firmware() Firmware {
 // display, no default devices, and SeaBIOS is silent on it (it speaks there only
 // with -nographic).
 func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline string) (Launch, error) {
-	if b.Kernel == "" {
-		return Launch{}, fmt.Errorf("%w: platform %s boots kernels; this system is not one", system.ErrUnsupported, q.name)
+	if err := q.takes(b); err != nil {
+		return Launch{}, err
 	}
 	path, err := exec.LookPath(qemuProgram)
 	if err != nil {
@@ -78,18 +78,26 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	}
 	argv := []string{path, "-machine", q.machine(r.Accel), "-cpu", cpuModel(r),
 		"-m", strconv.Itoa(r.MemoryMiB), "-smp", strconv.Itoa(r.VCPUs),
-		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
-		"-kernel", b.Kernel}
+		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"}
+	if q.microvm && b.ModernMMIO {
+		argv = append(argv, "-global", "virtio-mmio.force-legacy=off")
+	}
+	if b.Kernel != "" {
+		argv = append(argv, "-kernel", b.Kernel)
+	}
 	if b.Initrd != "" {
 		argv = append(argv, "-initrd", b.Initrd)
 	}
 	if nic != nil {
 		argv = append(argv, q.nicArgs(*nic)...)
 	}
-	if cmdline != "" {
+	if cmdline != "" && b.Kernel != "" {
 		argv = append(argv, "-append", cmdline)
 	}
 	l := Launch{Argv: argv, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Accel: r.Accel}
+	if err := q.attachDisks(&l, b, cmdline); err != nil {
+		return Launch{}, err
+	}
 	if r.Accel == KVM {
 		l.Console.Port = com1
 	} else {

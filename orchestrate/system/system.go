@@ -57,6 +57,13 @@ type Disk struct {
 	Name     string // of the device in a solo5 manifest; "" elsewhere
 }
 
+// DiskCmdline is where on a disk a guest finds its command line, which ends with a
+// zero byte. The disk's file is not written to: the guest gets an overlay.
+type DiskCmdline struct {
+	At   int64 // bytes from the disk's start
+	Room int   // bytes, with the zero; 0 if the command line is not there
+}
+
 // Want is what is asked of a system: an app for a platform.
 type Want struct {
 	App, Platform string
@@ -81,6 +88,13 @@ type Boot struct {
 	// Segments are the guest addresses of the image, by which the end of the
 	// firmware is recognised.
 	Segments []probe.Segment
+	// Unikraft is what the file of a Unikraft image says about its command line.
+	Unikraft UnikraftImage
+	// DiskCmdline is, for a guest that boots from its first disk, where on it the
+	// command line is.
+	DiskCmdline DiskCmdline
+	// ModernMMIO says that it takes virtio-mmio devices only in their modern form.
+	ModernMMIO bool
 	// FPUFree says that the guest touches neither x87 nor SSE, so that it also
 	// runs where KVM only emulates instructions.
 	FPUFree bool
@@ -139,7 +153,7 @@ type Env struct {
 // that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
-	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}})
+	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, &Unikraft{env: e}, MirageOS{}, &OSv{env: e}, &HermiTux{env: e}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}})
 }
 
 // Find returns the system of that name.
