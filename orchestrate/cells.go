@@ -213,13 +213,13 @@ func (c *cell) sampleNIC() *network.Guest {
 
 // resources are what the cell's guests are given.
 func (c *cell) resources() platform.Resources {
-	return platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel, Emulated: c.emulated}
+	return platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel, Emulated: c.emulated, DHCP: c.Address == matrix.AddressDHCP, Vhost: c.Vhost}
 }
 
 // boot makes the experiment of a cell. A warm-up is not in the metrics.
 func (c *cell) boot(l *laboratory, warmup bool) *experiment.Boot {
 	b := &experiment.Boot{
-		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID, WorkDir: l.workDir,
+		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
 		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
 	}
 	if c.Experiment == matrix.TimingValidation {

@@ -147,6 +147,8 @@ type Settings struct {
 	TimeoutNs int64  `json:"timeout_ns,omitempty"`
 	MemoryMiB int    `json:"memory_mib,omitempty"`
 	VCPUs     int    `json:"vcpus,omitempty"`
+	Address   string `json:"address,omitempty"` // static or dhcp
+	Vhost     bool   `json:"vhost,omitempty"`
 	Args      string `json:"args,omitempty"`
 	Ready     string `json:"ready,omitempty"`
 	Port      int    `json:"port,omitempty"`

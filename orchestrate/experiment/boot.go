@@ -14,13 +14,12 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/client"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/netservice"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -43,7 +42,8 @@ type Boot struct {
 	Cgroups    cgroup.Hierarchy
 	CPUs       cpu.Plan
 	RunID      string
-	WorkDir    string // of the run, for the samples' own folders
+	WorkDir    string             // of the run, for the samples' own folders
+	Services   *netservice.Server // that guests ask for their addresses; nil if none does
 
 	System   system.System
 	Platform platform.Platform
@@ -124,7 +124,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	}
 	gst.driving = drive(ctx, launch, platform.Driven{Dir: dir, Event: own.add})
 	answered := b.ask(ctx, w.guest.IP, seen)
-	s.Status, s.Reason = b.await(ctx, s, gst, watch)
+	s.Status, s.Reason = b.await(ctx, s, g, gst, watch)
 	cancel()
 	b.note(s, <-answered)
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
@@ -183,11 +183,12 @@ func (b *Boot) note(s *Sample, res client.Result) {
 
 // await ends the sample: ready (and then idle, or a moment later), ended, given
 // up by KVM, out of time, or interrupted.
-func (b *Boot) await(ctx context.Context, s *Sample, gst *guest, watch Watch) (status, reason string) {
+func (b *Boot) await(ctx context.Context, s *Sample, g *cgroup.Group, gst *guest, watch Watch) (status, reason string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var readyAt time.Time
-	pinned := false
+	var pins pinning
+	defer func() { b.pinned(&pins, s) }()
 	for {
 		ended := false
 		select {
@@ -200,9 +201,8 @@ func (b *Boot) await(ctx context.Context, s *Sample, gst *guest, watch Watch) (s
 		}
 		b.Validate.tick(watch)
 		t := watch.Events()
-		if !pinned {
-			pinned = b.pinVCPU(s, t)
-		}
+		b.pin(&pins, s, t, watch)
+		b.pinVhost(&pins, s, g)
 		if t.Ready() {
 			if readyAt.IsZero() {
 				readyAt = time.Now()
@@ -324,28 +324,6 @@ func lastLine(w Watch) string {
 	return fmt.Sprintf("; its last line: %q", lines[len(lines)-1].Clean())
 }
 
-// pinVCPU puts the vCPU's thread, known from the kernel's events, on its CPU.
-// With several vCPUs that is the first; the others stay with the VMM.
-func (b *Boot) pinVCPU(s *Sample, t probe.Timeline) bool {
-	if b.Settings.Probes == matrix.ProbesNone {
-		if b.Accel == platform.KVM && len(b.CPUs.VCPU) > 0 && !slices.Equal(b.CPUs.VCPU, b.CPUs.VMM) {
-			s.Taints = append(s.Taints, "vcpu not pinned: --probes none does not know its thread")
-		}
-		return true
-	}
-	e, ok := t.At(probe.EventFirstRun)
-	if !ok || len(b.CPUs.VCPU) == 0 {
-		return false
-	}
-	if err := cpu.PinThread(e.TID, b.CPUs.VCPU); err != nil && !errors.Is(err, unix.ESRCH) {
-		s.Taints = append(s.Taints, fmt.Sprintf("vcpu not pinned: %v", err))
-	}
-	if b.Settings.VCPUs > 1 {
-		s.Taints = append(s.Taints, "only the first vcpu is pinned")
-	}
-	return true
-}
-
 // collect reads what was measured, after the guest's end.
 func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
 	watch.Drain()
@@ -365,8 +343,23 @@ func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
 	return nil
 }
 
-// wire makes the sample's tap or veth.
+// wire makes the sample's tap or veth, whose guest may ask for its address if it is
+// to do so.
 func (b *Boot) wire() (wire, error) {
+	w, err := b.newWire()
+	if err != nil || b.Services == nil || b.Settings.Address != matrix.AddressDHCP {
+		return w, err
+	}
+	b.Services.Add(w.guest)
+	gone := w.close
+	w.close = func() error {
+		b.Services.Remove(w.guest)
+		return gone()
+	}
+	return w, nil
+}
+
+func (b *Boot) newWire() (wire, error) {
 	switch b.Platform.Wire() {
 	case platform.TapWire:
 		t, err := b.Lab.Tap(network.TapOptions{})
@@ -385,7 +378,7 @@ func (b *Boot) wire() (wire, error) {
 }
 
 func (b *Boot) launch(w wire) (platform.Launch, error) {
-	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel}
+	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel, DHCP: b.Settings.Address == matrix.AddressDHCP, Vhost: b.Settings.Vhost}
 	if b.Platform.Wire() == platform.NoWire {
 		return platform.Command(b.System, b.Platform, b.Image, r, nil)
 	}

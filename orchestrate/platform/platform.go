@@ -114,6 +114,8 @@ type Resources struct {
 	VCPUs     int
 	Accel     string
 	Emulated  bool // KVM has no hardware behind it
+	DHCP      bool // the guest asks for its address, and is not told it
+	Vhost     bool // vhost-net moves the guest's frames
 }
 
 // Platform is one column of the boot matrix.
@@ -143,7 +145,17 @@ type Exits interface {
 // nic is nil if there is no wire.
 func Command(s system.System, p Platform, b system.Boot, r Resources, nic *network.Guest) (Launch, error) {
 	var net *system.Addresses
-	if nic != nil {
+	if _, ok := p.(qemu); r.Vhost && !ok {
+		return Launch{}, fmt.Errorf("%w: vhost: platform %s has no vhost-net: leave that out", system.ErrUnsupported, p.Name())
+	}
+	switch {
+	case nic != nil && r.DHCP:
+		asker, ok := s.(system.Asker)
+		if !ok || p.Wire() != TapWire {
+			return Launch{}, fmt.Errorf("%w: address dhcp: %s on platform %s does not ask for its address: leave that out", system.ErrUnsupported, s.Name(), p.Name())
+		}
+		return p.Launch(b, r, nic, asker.AskingCommandLine(b))
+	case nic != nil:
 		net = &system.Addresses{Prefix: nic.Prefix(), Gateway: nic.Gateway()}
 	}
 	cmdline, err := s.CommandLine(b, net)

@@ -6,60 +6,29 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/ukprobe/ukprobe/internal/qcow2"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 )
 
-// takes says whether there is something to boot.
-func (q qemu) takes(b system.Boot) error {
-	switch {
-	case b.Kernel != "":
-		return nil
-	case len(b.Disks) == 0:
-		return fmt.Errorf("%w: platform %s boots kernels; this system is not one", system.ErrUnsupported, q.name)
-	case q.microvm:
-		return fmt.Errorf("%w: a microvm boots from no disk: name a kernel", system.ErrUnsupported)
+// disksWith are a guest's disks. Of one that finds its command line on the first, that
+// disk is an overlay with this line, among the files of the sample; what the guest is
+// told otherwise is told by QEMU.
+func disksWith(b system.Boot, cmdline string) ([]system.Disk, map[string][]byte, error) {
+	if b.DiskCmdline.Room == 0 || len(b.Disks) == 0 {
+		return b.Disks, nil, nil
 	}
-	return nil
-}
-
-// attachDisks gives the guest its disks, as virtio block devices. No image is written
-// to: what the guest writes goes to a temporary file of QEMU's (snapshot=on), or to
-// the sample's own overlay.
-func (q qemu) attachDisks(l *Launch, b system.Boot, cmdline string) error {
-	for i, d := range b.Disks {
-		file, options := d.Path, "format="+d.Format
-		if d.ReadOnly {
-			options += ",readonly=on"
-		} else {
-			options += ",snapshot=on"
-		}
-		if i == 0 && b.DiskCmdline.Room > 0 {
-			image, err := withCmdline(d, b.DiskCmdline, cmdline)
-			if err != nil {
-				return err
-			}
-			const name = "disk0.qcow2"
-			l.Files = map[string][]byte{name: image}
-			file, options = Dir+"/"+name, "format=qcow2"
-		}
-		device := "virtio-blk-pci"
-		if q.microvm {
-			device = "virtio-blk-device"
-		}
-		device += fmt.Sprintf(",drive=hd%d", i)
-		if i == 0 && b.Kernel == "" {
-			device += ",bootindex=0"
-		}
-		l.Argv = append(l.Argv, "-drive", fmt.Sprintf("file=%s,if=none,id=hd%d,%s", escaped(file), i, options), "-device", device)
+	image, err := withCmdline(b.Disks[0], b.DiskCmdline, cmdline)
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil
+	const name = "disk0.qcow2"
+	disks := slices.Clone(b.Disks)
+	disks[0] = system.Disk{Path: Dir + "/" + name, Format: "qcow2"}
+	return disks, map[string][]byte{name: image}, nil
 }
-
-// escaped doubles commas, which separate QEMU's options.
-func escaped(s string) string { return strings.ReplaceAll(s, ",", ",,") }
 
 // withCmdline makes an overlay of a disk that has another command line.
 func withCmdline(d system.Disk, at system.DiskCmdline, cmdline string) ([]byte, error) {

@@ -97,11 +97,7 @@ func (b *Boot) measureLocal(l catalogue.Local) (err error) {
 		b.Image = Image{Path: b.Container, SHA256: strings.TrimPrefix(l.Container.Digest, "sha256:"), Size: l.Container.Size}
 		return nil
 	case b.Kernel != "":
-		if b.Image, err = imageOf(b.Kernel); err != nil {
-			return err
-		}
-		b.Segments, err = segmentsOf(b.Kernel)
-		return err
+		return b.examine()
 	}
 	b.Image, err = imageOf(b.Disks[0].Path)
 	return err

@@ -76,7 +76,7 @@ func (b *Boot) linuxApp(app string) {
 		b.Ready = "^" + regexp.QuoteMeta(line)
 	}
 	if port := linux.Port(app); port != 0 {
-		b.Service = &Service{Port: port, Request: httpGet()}
+		b.Service = &Service{Port: port, Request: linux.Request(app)}
 	}
 }
 
@@ -92,6 +92,9 @@ func (*Linux) CommandLine(b Boot, net *Addresses) (string, error) {
 	word, err := linux.IPWord(net.Prefix, net.Gateway)
 	return b.commandLine(word), err
 }
+
+// AskingCommandLine implements Asker.
+func (*Linux) AskingCommandLine(b Boot) string { return b.commandLine(linux.DHCPWord) }
 
 // Process is the bare Linux process, of the same binaries as Linux.
 type Process struct{ builder *linux.Builder }

@@ -64,6 +64,16 @@ type DiskCmdline struct {
 	Room int   // bytes, with the zero; 0 if the command line is not there
 }
 
+// QEMU is what an image needs of QEMU beyond what all images of a platform get.
+type QEMU struct {
+	// Microvm are properties of machine microvm, such as "pit=on,rtc=on". By default
+	// it has neither PIT, PIC, RTC nor ACPI.
+	Microvm string
+	// Args are words for the end of the command line, such as "-global",
+	// "virtio-mmio.force-legacy=off".
+	Args []string
+}
+
 // Want is what is asked of a system: an app for a platform.
 type Want struct {
 	App, Platform string
@@ -93,14 +103,14 @@ type Boot struct {
 	// DiskCmdline is, for a guest that boots from its first disk, where on it the
 	// command line is.
 	DiskCmdline DiskCmdline
-	// ModernMMIO says that it takes virtio-mmio devices only in their modern form.
-	ModernMMIO bool
 	// FPUFree says that the guest touches neither x87 nor SSE, so that it also
 	// runs where KVM only emulates instructions.
 	FPUFree bool
 
 	// A container: path of an OCI layout.
 	Container string
+	// QEMU is what the image needs of QEMU beyond its platform's command line.
+	QEMU QEMU
 
 	// A process: what is run in which root.
 	RootFS string
@@ -139,6 +149,12 @@ type System interface {
 	// CommandLine is all that the guest is told at its start, with the addresses of
 	// its network in the system's own syntax; net is nil if it has none.
 	CommandLine(b Boot, net *Addresses) (string, error)
+}
+
+// Asker is a System whose guests can ask for their address by DHCP.
+type Asker interface {
+	// AskingCommandLine is CommandLine of a guest that is to do so.
+	AskingCommandLine(b Boot) string
 }
 
 // Env is what systems need from the machine.
@@ -216,8 +232,8 @@ func imageOf(path string) (Image, error) {
 	return Image{Path: path, SHA256: hex.EncodeToString(h.Sum(nil)), Size: st.Size()}, nil
 }
 
-// measure fills in what is known of a boot's files, and checks that they are there.
-func (b *Boot) measure() (err error) {
+// examine fills in what is known of a boot's files, and checks that they are there.
+func (b *Boot) examine() (err error) {
 	if b.Image, err = imageOf(b.Kernel); err != nil {
 		return err
 	}
