@@ -192,7 +192,7 @@ func TestResolve(t *testing.T) {
 		{"reference", "nginx", "qemu", "auto", emulating, "", results.CellUnsupported, "reference has no nginx (it has hello, http)"},
 		{"reference", "hello", "qemu", "kvm", none, "", results.CellUnsupported, "accel kvm: no such device"},
 		{"osv", "hello", "qemu", "auto", emulating, "", results.CellFailed, `system "osv": not known: use one of reference, linux, process`},
-		{"linux", "hello", "xen", "auto", emulating, "", results.CellFailed, `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, process`},
+		{"linux", "hello", "xen", "auto", emulating, "", results.CellFailed, `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, firecracker, process`},
 	}
 	for _, tt := range tests {
 		c := matrix.Cell{System: tt.system, App: tt.app, Platform: tt.platform, Experiment: "boot", Settings: settings(tt.accel)}

@@ -116,10 +116,10 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	defer cancel()
 	seen, _ := watch.(witness)
 	var own notes
-	defer func() { own.into(&s.Timeline) }()
 	gst, err := b.start(ctx, launch, g, w, dir, seen, own.add)
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
+		own.into(&s.Timeline)
 		return nil
 	}
 	gst.driving = drive(ctx, launch, platform.Driven{Dir: dir, Event: own.add})
@@ -134,7 +134,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	}
 	<-gst.done
 	<-gst.driving.done
-	return errors.Join(b.collect(s, gst, watch), gst.close())
+	return errors.Join(b.collect(s, gst, watch, &own), gst.close())
 }
 
 // start starts the guest, or has it started.
@@ -238,6 +238,10 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 	if _, ok := t.At(probe.EventShutdown); ok {
 		return Failed, "the guest crashed: triple fault (KVM_EXIT_SHUTDOWN)" + lastLine(watch), true
 	}
+	if gst.driving.failed() != nil && !ended && gst.endsNow() {
+		ended = true
+		watch.Drain()
+	}
 	if ended {
 		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), b.exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
 	}
@@ -248,7 +252,7 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 		return "", "", false
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return Timeout, fmt.Sprintf("not ready after %v: %s%s", b.Settings.Timeout, b.waitedFor(), lastLine(watch)), true
+		return Timeout, fmt.Sprintf("not ready after %v: %s%s%s", b.Settings.Timeout, b.waitedFor(), drivingText(gst), lastLine(watch)), true
 	}
 	return Interrupted, "interrupted", true
 }
@@ -294,7 +298,19 @@ func (b *Boot) exitText(gst *guest) string {
 	return text
 }
 
-// drivingText says which call of its API a VMM that has ended did not answer.
+// endsNow says whether a guest is just ending: a VMM that dies closes its API's
+// connection a moment before.
+func (g *guest) endsNow() bool {
+	select {
+	case <-g.done:
+		return true
+	case <-time.After(200 * time.Millisecond):
+		return false
+	}
+}
+
+// drivingText says which call of its API a VMM that has ended, or whose time is over,
+// has not answered.
 func drivingText(gst *guest) string {
 	select {
 	case <-gst.driving.done:
@@ -325,9 +341,10 @@ func lastLine(w Watch) string {
 }
 
 // collect reads what was measured, after the guest's end.
-func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
+func (b *Boot) collect(s *Sample, gst *guest, watch Watch, own *notes) (err error) {
 	watch.Drain()
 	s.Timeline = watch.Timeline()
+	own.into(&s.Timeline)
 	s.Lines = watch.Lines()
 	s.Stderr = gst.stderr.String()
 	if s.Counts, err = watch.Counts(); err != nil {

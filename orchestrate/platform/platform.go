@@ -167,7 +167,8 @@ func Command(s system.System, p Platform, b system.Boot, r Resources, nic *netwo
 
 // All returns the platforms in the order of tables.
 func All() []Platform {
-	return []Platform{qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true}, solo5HVT, solo5SPT, solo5Virtio{}, uhyve{}, process{}}
+	return []Platform{qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true},
+		firecracker{jailer: os.Getenv(JailerVariable)}, solo5HVT, solo5SPT, solo5Virtio{}, uhyve{}, process{}}
 }
 
 // Find returns the platform of that name.
