@@ -134,19 +134,31 @@ func osvVersion(kernel string) string {
 // CommandLine implements System: OSv's options, then the program and its arguments.
 // Without --ip it would wait for a DHCP server before it starts the program.
 func (o *OSv) CommandLine(b Boot, net *Addresses) (string, error) {
+	line := o.line(b, b.words(net, osvWords), net != nil)
+	if b.DiskCmdline.Room > 0 && len(line) >= b.DiskCmdline.Room {
+		return "", fmt.Errorf("a command line of %d bytes: OSv's image has room for %d: name its kernel (loader.elf), which is told by the VMM", len(line), b.DiskCmdline.Room-1)
+	}
+	return line, nil
+}
+
+// AskingCommandLine implements Asker: without --ip it asks by DHCP.
+func (o *OSv) AskingCommandLine(b Boot) string { return o.line(b, "", true) }
+
+// line puts the words about the network, or where it has none to look for, in front
+// of the image's own. Addresses that an image was built with are another network's.
+func (*OSv) line(b Boot, network string, readdressed bool) string {
 	if b.Entry != nil && strings.Contains(b.Cmdline, "{network}") {
-		return b.osvChecked(b.commandLine(b.words(net, osvWords)))
+		return b.commandLine(network)
 	}
 	own := strings.Fields(b.Cmdline)
-	if net != nil { // addresses that an image was built with are those of another network
+	if readdressed {
 		own = slices.DeleteFunc(own, isOSvAddress)
 	}
-	words := strings.Fields(b.words(net, osvWords))
+	words := strings.Fields(network)
 	if noPCI := b.Platform == qemuMicroVM || b.Platform == firecrackerVMM; noPCI && !slices.Contains(own, "--nopci") {
 		words = append(words, "--nopci")
 	}
-	line := strings.Join(append(words, own...), " ")
-	return b.osvChecked(strings.TrimSpace(line + " " + b.Args))
+	return strings.TrimSpace(strings.Join(append(words, own...), " ") + " " + b.Args)
 }
 
 // osvWords are those of scripts/run.py. Names are asked of the gateway: there has to
@@ -157,14 +169,6 @@ func osvWords(a Addresses) string {
 
 func isOSvAddress(word string) bool {
 	return slices.ContainsFunc([]string{"--ip=", "--defaultgw=", "--nameserver="}, func(p string) bool { return strings.HasPrefix(word, p) })
-}
-
-// osvChecked refuses a command line that its disk has no room for.
-func (b Boot) osvChecked(line string) (string, error) {
-	if b.DiskCmdline.Room > 0 && len(line) >= b.DiskCmdline.Room {
-		return "", fmt.Errorf("a command line of %d bytes: OSv's image has room for %d: name its kernel (loader.elf), which is told by the VMM", len(line), b.DiskCmdline.Room-1)
-	}
-	return line, nil
 }
 
 // fromOSvDisk takes the command line of an image's header, if neither the cell nor

@@ -141,14 +141,29 @@ func fits(b Boot, qemu, firecracker string) error {
 // QEMU's multiboot loader puts the image's path in front, as the program's name;
 // Firecracker puts nothing there.
 func (u *Unikraft) CommandLine(b Boot, net *Addresses) (string, error) {
+	if net != nil && (b.Entry == nil || b.Entry.Network == "") {
+		switch {
+		case b.Unikraft.Network == UnikraftUnknown:
+			return "", fmt.Errorf("image %s: nothing in it tells how it learns its address (neither a parameter of uknetdev nor Unikraft's version): say so in an entry of the catalogue (network:)", b.Kernel)
+		case b.Unikraft.Network == UnikraftNoAddress && b.Service != nil:
+			return "", fmt.Errorf("%w: image %s (Unikraft %s) was built without parameters for its address and can only ask for it: set address: dhcp", ErrUnsupported, b.Kernel, b.Unikraft.Version)
+		}
+	}
+	return u.line(b, b.words(net, b.Unikraft.words)), nil
+}
+
+// AskingCommandLine implements Asker: without an address lwip asks by DHCP
+// (unikraft/lib-lwip, init.c, if it was built with that).
+func (u *Unikraft) AskingCommandLine(b Boot) string { return u.line(b, "") }
+
+// line puts the network's words before the other library parameters, or where the
+// catalogue wants them.
+func (*Unikraft) line(b Boot, network string) string {
 	if b.Entry != nil && strings.Contains(b.Cmdline, "{network}") {
-		return b.commandLine(b.words(net, b.Unikraft.words)), nil
+		return b.commandLine(network)
 	}
 	params, args := splitWords(b.Cmdline, b.Args)
-	if net != nil && b.Unikraft.Network == UnikraftUnknown && (b.Entry == nil || b.Entry.Network == "") {
-		return "", fmt.Errorf("image %s: nothing in it tells how Unikraft is told its address here (neither a parameter of uknetdev nor a version): give an entry of the catalogue with the words (network:)", b.Kernel)
-	}
-	words := append(strings.Fields(b.words(net, b.Unikraft.words)), params...)
+	words := append(strings.Fields(network), params...)
 	if b.Initrd != "" && b.Unikraft.Fstab && !slices.ContainsFunc(params, func(p string) bool { return strings.HasPrefix(p, "vfs.fstab=") }) {
 		words = append(words, strings.Fields(initrdAsRoot)...)
 	}
@@ -156,9 +171,9 @@ func (u *Unikraft) CommandLine(b Boot, net *Addresses) (string, error) {
 		words = append([]string{filepath.Base(b.Kernel)}, words...)
 	}
 	if len(words) > 0 && b.Unikraft.Params {
-		words = append(words, "--") // without library parameters in the image it would be an argument
+		words = append(words, "--") // an image without library parameters would take it for an argument
 	}
-	return strings.Join(append(words, args...), " "), nil
+	return strings.Join(append(words, args...), " ")
 }
 
 // initrdAsRoot has the initrd unpacked as the root file system: KraftKit's entry for
