@@ -12,6 +12,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/docker"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -44,11 +45,12 @@ func Undoers() map[journal.Kind]journal.Undoer {
 	all[journal.KindCgroup] = cgroup.Undo
 	all[journal.KindProcess] = journal.UndoProcess
 	all[kindTempDir] = journal.UndoTempDir
+	all[docker.Kind] = docker.Undo
 	return all
 }
 
-// openLaboratory sets everything up; on an error nothing is left. Without probed
-// cells no BPF program is loaded.
+// openLaboratory sets everything up for some cells; on an error nothing is left.
+// Without probed cells no BPF program is loaded.
 func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laboratory, err error) {
 	l := &laboratory{runID: runID}
 	defer func() {
@@ -73,7 +75,11 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 		return nil, err
 	}
 	if probed(cells) {
-		if l.probe, err = probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}); err != nil {
+		opt := probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}
+		if slices.ContainsFunc(cells, inContainer) {
+			opt.GroupLevel = l.cgroups.Level()
+		}
+		if l.probe, err = probe.Open(opt); err != nil {
 			return nil, fmt.Errorf("%w (without BPF, `--probes none` times guests from outside)", err)
 		}
 	}

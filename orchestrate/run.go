@@ -68,6 +68,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	systems := system.All(system.Env{CacheDir: o.CacheDir, WorkDir: r.lab.workDir, Images: o.Images, Logf: o.Observer.Log})
 	for _, c := range wanted {
 		cell := resolve(c, systems, host)
+		cell.watchable(r.lab.probe)
 		cell.prepare(ctx, host)
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)

@@ -64,17 +64,31 @@ const (
 	EventVMMExit       = "vmm_exit"
 )
 
+// The events of a container's start, of which vmm_exec is the app's own exec.
+const (
+	EventCreateSent    = "create_sent"
+	EventCreated       = "created"
+	EventStartSent     = "start_sent"
+	EventRuntimeExec   = "runtime_exec"
+	EventContainerMade = "container_made"
+	EventStarted       = "started"
+)
+
 // EventOrder is the order in which the events of a boot sample are expected. A
-// guest may have no option ROM, decompressor or kernel: those of [EventOfSome] are
-// then neither there nor missing.
+// guest may have no option ROM, decompressor or kernel, or be no container: those of
+// [EventOfSome] are then neither there nor missing.
 var EventOrder = []string{
+	EventCreateSent, EventCreated, EventStartSent, EventRuntimeExec, EventContainerMade,
 	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry,
 	EventOptionROM, EventFirmwareEnd, EventDecompress, EventKernel, EventConsoleFirst, EventConsoleReady, EventFrameOut,
 	EventSynAck, EventFirstResponse, EventIdle, EventVMMExit,
 }
 
 // EventOfSome are the events of guests that have what they are about.
-var EventOfSome = []string{EventOptionROM, EventDecompress, EventKernel}
+var EventOfSome = []string{
+	EventCreateSent, EventCreated, EventStartSent, EventRuntimeExec, EventContainerMade,
+	EventOptionROM, EventDecompress, EventKernel,
+}
 
 // File is the content of run.json.
 type File struct {

@@ -140,7 +140,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 // start starts the guest, or has it started.
 func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
 	if l.Start != nil {
-		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), CPUs: b.CPUs.VMM, NetNS: w.move, Event: event}, seen)
+		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), CPUs: b.CPUs.VMM, Journal: b.Journal, NetNS: w.move, Event: event}, seen)
 	}
 	err = w.do(func() error {
 		gst, err = start(l, g, b.CPUs.VMM, seen)
@@ -260,6 +260,9 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 func (b *Boot) what() string {
 	if p := b.Platform.Program(); p != "" {
 		return p
+	}
+	if b.Platform.Wire() == platform.MovedWire {
+		return "the container"
 	}
 	return "the process"
 }
@@ -390,6 +393,12 @@ func (b *Boot) newWire() (wire, error) {
 			return wire{}, err
 		}
 		return wire{guest: v.Guest, do: v.Do, close: v.Close}, nil
+	case platform.MovedWire:
+		v, err := b.Lab.Veth(network.VethOptions{Down: true})
+		if err != nil {
+			return wire{}, err
+		}
+		return wire{guest: v.Guest, do: v.Do, move: v.MoveTo, close: v.Close}, nil
 	}
 	return wire{do: b.Lab.Do, close: func() error { return nil }}, nil
 }
@@ -420,7 +429,7 @@ func (b *Boot) noFirmware() bool {
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
-		Image: b.segments(), NoFirmware: b.noFirmware(), KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
+		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
 		// Firecracker's own clock ends at a write of its guest.
 		BootTimer: strings.Contains(b.Platform.Program(), "firecracker"),
 	}

@@ -88,11 +88,13 @@ func (n *notes) add(name string) {
 	n.events = append(n.events, e)
 }
 
-// into puts the notes into a timeline, in the order of their times.
+// into puts what has been noted since the last call into a timeline, in the order of
+// the times.
 func (n *notes) into(t *probe.Timeline) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	t.Events = append(t.Events, n.events...)
+	n.events = nil
 	slices.SortStableFunc(t.Events, func(a, b probe.Event) int { return int(max(-1, min(1, a.NS-b.NS))) })
 }
 

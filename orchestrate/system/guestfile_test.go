@@ -16,7 +16,7 @@ import (
 )
 
 // A guest's image, as far as it matters who loads it.
-type guest struct {
+type guestImage struct {
 	class     elf.Class
 	kind      elf.Type
 	osABI     byte
@@ -34,7 +34,7 @@ func note(name string, kind uint32) []byte {
 }
 
 // file is the image: an executable segment at 1 MiB, then notes and text.
-func (g guest) file(t testing.TB) string {
+func (g guestImage) file(t testing.TB) string {
 	t.Helper()
 	id := ident(g.class)
 	id[elf.EI_OSABI] = g.osABI
@@ -70,16 +70,16 @@ func TestWhoLoads(t *testing.T) {
 		qemu, firecracker bool
 		what              string
 	}{
-		{"multiboot of today", guest{class: elf.ELFCLASS32, multiboot: true}.file(t), true, false, "an ELF file with a multiboot header"},
-		{"multiboot of old", guest{class: elf.ELFCLASS64, multiboot: true}.file(t), true, false, "an ELF file with a multiboot header"},
-		{"lxboot", guest{class: elf.ELFCLASS64}.file(t), false, true, "a 64-bit ELF file without multiboot or PVH entry"},
-		{"PVH", guest{class: elf.ELFCLASS64, notes: append(note("GNU", 3), pvhNote()...)}.file(t), true, true, "an ELF file with a PVH entry"},
-		{"multiboot and PVH", guest{class: elf.ELFCLASS64, multiboot: true, notes: pvhNote()}.file(t), true, true, "an ELF file with a multiboot header"},
-		{"another note of Xen's", guest{class: elf.ELFCLASS64, notes: note("Xen", 5)}.file(t), false, true, "a 64-bit ELF file without multiboot or PVH entry"},
-		{"cut notes", guest{class: elf.ELFCLASS64, notes: pvhNote()[:14]}.file(t), false, true, "a 64-bit ELF file without multiboot or PVH entry"},
-		{"32 bits and nothing", guest{class: elf.ELFCLASS32}.file(t), false, false, "a 32-bit ELF file without multiboot or PVH entry"},
+		{"multiboot of today", guestImage{class: elf.ELFCLASS32, multiboot: true}.file(t), true, false, "an ELF file with a multiboot header"},
+		{"multiboot of old", guestImage{class: elf.ELFCLASS64, multiboot: true}.file(t), true, false, "an ELF file with a multiboot header"},
+		{"lxboot", guestImage{class: elf.ELFCLASS64}.file(t), false, true, "a 64-bit ELF file without multiboot or PVH entry"},
+		{"PVH", guestImage{class: elf.ELFCLASS64, notes: append(note("GNU", 3), pvhNote()...)}.file(t), true, true, "an ELF file with a PVH entry"},
+		{"multiboot and PVH", guestImage{class: elf.ELFCLASS64, multiboot: true, notes: pvhNote()}.file(t), true, true, "an ELF file with a multiboot header"},
+		{"another note of Xen's", guestImage{class: elf.ELFCLASS64, notes: note("Xen", 5)}.file(t), false, true, "a 64-bit ELF file without multiboot or PVH entry"},
+		{"cut notes", guestImage{class: elf.ELFCLASS64, notes: pvhNote()[:14]}.file(t), false, true, "a 64-bit ELF file without multiboot or PVH entry"},
+		{"32 bits and nothing", guestImage{class: elf.ELFCLASS32}.file(t), false, false, "a 32-bit ELF file without multiboot or PVH entry"},
 		{"bzImage", write(t, bzImage()), true, false, "a bzImage"},
-		{"Hermit", guest{class: elf.ELFCLASS64, osABI: elfOSABIEmbedded, notes: note("HERMIT", 1)}.file(t), false, true, "an ELF file for uhyve"},
+		{"Hermit", guestImage{class: elf.ELFCLASS64, osABI: elfOSABIEmbedded, notes: note("HERMIT", 1)}.file(t), false, true, "an ELF file for uhyve"},
 		{"text", write(t, []byte("#!/bin/sh\n")), false, false, "no ELF file"},
 		{"another machine", write(t, elf64(elf.EM_AARCH64)), false, false, "an ELF file for EM_AARCH64"},
 	}
@@ -102,7 +102,7 @@ func TestWhoLoads(t *testing.T) {
 
 // FuzzWhoLoads: no file makes it panic.
 func FuzzWhoLoads(f *testing.F) {
-	for _, g := range []guest{{class: elf.ELFCLASS64, notes: pvhNote()}, {class: elf.ELFCLASS32, multiboot: true}} {
+	for _, g := range []guestImage{{class: elf.ELFCLASS64, notes: pvhNote()}, {class: elf.ELFCLASS32, multiboot: true}} {
 		raw, err := os.ReadFile(g.file(f))
 		if err != nil {
 			f.Fatal(err)

@@ -16,11 +16,11 @@ import (
 )
 
 func hermituxKernel(t *testing.T) string {
-	return guest{class: elf.ELFCLASS64, osABI: elfOSABIHermit}.file(t)
+	return guestImage{class: elf.ELFCLASS64, osABI: elfOSABIHermit}.file(t)
 }
 
 // linuxProgram is a static one.
-func linuxProgram(t *testing.T) string { return guest{class: elf.ELFCLASS64}.file(t) }
+func linuxProgram(t *testing.T) string { return guestImage{class: elf.ELFCLASS64}.file(t) }
 
 // TestHermiTuxRedis: its redis.conf is the guest's, through the memory file system,
 // as in eurosys21-artifacts' fig_12 impl/hermitux-uhyve-redis.sh.
@@ -58,8 +58,8 @@ func TestHermiTuxRedis(t *testing.T) {
 
 func TestHermiTuxImages(t *testing.T) {
 	program, kernel := linuxProgram(t), hermituxKernel(t)
-	hermit := guest{class: elf.ELFCLASS64, osABI: elfOSABIEmbedded}.file(t)
-	pie := guest{class: elf.ELFCLASS64, kind: elf.ET_DYN, notes: note("HERMIT", 0x5a00)}.file(t)
+	hermit := guestImage{class: elf.ELFCLASS64, osABI: elfOSABIEmbedded}.file(t)
+	pie := guestImage{class: elf.ELFCLASS64, kind: elf.ET_DYN, notes: note("HERMIT", 0x5a00)}.file(t)
 	dynamic := write(t, elf64(elf.EM_X86_64, load{elf.PT_LOAD, rx, 1 << 20, 1 << 20, 4096}, load{typ: elf.PT_INTERP}))
 	tests := []struct {
 		name     string
@@ -76,7 +76,7 @@ func TestHermiTuxImages(t *testing.T) {
 		{"a program for Hermit", Hello, matrix.Settings{Kernel: hermit, Initrd: program}, ErrUnsupported, "is Hermit's, with its program in it", 0},
 		{"a dynamic program", Hello, matrix.Settings{Kernel: kernel, Initrd: dynamic}, ErrUnsupported, "is dynamic: link it statically", 0},
 		{"no ELF", Hello, matrix.Settings{Kernel: kernel, Initrd: write(t, []byte("#!/bin/sh"))}, nil, "HermiTux runs 64-bit Linux programs", 0},
-		{"a kernel for QEMU", Hello, matrix.Settings{Kernel: guest{class: elf.ELFCLASS32, multiboot: true}.file(t), Initrd: program}, ErrUnsupported, "is an ELF file with a multiboot header, and no kernel for uhyve", 0},
+		{"a kernel for QEMU", Hello, matrix.Settings{Kernel: guestImage{class: elf.ELFCLASS32, multiboot: true}.file(t), Initrd: program}, ErrUnsupported, "is an ELF file with a multiboot header, and no kernel for uhyve", 0},
 		{"nothing", Hello, matrix.Settings{}, ErrNoImage, "name a kernel", 0},
 	}
 	for _, tt := range tests {

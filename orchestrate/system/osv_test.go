@@ -27,7 +27,7 @@ func osvImage(cmdline string) []byte {
 
 // osvKernel is a loader.elf.
 func osvKernel(t *testing.T) string {
-	return guest{class: elf.ELFCLASS64, notes: pvhNote(), text: "OSv v0.57.0-12-gabc\n\x00"}.file(t)
+	return guestImage{class: elf.ELFCLASS64, notes: pvhNote(), text: "OSv v0.57.0-12-gabc\n\x00"}.file(t)
 }
 
 // TestOSvCommandLine holds the words against scripts/run.py and
@@ -102,7 +102,7 @@ func TestOSvRefuses(t *testing.T) {
 	o := &OSv{}
 	kernel, image := osvKernel(t), write(t, osvImage("/hello"))
 	qcow := write(t, append([]byte("QFI\xfb"), make([]byte, 200)...))
-	bare := guest{class: elf.ELFCLASS64}.file(t)
+	bare := guestImage{class: elf.ELFCLASS64}.file(t)
 	for _, tt := range []struct {
 		name, platform string
 		settings       matrix.Settings

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/guests/docker"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
@@ -107,8 +108,6 @@ type Boot struct {
 	// runs where KVM only emulates instructions.
 	FPUFree bool
 
-	// A container: path of an OCI layout.
-	Container string
 	// QEMU is what the image needs of QEMU beyond its platform's command line.
 	QEMU QEMU
 
@@ -116,6 +115,10 @@ type Boot struct {
 	RootFS string
 	Argv   []string
 	Env    []string
+
+	// A container: path of an OCI layout, the ID of an image that the engine has, or its
+	// reference.
+	Container string
 
 	Ready   string   // console line that makes it ready, a regular expression; "" for a service
 	Service *Service // nil if the app does not serve
@@ -169,7 +172,10 @@ type Env struct {
 // that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
-	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, &Unikraft{env: e}, MirageOS{}, &OSv{env: e}, &HermiTux{env: e}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}})
+	return e.withGeneric([]System{
+		&Reference{env: e}, &Linux{builder: builder}, &Unikraft{env: e}, MirageOS{}, &OSv{env: e}, &HermiTux{env: e}, &Rump{workDir: e.WorkDir},
+		&Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}},
+	})
 }
 
 // Find returns the system of that name.

@@ -55,7 +55,7 @@ func TestInspectUnikraft(t *testing.T) {
 func TestUnikraftCommandLine(t *testing.T) {
 	const fstab = `vfs.fstab=[ "initrd0:/:extract::ramfs=1:" ]`
 	initrd := write(t, []byte("070701"))
-	qemuFile := func(text string) string { return guest{class: elf.ELFCLASS32, multiboot: true, text: text}.file(t) }
+	qemuFile := func(text string) string { return guestImage{class: elf.ELFCLASS32, multiboot: true, text: text}.file(t) }
 	tests := []struct {
 		name, app, platform, text string
 		settings                  matrix.Settings
@@ -90,7 +90,7 @@ func TestUnikraftCommandLine(t *testing.T) {
 
 // TestUnikraftOnFirecracker: the program's name comes first, and "--" always.
 func TestUnikraftOnFirecracker(t *testing.T) {
-	kernel := guest{class: elf.ELFCLASS64, text: textNginx}.file(t)
+	kernel := guestImage{class: elf.ELFCLASS64, text: textNginx}.file(t)
 	u := &Unikraft{}
 	b, err := u.Prepare(t.Context(), want(Nginx, firecrackerVMM, matrix.Settings{Kernel: kernel}))
 	if err != nil {
@@ -107,7 +107,7 @@ func TestUnikraftOnFirecracker(t *testing.T) {
 
 func TestUnikraftRefuses(t *testing.T) {
 	u := &Unikraft{}
-	fc, pc := guest{class: elf.ELFCLASS64, text: textNginx}.file(t), guest{class: elf.ELFCLASS32, multiboot: true, text: textNginx}.file(t)
+	fc, pc := guestImage{class: elf.ELFCLASS64, text: textNginx}.file(t), guestImage{class: elf.ELFCLASS32, multiboot: true, text: textNginx}.file(t)
 	for _, tt := range []struct {
 		name     string
 		platform string
@@ -137,7 +137,7 @@ func TestUnikraftAddress(t *testing.T) {
 		"not known":  {"a unikernel", "say so in an entry of the catalogue (network:)"},
 		"can be had": {textNginx, ""},
 	} {
-		b, err := u.Prepare(t.Context(), want(redisApp, qemu1NIC, matrix.Settings{Kernel: guest{class: elf.ELFCLASS32, multiboot: true, text: tt.text}.file(t)}))
+		b, err := u.Prepare(t.Context(), want(redisApp, qemu1NIC, matrix.Settings{Kernel: guestImage{class: elf.ELFCLASS32, multiboot: true, text: tt.text}.file(t)}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +154,7 @@ func TestUnikraftFromCatalogue(t *testing.T) {
   - {name: words, system: unikraft, app: nginx, platform: qemu1nic, path: k.elf, cmdline: "vfs.fstab=[ x ] -- -p /n"}
   - {name: template, system: unikraft, app: redis, platform: qemu1nic, path: k.elf, cmdline: "a {network} b", network: "addr={address}"}
 `)
-	raw, err := os.ReadFile(guest{class: elf.ELFCLASS32, multiboot: true, text: textNginx}.file(t))
+	raw, err := os.ReadFile(guestImage{class: elf.ELFCLASS32, multiboot: true, text: textNginx}.file(t))
 	if err != nil {
 		t.Fatal(err)
 	}
