@@ -184,7 +184,7 @@ func Command(s system.System, p Platform, b system.Boot, r Resources, nic *netwo
 func All() []Platform {
 	return []Platform{
 		qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true},
-		firecracker{}, solo5HVT, solo5SPT, solo5Virtio{}, docker{}, process{},
+		firecracker{}, solo5HVT, solo5SPT, solo5Virtio{}, uhyve{}, docker{}, process{},
 	}
 }
 

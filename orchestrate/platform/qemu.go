@@ -130,7 +130,11 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	if b.Initrd != "" {
 		argv = append(argv, "-initrd", b.Initrd)
 	}
-	for i, d := range b.Disks {
+	disks, files, err := disksWith(b, cmdline)
+	if err != nil {
+		return Launch{}, err
+	}
+	for i, d := range disks {
 		argv = append(argv, q.diskArgs(i, d)...)
 	}
 	if nic != nil {
@@ -143,7 +147,7 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 		argv = append(argv, "-append", cmdline)
 	}
 	argv = append(argv, b.QEMU.Args...)
-	l := Launch{Argv: argv, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Accel: r.Accel}
+	l := Launch{Argv: argv, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Files: files, Accel: r.Accel}
 	if r.Accel == KVM {
 		l.Console.Port = com1
 	} else {

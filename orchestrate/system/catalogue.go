@@ -89,11 +89,11 @@ func (e Env) locate(ctx context.Context, b *Boot) error {
 		return err
 	}
 	b.place(l)
-	return b.measure(l)
+	return b.measureLocal(l)
 }
 
-// measure finds the size and checksum that stand for the image, and where it runs.
-func (b *Boot) measure(l catalogue.Local) (err error) {
+// measureLocal finds the size and checksum that stand for the image, and where it runs.
+func (b *Boot) measureLocal(l catalogue.Local) (err error) {
 	switch {
 	case b.Platform == catalogue.Docker:
 		b.Image = Image{Path: b.Container, SHA256: strings.TrimPrefix(l.Container.Digest, "sha256:"), Size: l.Container.Size}
