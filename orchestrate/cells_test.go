@@ -191,13 +191,14 @@ func TestResolve(t *testing.T) {
 		{"linux", "hello", "qemumicrovm", "auto", emulating, "", results.CellUnsupported, "linux does not run on qemumicrovm (it runs on qemu, qemu1nic)"},
 		{"reference", "nginx", "qemu", "auto", emulating, "", results.CellUnsupported, "reference has no nginx (it has hello, http)"},
 		{"reference", "hello", "qemu", "kvm", none, "", results.CellUnsupported, "accel kvm: no such device"},
-		{"osv", "hello", "qemu", "auto", emulating, "", results.CellFailed, `system "osv": not known: use one of reference, linux, process`},
-		{"linux", "hello", "xen", "auto", emulating, "", results.CellFailed, `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, process`},
+		{"plan9", "hello", "qemu", "auto", emulating, "", results.CellFailed, `system "plan9": not known: use one of reference, linux, `},
+		{"linux", "hello", "xen", "auto", emulating, "", results.CellFailed, `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, `},
 	}
 	for _, tt := range tests {
 		c := matrix.Cell{System: tt.system, App: tt.app, Platform: tt.platform, Experiment: "boot", Settings: settings(tt.accel)}
 		got := resolve(c, system.All(system.Env{}), tt.host)
-		if got.accel != tt.want || got.status != tt.status || got.reason != tt.reason {
+		matches := got.reason == tt.reason || strings.HasSuffix(tt.reason, ", ") && strings.HasPrefix(got.reason, tt.reason) // a list that grows
+		if got.accel != tt.want || got.status != tt.status || !matches {
 			t.Errorf("%s, %s: accel %q, %s: %q", c.ID(), tt.accel, got.accel, got.status, got.reason)
 		}
 	}

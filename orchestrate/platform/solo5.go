@@ -77,11 +77,20 @@ func (s solo5Tendered) Launch(b system.Boot, r Resources, nic *network.Guest, cm
 		return Launch{}, err
 	}
 	l.Argv = append(append(l.Argv, devices...), "--", b.Kernel)
-	if cmdline != "" {
-		// The tender joins its last words by blanks, which gives cmdline again.
-		l.Argv = append(l.Argv, strings.Split(cmdline, " ")...)
-	}
+	l.Argv = append(l.Argv, tenderWords(cmdline)...)
 	return l, nil
+}
+
+// tenderWords are the tender's last words, which it joins by blanks into cmdline
+// again. What is quoted stays whole, for those who read the command.
+func tenderWords(cmdline string) []string {
+	switch {
+	case cmdline == "":
+		return nil
+	case strings.ContainsAny(cmdline, `"'`):
+		return []string{cmdline}
+	}
+	return strings.Split(cmdline, " ")
 }
 
 // solo5Takes checks what all of Solo5's targets have in common.
