@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -48,11 +49,11 @@ var claimEvents = []string{
 	probe.EventIdle, probe.EventBootTimer,
 }
 
-// Vocabulary is the names that a matrix may use.
-func Vocabulary() matrix.Vocabulary {
+// Vocabulary is the names that a matrix may use, with those of a catalogue.
+func Vocabulary(images *catalogue.Images) matrix.Vocabulary {
 	v := matrix.Vocabulary{Experiments: []string{matrix.DefaultExperiment, matrix.TimingValidation}, Events: claimEvents, Claims: claim.Builtin()}
 	apps := map[string]bool{}
-	for _, s := range system.All(system.Env{}) {
+	for _, s := range system.All(system.Env{Images: images}) {
 		v.Systems = append(v.Systems, s.Name())
 		for _, a := range s.Apps() {
 			if !apps[a] {
@@ -75,7 +76,7 @@ func (o *Options) Check() error {
 
 // expand checks the matrix and makes its cells, with the options' overrides.
 func (o *Options) expand() ([]matrix.Cell, error) {
-	if err := o.Matrix.Check(Vocabulary()); err != nil {
+	if err := o.Matrix.Check(Vocabulary(o.Images)); err != nil {
 		return nil, err
 	}
 	cells, err := o.Matrix.Expand()

@@ -82,7 +82,7 @@ func TestBuiltInMatrix(t *testing.T) {
 }
 
 func TestVocabulary(t *testing.T) {
-	v := Vocabulary()
+	v := Vocabulary(nil)
 	for name, list := range map[string][]string{"systems": v.Systems, "apps": v.Apps, "platforms": v.Platforms, "experiments": v.Experiments, "events": v.Events, "claims": v.Claims} {
 		if len(list) == 0 || len(slices.Compact(slices.Sorted(slices.Values(list)))) != len(list) {
 			t.Errorf("%s %q: empty, or one twice", name, list)

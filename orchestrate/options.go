@@ -5,6 +5,7 @@ package orchestrate
 import (
 	"time"
 
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
@@ -26,11 +27,12 @@ type Options struct {
 	Strict  bool          // no other rung
 	Schema  *int          // of the histograms; nil: probe.DefaultSchema
 
-	Out        string // results folder, made by the run
-	CacheDir   string // of built images
-	JournalDir string // of host changes, for clean
-	StateDir   string // where `ukprobe overhead` keeps its figure
-	Version    string // of ukprobe
+	Out        string            // results folder, made by the run
+	CacheDir   string            // of built images
+	Images     *catalogue.Images // may be nil
+	JournalDir string            // of host changes, for clean
+	StateDir   string            // where `ukprobe overhead` keeps its figure
+	Version    string            // of ukprobe
 	Argv       []string
 
 	Observer Observer

@@ -48,7 +48,7 @@ func MakePlan(o Options) (Plan, error) {
 		return p, err
 	}
 	host := platform.DetectHost()
-	systems := system.All(system.Env{})
+	systems := system.All(system.Env{Images: o.Images})
 	for _, c := range wanted {
 		p.Cells = append(p.Cells, resolve(c, systems, host).planned())
 	}

@@ -65,7 +65,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 		r.metrics.attach(r.lab.probe)
 	}
 	host := platform.DetectHost()
-	systems := system.All(system.Env{CacheDir: o.CacheDir, WorkDir: r.lab.workDir, Logf: o.Observer.Log})
+	systems := system.All(system.Env{CacheDir: o.CacheDir, WorkDir: r.lab.workDir, Images: o.Images, Logf: o.Observer.Log})
 	for _, c := range wanted {
 		cell := resolve(c, systems, host)
 		cell.prepare(ctx, host)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/internal/hostfile"
 )
 
 // HostClock converts readings of the host's time-stamp counter to
@@ -121,12 +123,7 @@ func unmappable(cpuinfo, clocksource string) string {
 
 // flagsOf are the first CPU's flags in /proc/cpuinfo.
 func flagsOf(cpuinfo string) []string {
-	for line := range strings.Lines(cpuinfo) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "flags" {
-			return strings.Fields(value)
-		}
-	}
-	return nil
+	return strings.Fields(hostfile.Field(cpuinfo, "flags"))
 }
 
 // Source is the kernel's clocksource: CLOCK_MONOTONIC runs on it. If it is not

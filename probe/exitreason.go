@@ -18,9 +18,9 @@ const (
 	SVM ISA = "svm"
 )
 
-// hostISA tells which exit codes this host's KVM uses. A host with neither (KVM
+// HostISA tells which exit codes this host's KVM uses. A host with neither (KVM
 // that only emulates) reports no exits.
-func hostISA() ISA {
+func HostISA() ISA {
 	if slices.Contains(hostFlags(), "svm") {
 		return SVM
 	}

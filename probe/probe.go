@@ -89,7 +89,7 @@ func Open(opt Options) (_ *Probe, err error) {
 	if err := usable(); err != nil {
 		return nil, err
 	}
-	p, err := newProbe(opt, hostISA())
+	p, err := newProbe(opt, HostISA())
 	if err != nil {
 		return nil, err
 	}

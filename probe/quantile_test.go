@@ -198,7 +198,7 @@ func TestQuantilesOfAGuest(t *testing.T) {
 	} else {
 		_ = f.Close()
 	}
-	b := newTapBench(t, DefaultSchema, hostISA())
+	b := newTapBench(t, DefaultSchema, HostISA())
 	if err := b.attachHooks(); err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,14 @@
 package probe
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -21,6 +24,20 @@ var slowing = []ebpf.ProgramType{
 
 // Programs are BPF programs with their names.
 type Programs map[ebpf.ProgramID]string
+
+// Programs are those of the probe that are loaded now, under their names in the
+// object files: see [Probe.ProgramStats].
+func (p *Probe) Programs() (Programs, error) {
+	stats, err := p.ProgramStats()
+	if err != nil {
+		return nil, err
+	}
+	out := make(Programs, len(stats))
+	for _, s := range stats {
+		out[s.ID] = s.Program
+	}
+	return out, nil
+}
 
 // TracingPrograms lists, with their names in the kernel (at most 15 bytes), all
 // BPF programs loaded on this host that can be attached to the kernel's own code
@@ -58,6 +75,51 @@ func kernelName(p *ebpf.Program) string {
 		return ""
 	}
 	return info.Name
+}
+
+// Await waits, at most so long, until the tracing programs that are loaded are
+// exactly p: the kernel takes programs away some moments after they were closed, and
+// another ukprobe may be at work. It looks at least once. The error is the context's
+// cause, or that of [TracingPrograms].
+func (p Programs) Await(ctx context.Context, atMost time.Duration) (bool, error) {
+	for deadline := time.Now().Add(atMost); ; {
+		now, err := TracingPrograms()
+		if err != nil {
+			return false, err
+		}
+		if maps.Equal(now, p) {
+			return true, nil
+		}
+		if time.Now().After(deadline) {
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Undisturbed tells whether the tracing programs that are loaded now are all of p
+// and, besides, none but ours. One that came and went in between is not noticed.
+func (p Programs) Undisturbed(ours Programs) (bool, error) {
+	now, err := TracingPrograms()
+	if err != nil {
+		return false, err
+	}
+	for id := range now {
+		_, old := p[id]
+		if _, mine := ours[id]; !old && !mine {
+			return false, nil
+		}
+	}
+	for id := range p {
+		if _, still := now[id]; !still {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // CountRuns switches the kernel's statistics of BPF programs on (Linux 5.8), for

@@ -2,7 +2,11 @@
 
 package results
 
-import "time"
+import (
+	"time"
+
+	"github.com/ukprobe/ukprobe/internal/paired"
+)
 
 // Overhead is what measuring costs on one host, as `ukprobe overhead` found it:
 // the reference guest under each condition against the same guest with no BPF
@@ -110,9 +114,8 @@ func (h *Host) hasRungs(rungs map[string]string) bool {
 	return true
 }
 
-// OverheadMinRounds is the fewest rounds from which an interval is made: with fewer
-// there is no distribution-free 95 % interval of a median either.
-const OverheadMinRounds = 6
+// OverheadMinRounds is the fewest rounds from which an interval is made.
+const OverheadMinRounds = paired.MinRounds
 
 // overheadRestless is the noise of boots, as a part, above which a machine was too
 // busy for its figures to be more than bounds.

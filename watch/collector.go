@@ -26,11 +26,11 @@ type Collector struct {
 	histograms []histogramFamily
 	counters   []counterFamily
 
-	up, since, info, lost, parts               *prometheus.Desc
-	vms, vmsMax, seen, notWatched, readErrors  *prometheus.Desc
-	networkErrors, responses, untracked        *prometheus.Desc
-	exchanges                                  []exchangeFamily
-	buildInfo, hookInfo, hookFired, hookMissed *prometheus.Desc
+	up, since, info, lost, parts                         *prometheus.Desc
+	vms, vmsMax, seen, notWatched, forgotten, readErrors *prometheus.Desc
+	networkErrors, responses, untracked                  *prometheus.Desc
+	exchanges                                            []exchangeFamily
+	buildInfo, hookInfo, hookFired, hookMissed           *prometheus.Desc
 }
 
 // histogramFamily is a metric made of histograms by reason.
@@ -81,6 +81,7 @@ func NewCollector(w *Watcher, version string) *Collector {
 		vms:           desc("ukprobe_vms", "VMs that run and are watched."),
 		vmsMax:        desc("ukprobe_vms_limit", "How many VMs can be watched at one time."),
 		seen:          desc("ukprobe_vms_watched_total", "VMs watched since the start."),
+		forgotten:     desc("ukprobe_vms_forgotten_total", "VMs that had ended and were not kept as long as asked, as too many had."),
 		notWatched:    desc("ukprobe_vms_not_watched_total", "VMs that found no room (ukprobe_vms_limit) when they came, each once. Whether the filters would have taken them is not known; those that got a place later are included."),
 		readErrors:    desc("ukprobe_vm_read_errors_total", "Readings of a VM's counts that failed."),
 		networkErrors: desc("ukprobe_vm_network_errors_total", "VMs whose network device could not be watched."),
@@ -182,7 +183,7 @@ func byDirection(prefix string) func(*probe.Counts) map[string]uint64 {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.up, c.since, c.info, c.lost, c.parts, c.vms, c.vmsMax, c.seen, c.notWatched, c.readErrors, c.networkErrors, c.responses, c.untracked,
+	for _, d := range []*prometheus.Desc{c.up, c.since, c.info, c.lost, c.parts, c.vms, c.vmsMax, c.seen, c.notWatched, c.forgotten, c.readErrors, c.networkErrors, c.responses, c.untracked,
 		c.buildInfo, c.hookInfo, c.hookFired, c.hookMissed} {
 		ch <- d
 	}
@@ -213,6 +214,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.vmsMax, float64(t.MaxVMs))
 	counter(c.seen, float64(t.Seen))
 	counter(c.notWatched, float64(t.NotWatched))
+	counter(c.forgotten, float64(t.Forgotten))
 	counter(c.readErrors, float64(t.ReadErrors))
 	counter(c.networkErrors, float64(t.NetworkErrors))
 	gauge(c.buildInfo, 1, c.version, runtime.Version())

@@ -100,17 +100,7 @@ func (f Filter) String() string {
 	if f.All {
 		return "every VM"
 	}
-	var parts []string
-	for _, w := range f.PIDs {
-		parts = append(parts, fmt.Sprintf("pid %d", w.PID))
-	}
-	for _, cg := range f.Cgroups {
-		parts = append(parts, "cgroup "+cg.path)
-	}
-	for _, re := range f.Names {
-		parts = append(parts, "name "+re.String())
-	}
-	return strings.Join(parts, ", ")
+	return strings.Join(f.parts(""), ", ")
 }
 
 // flags is the filter as it is given on the command line.
@@ -118,15 +108,20 @@ func (f Filter) flags() string {
 	if f.All {
 		return "--all"
 	}
+	return strings.Join(f.parts("--"), " or ")
+}
+
+// parts are the filter's, each with its kind, marked so.
+func (f Filter) parts(mark string) []string {
 	var parts []string
 	for _, w := range f.PIDs {
-		parts = append(parts, fmt.Sprintf("--pid %d", w.PID))
+		parts = append(parts, fmt.Sprintf("%spid %d", mark, w.PID))
 	}
 	for _, cg := range f.Cgroups {
-		parts = append(parts, "--cgroup "+cg.path)
+		parts = append(parts, mark+"cgroup "+cg.path)
 	}
 	for _, re := range f.Names {
-		parts = append(parts, "--name "+re.String())
+		parts = append(parts, mark+"name "+re.String())
 	}
-	return strings.Join(parts, " or ")
+	return parts
 }

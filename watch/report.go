@@ -20,6 +20,7 @@ type Report struct {
 	Until      time.Time `json:"until"`
 	Seconds    float64   `json:"seconds"` // of the span
 	NotWatched uint64    `json:"not_watched"`
+	Forgotten  uint64    `json:"forgotten"`   // VMs that ended in the span and are not in VMs, as too many did
 	PassedOver uint64    `json:"passed_over"` // VMs that the filter does not take, since the beginning
 	// Unmet says which parts of the filter have nothing to take.
 	Unmet   []string       `json:"unmet,omitempty"`
@@ -119,11 +120,13 @@ type Reporter struct {
 	version string
 	at      time.Time
 	before  map[uint64]Reading // by the VM's ID
+	// forgotten is how many VMs had been forgotten by then.
+	forgotten uint64
 }
 
 // NewReporter makes one; its first span begins now.
 func NewReporter(w *Watcher, version string) *Reporter {
-	rp := &Reporter{w: w, version: version, at: w.now(), before: map[uint64]Reading{}}
+	rp := &Reporter{w: w, version: version, at: w.now(), before: map[uint64]Reading{}, forgotten: w.Totals().Forgotten}
 	for r := range w.Each {
 		rp.before[r.VM.ID] = r
 	}
@@ -132,9 +135,9 @@ func NewReporter(w *Watcher, version string) *Reporter {
 
 // Next reports what happened since the last call.
 func (rp *Reporter) Next() Report {
-	begun, now := rp.at, rp.w.now()
+	begun, now, totals := rp.at, rp.w.now(), rp.w.Totals()
 	out := Report{Version: rp.version, Until: now, Seconds: now.Sub(begun).Seconds(),
-		NotWatched: rp.w.src.Beyond(), PassedOver: rp.w.Totals().PassedOver, Unmet: rp.w.Unmet(), VMs: []VMReport{}}
+		NotWatched: totals.NotWatched, Forgotten: totals.Forgotten - rp.forgotten, PassedOver: totals.PassedOver, Unmet: rp.w.Unmet(), VMs: []VMReport{}}
 	after := map[uint64]Reading{}
 	for r := range rp.w.Each {
 		before, known := rp.before[r.VM.ID]
@@ -155,7 +158,7 @@ func (rp *Reporter) Next() Report {
 	if len(out.VMs) > 0 { // else nothing has fired because there was nothing
 		out.Missing = missing(rp.w.src.Hooks())
 	}
-	rp.before, rp.at = after, now
+	rp.before, rp.at, rp.forgotten = after, now, totals.Forgotten
 	return out
 }
 

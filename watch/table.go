@@ -168,6 +168,9 @@ func (r Report) heading() string {
 	if ended > 0 {
 		text += fmt.Sprintf(", %d ended", ended)
 	}
+	if r.Forgotten > 0 {
+		text += fmt.Sprintf(", %d more ended and are NOT SHOWN (no more are kept than --max-vms)", r.Forgotten)
+	}
 	if r.NotWatched > 0 {
 		text += fmt.Sprintf(", %d NOT WATCHED for want of room (--max-vms)", r.NotWatched)
 	}

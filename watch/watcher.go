@@ -63,6 +63,8 @@ type Watcher struct {
 	ignored map[uint64]process // by the Source's ID
 	waiting map[Wanted]bool    // of --pid, not a VM yet
 	seen    uint64
+	// forgotten counts the VMs that were dropped before their time, for others.
+	forgotten uint64
 	// passed counts the VMs that the filter does not take; silent are those of them
 	// that ran before and have not shown themselves, lest they be counted twice.
 	passed uint64
@@ -392,6 +394,7 @@ func (w *Watcher) forget() {
 	}
 	slices.SortFunc(kept, func(a, b *VM) int { return a.ended.Compare(b.ended) })
 	for _, vm := range kept[:len(kept)-w.opt.MaxKept] {
+		w.forgotten++
 		w.drop(vm)
 	}
 }
@@ -585,6 +588,7 @@ type Totals struct {
 	Seen          uint64 // VMs watched since the beginning
 	NotWatched    uint64 // for want of room
 	PassedOver    uint64 // VMs that the filter does not take
+	Forgotten     uint64 // ended VMs that were not kept as long as they should be, for want of room
 	MaxVMs        int
 	ReadErrors    uint64
 	NetworkErrors uint64 // VMs whose network could not be watched
@@ -601,7 +605,7 @@ func (w *Watcher) Totals() Totals {
 		}
 	}
 	w.mu.Lock()
-	t.Seen, t.PassedOver = w.seen, w.passed
+	t.Seen, t.PassedOver, t.Forgotten = w.seen, w.passed, w.forgotten
 	w.mu.Unlock()
 	return t
 }

@@ -314,7 +314,13 @@ func TestKept(t *testing.T) {
 		b.leave(id)
 	}
 	b.want("unknown-102 (ended)", "unknown-103 (ended)", "unknown-104 (ended)", "unknown-105")
+	if n := b.w.Totals().Forgotten; n != 2 {
+		t.Errorf("%d forgotten before their time, want 2", n)
+	}
 	waitFor(t, "the kept ones to go", func() bool { return b.w.Totals().Kept == 0 })
+	if n := b.w.Totals().Forgotten; n != 2 {
+		t.Errorf("%d forgotten, want those that had to go early: 2", n)
+	}
 	b.want("unknown-105")
 }
 
@@ -445,7 +451,14 @@ func TestFilterText(t *testing.T) {
 	if got, want := f.String(), "pid 3, cgroup /a, name ^w"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := (Filter{All: true}).String(); got != "every VM" {
+	if got, want := f.flags(), "--pid 3 or --cgroup /a or --name ^w"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	all := Filter{All: true}
+	if got := all.String(); got != "every VM" {
+		t.Errorf("%q", got)
+	}
+	if got := all.flags(); got != "--all" {
 		t.Errorf("%q", got)
 	}
 }

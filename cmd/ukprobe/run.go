@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
@@ -60,6 +59,7 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "dry-run", Usage: "print every cell, its command line, device, CPUs and hooks; change nothing"},
 		&cli.BoolFlag{Name: "json", Usage: "print the results (or the plan of --dry-run) as JSON, and nothing else, on standard output"},
 		cacheFlag(),
+		catalogueFlag(),
 		journalFlag(),
 		stateFlag(),
 	}
@@ -77,50 +77,11 @@ func run(c *cli.Context) error {
 	if os.Geteuid() != 0 {
 		return errors.New("run: not root: BPF programs, taps and namespaces need it: run with sudo (`ukprobe run --dry-run` shows what would be done, `ukprobe doctor` what is missing)")
 	}
-	watcher := newProgress(os.Stderr, c.Bool("json"))
-	o.Observer = watcher
-	srv, err := listen(c.String("listen"))
+	file, err := runCells(c, o, show)
 	if err != nil {
 		return err
-	}
-	defer srv.Close()
-	r, err := orchestrate.Start(c.Context, o)
-	if err != nil {
-		return interrupted(c.Context, err)
-	}
-	srv.Serve(r.Metrics().Handler(), watcher)
-	status := results.RunOK
-	doErr := r.Do(c.Context)
-	switch {
-	case c.Err() != nil:
-		status = results.RunInterrupted
-	case doErr != nil:
-		status = results.RunFailed
-	}
-	watcher.Close()
-	err = errors.Join(r.Finish(status), r.Close())
-	file := r.Results()
-	if e := show(c, file, o.Out); e != nil {
-		err = errors.Join(err, e)
-	}
-	if status == results.RunInterrupted {
-		return errors.Join(err, cli.Exit(fmt.Sprintf("interrupted: %d finished samples are in %s", finished(file), o.Out), exitInterrupted))
-	}
-	if err = errors.Join(doErr, err); err != nil {
-		return err
-	}
-	if c.Bool("linger") {
-		srv.Linger(c.Context, watcher)
 	}
 	return failedCells(file)
-}
-
-// interrupted turns Ctrl-C during preparation into its own exit status.
-func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return cli.Exit("interrupted before the first sample", exitInterrupted)
-	}
-	return err
 }
 
 // runOptions checks the flags. Nothing has been touched yet.
@@ -138,6 +99,9 @@ func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err err
 		Out: c.String("out"), Version: Version(), Argv: os.Args}
 	if o.Matrix, err = loadMatrix(c.String("matrix"), builtin); err != nil {
 		return o, usage(err)
+	}
+	if o.Images, err = images(c); err != nil {
+		return o, err
 	}
 	for _, text := range c.StringSlice("only") {
 		sel, err := matrix.ParseSelector(text)
@@ -234,14 +198,6 @@ func randomSeed() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:])                        // never fails (crypto/rand)
 	return binary.NativeEndian.Uint64(b[:]) >> 11 // below 2^53: jq and others keep it exact
-}
-
-func finished(f *results.File) int {
-	n := 0
-	for i := range f.Cells {
-		n += len(f.Cells[i].Samples)
-	}
-	return n
 }
 
 // failedCells makes a run with failures exit non-zero, and one that measured

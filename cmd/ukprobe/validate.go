@@ -11,7 +11,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ukprobe/ukprobe/matrices"
-	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/results"
 	"github.com/ukprobe/ukprobe/results/report"
@@ -58,30 +57,8 @@ func validate(c *cli.Context) error {
 	if os.Geteuid() != 0 {
 		return errors.New("validate: not root: BPF programs and cgroups need it: run with sudo")
 	}
-	watcher := newProgress(os.Stderr, c.Bool("json"))
-	o.Observer = watcher
-	r, err := orchestrate.Start(c.Context, o)
+	file, err := runCells(c, o, showClaims)
 	if err != nil {
-		return interrupted(c.Context, err)
-	}
-	status := results.RunOK
-	doErr := r.Do(c.Context)
-	switch {
-	case c.Err() != nil:
-		status = results.RunInterrupted
-	case doErr != nil:
-		status = results.RunFailed
-	}
-	watcher.Close()
-	err = errors.Join(r.Finish(status), r.Close())
-	file := r.Results()
-	if e := showClaims(c, file, o.Out); e != nil {
-		err = errors.Join(err, e)
-	}
-	if status == results.RunInterrupted {
-		return errors.Join(err, cli.Exit(fmt.Sprintf("interrupted: %d finished samples are in %s", finished(file), o.Out), exitInterrupted))
-	}
-	if err = errors.Join(doErr, err); err != nil {
 		return err
 	}
 	if err := failedCells(file); err != nil {

@@ -5,10 +5,12 @@ package linux
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -165,12 +167,52 @@ func checkPage(t *testing.T, body string) {
 }
 
 // nginxVersion returns the upstream version of the package, 1.22.1 of 1.22.1-9.
-func nginxVersion(t *testing.T) string {
+func nginxVersion(t *testing.T) string { return upstreamVersion(t, "nginx") }
+
+// upstreamVersion returns the version of a package without its epoch and without
+// Debian's part.
+func upstreamVersion(t *testing.T, name string) string {
 	t.Helper()
-	pkgs, err := treeBuilder(t).download(t.Context(), "nginx")
+	pkgs, err := treeBuilder(t).cache().Download(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	upstream, _, _ := strings.Cut(pkgs[0].Version, "-")
-	return upstream
+	_, version, epoch := strings.Cut(pkgs[0].Version, ":")
+	if !epoch {
+		version = pkgs[0].Version
+	}
+	version, _, _ = strings.Cut(version, "-")
+	return version
+}
+
+// answers returns, for each service but nginx, a check of its first line.
+func answers(t *testing.T) map[string]func(line string) bool {
+	memcached := upstreamVersion(t, "memcached")
+	return map[string]func(string) bool{
+		"redis":     func(line string) bool { return line == "+PONG" },
+		"memcached": func(line string) bool { return line == "VERSION "+memcached },
+	}
+}
+
+func TestServicesBoot(t *testing.T) {
+	checks := answers(t)
+	for _, app := range slices.Sorted(maps.Keys(checks)) {
+		t.Run(app, func(t *testing.T) {
+			image := build(t, app)
+			word := withTap(t)
+			vm := image.boot(t, []string{word}, nic...)
+			line, at := vm.answer(t, fmt.Sprintf("%s:%d", guestAddress, Port(app)), Request(app))
+			t.Logf("%q after %.2f s, initramfs of %d bytes", line, at.Seconds(), image.initramfs.Size)
+			if !checks[app](line) {
+				t.Errorf("%s answered %q to %q; it printed:\n%s", app, line, Request(app), vm.printed())
+			}
+		})
+	}
+}
+
+// TestSQLiteBoots needs no network card; it ends by itself, and the guest as told.
+func TestSQLiteBoots(t *testing.T) {
+	vm := build(t, "sqlite").boot(t, []string{"ukprobe.end=reboot"})
+	ready := vm.expect(t, ReadyLine("sqlite"))
+	t.Logf("ready after %.2f s, ended after %.2f s", ready.Seconds(), vm.expectEnd(t).Seconds())
 }

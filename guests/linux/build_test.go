@@ -4,6 +4,7 @@ package linux
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -23,22 +24,58 @@ func freshBuilder(t *testing.T, dir string) *Builder {
 }
 
 func TestApps(t *testing.T) {
-	if diff := cmp.Diff([]string{"hello", "nginx"}, Apps()); diff != "" {
+	type app struct {
+		Ready   string
+		Port    uint16
+		Request string
+	}
+	got := map[string]app{}
+	for _, name := range Apps() {
+		got[name] = app{ReadyLine(name), Port(name), string(Request(name))}
+	}
+	want := map[string]app{
+		"hello":     {Ready: "ukprobe-hello: ready"},
+		"memcached": {Port: 11211, Request: "version\r\n"},
+		"nginx":     {Port: 80, Request: "GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n"},
+		"redis":     {Port: 6379, Request: "PING\r\n"},
+		"sqlite":    {Ready: "ukprobe-sqlite: ready"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if ReadyLine("hello") != "ukprobe-hello: ready" || ReadyLine("nginx") != "" {
-		t.Errorf("ready lines %q, %q", ReadyLine("hello"), ReadyLine("nginx"))
-	}
-	if Port("hello") != 0 || Port("nginx") != 80 {
-		t.Errorf("ports %d, %d", Port("hello"), Port("nginx"))
+}
+
+// TestInitScripts has a shell run the ends of /init, with a program that tells its
+// words in the place of the app's: they are those of the bare process.
+func TestInitScripts(t *testing.T) {
+	for _, name := range Apps() {
+		r := apps[name]
+		if r.initApp != "" {
+			continue // runs itself what it says
+		}
+		dir := t.TempDir()
+		r.argv = append([]string{filepath.Join(dir, "app")}, r.argv[1:]...)
+		if err := os.WriteFile(r.argv[0], []byte("#!/bin/sh\nprintf '<%s>' \"$@\"\nexit 3\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		script, err := r.initScript()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fail := "fail() { echo \"FAILED: $*\"; exit 1; }\n"
+		got, _ := exec.Command("sh", "-c", fail+string(script)).CombinedOutput() // ends with 1
+		want := "<" + strings.Join(r.argv[1:], "><") + ">FAILED: app ended with status 3\n"
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", name, diff)
+		}
 	}
 }
 
 func TestUnknownApp(t *testing.T) {
-	const want = `no app "redis" for linux and process: want one of hello, nginx`
+	const want = `no app "emacs" for linux and process: want one of hello, memcached, nginx, redis, sqlite`
 	b := &Builder{Dir: t.TempDir()}
-	_, errInitramfs := b.Initramfs(t.Context(), "redis")
-	_, errRootFS := b.RootFS(t.Context(), "redis")
+	_, errInitramfs := b.Initramfs(t.Context(), "emacs")
+	_, errRootFS := b.RootFS(t.Context(), "emacs")
 	for _, err := range []error{errInitramfs, errRootFS} {
 		if !strings.HasSuffix(errText(err), want) {
 			t.Errorf("error %q, want …%q", errText(err), want)

@@ -108,24 +108,12 @@ func (r *running) expectEnd(t *testing.T) time.Duration {
 }
 
 // get requests the page / from address until nginx of the given version
-// answers, and returns the body and the time since the start. It dials in the caller's goroutine, and
-// so in the caller's network namespace, as http.Client would not.
+// answers, and returns the body and the time since the start.
 func (r *running) get(t *testing.T, address, version string) (body string, at time.Duration) {
 	t.Helper()
-	const interval = 50 * time.Millisecond // well below TCP's first retry after 1 s
-	var conn net.Conn
-	for err := error(nil); conn == nil; {
-		if time.Since(r.started) > bootTimeout {
-			t.Fatalf("no connection to %s in %s: %v; it printed:\n%s", address, bootTimeout, err, r.printed())
-		}
-		conn, err = net.DialTimeout("tcp4", address, interval)
-		if err != nil {
-			time.Sleep(interval / 5)
-		}
-	}
+	conn := r.dial(t, address)
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(bootTimeout))
-	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n"); err != nil {
+	if _, err := conn.Write(Request("nginx")); err != nil {
 		t.Fatal(err)
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -142,6 +130,40 @@ func (r *running) get(t *testing.T, address, version string) (body string, at ti
 		t.Errorf("GET http://%s/: %s from %s", address, answer.Status, answer.Header.Get("Server"))
 	}
 	return string(data), at
+}
+
+// answer sends a request and returns the first line of the answer and the time
+// since the start.
+func (r *running) answer(t *testing.T, address string, request []byte) (line string, at time.Duration) {
+	t.Helper()
+	conn := r.dial(t, address)
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write(request); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		t.Fatalf("read the answer of %s: %v after %q; it printed:\n%s", address, err, line, r.printed())
+	}
+	return strings.TrimRight(line, "\r\n"), time.Since(r.started)
+}
+
+// dial connects to a service that is starting. It dials in the caller's
+// goroutine, and so in the caller's network namespace, as http.Client would not.
+func (r *running) dial(t *testing.T, address string) net.Conn {
+	t.Helper()
+	const interval = 50 * time.Millisecond // well below TCP's first retry after 1 s
+	for {
+		conn, err := net.DialTimeout("tcp4", address, interval)
+		if err == nil {
+			_ = conn.SetDeadline(time.Now().Add(bootTimeout))
+			return conn
+		}
+		if time.Since(r.started) > bootTimeout {
+			t.Fatalf("no connection to %s in %s: %v; it printed:\n%s", address, bootTimeout, err, r.printed())
+		}
+		time.Sleep(interval / 5)
+	}
 }
 
 // printed returns the lines that nobody has expected yet.

@@ -7,15 +7,11 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/cavaliergopher/cpio"
-
+	"github.com/ukprobe/ukprobe/guests/internal/cache"
 	"github.com/ukprobe/ukprobe/internal/deb"
 )
 
@@ -26,23 +22,47 @@ const initramfsFile = "initramfs.cpio.gz"
 // it if the cache does not hold it. The same packages, recipe and Go release
 // give the same bytes.
 func (b *Builder) Initramfs(ctx context.Context, app string) (Initramfs, error) {
-	i, err := b.initramfs(ctx, app)
+	i, err := b.debianInitramfs(ctx, app)
 	if err != nil {
 		return Initramfs{}, fmt.Errorf("build the initramfs of %s: %w", app, err)
 	}
 	return i, nil
 }
 
-func (b *Builder) initramfs(ctx context.Context, app string) (Initramfs, error) {
-	r, err := lookup(app)
+// PlainInitramfs returns the initramfs of an app for a kernel that needs no
+// modules and gives itself its address (CONFIG_IP_PNP). The app's part is that of
+// Initramfs; /init is shorter, and the device nodes are in the archive. /proc is
+// mounted for apps that read it.
+func (b *Builder) PlainInitramfs(ctx context.Context, app string) (Initramfs, error) {
+	i, err := b.initramfs(ctx, app, "initramfs-plain-", nil, tree.addPlainInit)
 	if err != nil {
+		return Initramfs{}, fmt.Errorf("build the plain initramfs of %s: %w", app, err)
+	}
+	return i, nil
+}
+
+func (b *Builder) debianInitramfs(ctx context.Context, app string) (Initramfs, error) {
+	if _, err := lookup(app); err != nil {
 		return Initramfs{}, err
 	}
 	kernel, err := b.kernel(ctx)
 	if err != nil {
 		return Initramfs{}, err
 	}
-	kernelPkg, err := b.kernelDeb(ctx)
+	pkg, err := b.kernelDeb(ctx)
+	if err != nil {
+		return Initramfs{}, err
+	}
+	modules := filepath.Join(filepath.Dir(kernel.Path), modulesFolder)
+	return b.initramfs(ctx, app, "initramfs-", []deb.Package{pkg}, func(t tree, r recipe, root string) error {
+		return t.addInit(r, root, modules)
+	})
+}
+
+// initramfs builds an initramfs, or finds it: the app's tree and what addInit adds
+// to it, from the packages with and those of the app.
+func (b *Builder) initramfs(ctx context.Context, app, kind string, with []deb.Package, addInit func(t tree, r recipe, root string) error) (Initramfs, error) {
+	r, err := lookup(app)
 	if err != nil {
 		return Initramfs{}, err
 	}
@@ -50,22 +70,21 @@ func (b *Builder) initramfs(ctx context.Context, app string) (Initramfs, error) 
 	if !slices.Contains(names, busyboxPackage) {
 		names = append([]string{busyboxPackage}, names...)
 	}
-	pkgs, err := b.download(ctx, names...)
+	pkgs, err := b.cache().Download(ctx, names...)
 	if err != nil {
 		return Initramfs{}, err
 	}
-	all := append([]deb.Package{kernelPkg}, pkgs...)
-	name, err := key("initramfs-"+app, all...)
+	all := append(slices.Clone(with), pkgs...)
+	name, err := key(kind+app, all...)
 	if err != nil {
 		return Initramfs{}, err
 	}
-	dir, err := b.entry(ctx, name, func(dir, scratch string) error {
+	dir, err := b.cache().Entry(ctx, name, func(dir, scratch string) error {
 		t, err := appTree(ctx, r, pkgs, scratch)
 		if err != nil {
 			return err
 		}
-		modules := filepath.Join(filepath.Dir(kernel.Path), modulesFolder)
-		if err := t.addInit(r, scratch, modules); err != nil {
+		if err := addInit(t, r, scratch); err != nil {
 			return err
 		}
 		return t.writeInitramfs(filepath.Join(dir, initramfsFile))
@@ -74,23 +93,14 @@ func (b *Builder) initramfs(ctx context.Context, app string) (Initramfs, error) 
 		return Initramfs{}, err
 	}
 	i := Initramfs{Path: filepath.Join(dir, initramfsFile), App: app, Packages: all}
-	i.SHA256, i.Size, err = digest(i.Path)
+	i.SHA256, i.Size, err = cache.Digest(i.Path)
 	return i, err
 }
 
 // addInit adds what turns the root of an app into the root of a microVM: the
 // first process, its shell, and the kernel's modules.
 func (t tree) addInit(r recipe, root, modules string) error {
-	for name, source := range map[string]string{
-		"/init":                   "init",
-		"/lib/ukprobe/cmdline.sh": "cmdline.sh",
-		"/lib/ukprobe/app.sh":     r.initApp,
-	} {
-		if err := t.own(name, source, 0o755); err != nil {
-			return err
-		}
-	}
-	if err := t.take(root, busyboxPath); err != nil {
+	if err := t.addFirstProcess(r, root, "init"); err != nil {
 		return err
 	}
 	files, err := os.ReadDir(modules)
@@ -107,6 +117,38 @@ func (t tree) addInit(r recipe, root, modules string) error {
 	return nil
 }
 
+// console is the node that the kernel opens for the first process.
+var console = device{"/dev/console", 5, 1}
+
+// addPlainInit adds the first process of a kernel that needs little help.
+func (t tree) addPlainInit(r recipe, root string) error {
+	if err := t.addFirstProcess(r, root, "init-plain"); err != nil {
+		return err
+	}
+	for _, d := range append([]device{console}, devices...) {
+		t.device(d.name, d.major, d.minor)
+	}
+	if r.proc {
+		t.folder("/proc")
+	}
+	return nil
+}
+
+// addFirstProcess adds /init, its parts and its shell.
+func (t tree) addFirstProcess(r recipe, root, init string) error {
+	for name, source := range map[string]string{"/init": init, "/lib/ukprobe/cmdline.sh": "cmdline.sh"} {
+		if err := t.own(name, source, 0o755); err != nil {
+			return err
+		}
+	}
+	script, err := r.initScript()
+	if err != nil {
+		return err
+	}
+	t.file("/lib/ukprobe/app.sh", script, 0o755)
+	return t.take(root, busyboxPath)
+}
+
 // writeInitramfs writes the tree to a new file.
 func (t tree) writeInitramfs(dest string) error {
 	var archive bytes.Buffer
@@ -120,34 +162,5 @@ func (t tree) writeInitramfs(dest string) error {
 	if err := z.Close(); err != nil {
 		return fmt.Errorf("compress %s: %w", dest, err)
 	}
-	return writeFile(dest, archive.Bytes(), 0o644)
-}
-
-// pack writes the tree as a newc cpio archive: in the order of the paths,
-// without times, all owned by root. Devices are refused: the guest mounts
-// devtmpfs.
-func (t tree) pack(w io.Writer) error {
-	archive := cpio.NewWriter(w)
-	for _, name := range t.names() {
-		n := t[name]
-		h := &cpio.Header{Name: strings.TrimPrefix(name, "/"), Size: int64(len(n.data))}
-		switch n.mode.Type() {
-		case fs.ModeDir:
-			h.Mode, h.Links = cpio.TypeDir|cpio.FileMode(n.mode.Perm()), 2
-		case 0:
-			h.Mode, h.Links = cpio.TypeReg|cpio.FileMode(n.mode.Perm()), 1
-		default:
-			return fmt.Errorf("%s: a %s cannot be packed", name, n.mode.Type())
-		}
-		if err := archive.WriteHeader(h); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if len(n.data) == 0 {
-			continue
-		}
-		if _, err := archive.Write(n.data); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	return archive.Close()
+	return cache.WriteFile(dest, archive.Bytes(), 0o644)
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/guests/internal/cache"
 	"github.com/ukprobe/ukprobe/internal/deb"
 )
 
@@ -38,7 +39,7 @@ func (b *Builder) kernel(ctx context.Context) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, err
 	}
-	dir, err := b.entry(ctx, name, func(dir, scratch string) error {
+	dir, err := b.cache().Entry(ctx, name, func(dir, scratch string) error {
 		return buildKernel(ctx, pkg, dir, scratch)
 	})
 	if err != nil {
@@ -49,8 +50,23 @@ func (b *Builder) kernel(ctx context.Context) (Kernel, error) {
 		return Kernel{}, err
 	}
 	k.Release = strings.TrimPrefix(filepath.Base(k.Path), vmlinuzPrefix)
-	k.SHA256, k.Size, err = digest(k.Path)
+	k.SHA256, k.Size, err = cache.Digest(k.Path)
 	return k, err
+}
+
+// kernelDeb returns the package that holds the kernel.
+func (b *Builder) kernelDeb(ctx context.Context) (deb.Package, error) {
+	pkgs, err := b.cache().Resolve(ctx, "the kernel of "+kernelPackage, func(f *deb.Fetcher) ([]deb.Package, error) {
+		name, err := f.Concrete(ctx, kernelPackage)
+		if err != nil {
+			return nil, err
+		}
+		return f.Download(ctx, name)
+	})
+	if err != nil {
+		return deb.Package{}, err
+	}
+	return pkgs[0], nil
 }
 
 // buildKernel takes the kernel and the modules for the network out of pkg.
@@ -64,7 +80,7 @@ func buildKernel(ctx context.Context, pkg deb.Package, dir, scratch string) erro
 	}
 	release := strings.TrimPrefix(filepath.Base(vmlinuz), vmlinuzPrefix)
 	libModules := filepath.Join(scratch, "lib/modules", release)
-	if !isFolder(libModules) { // packages of a merged /usr
+	if !cache.IsFolder(libModules) { // packages of a merged /usr
 		libModules = filepath.Join(scratch, "usr/lib/modules", release)
 	}
 	modules, err := moduleOrder(libModules, networkModules...)

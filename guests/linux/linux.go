@@ -14,10 +14,12 @@ package linux
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/ukprobe/ukprobe/guests/internal/cache"
 	"github.com/ukprobe/ukprobe/internal/deb"
 )
 
@@ -34,8 +36,21 @@ type Builder struct {
 	// Logf is told what is downloaded and built; it may be nil.
 	Logf func(format string, args ...any)
 
-	mu       sync.Mutex
-	resolved map[string][]deb.Package // what apt answered, by what was asked
+	once  sync.Once
+	store *cache.Cache
+}
+
+// cache returns where the images are.
+func (b *Builder) cache() *cache.Cache {
+	b.once.Do(func() {
+		packages := b.Packages
+		if packages == "" {
+			packages = filepath.Join(b.Dir, "packages")
+		}
+		const needMB = 200
+		b.store = &cache.Cache{Dir: b.Dir, Packages: packages, Suite: suite, NeedMB: needMB, Logf: b.Logf}
+	})
+	return b.store
 }
 
 // Kernel is Debian's cloud kernel, as the package holds it.
@@ -85,6 +100,12 @@ func Port(app string) uint16 {
 	return apps[app].port
 }
 
+// Request returns what a client sends first to an app that serves; empty if the
+// app speaks first, or does not serve.
+func Request(app string) []byte {
+	return []byte(apps[app].request)
+}
+
 // lookup returns the recipe of an app.
 func lookup(app string) (recipe, error) {
 	r, ok := apps[app]
@@ -92,10 +113,4 @@ func lookup(app string) (recipe, error) {
 		return recipe{}, fmt.Errorf("no app %q for linux and process: want one of %s", app, strings.Join(Apps(), ", "))
 	}
 	return r, nil
-}
-
-func (b *Builder) logf(format string, args ...any) {
-	if b.Logf != nil {
-		b.Logf(format, args...)
-	}
 }

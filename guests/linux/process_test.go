@@ -4,9 +4,11 @@ package linux
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,6 +66,30 @@ func TestNginxRuns(t *testing.T) {
 	t.Logf("first response after %.1f ms", float64(at.Microseconds())/1000)
 	checkPage(t, body)
 	checkWorkerUser(t, p.cmd.Process.Pid)
+}
+
+func TestServicesRun(t *testing.T) {
+	checks := answers(t)
+	for _, app := range slices.Sorted(maps.Keys(checks)) {
+		t.Run(app, func(t *testing.T) {
+			root := process(t, app)
+			ownNamespace(t)
+			addLink(t, &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "lo"}}, hostAddress+"/32")
+			p := root.run(t)
+			line, at := p.answer(t, fmt.Sprintf("%s:%d", hostAddress, Port(app)), Request(app))
+			t.Logf("%q after %.1f ms", line, float64(at.Microseconds())/1000)
+			if !checks[app](line) {
+				t.Errorf("%s answered %q to %q; it printed:\n%s", app, line, Request(app), p.printed())
+			}
+		})
+	}
+}
+
+func TestSQLiteRuns(t *testing.T) {
+	p := process(t, "sqlite").run(t)
+	at := p.expect(t, ReadyLine("sqlite"))
+	p.expectEnd(t)
+	t.Logf("ready after %.1f ms", float64(at.Microseconds())/1000)
 }
 
 // checkWorkerUser checks that the master has dropped its worker's privileges.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"slices"
 
 	"github.com/ukprobe/ukprobe/internal/deb"
 )
@@ -33,11 +34,22 @@ type recipe struct {
 	programs  []string          // their paths in the packages; libraries follow
 	files     map[string]string // path in the image → name in files/
 	folders   []string          // empty folders that the app writes to
-	initApp   string            // name in files/ of the end of /init
-	argv      []string          // of the bare process
+	argv      []string          // of the bare process, and of the microVM's app
+	initApp   string            // name in files/ of the end of /init; "" for one made from argv
+	job       bool              // it does its work, prints readyLine and ends
+	proc      bool              // it reads /proc
 	readyLine string
 	port      uint16
+	request   string // what a client sends to it first
 }
+
+// Packages of libraries that several apps need.
+var (
+	// openssl is OpenSSL's.
+	openssl = []string{"libssl3", "libc6"}
+	// systemd is libsystemd's, with what it needs itself.
+	systemd = []string{"libsystemd0", "libcap2", "libgcrypt20", "libgpg-error0", "liblz4-1", "liblzma5", "libzstd1"}
+)
 
 var apps = map[string]recipe{
 	"hello": {
@@ -48,8 +60,16 @@ var apps = map[string]recipe{
 		argv:      []string{busyboxPath, "sh", "/hello.sh"},
 		readyLine: "ukprobe-hello: ready",
 	},
+	"memcached": {
+		packages: slices.Concat([]string{"memcached", "libevent-2.1-7", "libsasl2-2"}, openssl),
+		programs: []string{"/usr/bin/memcached"},
+		files:    map[string]string{"/etc/passwd": "passwd", "/etc/group": "group"},
+		argv:     []string{"/usr/bin/memcached", "-u", "nobody", "-l", "0.0.0.0", "-p", "11211", "-m", "64"},
+		port:     11211,
+		request:  "version\r\n",
+	},
 	"nginx": {
-		packages: []string{"nginx", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"},
+		packages: slices.Concat([]string{"nginx", "libcrypt1", "libpcre2-8-0", "zlib1g"}, openssl),
 		programs: []string{"/usr/sbin/nginx"},
 		files: map[string]string{
 			"/etc/nginx/nginx.conf":    "nginx.conf",
@@ -58,9 +78,28 @@ var apps = map[string]recipe{
 			"/var/www/html/index.html": "index.html",
 		},
 		folders: []string{"/run", "/var/lib/nginx", "/var/log/nginx"},
-		initApp: "app-nginx.sh",
 		argv:    []string{"/usr/sbin/nginx", "-e", "stderr", "-c", "/etc/nginx/nginx.conf"},
 		port:    80,
+		request: "GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n",
+	},
+	"redis": {
+		packages: slices.Concat([]string{"redis-server", "redis-tools", "libatomic1", "libgcc-s1", "libjemalloc2", "liblzf1", "libstdc++6"}, openssl, systemd),
+		programs: []string{"/usr/bin/redis-server"},
+		files:    map[string]string{"/etc/redis/redis.conf": "redis.conf"},
+		folders:  []string{"/var/lib/redis"},
+		argv:     []string{"/usr/bin/redis-server", "/etc/redis/redis.conf"},
+		proc:     true,
+		port:     6379,
+		request:  "PING\r\n",
+	},
+	"sqlite": {
+		packages:  []string{"sqlite3", "libc6", "libreadline8", "libsqlite3-0", "libtinfo6", "zlib1g"},
+		programs:  []string{"/usr/bin/sqlite3"},
+		files:     map[string]string{"/etc/sqlite.sql": "sqlite.sql"},
+		folders:   []string{"/tmp"},
+		argv:      []string{"/usr/bin/sqlite3", "-batch", "-bail", "", ".read /etc/sqlite.sql"},
+		job:       true,
+		readyLine: "ukprobe-sqlite: ready",
 	},
 }
 
@@ -73,7 +112,7 @@ var embedded embed.FS
 // sources are the Go files that decide what an image holds: with files/ they
 // are the recipe, so that a change of either makes the cache build anew.
 //
-//go:embed apptree.go elf.go initramfs.go kernel.go modules.go recipe.go rootfs.go tree.go
+//go:embed apptree.go elf.go initramfs.go initscript.go kernel.go modules.go pack.go recipe.go rootfs.go tree.go
 var sources embed.FS
 
 // file returns a file of files/; its name is known at compile time.

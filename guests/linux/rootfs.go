@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/ukprobe/ukprobe/guests/internal/cache"
 )
 
 // Names inside a root folder's cache entry.
@@ -22,12 +24,15 @@ type info struct {
 	Size int64 `json:"size"` // as built
 }
 
-// devices are the nodes of /dev: their numbers are fixed
+// device is a node of /dev: its numbers are fixed
 // (Documentation/admin-guide/devices.txt).
-var devices = []struct {
+type device struct {
 	name         string
 	major, minor uint32
-}{
+}
+
+// devices are the nodes that programs expect.
+var devices = []device{
 	{"/dev/null", 1, 3},
 	{"/dev/zero", 1, 5},
 	{"/dev/full", 1, 7},
@@ -51,7 +56,7 @@ func (b *Builder) rootFS(ctx context.Context, app string) (RootFS, error) {
 	if err != nil {
 		return RootFS{}, err
 	}
-	pkgs, err := b.download(ctx, r.packages...)
+	pkgs, err := b.cache().Download(ctx, r.packages...)
 	if err != nil {
 		return RootFS{}, err
 	}
@@ -59,7 +64,7 @@ func (b *Builder) rootFS(ctx context.Context, app string) (RootFS, error) {
 	if err != nil {
 		return RootFS{}, err
 	}
-	dir, err := b.entry(ctx, name, func(dir, scratch string) error {
+	dir, err := b.cache().Entry(ctx, name, func(dir, scratch string) error {
 		t, err := appTree(ctx, r, pkgs, scratch)
 		if err != nil {
 			return err
@@ -74,7 +79,7 @@ func (b *Builder) rootFS(ctx context.Context, app string) (RootFS, error) {
 		if err != nil {
 			return err
 		}
-		return writeFile(filepath.Join(dir, rootInfo), data, 0o644)
+		return cache.WriteFile(filepath.Join(dir, rootInfo), data, 0o644)
 	})
 	if err != nil {
 		return RootFS{}, err

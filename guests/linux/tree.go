@@ -13,6 +13,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/guests/internal/cache"
 )
 
 // tree is the content of a root file system before it is written anywhere:
@@ -106,20 +108,6 @@ func (n node) writeTo(dest string) error {
 		}
 		return nil
 	default:
-		return writeFile(dest, n.data, n.mode.Perm())
+		return cache.WriteFile(dest, n.data, n.mode.Perm())
 	}
-}
-
-// writeFile writes a new file and waits until it is on the disk, so that a
-// cache entry renamed into place is whole also after a crash.
-func writeFile(dest string, data []byte, perm fs.FileMode) (err error) {
-	f, err := os.OpenFile(dest, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	return f.Sync()
 }

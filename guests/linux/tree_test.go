@@ -8,11 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/cavaliergopher/cpio"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func sampleTree() tree {
@@ -63,11 +65,46 @@ func TestPack(t *testing.T) {
 	}
 }
 
-func TestPackRefusesDevices(t *testing.T) {
+func TestPackRefusesLinks(t *testing.T) {
+	tr := sampleTree()
+	tr["/etc/link"] = node{mode: fs.ModeSymlink | 0o777}
+	if got, want := errText(tr.pack(io.Discard)), "/etc/link: a L--------- cannot be packed"; got != want {
+		t.Errorf("error %q, want %q", got, want)
+	}
+}
+
+// TestPackDevices has another program, busybox, unpack an archive with device
+// nodes and files.
+func TestPackDevices(t *testing.T) {
+	needRoot(t)
+	need(t, "busybox")
 	tr := sampleTree()
 	tr.device("/dev/null", 1, 3)
-	if got, want := errText(tr.pack(io.Discard)), "/dev/null: a Dc--------- cannot be packed"; got != want {
-		t.Errorf("error %q, want %q", got, want)
+	tr.device("/dev/net/tun", 10, 200)
+	tr.file("/dev/README", []byte("text"), 0o644)
+	var archive bytes.Buffer
+	if err := tr.pack(&archive); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	unpack := exec.Command("busybox", "cpio", "-i", "-d")
+	unpack.Dir, unpack.Stdin = dir, &archive
+	if text, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for name, want := range map[string]uint64{"dev/null": unix.Mkdev(1, 3), "dev/net/tun": unix.Mkdev(10, 200)} {
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(dir, name), &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Rdev != want || st.Mode&unix.S_IFMT != unix.S_IFCHR {
+			t.Errorf("%s: mode %o, device %#x, want a character device %#x", name, st.Mode, st.Rdev, want)
+		}
+	}
+	for name, want := range map[string]string{"dev/README": "text", "usr/bin/tool": "tool"} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
+		}
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/hostfile"
 )
 
 // Fact is something read from the host, or the reason why it could not be. It
@@ -68,22 +70,11 @@ func readFacts(root fs.FS) HostFacts {
 
 func absent(format string, args ...any) Fact { return Fact{Absent: fmt.Sprintf(format, args...)} }
 
-// reason words an error for a fact that could not be read.
-func reason(path string, err error) string {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "no /" + path
-	case errors.Is(err, fs.ErrPermission):
-		return "no permission to read /" + path
-	}
-	return fmt.Sprintf("/%s: %v", path, err)
-}
-
 // file is the fact that a one-line file holds.
 func file(root fs.FS, path string) Fact {
 	raw, err := fs.ReadFile(root, path)
 	if err != nil {
-		return absent("%s", reason(path, err))
+		return absent("%s", hostfile.NotRead(path, err))
 	}
 	value := strings.TrimSpace(string(raw))
 	if value == "" {
@@ -94,24 +85,14 @@ func file(root fs.FS, path string) Fact {
 
 func cpuModel(info string, err error) Fact {
 	if err != nil {
-		return absent("%s", reason("proc/cpuinfo", err))
+		return absent("%s", hostfile.NotRead("proc/cpuinfo", err))
 	}
 	for _, key := range []string{"model name", "Model", "cpu model"} { // x86, arm64 boards, mips
-		if v := field(info, key); v != "" {
+		if v := hostfile.Field(info, key); v != "" {
 			return Fact{Value: v}
 		}
 	}
 	return absent("/proc/cpuinfo names no model")
-}
-
-// field is the first value of a "key : value" file.
-func field(text, key string) string {
-	for line := range strings.Lines(text) {
-		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == key {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
 }
 
 func onlineCount(root fs.FS) Fact {
@@ -126,7 +107,7 @@ func isolated(root fs.FS) Fact {
 	path := sysCPU + "isolated"
 	raw, err := fs.ReadFile(root, path)
 	if err != nil {
-		return absent("%s", reason(path, err))
+		return absent("%s", hostfile.NotRead(path, err))
 	}
 	if list := strings.TrimSpace(string(raw)); list != "" {
 		return Fact{Value: list}
@@ -175,9 +156,9 @@ func hypervisor(root fs.FS, info string, err error) Fact {
 		return t
 	}
 	if err != nil {
-		return absent("%s", reason("proc/cpuinfo", err))
+		return absent("%s", hostfile.NotRead("proc/cpuinfo", err))
 	}
-	flags := strings.Fields(field(info, "flags"))
+	flags := strings.Fields(hostfile.Field(info, "flags"))
 	if len(flags) == 0 {
 		return absent("/proc/cpuinfo has no flags on this architecture")
 	}
@@ -248,9 +229,9 @@ func kvm(root fs.FS) (Fact, map[string]string) {
 func totalMem(root fs.FS) Fact {
 	raw, err := fs.ReadFile(root, "proc/meminfo")
 	if err != nil {
-		return absent("%s", reason("proc/meminfo", err))
+		return absent("%s", hostfile.NotRead("proc/meminfo", err))
 	}
-	kib, err := strconv.ParseUint(strings.TrimSuffix(field(string(raw), "MemTotal"), " kB"), 10, 64)
+	kib, err := strconv.ParseUint(strings.TrimSuffix(hostfile.Field(string(raw), "MemTotal"), " kB"), 10, 64)
 	if err != nil {
 		return absent("/proc/meminfo has no MemTotal")
 	}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/hostfile"
 )
 
 // option is a kernel option and what is lost without it.
@@ -77,7 +79,7 @@ func readConfig(root fs.FS, release string) (values map[string]string, from stri
 		if err == nil {
 			return parseConfig(string(raw)), p, nil
 		}
-		tried = append(tried, notRead(p, err))
+		tried = append(tried, hostfile.NotRead(p, err))
 	}
 	return nil, "", fmt.Errorf("%s", strings.Join(tried, ", "))
 }

@@ -34,25 +34,34 @@ func governor(f cpu.HostFacts) Check {
 }
 
 func smt(f cpu.HostFacts) Check {
-	const g = group(groupCPUs)
-	switch {
-	case f.SMT.Absent != "":
-		return g.warn("smt", "unknown: "+f.SMT.Absent, "see lscpu")
-	case f.SMT.Value == "on":
-		return g.warn("smt", "on: siblings share a core with the guest", "echo off > /sys/devices/system/cpu/smt/control")
-	}
-	return g.ok("smt", f.SMT.Value)
+	return unless{name: "smt", fact: f.SMT, see: "see lscpu", value: "on",
+		why: "siblings share a core with the guest", remedy: "echo off > /sys/devices/system/cpu/smt/control"}.check()
 }
 
 func isolated(f cpu.HostFacts) Check {
+	return unless{name: "isolated", fact: f.Isolated, see: "mount /sys", value: "none",
+		why: "any task may run on the guest's CPUs", remedy: "boot with isolcpus= and the CPUs of two cores (not CPU 0); needs three cores or more"}.check()
+}
+
+// unless is a fact that is well unless it has one value.
+type unless struct {
+	name   string
+	fact   cpu.Fact
+	see    string // what can be done if it is not known
+	value  string // the one that is not well
+	why    string
+	remedy string
+}
+
+func (u unless) check() Check {
 	const g = group(groupCPUs)
 	switch {
-	case f.Isolated.Absent != "":
-		return g.warn("isolated", "unknown: "+f.Isolated.Absent, "mount /sys")
-	case f.Isolated.Value == "none":
-		return g.warn("isolated", "none: any task may run on the guest's CPUs", "boot with isolcpus= and the CPUs of two cores (not CPU 0); needs three cores or more")
+	case u.fact.Absent != "":
+		return g.warn(u.name, "unknown: "+u.fact.Absent, u.see)
+	case u.fact.Value == u.value:
+		return g.warn(u.name, u.value+": "+u.why, u.remedy)
 	}
-	return g.ok("isolated", f.Isolated.Value)
+	return g.ok(u.name, u.fact.Value)
 }
 
 func plan(p cpu.Plan, err error) Check {

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/hostfile"
 )
 
 const newerKernel = "boot a newer kernel (apt-get install linux-image-amd64)"
@@ -21,7 +23,7 @@ func release(root fs.FS) Check {
 	const g = group(groupKernel)
 	r, err := line(root, "proc/sys/kernel/osrelease")
 	if err != nil {
-		return g.warn("release", "unknown: "+notRead("proc/sys/kernel/osrelease", err), "mount /proc")
+		return g.warn("release", "unknown: "+hostfile.NotRead("proc/sys/kernel/osrelease", err), "mount /proc")
 	}
 	major, minor, err := parseRelease(r)
 	if err != nil {
@@ -76,7 +78,7 @@ func tracefs(root fs.FS) Check {
 	const g = group(groupKernel)
 	raw, err := fs.ReadFile(root, "proc/self/mountinfo")
 	if err != nil {
-		return g.warn("tracefs", "unknown: "+notRead("proc/self/mountinfo", err), "mount /proc")
+		return g.warn("tracefs", "unknown: "+hostfile.NotRead("proc/self/mountinfo", err), "mount /proc")
 	}
 	for l := range strings.Lines(string(raw)) {
 		before, after, ok := strings.Cut(l, " - ")
@@ -95,7 +97,7 @@ func lockdown(root fs.FS) Check {
 	const file = "sys/kernel/security/lockdown"
 	text, err := line(root, file)
 	if err != nil {
-		return g.warn("lockdown", "unknown: "+notRead(file, err), "mount -t securityfs none /sys/kernel/security, to see it")
+		return g.warn("lockdown", "unknown: "+hostfile.NotRead(file, err), "mount -t securityfs none /sys/kernel/security, to see it")
 	}
 	_, rest, _ := strings.Cut(text, "[")
 	level, _, ok := strings.Cut(rest, "]")

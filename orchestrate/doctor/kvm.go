@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/hostfile"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
@@ -43,14 +44,14 @@ func hardware(root fs.FS, h platform.Host) Check {
 	}
 	info, err := fs.ReadFile(root, "proc/cpuinfo")
 	if err != nil {
-		return g.warn("hardware", "yes; vendor unknown: "+notRead("proc/cpuinfo", err), "mount /proc")
+		return g.warn("hardware", "yes; vendor unknown: "+hostfile.NotRead("proc/cpuinfo", err), "mount /proc")
 	}
-	flags := " " + field(string(info), "flags") + " "
+	flags := " " + hostfile.Field(string(info), "flags") + " "
 	kind := "SVM"
 	if strings.Contains(flags, " vmx ") {
 		kind = "VMX"
 	}
-	return g.ok("hardware", kind+", "+field(string(info), "vendor_id"))
+	return g.ok("hardware", kind+", "+hostfile.Field(string(info), "vendor_id"))
 }
 
 // hypervisor says under what this machine itself runs: then each exit of a

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/hostfile"
 )
 
 // capability is one of capabilities(7), with what it is for.
@@ -37,10 +39,10 @@ func privileges(root fs.FS) []Check {
 	const remedy = "run as root (sudo ukprobe …)"
 	raw, err := fs.ReadFile(root, "proc/self/status")
 	if err != nil {
-		return []Check{needed(g.fail("capabilities", "unknown: "+notRead("proc/self/status", err), "mount /proc"))}
+		return []Check{needed(g.fail("capabilities", "unknown: "+hostfile.NotRead("proc/self/status", err), "mount /proc"))}
 	}
-	uid, _, _ := strings.Cut(strings.TrimSpace(field(string(raw), "Uid")), "\t")
-	eff, err := strconv.ParseUint(field(string(raw), "CapEff"), 16, 64)
+	uid, _, _ := strings.Cut(strings.TrimSpace(hostfile.Field(string(raw), "Uid")), "\t")
+	eff, err := strconv.ParseUint(hostfile.Field(string(raw), "CapEff"), 16, 64)
 	if err != nil {
 		return []Check{needed(g.fail("capabilities", "unknown: /proc/self/status has no CapEff", remedy))}
 	}

@@ -3,8 +3,6 @@
 package doctor
 
 import (
-	"errors"
-	"fmt"
 	"io/fs"
 	"strings"
 )
@@ -19,27 +17,6 @@ func exists(root fs.FS, path string) bool {
 func line(root fs.FS, path string) (string, error) {
 	raw, err := fs.ReadFile(root, path)
 	return strings.TrimSpace(string(raw)), err
-}
-
-// notRead words why a file could not be read.
-func notRead(path string, err error) string {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "no /" + path
-	case errors.Is(err, fs.ErrPermission):
-		return "no permission to read /" + path
-	}
-	return fmt.Sprintf("/%s: %v", path, err)
-}
-
-// field is the first value of a "key: value" text.
-func field(text, key string) string {
-	for l := range strings.Lines(text) {
-		if k, v, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(k) == key {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
 }
 
 // oneLine makes an error's text a line: the parts of a joined error stand in

@@ -5,6 +5,8 @@ package matrix
 import (
 	"slices"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/strictyaml"
 )
 
 // Vocabulary is every name that exists.
@@ -19,35 +21,35 @@ type Vocabulary struct {
 // the nearest name that does, and every claim whose name is taken.
 func (m *Matrix) Check(v Vocabulary) error {
 	known := [4][]string{v.Systems, v.Apps, v.Platforms, v.Experiments}
-	var errs errorList
+	var errs strictyaml.ErrorList
 	for i := range m.entries {
 		for dim, names := range m.entries[i].names {
 			for _, n := range names {
 				if slices.Contains(known[dim], n.text) {
 					continue
 				}
-				errs.add(m.src.errorAt(n.at, "unknown %s %q%s (known: %s)", dimensions[dim], n.text,
-					suggestion(n.text, known[dim]), strings.Join(known[dim], ", ")))
+				errs.Add(m.src.ErrorAt(n.at, "unknown %s %q%s (known: %s)", dimensions[dim], n.text,
+					strictyaml.Suggestion(n.text, known[dim]), strings.Join(known[dim], ", ")))
 			}
 		}
 		m.checkClaims(&m.entries[i], v, &errs)
 	}
-	return errs.err()
+	return errs.Err()
 }
 
 // checkClaims looks the words of an entry's claims up.
-func (m *Matrix) checkClaims(e *entry, v Vocabulary, errs *errorList) {
+func (m *Matrix) checkClaims(e *entry, v Vocabulary, errs *strictyaml.ErrorList) {
 	idle := func(n name) bool { return n.text != TimingValidation && slices.Contains(v.Experiments, n.text) }
 	if len(e.claims) > 0 && !slices.ContainsFunc(e.names[3], func(n name) bool { return !idle(n) }) {
-		errs.add(m.src.errorAt(e.claimsAt, "claims are looked for in the experiment %s only: add experiment: %s, or leave them out", TimingValidation, TimingValidation))
+		errs.Add(m.src.ErrorAt(e.claimsAt, "claims are looked for in the experiment %s only: add experiment: %s, or leave them out", TimingValidation, TimingValidation))
 	}
 	for _, c := range e.claims {
 		if slices.Contains(v.Claims, c.name.text) {
-			errs.add(m.src.errorAt(c.name.at, "the claim %q is built in: give yours another name", c.name.text))
+			errs.Add(m.src.ErrorAt(c.name.at, "the claim %q is built in: give yours another name", c.name.text))
 		}
 		if s := c.since.text; s != "" && !slices.Contains(v.Events, s) {
-			errs.add(m.src.errorAt(c.since.at, "unknown event %q%s (known: %s; or %q, the default)", s,
-				suggestion(s, v.Events), strings.Join(v.Events, ", "), guestClock))
+			errs.Add(m.src.ErrorAt(c.since.at, "unknown event %q%s (known: %s; or %q, the default)", s,
+				strictyaml.Suggestion(s, v.Events), strings.Join(v.Events, ", "), guestClock))
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/ukprobe/ukprobe/internal/strictyaml"
 )
 
 // FuzzParse holds what must be true of every file: no panic, errors with a
@@ -62,7 +64,7 @@ func checkError(t *testing.T, err error) {
 func checkCell(t *testing.T, c Cell) {
 	t.Helper()
 	for _, s := range []string{c.System, c.App, c.Platform, c.Experiment} {
-		if !namePattern.MatchString(s) {
+		if !strictyaml.NamePattern.MatchString(s) {
 			t.Fatalf("name %q", s)
 		}
 	}

@@ -3,18 +3,16 @@
 package matrix
 
 import (
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/ukprobe/ukprobe/internal/strictyaml"
 )
 
 // Limits of a matrix file. They keep a mistake from running for years, and a
 // hostile file from exhausting the machine.
 const (
-	MaxFileSize  = 1 << 20   // bytes
-	MaxLine      = 8192      // bytes of one line
+	MaxFileSize  = strictyaml.MaxFileSize
+	MaxLine      = strictyaml.MaxLine
 	MaxCells     = 10_000    // after expansion
 	MaxSamples   = 100_000   // of one cell; also of warm-ups
 	MaxSteps     = 1_000_000 // samples and warm-ups of all cells together
@@ -25,8 +23,6 @@ const (
 	MaxReady     = 1024   // bytes of the regular expression
 	MaxClaims    = 32     // patterns of one cell
 	maxItems     = 50_000 // of all lists with dashes: every cell, and its four names
-	maxDepth     = 16     // of nested lists and mappings in [] and {}
-	maxErrors    = 20     // shown at once
 )
 
 // Accelerators that a cell may ask for.
@@ -79,6 +75,7 @@ type Settings struct {
 	Kernel    string // path in place of the system's image; "" for that image
 	Initrd    string // likewise
 	Disk      string // path of a block device's image; "" for none, or the system's own
+	Image     string // name in the catalogue; "" for the first image that fits
 	Ready     string // regular expression in place of the app's ready line; "" for that one
 	Port      int    // TCP port in place of the app's; 0 for that one
 	Claims    []Claim
@@ -99,17 +96,17 @@ func (c Cell) ID() string {
 // Matrix is a parsed matrix file.
 type Matrix struct {
 	Name    string
-	src     *source
+	src     *strictyaml.Source
 	entries []entry
 }
 
 // entry is one item of cells, before the product is taken.
 type entry struct {
-	at       pos
+	at       strictyaml.Pos
 	names    [4][]name // in the order of dimensions
 	settings Settings
 	claims   []claimNames
-	claimsAt pos
+	claimsAt strictyaml.Pos
 }
 
 // claimNames are the words of a claim that Check looks up.
@@ -117,25 +114,11 @@ type claimNames struct{ name, since name }
 
 type name struct {
 	text string
-	at   pos
+	at   strictyaml.Pos
 }
 
 // dimensions are the keys that a product is taken over.
 var dimensions = [4]string{"system", "app", "platform", "experiment"}
-
-// Load reads and parses the matrix file at path.
-func Load(path string) (*Matrix, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("matrix file: %w", err)
-	}
-	defer f.Close()
-	src, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("matrix file: %w", err)
-	}
-	return Parse(path, src)
-}
 
 // Expand takes the product of every entry's lists, in the order of the file.
 // Two entries must not ask for the same cell: the same system, app, platform
@@ -143,13 +126,13 @@ func Load(path string) (*Matrix, error) {
 func (m *Matrix) Expand() ([]Cell, error) {
 	var cells []Cell
 	first := map[string][]int{} // Cell.ID to indexes in cells
-	var errs errorList
+	var errs strictyaml.ErrorList
 	for i := range m.entries {
 		e := &m.entries[i]
 		for c := range e.cells(m.src) {
 			for _, j := range first[c.ID()] {
 				if cells[j].Probes == c.Probes && sameAccel(cells[j].Accel, c.Accel) {
-					errs.add(m.src.errorAt(e.at, "the cell %s (accel %s) is already asked for at %s (accel %s)",
+					errs.Add(m.src.ErrorAt(e.at, "the cell %s (accel %s) is already asked for at %s (accel %s)",
 						c.ID(), c.Accel, cells[j].Pos, cells[j].Accel))
 					break
 				}
@@ -158,7 +141,7 @@ func (m *Matrix) Expand() ([]Cell, error) {
 			cells = append(cells, c)
 		}
 	}
-	if err := errs.err(); err != nil {
+	if err := errs.Err(); err != nil {
 		return nil, err
 	}
 	return cells, nil
@@ -167,13 +150,13 @@ func (m *Matrix) Expand() ([]Cell, error) {
 func sameAccel(a, b string) bool { return a == b || a == AccelAuto || b == AccelAuto }
 
 // cells yields the entry's product, the last dimension changing fastest.
-func (e *entry) cells(src *source) func(yield func(Cell) bool) {
+func (e *entry) cells(src *strictyaml.Source) func(yield func(Cell) bool) {
 	return func(yield func(Cell) bool) {
 		for _, s := range e.names[0] {
 			for _, a := range e.names[1] {
 				for _, p := range e.names[2] {
 					for _, x := range e.names[3] {
-						c := Cell{s.text, a.text, p.text, x.text, e.settings, src.position(e.at)}
+						c := Cell{s.text, a.text, p.text, x.text, e.settings, src.Position(e.at)}
 						if !yield(c) {
 							return
 						}
@@ -192,12 +175,4 @@ func (e *entry) size() int {
 		n = min(n*len(ns), MaxCells+1) // cannot overflow
 	}
 	return n
-}
-
-// besideFile returns a path as the file means it: relative to its folder.
-func besideFile(file, path string) string {
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	return filepath.Join(filepath.Dir(file), path)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/strictyaml"
 )
 
 // Selector picks cells: for every dimension it names, the cell has one of the
@@ -31,7 +33,7 @@ func ParseSelector(text string) (Selector, error) {
 			return Selector{}, fmt.Errorf("selector %q: %q is not of the form key=value: write for example system=linux|process,app=nginx", text, part)
 		case dim < 0:
 			return Selector{}, fmt.Errorf("selector %q: unknown key %q%s (known: %s)", text, key,
-				suggestion(key, dimensions[:]), strings.Join(dimensions[:], ", "))
+				strictyaml.Suggestion(key, dimensions[:]), strings.Join(dimensions[:], ", "))
 		case s.values[dim] != nil:
 			return Selector{}, fmt.Errorf("selector %q: %s comes twice: write %s=a|b for either", text, key, key)
 		}
@@ -101,7 +103,7 @@ func (s Selector) checkValues(cells []Cell) error {
 		for _, v := range values {
 			if !slices.Contains(exist, v) {
 				return fmt.Errorf("selector %q: no cell has %s %q%s (there are: %s)", s, dimensions[dim], v,
-					suggestion(v, exist), strings.Join(exist, ", "))
+					strictyaml.Suggestion(v, exist), strings.Join(exist, ", "))
 			}
 		}
 	}

@@ -11,18 +11,15 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/paired"
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
-	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
-	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
 )
-
-// vmm is the platform of the guest: the one that boots fastest.
-const vmm = "qemumicrovm"
 
 // Options is what a measurement is told.
 type Options struct {
@@ -45,22 +42,19 @@ type Report struct {
 	Overhead   results.Overhead `json:"overhead"`
 	TicksPerNs float64          `json:"ticks_per_ns"` // of the guests' TSC
 	// Samples by workload, condition and round.
-	Samples map[string]map[string][]Times `json:"samples"`
+	Samples map[string]map[string][]rig.Times `json:"samples"`
 }
 
 // measurement is what a measurement has set up on the host; all of it is in the
 // journal.
 type measurement struct {
 	Options
-	rand     *rand.Rand
-	journal  *journal.Journal
-	cgroups  cgroup.Hierarchy
-	cpus     cpu.Plan
-	workDir  string
-	image    system.Boot
-	platform platform.Platform
-	host     Host
-	groups   int // made so far, for names
+	rand    *rand.Rand
+	journal *journal.Journal
+	cgroups cgroup.Hierarchy
+	guest   *rig.Guest
+	host    Host
+	groups  int // made so far, for names
 
 	baseline probe.Programs // tracing programs of others that stay
 	ours     probe.Programs // of the present condition
@@ -105,39 +99,29 @@ func open(ctx context.Context, o Options) (_ *measurement, err error) {
 			err = errors.Join(err, m.close())
 		}
 	}()
-	if m.platform, err = platform.Find(vmm); err != nil {
-		return nil, err
-	}
 	if m.cgroups, err = cgroup.Find(); err != nil {
 		return nil, err
 	}
-	if m.cpus, err = cpu.MakePlan(); err != nil {
+	cpus, err := cpu.MakePlan()
+	if err != nil {
 		return nil, err
 	}
 	if m.journal, err = journal.Open(o.JournalDir, o.RunID); err != nil {
 		return nil, err
 	}
-	return m, m.makeImage(ctx)
+	return m, m.makeGuest(ctx, cpus.VMM)
 }
 
-// makeImage writes the reference guest into a folder of its own.
-func (m *measurement) makeImage(ctx context.Context) error {
-	m.workDir = filepath.Join(os.TempDir(), "ukprobe-"+m.RunID)
-	if err := m.journal.Record(journal.Entry{Kind: journal.KindTempDir, Name: m.workDir}); err != nil {
+// makeGuest gives the reference guest a folder of its own.
+func (m *measurement) makeGuest(ctx context.Context, cpus []int) (err error) {
+	dir := filepath.Join(os.TempDir(), "ukprobe-"+m.RunID)
+	if err := m.journal.Record(journal.Entry{Kind: journal.KindTempDir, Name: dir}); err != nil {
 		return err
 	}
-	if err := os.Mkdir(m.workDir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return fmt.Errorf("make a work folder: %w", err)
 	}
-	guest, err := system.Find(system.All(system.Env{WorkDir: m.workDir}), "reference")
-	if err != nil {
-		return err
-	}
-	if m.image, err = guest.Prepare(ctx, system.Want{App: system.Hello, Settings: matrix.DefaultSettings()}); err != nil {
-		return err
-	}
-	// Made here once, so that a missing QEMU is told before anything runs.
-	_, err = m.platform.Launch(m.image, platform.Resources{MemoryMiB: guestRAM, VCPUs: 1, Accel: platform.KVM}, nil, "")
+	m.guest, err = rig.NewGuest(ctx, dir, m.host.KVMHardware, cpus)
 	return err
 }
 
@@ -156,7 +140,7 @@ func (m *measurement) close() error {
 // that warms up, the rounds, the programs' own times.
 func (m *measurement) measure(ctx context.Context) (*Report, error) {
 	now := time.Now().UTC().Round(time.Second)
-	r := &Report{Host: m.host, Version: m.Version, Samples: map[string]map[string][]Times{}}
+	r := &Report{Host: m.host, Version: m.Version, Samples: map[string]map[string][]rig.Times{}}
 	r.Overhead = results.Overhead{Measured: &now, Seed: m.Seed}
 	if err := m.settle(ctx); err != nil {
 		return nil, err
@@ -199,12 +183,12 @@ func (m *measurement) tell(next string) {
 }
 
 // sampled is one round: times by workload and condition.
-type sampled map[string]map[string]Times
+type sampled map[string]map[string]rig.Times
 
 func (r *Report) add(round sampled) {
 	for w, byCondition := range round {
 		if r.Samples[w] == nil {
-			r.Samples[w] = map[string][]Times{}
+			r.Samples[w] = map[string][]rig.Times{}
 		}
 		for c, t := range byCondition {
 			r.Samples[w][c] = append(r.Samples[w][c], t)
@@ -223,7 +207,7 @@ func (r *Report) compare() {
 		for _, w := range workloads() {
 			off, on := r.values(w, results.OverheadNone), r.values(w, c.Name)
 			if c.Name == results.OverheadNone {
-				c.Cost[w.name] = results.OverheadCost{MedianNs: median(off)}
+				c.Cost[w.name] = results.OverheadCost{MedianNs: paired.Median(off)}
 				continue
 			}
 			c.Cost[w.name] = compare(off, on, rand.New(rand.NewPCG(r.Overhead.Seed, 2)))

@@ -5,7 +5,6 @@ package overhead
 import (
 	"context"
 	"errors"
-	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,8 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ukprobe/ukprobe/guests/reference"
 	"github.com/ukprobe/ukprobe/internal/golden"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
@@ -36,8 +35,8 @@ func TestConditions(t *testing.T) {
 	} {
 		var got []string
 		for _, c := range conditions(tt.only) {
-			got = append(got, c.name)
-			if (c.attach == "") != (c.name == "none" || c.name == "none again") || c.watch == (c.attach == "" || c.name == "bystander") {
+			got = append(got, c.Name)
+			if (c.Attach == "") != (c.Name == "none" || c.Name == "none again") || c.Watch == (c.Attach == "" || c.Name == "bystander") {
 				t.Errorf("%+v", c)
 			}
 		}
@@ -47,106 +46,22 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-func TestWanting(t *testing.T) {
-	hooks := []probe.HookStatus{
-		{Hook: "sched_exec", Rung: probe.TPBTF},
-		{Hook: "kvm_run", Refused: []probe.Refusal{{Rung: probe.Fentry, Reason: "forbidden"}, {Rung: probe.Kprobe, Reason: "no kprobes"}}},
-		{Hook: "kvm_pio", Rung: probe.RawTP, Refused: []probe.Refusal{{Rung: probe.Fentry, Reason: "other"}}},
-		{Hook: "syscall", Rung: probe.TPBTF, OnDemand: true},
-	}
-	for rung, want := range map[probe.Rung]string{
-		"": "", probe.Auto: "", probe.TPBTF: "", probe.RawTP: "", probe.Fentry: "kvm_run: forbidden", probe.Kprobe: "kvm_run: no kprobes",
-		probe.Tracepoint: "no hook has it",
-	} {
-		if got := (condition{attach: rung}).wanting(hooks); got != want {
-			t.Errorf("%s: %q, want %q", rung, got, want)
-		}
-	}
-	if diff := cmp.Diff(map[string]string{"sched_exec": "tp_btf", "kvm_pio": "raw_tp"}, rungsOf(hooks)); diff != "" {
-		t.Errorf("rungs (-want +got):\n%s", diff)
-	}
-}
-
-func TestMedian(t *testing.T) {
-	for _, tt := range []struct {
-		values []float64
-		want   float64
-	}{{[]float64{3}, 3}, {[]float64{9, 1, 5}, 5}, {[]float64{4, 1, 3, 2}, 2.5}} {
-		before := slices.Clone(tt.values)
-		if got := median(tt.values); got != tt.want || !slices.Equal(before, tt.values) {
-			t.Errorf("%v: %v, want %v; values now %v", before, got, tt.want, tt.values)
-		}
-	}
-	if got := median(nil); !math.IsNaN(got) {
-		t.Errorf("of nothing: %v", got)
-	}
-}
-
-// TestCompare: a known slowdown is found with its interval, equal conditions are
-// equal, what a round has in common cancels out, and few rounds give no interval.
+// TestCompare: a cost has the medians, and intervals from MinRounds on.
 func TestCompare(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
-	const rounds = 30
-	off, on, same := make([]float64, rounds), make([]float64, rounds), make([]float64, rounds)
-	for i := range rounds {
-		load := 1 + r.Float64() // of that round, up to twice as slow
-		off[i], on[i], same[i] = 1000*load+r.Float64(), 1100*load+r.Float64(), 1000*load+r.Float64()
+	off, on := []float64{4, 4, 4, 4, 4, 4}, []float64{5, 5, 5, 5, 5, 5}
+	f := func(v float64) *float64 { return &v }
+	want := results.OverheadCost{MedianNs: 5, Ratio: f(1.25), RatioCI95: &[2]float64{1.25, 1.25}, ExtraNs: f(1), ExtraCI95: &[2]float64{1, 1}}
+	if diff := cmp.Diff(want, compare(off, on, rand.New(rand.NewPCG(7, 2)))); diff != "" {
+		t.Errorf("%d rounds (-want +got):\n%s", MinRounds, diff)
 	}
-	slower := compare(off, on, rand.New(rand.NewPCG(7, 2)))
-	if ci := slower.RatioCI95; ci == nil || ci[0] < 1.09 || ci[1] > 1.11 || math.Abs(*slower.Ratio-1.1) > 0.01 {
-		t.Errorf("10 %% slower: %v, %v", *slower.Ratio, ci)
-	}
-	if ci := slower.ExtraCI95; ci == nil || ci[0] < 100 || ci[1] > 200 || *slower.ExtraNs < ci[0] || *slower.ExtraNs > ci[1] {
-		t.Errorf("100 to 200 ns slower: %v, %v", *slower.ExtraNs, ci)
-	}
-	if ci := compare(off, same, rand.New(rand.NewPCG(7, 2))).RatioCI95; ci[0] > 1 || ci[1] < 1 {
-		t.Errorf("equal: %v", ci)
-	}
-	again := compare(off, on, rand.New(rand.NewPCG(7, 2)))
-	if diff := cmp.Diff(slower, again); diff != "" {
-		t.Errorf("the same seed gives another interval:\n%s", diff)
-	}
-	few := compare(off[:MinRounds-1], on[:MinRounds-1], r)
-	if few.RatioCI95 != nil || few.ExtraCI95 != nil || few.Ratio == nil {
-		t.Errorf("%d rounds: %+v", MinRounds-1, few)
-	}
-	if enough := compare(off[:MinRounds], on[:MinRounds], r); enough.RatioCI95 == nil {
-		t.Errorf("%d rounds: no interval", MinRounds)
-	}
-}
-
-const guestLines = "noise\r\nukprobe-reference: start tsc=1000\nukprobe-reference: counts boot=pvh pio=4 cpuid=0 hlt=0 pages=0 frames-out=0 console=1 port-io=9 mmio=0\n" +
-	"ukprobe-reference: ready tsc=3500\n"
-
-func TestReadLines(t *testing.T) {
-	for _, tt := range []struct {
-		name, text string
-		ticks      uint64
-		err        string
-	}{
-		{"whole", guestLines, 2500, ""},
-		{"another task", strings.Replace(guestLines, "pio=4", "pio=5", 1), 0, "did not do its task"},
-		{"not ready", strings.ReplaceAll(guestLines, "ready", "rea"), 0, "it was not ready"},
-		{"backwards", strings.Replace(guestLines, "3500", "999", 1), 0, "it was not ready"},
-		{"silent", "", 0, "it was not ready"},
-		{"a counter too large", strings.Replace(guestLines, "1000", "99999999999999999999", 1), 0, "out of range"},
-		{"a line too long", strings.Repeat("x", 1<<20), 0, "token too long"},
-	} {
-		got, err := readLines(strings.NewReader(tt.text), reference.Cmdline{PIO: 4}, time.Now().Add(-time.Second))
-		if tt.err != "" {
-			if err == nil || !strings.Contains(err.Error(), tt.err) {
-				t.Errorf("%s: %v, want %q", tt.name, err, tt.err)
-			}
-			continue
-		}
-		if err != nil || got.Ticks != tt.ticks || got.Boot < time.Second || got.Pipe < 0 || got.Pipe > time.Second {
-			t.Errorf("%s: %+v, %v", tt.name, got, err)
-		}
+	want.RatioCI95, want.ExtraCI95 = nil, nil
+	if diff := cmp.Diff(want, compare(off[:MinRounds-1], on[:MinRounds-1], rand.New(rand.NewPCG(7, 2)))); diff != "" {
+		t.Errorf("%d rounds (-want +got):\n%s", MinRounds-1, diff)
 	}
 }
 
 func TestWorkloadNs(t *testing.T) {
-	times := Times{Ticks: 6000, Boot: 7 * time.Millisecond}
+	times := rig.Times{Ticks: 6000, Boot: 7 * time.Millisecond}
 	if got := (workload{ops: 3}).ns(times, 2); got != 1000 {
 		t.Errorf("6,000 ticks at 2 per ns over 3 operations: %v ns", got)
 	}
@@ -159,23 +74,23 @@ func TestWorkloadNs(t *testing.T) {
 // more in each round.
 func aReport(rounds int) *Report {
 	when := time.Date(2026, 11, 23, 6, 0, 0, 0, time.UTC)
-	r := &Report{Host: Host{Kernel: "6.1.0", CPUModel: "A CPU", CPUs: 2, KVMHardware: true}, Version: "1.2", TicksPerNs: 2, Samples: map[string]map[string][]Times{}}
+	r := &Report{Host: Host{Kernel: "6.1.0", CPUModel: "A CPU", CPUs: 2, KVMHardware: true}, Version: "1.2", TicksPerNs: 2, Samples: map[string]map[string][]rig.Times{}}
 	r.Overhead = results.Overhead{Measured: &when, Rounds: rounds, Seed: 5}
 	slower := map[string]float64{"none": 1, "none again": 1.001, "bystander": 1.01, "boot": 1.05, "full": 1.2, "tp_btf": 1.06, "kprobe": 1.3}
 	for _, c := range conditions([]probe.Rung{probe.TPBTF, probe.Kprobe, probe.Fentry}) {
-		o := results.OverheadCondition{Name: c.name}
-		if c.name == "fentry" {
+		o := results.OverheadCondition{Name: c.Name}
+		if c.Name == "fentry" {
 			o.Missing = "kvm_run: forbidden"
 		}
-		if c.attach != "" && o.Missing == "" {
+		if c.Attach != "" && o.Missing == "" {
 			o.Rungs = map[string]string{"sched_exec": "tp_btf", "kvm_pio": "tp_btf"}
 		}
 		r.Overhead.Conditions = append(r.Overhead.Conditions, o)
 		for i := range rounds {
-			wobble := 1 + 0.01*float64((i*7+len(c.name))%5-2)
+			wobble := 1 + 0.01*float64((i*7+len(c.Name))%5-2)
 			for _, w := range workloads() {
-				f := slower[c.name] * wobble
-				r.add(sampled{w.name: {c.name: Times{Ticks: uint64(2e6 * f * float64(max(w.ops, 1)) / 1000), Boot: time.Duration(6e7 * f)}}})
+				f := slower[c.Name] * wobble
+				r.add(sampled{w.name: {c.Name: rig.Times{Ticks: uint64(2e6 * f * float64(max(w.ops, 1)) / 1000), Boot: time.Duration(6e7 * f)}}})
 			}
 		}
 	}

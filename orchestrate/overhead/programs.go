@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -19,14 +21,14 @@ var allTasks = reference.Cmdline{PIO: 8000, CPUID: 8000, HLT: 5}
 // programs runs the guest once per rung under the kernel's BPF statistics. They
 // cost time themselves, so this is not part of the rounds. A program that never ran
 // is left out.
-func (m *measurement) programs(ctx context.Context, have []condition) ([]results.OverheadProgram, error) {
+func (m *measurement) programs(ctx context.Context, have []rig.Condition) ([]results.OverheadProgram, error) {
 	var out []results.OverheadProgram
 	seen := map[string]bool{}
 	for _, c := range singleRungs(have) {
-		m.tell("BPF statistics, " + c.name)
+		m.tell("BPF statistics, " + c.Name)
 		stats, err := m.programTimes(ctx, c)
 		if err != nil {
-			return nil, fmt.Errorf("BPF statistics, %s: %w", c.name, err)
+			return nil, fmt.Errorf("BPF statistics, %s: %w", c.Name, err)
 		}
 		for _, s := range stats {
 			if s.Runs == 0 || seen[s.Program] { // a hook without this rung fell back to one that was seen
@@ -41,27 +43,15 @@ func (m *measurement) programs(ctx context.Context, have []condition) ([]results
 	return out, nil
 }
 
-// singleRungs are the conditions that show each rung once; boot stands for them
-// only where none can be had by itself.
-func singleRungs(have []condition) []condition {
-	var single, auto []condition
-	for _, c := range have {
-		switch {
-		case c.watch && c.attach != probe.Auto:
-			single = append(single, c)
-		case c.watch && !c.full:
-			auto = append(auto, c)
-		}
-	}
-	if len(single) > 0 {
-		return single
-	}
-	return auto
+// singleRungs are the conditions that show each rung once; of those by auto, boot
+// stands for them.
+func singleRungs(have []rig.Condition) []rig.Condition {
+	return rig.SingleRungs(slices.DeleteFunc(slices.Clone(have), func(c rig.Condition) bool { return c.Full }))
 }
 
 // programTimes runs one guest under one condition.
-func (m *measurement) programTimes(ctx context.Context, c condition) (_ []probe.ProgramStat, err error) {
-	p, err := c.open()
+func (m *measurement) programTimes(ctx context.Context, c rig.Condition) (_ []probe.ProgramStat, err error) {
+	p, err := c.Open()
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +61,7 @@ func (m *measurement) programTimes(ctx context.Context, c condition) (_ []probe.
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, on.Close()) }()
-	if _, err = m.boot(ctx, allTasks, p, c.full); err != nil {
+	if _, err = m.boot(ctx, allTasks, p, c.Full); err != nil {
 		return nil, err
 	}
 	return p.ProgramStats()

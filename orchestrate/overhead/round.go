@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -22,40 +23,30 @@ const (
 	// quiet is how long it waits at one time: the kernel takes our own programs away
 	// some moments after they were closed.
 	quiet = 2 * time.Second
-	// calibrations is how many guests the TSC's rate is taken from.
-	calibrations = 3
-	// calibrationOps makes those guests long, in port writes: on a busy machine
-	// their first line is read some milliseconds late.
+	// calibrationOps makes the guests long that the TSC's rate is taken from, in port
+	// writes.
 	calibrationOps = 50_000
 )
 
-// calibrate measures the rate of the guests' TSC, in ticks per nanosecond: the
-// median over a few long runs of a guest's ticks over the time between the same two
-// lines on the pipe.
+// calibrate measures the rate of the guests' TSC, in ticks per nanosecond.
 func (m *measurement) calibrate(ctx context.Context) (float64, error) {
-	var rates []float64
-	for range calibrations {
-		t, err := m.boot(ctx, reference.Cmdline{PIO: calibrationOps}, nil, false)
-		if err != nil {
-			return 0, fmt.Errorf("measure the rate of the guest's TSC: %w", err)
-		}
-		rates = append(rates, float64(t.Ticks)/float64(t.Pipe))
-	}
-	return median(rates), nil
+	return rig.TicksPerNs(func() (rig.Times, error) {
+		return m.boot(ctx, reference.Cmdline{PIO: calibrationOps}, nil, false)
+	})
 }
 
 // round runs every condition once, in random order. A condition after which other
 // BPF programs are loaded than before is run again while there is patience; disturbed counts
 // those that were kept.
-func (m *measurement) round(ctx context.Context, have []condition) (got sampled, disturbed int, err error) {
+func (m *measurement) round(ctx context.Context, have []rig.Condition) (got sampled, disturbed int, err error) {
 	got = sampled{}
 	for _, i := range m.rand.Perm(len(have)) {
-		m.tell(have[i].name)
+		m.tell(have[i].Name)
 		for {
 			begun := time.Now()
 			clean, err := m.runCondition(ctx, have[i], got)
 			if err != nil {
-				return nil, 0, fmt.Errorf("condition %s: %w", have[i].name, err)
+				return nil, 0, fmt.Errorf("condition %s: %w", have[i].Name, err)
 			}
 			if clean {
 				break
@@ -75,20 +66,20 @@ func (m *measurement) round(ctx context.Context, have []condition) (got sampled,
 // ours. One that came and went in between is not noticed: its number in the kernel
 // would tell, but ours, loaded on demand, and what the kernel loads for cgroups take
 // numbers as well.
-func (m *measurement) runCondition(ctx context.Context, c condition, got sampled) (clean bool, err error) {
+func (m *measurement) runCondition(ctx context.Context, c rig.Condition, got sampled) (clean bool, err error) {
 	alone, err := m.onlyBaseline(ctx)
 	if err != nil {
 		return false, err
 	}
 	m.ours = probe.Programs{}
-	p, err := c.open()
+	p, err := c.Open()
 	if err != nil {
 		return false, err
 	}
 	watched := p
 	if p != nil {
 		defer func() { err = errors.Join(err, p.Close()) }()
-		if !c.watch {
+		if !c.Watch {
 			watched = nil
 			done, err := m.watchNobody(p)
 			if err != nil {
@@ -106,16 +97,16 @@ func (m *measurement) runCondition(ctx context.Context, c condition, got sampled
 	}
 	ws := workloads()
 	for _, i := range m.rand.Perm(len(ws)) {
-		t, err := m.boot(ctx, ws[i].task, watched, c.full)
+		t, err := m.boot(ctx, ws[i].task, watched, c.Full)
 		if err != nil {
 			return false, err
 		}
 		if got[ws[i].name] == nil {
-			got[ws[i].name] = map[string]Times{}
+			got[ws[i].name] = map[string]rig.Times{}
 		}
-		got[ws[i].name][c.name] = t
+		got[ws[i].name][c.Name] = t
 	}
-	still, err := m.undisturbed()
+	still, err := m.baseline.Undisturbed(m.ours)
 	return alone && still, err
 }
 
@@ -126,7 +117,7 @@ func (m *measurement) watchNobody(p *probe.Probe) (done func() error, err error)
 	if err != nil {
 		return nil, err
 	}
-	w, err := p.Watch(m.target(g, false))
+	w, err := p.Watch(m.guest.Target(g, false))
 	if err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
@@ -135,14 +126,9 @@ func (m *measurement) watchNobody(p *probe.Probe) (done func() error, err error)
 
 // own notes a probe's programs as ours, those attached on demand included.
 func (m *measurement) own(p *probe.Probe) error {
-	stats, err := p.ProgramStats()
-	if err != nil {
-		return err
-	}
-	for _, s := range stats {
-		m.ours[s.ID] = s.Program
-	}
-	return nil
+	now, err := p.Programs()
+	maps.Copy(m.ours, now)
+	return err
 }
 
 // settle finds the baseline: the tracing programs of others that stay, such as a
@@ -160,41 +146,7 @@ func (m *measurement) settle(ctx context.Context) error {
 // onlyBaseline waits for a while, as far as there is patience, until nothing is
 // loaded but the baseline.
 func (m *measurement) onlyBaseline(ctx context.Context) (bool, error) {
-	for deadline := time.Now().Add(min(quiet, m.patience)); ; {
-		now, err := probe.TracingPrograms()
-		if err != nil {
-			return false, err
-		}
-		if maps.Equal(now, m.baseline) {
-			return true, nil
-		}
-		if time.Now().After(deadline) {
-			return false, nil
-		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
-			return false, err
-		}
-	}
-}
-
-// undisturbed tells whether the programs loaded now are the baseline's and ours.
-func (m *measurement) undisturbed() (bool, error) {
-	now, err := probe.TracingPrograms()
-	if err != nil {
-		return false, err
-	}
-	for id := range now {
-		_, old := m.baseline[id]
-		if _, mine := m.ours[id]; !old && !mine {
-			return false, nil
-		}
-	}
-	for id := range m.baseline {
-		if _, still := now[id]; !still {
-			return false, nil
-		}
-	}
-	return true, nil
+	return m.baseline.Await(ctx, min(quiet, m.patience))
 }
 
 // pause is a sleep that an interrupt ends.

@@ -13,6 +13,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -32,7 +33,7 @@ var columns = []struct {
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	o := &r.Overhead
-	fmt.Fprintf(&b, "What probes cost the reference guest on %s\n", vmm)
+	fmt.Fprintf(&b, "What probes cost the reference guest on %s\n", rig.VMM)
 	fmt.Fprintf(&b, "%s, %d CPUs, Linux %s, %s; %d rounds, seed %d\n", r.Host.CPUModel, r.Host.CPUs, r.Host.Kernel, r.Host.kvm(), o.Rounds, o.Seed)
 	if o.Foreign > 0 {
 		fmt.Fprintf(&b, "%d tracing programs of others were loaded all the time: what they cost is in every condition, in none too\n", o.Foreign)
@@ -88,7 +89,7 @@ func (r *Report) table(b *strings.Builder) {
 	t := newTable(header...)
 	what := map[string]string{}
 	for _, c := range conditions(nil) {
-		what[c.name] = c.what
+		what[c.Name] = c.What
 	}
 	for _, c := range r.Overhead.Conditions {
 		if c.Missing != "" {

@@ -76,7 +76,7 @@ func (b *Boot) linuxApp(app string) {
 		b.Ready = "^" + regexp.QuoteMeta(line)
 	}
 	if port := linux.Port(app); port != 0 {
-		b.Service = &Service{Port: port, Request: httpGet()}
+		b.Service = &Service{Port: port, Request: linux.Request(app)}
 	}
 }
 

@@ -67,7 +67,7 @@ func (m MirageOS) Prepare(_ context.Context, w Want) (Boot, error) {
 	if b.Kernel == Unbuilt {
 		return Boot{}, fmt.Errorf("%w of %s on MirageOS: build one (mirage configure -t %s; make) and name it (kernel: in the cell)", ErrNoImage, w.App, mirageTarget(w.Platform))
 	}
-	if err := b.measure(); err != nil {
+	if err := b.examine(); err != nil {
 		return Boot{}, err
 	}
 	img, err := solo5.ReadFile(b.Kernel)

@@ -13,7 +13,7 @@ import (
 )
 
 // Reference is the known-answer guest that is built into ukprobe.
-type Reference struct{ workDir string }
+type Reference struct{ env Env }
 
 // Name implements System.
 func (*Reference) Name() string { return "reference" }
@@ -25,7 +25,7 @@ func (*Reference) Apps() []string { return []string{Hello, HTTP} }
 func (*Reference) Platforms() []string { return []string{"qemu", "qemu1nic", "qemumicrovm"} }
 
 // Describe implements System.
-func (*Reference) Describe(w Want) Boot {
+func (r *Reference) Describe(w Want) Boot {
 	s := w.Settings
 	// Nothing is known of the FPU of a kernel put in its place.
 	b := Boot{Platform: w.Platform, Kernel: cmp.Or(s.Kernel, Unbuilt), Initrd: s.Initrd, FPUFree: s.Kernel == "", Ready: reference.ReadyPattern}
@@ -33,15 +33,25 @@ func (*Reference) Describe(w Want) Boot {
 		b.Ready, b.Cmdline = "", "port=80 end=hold"
 		b.Service = &Service{Port: 80, Request: httpGet()}
 	}
+	if m, err := r.env.entry(r.Name(), w); err == nil {
+		b.describe(m)
+	}
 	b.override(s)
 	return b
 }
 
 // Prepare writes the guest's image into the run's folder.
-func (r *Reference) Prepare(_ context.Context, w Want) (Boot, error) {
+func (r *Reference) Prepare(ctx context.Context, w Want) (Boot, error) {
+	if m, err := r.env.entry(r.Name(), w); err != nil {
+		return Boot{}, err
+	} else if m != nil {
+		b := r.Describe(w)
+		err := r.env.locate(ctx, &b)
+		return b, err
+	}
 	path := w.Settings.Kernel
 	if path == "" {
-		path = filepath.Join(r.workDir, "reference.elf")
+		path = filepath.Join(r.env.WorkDir, "reference.elf")
 		if err := os.WriteFile(path, reference.Image(), 0o644); err != nil {
 			return Boot{}, fmt.Errorf("write the reference guest: %w", err)
 		}
@@ -64,8 +74,7 @@ func (*Reference) Limit(_, _ string) string { return "" }
 
 // CommandLine implements System.
 func (*Reference) CommandLine(b Boot, net *Addresses) (string, error) {
-	if net == nil {
-		return b.commandLine(""), nil
-	}
-	return b.commandLine("ip=" + net.Prefix.String() + " gw=" + net.Gateway.String()), nil
+	return b.commandLine(b.words(net, func(a Addresses) string {
+		return "ip=" + a.Prefix.String() + " gw=" + a.Gateway.String()
+	})), nil
 }

@@ -107,7 +107,7 @@ func (r *Rump) Prepare(_ context.Context, w Want) (Boot, error) {
 			return Boot{}, fmt.Errorf("write an empty disk for rump: %w", err)
 		}
 	}
-	if err := b.measure(); err != nil {
+	if err := b.examine(); err != nil {
 		return Boot{}, err
 	}
 	return b, nil

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -84,6 +85,9 @@ type Boot struct {
 	// runs where KVM only emulates instructions.
 	FPUFree bool
 
+	// A container: path of an OCI layout.
+	Container string
+
 	// A process: what is run in which root.
 	RootFS string
 	Argv   []string
@@ -91,6 +95,9 @@ type Boot struct {
 
 	Ready   string   // console line that makes it ready, a regular expression; "" for a service
 	Service *Service // nil if the app does not serve
+
+	// Entry is the image's in the catalogue; nil if it is not from there.
+	Entry *catalogue.Image
 }
 
 // Addresses are what a guest has to be told about its network.
@@ -122,15 +129,17 @@ type System interface {
 
 // Env is what systems need from the machine.
 type Env struct {
-	CacheDir string // where built images are kept
-	WorkDir  string // of this run, gone at its end
+	CacheDir string            // where built images are kept
+	WorkDir  string            // of this run, gone at its end
+	Images   *catalogue.Images // may be nil
 	Logf     func(format string, args ...any)
 }
 
-// All returns the systems, in the order of tables.
+// All returns the systems, in the order of tables: those with a Go file, then those
+// that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
-	return []System{&Reference{workDir: e.WorkDir}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}}
+	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}})
 }
 
 // Find returns the system of that name.
@@ -193,8 +202,8 @@ func imageOf(path string) (Image, error) {
 	return Image{Path: path, SHA256: hex.EncodeToString(h.Sum(nil)), Size: st.Size()}, nil
 }
 
-// measure fills in what is known of a boot's files, and checks that they are there.
-func (b *Boot) measure() (err error) {
+// examine fills in what is known of a boot's files, and checks that they are there.
+func (b *Boot) examine() (err error) {
 	if b.Image, err = imageOf(b.Kernel); err != nil {
 		return err
 	}
@@ -213,8 +222,11 @@ func httpGet() []byte {
 }
 
 // commandLine joins the system's own words, its network's, and those of the matrix,
-// which come last as they are.
+// which come last as they are. The words of an entry of the catalogue are a template.
 func (b Boot) commandLine(network string) string {
+	if b.Entry != nil {
+		return strings.TrimSpace(catalogue.CommandLine(b.Cmdline, network) + " " + b.Args)
+	}
 	return strings.TrimSpace(strings.Join(strings.Fields(b.Cmdline+" "+network), " ") + " " + b.Args)
 }
 
@@ -232,6 +244,12 @@ func (b *Boot) override(s matrix.Settings) {
 	}
 	if s.Args != "" {
 		b.Args = strings.TrimSpace(s.Args)
+	}
+	if s.Kernel != "" {
+		b.Kernel, b.FPUFree = s.Kernel, false // nothing is known of its FPU
+	}
+	if s.Initrd != "" {
+		b.Initrd = s.Initrd
 	}
 	if s.Disk != "" {
 		b.Disks = []Disk{{Path: s.Disk, Format: diskFormat(s.Disk)}}

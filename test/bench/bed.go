@@ -72,7 +72,7 @@ func (b *bench) ownCgroupID() (uint64, error) {
 
 // findMaps opens the maps that the probe's programs use, under their own names.
 func (bd *bed) findMaps() error {
-	programs, err := programsOf(bd.probe)
+	programs, err := bd.probe.Programs()
 	if err != nil {
 		return err
 	}

@@ -10,14 +10,13 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
-	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -66,12 +65,11 @@ type bench struct {
 	journal  *journal.Journal
 	cgroups  cgroup.Hierarchy
 	workDir  string
-	image    system.Boot
-	platform platform.Platform
-	hardware bool      // behind KVM; else it emulates instructions
-	isa      probe.ISA // whose exits KVM has; "" if it only emulates and has none
-	foreign  foreign
-	guests   atomic.Int64 // started so far, for names
+	guest    *rig.Guest
+	hardware bool           // behind KVM; else it emulates instructions
+	isa      probe.ISA      // whose exits KVM has; "" if it only emulates and has none
+	foreign  probe.Programs // tracing programs of others that stay: the baseline
+	guests   atomic.Int64   // started so far, for names
 	// ticksPerNS of the guests' TSC, once measured.
 	ticksPerNS float64
 }
@@ -93,10 +91,7 @@ func openBench(o options) (_ *bench, err error) {
 		return nil, fmt.Errorf("the reference guest must run under KVM, or there is nothing to probe: %s", h.KVMReason)
 	}
 	if b.hardware = h.Hardware; b.hardware {
-		b.isa = hostISA()
-	}
-	if b.platform, err = platform.Find("qemumicrovm"); err != nil {
-		return nil, err
+		b.isa = probe.HostISA()
 	}
 	if b.cgroups, err = cgroup.Find(); err != nil {
 		return nil, err
@@ -104,14 +99,14 @@ func openBench(o options) (_ *bench, err error) {
 	if b.journal, err = journal.Open(journal.DefaultDir, b.runID); err != nil {
 		return nil, err
 	}
-	if err := b.makeImage(); err != nil {
+	if err := b.makeGuest(); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// makeImage writes the reference guest into a folder of its own.
-func (b *bench) makeImage() error {
+// makeGuest gives the reference guest a folder of its own.
+func (b *bench) makeGuest() error {
 	dir, err := os.MkdirTemp("", "ukprobe-"+b.runID+"-")
 	if err != nil {
 		return fmt.Errorf("make a work folder: %w", err)
@@ -120,11 +115,7 @@ func (b *bench) makeImage() error {
 	if err := b.journal.Record(journal.Entry{Kind: journal.KindTempDir, Name: dir}); err != nil {
 		return err
 	}
-	guest, err := system.Find(system.All(system.Env{WorkDir: dir}), "reference")
-	if err != nil {
-		return err
-	}
-	b.image, err = guest.Prepare(context.Background(), system.Want{App: system.Hello})
+	b.guest, err = rig.NewGuest(context.Background(), dir, b.hardware, nil)
 	return err
 }
 
@@ -147,13 +138,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// hostISA tells whose exits this host's KVM has.
-func hostISA() probe.ISA {
-	text, _ := os.ReadFile("/proc/cpuinfo") // every Linux has it
-	if slices.Contains(strings.Fields(string(text)), "svm") {
-		return probe.SVM
-	}
-	return probe.VMX
 }

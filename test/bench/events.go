@@ -10,10 +10,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
-
 	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -43,14 +41,18 @@ func (b *bench) events(ctx context.Context) ([]eventRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	have = singleRungs(have)
+	var own []rig.Condition
+	for _, c := range have {
+		own = append(own, c.Condition)
+	}
+	have = withoutTool(rig.SingleRungs(own))
 	var rows []eventRow
 	at := map[[3]string]int{}
 	for range b.eventRounds {
 		for _, i := range b.rand.Perm(len(have)) {
 			stats, err := b.programTimes(ctx, have[i])
 			if err != nil {
-				return nil, fmt.Errorf("condition %s: %w", have[i].name, err)
+				return nil, fmt.Errorf("condition %s: %w", have[i].Name, err)
 			}
 			for _, s := range stats {
 				key := [3]string{s.Hook, string(s.Rung), s.Program}
@@ -63,24 +65,6 @@ func (b *bench) events(ctx context.Context) ([]eventRow, error) {
 		}
 	}
 	return rows, nil
-}
-
-// singleRungs are the conditions that show each rung once; auto stands for them
-// only where none can be had by itself.
-func singleRungs(have []condition) []condition {
-	var single, auto []condition
-	for _, c := range have {
-		switch {
-		case c.watch && c.attach != probe.Auto:
-			single = append(single, c)
-		case c.watch:
-			auto = append(auto, c)
-		}
-	}
-	if len(single) > 0 {
-		return single
-	}
-	return auto
 }
 
 func (r *eventRow) add(runs uint64, ns float64) {
@@ -96,9 +80,9 @@ func (b *bench) programTimes(ctx context.Context, c condition) (_ []probe.Progra
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
-	on, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	on, err := probe.CountRuns()
 	if err != nil {
-		return nil, fmt.Errorf("switch the kernel's BPF statistics on (Linux 5.8): %w", err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, on.Close()) }()
 	sent := make(chan error, 1)
@@ -127,19 +111,6 @@ func sendLoopback() error {
 		}
 	}
 	return errors.Join(err, from.Close(), to.Close())
-}
-
-// programsOf are the ids of a probe's programs.
-func programsOf(p *probe.Probe) (foreign, error) {
-	stats, err := p.ProgramStats()
-	if err != nil {
-		return nil, err
-	}
-	out := foreign{}
-	for _, s := range stats {
-		out[s.ID] = s.Program
-	}
-	return out, nil
 }
 
 // ownCgroup opens the cgroup v2 directory that this process is in.

@@ -71,7 +71,7 @@ func (b *bench) manyOfGuests(ctx context.Context) (m million, err error) {
 	before, begin := hits(p), time.Now()
 	var all sync.WaitGroup
 	for i := range observers {
-		observers[i] = &observer{probe: p, watch: true, programs: foreign{}, account: account{Seen: map[answer]uint64{}, Lost: new(uint64)}}
+		observers[i] = &observer{probe: p, watch: true, programs: probe.Programs{}, account: account{Seen: map[answer]uint64{}, Lost: new(uint64)}}
 		all.Go(func() { ts[i], errs[i] = b.boot(ctx, task, observers[i]) })
 	}
 	all.Wait()

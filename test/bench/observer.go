@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -23,8 +25,8 @@ type observer struct {
 	probe       *probe.Probe
 	watch, full bool
 	tool        session
-	dir         string  // of the tool
-	programs    foreign // that came with it
+	dir         string         // of the tool
+	programs    probe.Programs // that came with it
 	account     account
 	counts      probe.Counts // of the last guest
 	began       time.Time
@@ -33,7 +35,7 @@ type observer struct {
 
 // begin attaches what a condition wants.
 func (b *bench) begin(ctx context.Context, c condition) (o *observer, err error) {
-	o = &observer{watch: c.watch, full: c.full, programs: foreign{}, began: time.Now(), cpu: ownCPU()}
+	o = &observer{watch: c.Watch, full: c.Full, programs: probe.Programs{}, began: time.Now(), cpu: ownCPU()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.close())
@@ -42,10 +44,10 @@ func (b *bench) begin(ctx context.Context, c condition) (o *observer, err error)
 	if c.tool != nil {
 		return o, o.beginTool(ctx, b, *c.tool)
 	}
-	if o.probe, err = c.open(); err != nil || o.probe == nil {
+	if o.probe, err = c.Open(); err != nil || o.probe == nil {
 		return o, err
 	}
-	if c.watch {
+	if c.Watch {
 		var lost uint64
 		o.account.Seen, o.account.Lost = map[answer]uint64{}, &lost
 	}
@@ -55,10 +57,8 @@ func (b *bench) begin(ctx context.Context, c condition) (o *observer, err error)
 // addPrograms learns which programs are the probe's: some are attached only while a
 // guest is watched, and stay in the kernel's list for a moment after.
 func (o *observer) addPrograms() error {
-	now, err := programsOf(o.probe)
-	for id, name := range now {
-		o.programs[id] = name
-	}
+	now, err := o.probe.Programs()
+	maps.Copy(o.programs, now)
 	return err
 }
 
@@ -69,7 +69,7 @@ func (o *observer) beginTool(ctx context.Context, b *bench, t tool) (err error) 
 	if o.tool, err = t.begin(ctx, o.dir); err != nil {
 		return fmt.Errorf("%w: start it: %w", errTool, err)
 	}
-	o.programs, err = tracingPrograms() // the tool's own among them
+	o.programs, err = probe.TracingPrograms() // the tool's own among them
 	return err
 }
 
@@ -81,12 +81,11 @@ func (o *observer) take(c reference.Cmdline, w *probe.Watch) error {
 		return err
 	}
 	o.counts = counts
-	ports := counts.Ports[probe.Port{Number: reference.PIOPort, Out: true}]
-	if ports != uint64(c.PIO) {
-		return fmt.Errorf("the probes counted %d of the guest's %d port writes: what they cost would mean nothing", ports, c.PIO)
+	if err := rig.CheckSeen(c, counts); err != nil {
+		return err
 	}
 	seen := o.account.Seen
-	seen[portWrites] += ports
+	seen[portWrites] += uint64(c.PIO)
 	if n, ok := counts.ExitCounts["cpuid"]; ok {
 		seen[cpuids] += n
 	} else if n, ok := counts.Values["cpuid"]; ok {

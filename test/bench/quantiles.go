@@ -130,7 +130,7 @@ func (b *bench) quantiles(ctx context.Context) (q quantiles, err error) {
 		return q, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	o := &observer{probe: p, watch: true, full: b.isa == "", programs: foreign{}, account: account{Seen: map[answer]uint64{}, Lost: new(uint64)}}
+	o := &observer{probe: p, watch: true, full: b.isa == "", programs: probe.Programs{}, account: account{Seen: map[answer]uint64{}, Lost: new(uint64)}}
 	t, bootErr := b.boot(ctx, reference.Cmdline{PIO: b.toolPIO, CPUID: b.toolPIO}, o)
 	a, err := s.stop(ctx)
 	if err = errors.Join(bootErr, err); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/ukprobe/ukprobe/internal/paired"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 )
 
@@ -83,8 +84,8 @@ func writeSlowdown(w io.Writer, s slowdown) {
 
 // writeRounds prints what was compared and the table of each timed workload.
 func writeRounds(w io.Writer, s slowdown) {
-	if s.Rounds < minRounds {
-		fmt.Fprintf(w, "fewer than %d rounds: nothing can be concluded\n", minRounds)
+	if s.Rounds < paired.MinRounds {
+		fmt.Fprintf(w, "fewer than %d rounds: nothing can be concluded\n", paired.MinRounds)
 	}
 	others := "run again (other BPF programs came or went)"
 	if s.Crowded {
@@ -152,15 +153,15 @@ func writeWorkload(w io.Writer, s slowdown, wl workloadInfo) {
 	same := true
 	offWall, offCPU := wl.values(s.Samples[wl.Name][none], s.TicksPerNS)
 	for _, c := range s.have {
-		wall, cpuTime := wl.values(s.Samples[wl.Name][c.name], s.TicksPerNS)
-		row := table.Row{c.name, format(summary(wall))}
-		if c.name != none {
+		wall, cpuTime := wl.values(s.Samples[wl.Name][c.Name], s.TicksPerNS)
+		row := table.Row{c.Name, format(summary(wall))}
+		if c.Name != none {
 			r := rand.New(rand.NewPCG(s.Seed, 2))
-			a, b := compare(offWall, wall, r), compare(offCPU, cpuTime, r)
-			if c.name == control {
-				same = a.same() && b.same()
+			a, b := paired.Compare(offWall, wall, r), paired.Compare(offCPU, cpuTime, r)
+			if c.Name == control {
+				same = a.Same() && b.Same()
 			}
-			row = append(row, a.ratio(), a.extra(), b.ratio())
+			row = append(row, ratio(a), extra(a), ratio(b))
 		}
 		t.AppendRow(row)
 	}
@@ -170,9 +171,9 @@ func writeWorkload(w io.Writer, s slowdown, wl workloadInfo) {
 	}
 }
 
-func (c comparison) ratio() string { return mark(c.same()) + digits(c.Ratio, 3) }
+func ratio(c paired.Comparison) string { return mark(c.Same()) + digits(c.Ratio, 3) }
 
-func (c comparison) extra() string { return mark(c.same()) + format(c.Extra) }
+func extra(c paired.Comparison) string { return mark(c.Same()) + format(c.Extra) }
 
 // mark is benchstat's sign for what cannot be told apart.
 func mark(same bool) string {
@@ -183,7 +184,7 @@ func mark(same bool) string {
 }
 
 // format shows one decimal below 100 and none from there on.
-func format(i interval) string {
+func format(i paired.Interval) string {
 	if math.Abs(i.Value) < 100 {
 		return digits(i, 1)
 	}
@@ -191,7 +192,7 @@ func format(i interval) string {
 }
 
 // digits writes an interval; an infinite one as benchstat does.
-func digits(i interval, n int) string {
+func digits(i paired.Interval, n int) string {
 	if math.IsInf(i.Lo, 0) || math.IsInf(i.Hi, 0) {
 		return fmt.Sprintf("%.*f ± ∞", n, i.Value)
 	}
@@ -228,7 +229,7 @@ func writeTestRuns(w io.Writer, rows []testRow) {
 	floors := map[string]float64{}
 	for _, r := range rows {
 		if r.Floor == "" && r.Refused == "" {
-			floors[r.Program] = medianOf(r.NS)
+			floors[r.Program] = paired.Median(r.NS)
 		}
 	}
 	for _, r := range rows {
@@ -239,7 +240,7 @@ func writeTestRuns(w io.Writer, rows []testRow) {
 		row := table.Row{r.Program, r.Case, format(summary(r.NS))}
 		if floor, ok := floors[r.Floor]; ok {
 			programs := float64(strings.Count(r.Program, " + ") + 1)
-			row = append(row, fmt.Sprintf("%.1f", medianOf(r.NS)-programs*floor))
+			row = append(row, fmt.Sprintf("%.1f", paired.Median(r.NS)-programs*floor))
 		}
 		t.AppendRow(row)
 	}

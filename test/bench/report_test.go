@@ -3,11 +3,15 @@
 package main
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/internal/paired"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 )
 
 // fixed is a run whose probes cost a tenth, and a bystander whose cost is nothing.
@@ -20,15 +24,15 @@ func fixed() slowdown {
 		},
 		Workloads: []workloadInfo{{Name: "port write", Cmdline: "pio=100", Ops: 100}},
 	}
-	for _, c := range []condition{{name: none}, {name: "bystander"}, {name: "auto"}} {
+	for _, c := range withoutTool([]rig.Condition{{Name: none}, {Name: "bystander"}, {Name: "auto"}}) {
 		s.have = append(s.have, c)
 		for i := range uint64(8) {
 			ticks := 200_000 + 100*(i%3)
-			if c.name == "auto" {
+			if c.Name == "auto" {
 				ticks += 20_000
 			}
-			s.Samples["port write"][c.name] = append(s.Samples["port write"][c.name],
-				times{Ticks: ticks, CPU: time.Duration(ticks)})
+			s.Samples["port write"][c.Name] = append(s.Samples["port write"][c.Name],
+				times{Times: rig.Times{Ticks: ticks}, CPU: time.Duration(ticks)})
 		}
 	}
 	return s
@@ -66,10 +70,18 @@ func trimLines(s string) string {
 	return b.String()
 }
 
+// Too few rounds for an interval: it is shown as infinite, the two as not told apart.
+func TestRatioOfFewRounds(t *testing.T) {
+	c := paired.Compare([]float64{1, 1, 1, 1, 1}, []float64{9, 9, 9, 9, 9}, rand.New(rand.NewPCG(9, 9)))
+	if got, want := ratio(c), "~ 9.000 ± ∞"; got != want {
+		t.Errorf("printed as %q, want %q", got, want)
+	}
+}
+
 // A run in which two equal conditions differ says so.
 func TestControlWarns(t *testing.T) {
 	s := fixed()
-	s.have = append(s.have, condition{name: control})
+	s.have = append(s.have, condition{Condition: rig.Condition{Name: control}})
 	for _, differs := range []bool{false, true} {
 		from := none
 		if differs {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/ukprobe/ukprobe/internal/paired"
 )
 
 // writeTools prints the comparison with other tools: the guest's time under each,
@@ -20,11 +22,11 @@ func writeTools(w io.Writer, s slowdown) {
 		s.Known[portWrites], s.Known[cpuids], s.Known[halts])
 	t := newTable(w, "condition", "port writes", "CPUIDs", "HLTs", "lost, as it says", "bytes written a round", "its own CPU time a round")
 	for _, c := range s.have {
-		accounts := s.Accounts[c.name]
-		if c.tool == nil && !c.watch || len(accounts) == 0 {
+		accounts := s.Accounts[c.Name]
+		if c.tool == nil && !c.Watch || len(accounts) == 0 {
 			continue
 		}
-		row := table.Row{c.name}
+		row := table.Row{c.Name}
 		for _, a := range []answer{portWrites, cpuids, halts} {
 			row = append(row, sawOf(accounts, a, s.Known[a]))
 		}
@@ -70,7 +72,7 @@ func sizeOf(accounts []account) string {
 	for _, a := range accounts {
 		bytes = append(bytes, float64(a.Bytes))
 	}
-	return fmt.Sprintf("%.0f", medianOf(bytes))
+	return fmt.Sprintf("%.0f", paired.Median(bytes))
 }
 
 func cpuOf(accounts []account) string {
@@ -78,7 +80,7 @@ func cpuOf(accounts []account) string {
 	for _, a := range accounts {
 		ns = append(ns, float64(a.CPU))
 	}
-	return time.Duration(medianOf(ns)).Round(time.Millisecond).String()
+	return time.Duration(paired.Median(ns)).Round(time.Millisecond).String()
 }
 
 // writeMillion prints the rates and what was lost at them.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 )
 
 // workload is one task of the guest.
@@ -129,21 +130,21 @@ func (b *bench) round(ctx context.Context, have []condition, ws []workload) (got
 		for tries := 1; ; tries++ {
 			r, clean, err := b.runCondition(ctx, have[i], ws)
 			if errors.Is(err, errTool) && tries < maxFailures && ctx.Err() == nil {
-				failed = append(failed, have[i].name+": "+err.Error())
+				failed = append(failed, have[i].Name+": "+err.Error())
 				continue
 			}
 			if err != nil {
-				return nil, repeated, failed, fmt.Errorf("condition %s: %w", have[i].name, err)
+				return nil, repeated, failed, fmt.Errorf("condition %s: %w", have[i].Name, err)
 			}
 			if !clean && b.crowded {
 				repeated++
 			}
 			if clean || b.crowded {
-				got[have[i].name] = r
+				got[have[i].Name] = r
 				break
 			}
 			if repeated++; tries == maxRepeats {
-				return nil, repeated, failed, fmt.Errorf("condition %s: other tracing BPF programs came or went %d times in a row: end what attaches them", have[i].name, tries)
+				return nil, repeated, failed, fmt.Errorf("condition %s: other tracing BPF programs came or went %d times in a row: end what attaches them", have[i].Name, tries)
 			}
 		}
 	}
@@ -173,32 +174,20 @@ func (b *bench) runCondition(ctx context.Context, c condition, ws []workload) (r
 			return r, false, err
 		}
 	}
-	if clean, err = b.undisturbed(s.programs); err != nil {
+	if clean, err = b.foreign.Undisturbed(s.programs); err != nil {
 		return r, false, err
 	}
 	r.account, err = s.end(ctx)
 	return r, clean && alone, err
 }
 
-// calibrations is how many guests the TSC's rate is taken from.
-const calibrations = 3
-
-// calibrate measures the rate of the guests' TSC, in ticks per nanosecond: the
-// median over a few long runs of a guest's ticks over the time between the same
-// two lines on the pipe. Runs have to be long because the first line is read late
-// on a busy machine, some milliseconds.
-func (b *bench) calibrate(ctx context.Context) (float64, error) {
-	if b.ticksPerNS > 0 {
-		return b.ticksPerNS, nil
+// calibrate measures the rate of the guests' TSC, in ticks per nanosecond, once.
+func (b *bench) calibrate(ctx context.Context) (_ float64, err error) {
+	if b.ticksPerNS == 0 {
+		b.ticksPerNS, err = rig.TicksPerNs(func() (rig.Times, error) {
+			t, err := b.boot(ctx, reference.Cmdline{PIO: 10 * b.pio}, nil)
+			return t.Times, err
+		})
 	}
-	var rates []float64
-	for range calibrations {
-		t, err := b.boot(ctx, reference.Cmdline{PIO: 10 * b.pio}, nil)
-		if err != nil {
-			return 0, fmt.Errorf("measure the rate of the guest's TSC: %w", err)
-		}
-		rates = append(rates, float64(t.Ticks)/float64(t.Pipe))
-	}
-	b.ticksPerNS = medianOf(rates)
-	return b.ticksPerNS, nil
+	return b.ticksPerNS, err
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/probe"
 )
 
 // testRow is one case run by BPF_PROG_TEST_RUN, one value per batch.
@@ -127,9 +129,9 @@ func (b *bench) testRuns(ctx context.Context) (_ []testRow, err error) {
 			rows[i].Refused = strings.SplitN(err.Error(), "\n", 2)[0]
 		}
 	}
-	on, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	on, err := probe.CountRuns()
 	if err != nil {
-		return nil, fmt.Errorf("switch the kernel's BPF statistics on (Linux 5.8): %w", err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, on.Close()) }()
 	runtime.LockOSThread() // the programs look the thread up

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package matrix
+package strictyaml
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	"github.com/ukprobe/ukprobe/internal/suggest"
 )
 
-// suggestion returns "; did you mean …?" for the word nearest to s, or "" when
+// Suggestion returns "; did you mean …?" for the word nearest to s, or "" when
 // none is near.
-func suggestion(s string, words []string) string {
+func Suggestion(s string, words []string) string {
 	best := suggest.Nearest(s, words)
 	if best == "" {
 		return ""

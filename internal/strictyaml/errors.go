@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package matrix
+package strictyaml
 
 import (
 	"errors"
@@ -10,7 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// Error is a mistake in a matrix file.
+// maxErrors are shown at once.
+const maxErrors = 20
+
+// Error is a mistake in a file.
 type Error struct {
 	File      string
 	Line, Col int // from 1; Col counts characters
@@ -26,38 +29,41 @@ func (e *Error) Error() string {
 	return s
 }
 
-type pos struct{ line, col int }
+// Pos is a place in a file.
+type Pos struct{ Line, Col int }
 
-// source is the text that errors quote.
-type source struct {
-	name  string
+// Source is the text that errors quote.
+type Source struct {
+	Name  string // of the file
 	lines []string
 }
 
-func newSource(name string, text []byte) *source {
+func newSource(name string, text []byte) *Source {
 	s := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text))
-	return &source{name: name, lines: strings.Split(s, "\n")}
+	return &Source{Name: name, lines: strings.Split(s, "\n")}
 }
 
-func (s *source) position(p pos) string { return fmt.Sprintf("%s:%d:%d", s.name, p.line, p.col) }
+// Position writes a place as file:line:column.
+func (s *Source) Position(p Pos) string { return fmt.Sprintf("%s:%d:%d", s.Name, p.Line, p.Col) }
 
-func (s *source) errorAt(p pos, format string, args ...any) *Error {
-	return &Error{s.name, p.line, p.col, fmt.Sprintf(format, args...), s.excerpt(p)}
+// ErrorAt makes an error at a place.
+func (s *Source) ErrorAt(p Pos, format string, args ...any) *Error {
+	return &Error{s.Name, p.Line, p.Col, fmt.Sprintf(format, args...), s.excerpt(p)}
 }
 
 // excerpt quotes the line, or of a long one the part around the place.
-func (s *source) excerpt(p pos) string {
-	if p.line < 1 || p.line > len(s.lines) {
+func (s *Source) excerpt(p Pos) string {
+	if p.Line < 1 || p.Line > len(s.lines) {
 		return ""
 	}
 	const before, width = 50, 76
-	line := []rune(strings.Map(printable, s.lines[p.line-1]))
-	col := min(max(p.col-1, 0), len(line))
+	line := []rune(strings.Map(printable, s.lines[p.Line-1]))
+	col := min(max(p.Col-1, 0), len(line))
 	if col > before {
 		line, col = line[col-before:], before
 	}
 	line = line[:min(len(line), width)]
-	number := fmt.Sprintf("%4d | ", p.line)
+	number := fmt.Sprintf("%4d | ", p.Line)
 	return number + string(line) + "\n" + strings.Repeat(" ", utf8.RuneCountInString(number)-2) + "| " +
 		strings.Repeat(" ", col) + "^"
 }
@@ -72,13 +78,14 @@ func printable(r rune) rune {
 	return r
 }
 
-// errorList collects mistakes, so that a file is corrected in one go.
-type errorList struct {
+// ErrorList collects mistakes, so that a file is corrected in one go.
+type ErrorList struct {
 	errs []error
 	more int
 }
 
-func (l *errorList) add(err error) {
+// Add adds a mistake; of many only the first are kept.
+func (l *ErrorList) Add(err error) {
 	if len(l.errs) == maxErrors {
 		l.more++
 		return
@@ -86,7 +93,11 @@ func (l *errorList) add(err error) {
 	l.errs = append(l.errs, err)
 }
 
-func (l *errorList) err() error {
+// Len is how many were added.
+func (l *ErrorList) Len() int { return len(l.errs) + l.more }
+
+// Err joins them, or is nil.
+func (l *ErrorList) Err() error {
 	if l.more > 0 {
 		return errors.Join(append(l.errs, fmt.Errorf("and %d more mistakes", l.more))...)
 	}

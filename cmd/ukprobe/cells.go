@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ukprobe/ukprobe/orchestrate"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// runCells runs the cells that the options name and shows what was measured, also of a
+// run that failed or was interrupted: that is an error then. Cells that failed are
+// none. With --listen it serves metrics meanwhile, with --linger until Ctrl-C.
+func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f *results.File, dir string) error) (*results.File, error) {
+	watcher := newProgress(os.Stderr, c.Bool("json"))
+	o.Observer = watcher
+	srv, err := listen(c.String("listen"))
+	if err != nil {
+		return nil, err
+	}
+	defer srv.Close()
+	r, err := orchestrate.Start(c.Context, o)
+	if err != nil {
+		return nil, interrupted(c.Context, err)
+	}
+	srv.Serve(r.Metrics().Handler(), watcher)
+	status := results.RunOK
+	doErr := r.Do(c.Context)
+	switch {
+	case c.Err() != nil:
+		status = results.RunInterrupted
+	case doErr != nil:
+		status = results.RunFailed
+	}
+	watcher.Close()
+	err = errors.Join(r.Finish(status), r.Close())
+	file := r.Results()
+	if e := show(c, file, o.Out); e != nil {
+		err = errors.Join(err, e)
+	}
+	if status == results.RunInterrupted {
+		return nil, errors.Join(err, cli.Exit(fmt.Sprintf("interrupted: %d finished samples are in %s", finished(file), o.Out), exitInterrupted))
+	}
+	if err = errors.Join(doErr, err); err != nil {
+		return nil, err
+	}
+	if c.Bool("linger") {
+		srv.Linger(c.Context, watcher)
+	}
+	return file, nil
+}
+
+// interrupted turns Ctrl-C during preparation into its own exit status.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return cli.Exit("interrupted before the first sample", exitInterrupted)
+	}
+	return err
+}
+
+func finished(f *results.File) int {
+	n := 0
+	for i := range f.Cells {
+		n += len(f.Cells[i].Samples)
+	}
+	return n
+}

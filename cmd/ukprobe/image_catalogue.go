@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+)
+
+func catalogueFlag() cli.Flag {
+	return &cli.StringFlag{Name: "catalogue", EnvVars: []string{"UKPROBE_CATALOGUE"},
+		Usage: "`FILE` in YAML that says where images are (docs/catalogue.md); default: " + catalogue.FileName + " in the cache folder, if it is there"}
+}
+
+// images opens the catalogue that the flags name and checks its platforms. A mistake
+// in it is a usage error.
+func images(c *cli.Context) (*catalogue.Images, error) {
+	cache, err := filepath.Abs(c.String("cache"))
+	if err != nil {
+		return nil, err
+	}
+	list, err := catalogue.Open(c.String("catalogue"), cache)
+	if err != nil {
+		return nil, usage(err)
+	}
+	var platforms []string
+	for _, p := range platform.All() {
+		platforms = append(platforms, p.Name())
+	}
+	if err := list.Check(platforms); err != nil {
+		return nil, usage(err)
+	}
+	return &catalogue.Images{Catalogue: list}, nil
+}

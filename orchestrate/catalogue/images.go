@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package catalogue
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Registry gives images of registries. Package oci's Cache is one.
+type Registry interface {
+	// Guest makes local files of the unikernel at ref that is packed for platform.
+	Guest(ctx context.Context, ref, platform string) (kernel, initrd, cmdline string, err error)
+	// Container makes a local OCI layout of the Linux container image at ref.
+	Container(ctx context.Context, ref string) (Layout, error)
+}
+
+// Layout is a container image as an OCI layout, a folder with nothing else in it.
+type Layout struct {
+	Path   string
+	Digest string // of its manifest: sha256:…
+	Size   int64  // bytes of its layers, as they are stored
+}
+
+// Images is a catalogue, and what makes local files of its entries. The nil *Images
+// is empty.
+type Images struct {
+	*Catalogue
+	Registry Registry
+}
+
+// Open loads the catalogue at path; if path is "", the one in the cache folder if it
+// is there.
+func Open(path, cacheDir string) (*Catalogue, error) {
+	if path != "" {
+		return Load(path)
+	}
+	path = filepath.Join(cacheDir, FileName)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return Load(path)
+}
+
+// Find is the catalogue's.
+func (s *Images) Find(system, app, platform string) (Image, bool) {
+	if s == nil {
+		return Image{}, false
+	}
+	return s.Catalogue.Find(system, app, platform)
+}
+
+// For is the catalogue's.
+func (s *Images) For(name, system, app, platform string) (Image, bool, error) {
+	if s == nil {
+		return (*Catalogue)(nil).For(name, system, app, platform)
+	}
+	return s.Catalogue.For(name, system, app, platform)
+}
+
+// Docker is the platform whose images are containers.
+const Docker = "docker"
+
+// Local is an image whose files are here and are what the catalogue says.
+type Local struct {
+	Kernel, Initrd string
+	Disks          []Disk
+	Cmdline        string // that an OCI image brings; "" otherwise
+	Container      Layout // for platform docker
+}
+
+// Files is where the catalogue says that the image's files are, for that platform.
+// They may be missing, wrong, or in a registry: see Images.Local.
+func (m Image) Files(platform string) Local {
+	l := Local{Kernel: m.File.Path, Initrd: m.Initrd.Path, Disks: slices.Clone(m.Disks)}
+	if platform == Docker {
+		l.Container.Path, l.Kernel = l.Kernel, ""
+	}
+	return l
+}
+
+// Local makes the image's files local and verifies their checksums.
+func (s *Images) Local(ctx context.Context, m Image, platform string) (Local, error) {
+	out := m.Files(platform)
+	if ref, ok := m.File.Reference(); ok {
+		if err := s.fetch(ctx, m, ref, platform, &out); err != nil {
+			return Local{}, fmt.Errorf("image %s (%s): %w", m.Name, m.Pos, err)
+		}
+	}
+	files := []*File{{out.Kernel, m.File.SHA256}, {out.Initrd, m.Initrd.SHA256}}
+	for i := range out.Disks {
+		files = append(files, &out.Disks[i].File)
+	}
+	for _, f := range files {
+		if f.Path == "" {
+			continue
+		}
+		if err := f.verify(); err != nil {
+			return Local{}, fmt.Errorf("image %s (%s): %w", m.Name, m.Pos, err)
+		}
+	}
+	if err := makeAbsolute(&out); err != nil {
+		return Local{}, err
+	}
+	return out, nil
+}
+
+func (s *Images) fetch(ctx context.Context, m Image, ref, platform string, out *Local) error {
+	if s == nil || s.Registry == nil {
+		return fmt.Errorf("%s: nothing here asks registries", m.File.Path)
+	}
+	var err error
+	if platform == Docker {
+		out.Container, err = s.Registry.Container(ctx, ref)
+		return err
+	}
+	var initrd string
+	out.Kernel, initrd, out.Cmdline, err = s.Registry.Guest(ctx, ref, platform)
+	if out.Initrd == "" {
+		out.Initrd = initrd
+	}
+	return err
+}
+
+// makeAbsolute: VMMs start in /.
+func makeAbsolute(l *Local) error {
+	paths := []*string{&l.Kernel, &l.Initrd, &l.Container.Path}
+	for i := range l.Disks {
+		paths = append(paths, &l.Disks[i].Path)
+	}
+	for _, p := range paths {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return fmt.Errorf("image %s: %w", *p, err)
+		}
+		*p = abs
+	}
+	return nil
+}
+
+// ErrMismatch is wrapped by the error of a file that is not what the catalogue says.
+var ErrMismatch = errors.New("checksum mismatch")
+
+// verify holds a file against its checksum, if it has one.
+func (f File) verify() error {
+	if f.SHA256 == "" {
+		_, err := os.Stat(f.Path)
+		return err
+	}
+	got, err := Digest(f.Path)
+	if err != nil {
+		return err
+	}
+	if got != f.SHA256 {
+		return fmt.Errorf("%w: %s has sha256 %s, and the catalogue says %s: get the file again, or correct the catalogue", ErrMismatch, f.Path, got, f.SHA256)
+	}
+	return nil
+}
+
+// Digest is a regular file's SHA-256 in lower-case hex.
+func Digest(path string) (string, error) {
+	st, err := os.Stat(path) // first: opening a named pipe would wait for a writer
+	if err != nil {
+		return "", err
+	}
+	if !st.Mode().IsRegular() {
+		return "", fmt.Errorf("%s: not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
