@@ -65,8 +65,8 @@ const (
 )
 
 // EventOrder is the order in which the events of a boot sample are expected. A
-// guest may have no option ROM, decompressor or kernel: those of [EventOfSome] are
-// then neither there nor missing.
+// guest may have no option ROM, decompressor or kernel, a VMM no firmware: those of
+// [EventOfSome] are then neither there nor missing.
 var EventOrder = []string{
 	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry,
 	EventOptionROM, EventFirmwareEnd, EventDecompress, EventKernel, EventConsoleFirst, EventConsoleReady, EventFrameOut,
@@ -74,7 +74,7 @@ var EventOrder = []string{
 }
 
 // EventOfSome are the events of guests that have what they are about.
-var EventOfSome = []string{EventOptionROM, EventDecompress, EventKernel}
+var EventOfSome = []string{EventOptionROM, EventFirmwareEnd, EventDecompress, EventKernel}
 
 // File is the content of run.json.
 type File struct {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 )
 
@@ -49,7 +50,7 @@ func TestRump(t *testing.T) {
 		{"hello with a manifest", "hello", "solo5-spt", matrix.Settings{Kernel: newHello}, `{"cmdline":"hello.bin",` + hvtNet + `}`, "rump-empty.raw"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := &Rump{workDir: t.TempDir()}
+			r := &Rump{env: Env{WorkDir: t.TempDir()}}
 			b, err := r.Prepare(t.Context(), Want{App: tt.app, Platform: tt.platform, Settings: tt.settings})
 			if err != nil {
 				t.Fatal(err)
@@ -72,13 +73,36 @@ func TestRump(t *testing.T) {
 }
 
 func TestRumpRefuses(t *testing.T) {
-	r := &Rump{workDir: t.TempDir()}
-	if _, err := r.Prepare(t.Context(), Want{App: Hello, Platform: "qemu1nic"}); !errors.Is(err, ErrNoImage) || !strings.Contains(err.Error(), "rumprun-bake") {
+	r := &Rump{env: Env{WorkDir: t.TempDir()}}
+	if _, err := r.Prepare(t.Context(), Want{App: Hello, Platform: "qemu1nic"}); !errors.Is(err, ErrNoImage) || !strings.Contains(err.Error(), "name a kernel in the cell") {
 		t.Errorf("no image: %v", err)
+	}
+	if _, err := r.CommandLine(Boot{Kernel: "/x", Entry: &catalogue.Image{Network: "ip={address}", Pos: "c.yaml:3:5"}}, nil); err == nil || !strings.HasPrefix(err.Error(), "c.yaml:3:5: ") {
+		t.Errorf("words for a network: %v", err)
 	}
 	for _, args := range []string{`a"b`, `a\b`, "a\tb", "é"} {
 		if got, err := r.CommandLine(Boot{Kernel: "/x", Platform: "qemu1nic", Args: args}, nil); err == nil || !strings.Contains(err.Error(), "undoes no escapes") {
 			t.Errorf("%q: %q, %v", args, got, err)
+		}
+	}
+}
+
+// TestRumpCatalogue: a disk and arguments of an entry.
+func TestRumpCatalogue(t *testing.T) {
+	e, dir := images(t, `
+  - {name: a, system: rump, app: redis, platform: qemu1nic, path: k.elf, disks: [{path: d.img, format: raw}]}
+  - {name: b, system: rump, app: nginx, platform: qemu1nic, path: k.elf, disks: [{path: d.img, format: raw}], cmdline: "-c /other"}
+`)
+	e.WorkDir = t.TempDir()
+	for app, want := range map[string]string{"redis": "k.elf /data/conf/redis.conf", "nginx": "k.elf -c /other"} {
+		r := find(t, e, "rump")
+		b, err := r.Prepare(t.Context(), Want{App: app, Platform: "qemu1nic"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.CommandLine(b, nil)
+		if err != nil || !strings.Contains(got, `{"cmdline":"`+want+`","blk":`) || b.Disks[0].Path != filepath.Join(dir, "d.img") {
+			t.Errorf("%s: %s, %v, %+v", app, got, err, b.Disks)
 		}
 	}
 }

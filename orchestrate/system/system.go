@@ -114,7 +114,7 @@ type System interface {
 	// Platforms lists the platforms that it runs on.
 	Platforms() []string
 	// Limit is why the app does not run on the platform although the system has
-	// both; "" if it does.
+	// both; "" if it does. Of an app that the system does not have it may say why.
 	Limit(app, platform string) string
 	// Describe says all of an app but its files, for which Unbuilt stands: command
 	// line, ready line, service.
@@ -139,7 +139,7 @@ type Env struct {
 // that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
-	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}})
+	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, &MirageOS{env: e}, &Rump{env: e}, &Process{builder: builder}})
 }
 
 // Find returns the system of that name.
@@ -165,6 +165,9 @@ var ErrUnsupported = errors.New("unsupported")
 // the app or does not run on the platform.
 func Supports(s System, app, platform string) error {
 	if !slices.Contains(s.Apps(), app) {
+		if why := s.Limit(app, platform); why != "" {
+			return fmt.Errorf("%w: %s has no %s: %s", ErrUnsupported, s.Name(), app, why)
+		}
 		return fmt.Errorf("%w: %s has no %s (it has %s)", ErrUnsupported, s.Name(), app, strings.Join(s.Apps(), ", "))
 	}
 	if !slices.Contains(s.Platforms(), platform) {
