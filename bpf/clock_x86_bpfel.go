@@ -39,6 +39,7 @@ const (
 	ClockMapExitHist             = "exit_hist"
 	ClockMapExitParts            = "exit_parts"
 	ClockMapExits                = "exits"
+	ClockMapFirstExecs           = "first_execs"
 	ClockMapFreeSlots            = "free_slots"
 	ClockMapFreeVcpus            = "free_vcpus"
 	ClockMapGuestHist            = "guest_hist"
@@ -65,6 +66,7 @@ const (
 	ClockProgTpBtfTscRatio       = "tp_btf_tsc_ratio"
 	ClockProgTracepointMmio      = "tracepoint_mmio"
 	ClockProgTracepointTscOffset = "tracepoint_tsc_offset"
+	ClockVarGroupLevel           = "group_level"
 	ClockVarHistSchema           = "hist_schema"
 	ClockVarPortShare            = "port_share"
 	ClockVarRecordShare          = "record_share"
@@ -137,6 +139,7 @@ type ClockMapSpecs struct {
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
+	FirstExecs   *ebpf.MapSpec `ebpf:"first_execs"`
 	FreeSlots    *ebpf.MapSpec `ebpf:"free_slots"`
 	FreeVcpus    *ebpf.MapSpec `ebpf:"free_vcpus"`
 	GuestHist    *ebpf.MapSpec `ebpf:"guest_hist"`
@@ -159,6 +162,7 @@ type ClockMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ClockVariableSpecs struct {
+	GroupLevel    *ebpf.VariableSpec `ebpf:"group_level"`
 	HistSchema    *ebpf.VariableSpec `ebpf:"hist_schema"`
 	PortShare     *ebpf.VariableSpec `ebpf:"port_share"`
 	RecordShare   *ebpf.VariableSpec `ebpf:"record_share"`
@@ -193,6 +197,7 @@ type ClockMaps struct {
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
+	FirstExecs   *ebpf.Map `ebpf:"first_execs"`
 	FreeSlots    *ebpf.Map `ebpf:"free_slots"`
 	FreeVcpus    *ebpf.Map `ebpf:"free_vcpus"`
 	GuestHist    *ebpf.Map `ebpf:"guest_hist"`
@@ -221,6 +226,7 @@ func (m *ClockMaps) Close() error {
 		m.ExitHist,
 		m.ExitParts,
 		m.Exits,
+		m.FirstExecs,
 		m.FreeSlots,
 		m.FreeVcpus,
 		m.GuestHist,
@@ -244,6 +250,7 @@ func (m *ClockMaps) Close() error {
 //
 // It can be passed to LoadClockObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ClockVariables struct {
+	GroupLevel    *ebpf.Variable `ebpf:"group_level"`
 	HistSchema    *ebpf.Variable `ebpf:"hist_schema"`
 	PortShare     *ebpf.Variable `ebpf:"port_share"`
 	RecordShare   *ebpf.Variable `ebpf:"record_share"`

@@ -36,6 +36,7 @@ enum mark_kind {
 	MARK_INTERNAL_ERROR,
 	MARK_SHUTDOWN,
 	MARK_VMM_EXIT,
+	MARK_RUNTIME_EXEC, /* of a container: the runtime that made it */
 	MARK_KINDS,
 };
 
@@ -110,6 +111,7 @@ struct segment {
 
 #define TARGET_BOOT_TIMER 1 /* look for Firecracker's boot timer */
 #define TARGET_DEAD 2 /* its process has ended, and user space does not know yet */
+#define TARGET_CONTAINER 4 /* begins with the exec of a pid namespace's first process */
 
 /* Slots of processes that have a VM and no slot. */
 #define SLOT_IGNORED 0xffffffff /* user space does not want it */
@@ -133,7 +135,7 @@ struct config {
 	u64 generation; /* grows with every new target: who was nobody has to be asked again */
 	u64 beyond; /* the programs': VMs that found no free slot */
 	u32 discover; /* user space's: a VM that is no target gets a slot at its first vCPU event */
-	u32 pad;
+	u32 containers; /* user space's: how many targets are containers */
 };
 
 /* A network device. Each namespace counts its devices from 1. */

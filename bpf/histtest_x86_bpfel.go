@@ -24,6 +24,7 @@ const (
 	HistTestMapExitHist         = "exit_hist"
 	HistTestMapExitParts        = "exit_parts"
 	HistTestMapExits            = "exits"
+	HistTestMapFirstExecs       = "first_execs"
 	HistTestMapFreeSlots        = "free_slots"
 	HistTestMapFreeVcpus        = "free_vcpus"
 	HistTestMapGuestHist        = "guest_hist"
@@ -45,6 +46,7 @@ const (
 	HistTestProgTestNothing     = "test_nothing"
 	HistTestProgTestTwoClocks   = "test_two_clocks"
 	HistTestVarExitClassOf      = "exit_class_of"
+	HistTestVarGroupLevel       = "group_level"
 	HistTestVarHistSchema       = "hist_schema"
 	HistTestVarHostIsa          = "host_isa"
 	HistTestVarPortShare        = "port_share"
@@ -113,6 +115,7 @@ type HistTestMapSpecs struct {
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
+	FirstExecs   *ebpf.MapSpec `ebpf:"first_execs"`
 	FreeSlots    *ebpf.MapSpec `ebpf:"free_slots"`
 	FreeVcpus    *ebpf.MapSpec `ebpf:"free_vcpus"`
 	GuestHist    *ebpf.MapSpec `ebpf:"guest_hist"`
@@ -135,6 +138,7 @@ type HistTestMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type HistTestVariableSpecs struct {
 	ExitClassOf   *ebpf.VariableSpec `ebpf:"exit_class_of"`
+	GroupLevel    *ebpf.VariableSpec `ebpf:"group_level"`
 	HistSchema    *ebpf.VariableSpec `ebpf:"hist_schema"`
 	HostIsa       *ebpf.VariableSpec `ebpf:"host_isa"`
 	PortShare     *ebpf.VariableSpec `ebpf:"port_share"`
@@ -170,6 +174,7 @@ type HistTestMaps struct {
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
+	FirstExecs   *ebpf.Map `ebpf:"first_execs"`
 	FreeSlots    *ebpf.Map `ebpf:"free_slots"`
 	FreeVcpus    *ebpf.Map `ebpf:"free_vcpus"`
 	GuestHist    *ebpf.Map `ebpf:"guest_hist"`
@@ -197,6 +202,7 @@ func (m *HistTestMaps) Close() error {
 		m.ExitHist,
 		m.ExitParts,
 		m.Exits,
+		m.FirstExecs,
 		m.FreeSlots,
 		m.FreeVcpus,
 		m.GuestHist,
@@ -220,6 +226,7 @@ func (m *HistTestMaps) Close() error {
 // It can be passed to LoadHistTestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type HistTestVariables struct {
 	ExitClassOf   *ebpf.Variable `ebpf:"exit_class_of"`
+	GroupLevel    *ebpf.Variable `ebpf:"group_level"`
 	HistSchema    *ebpf.Variable `ebpf:"hist_schema"`
 	HostIsa       *ebpf.Variable `ebpf:"host_isa"`
 	PortShare     *ebpf.Variable `ebpf:"port_share"`

@@ -44,9 +44,16 @@ struct signal_struct {
 	atomic_t live; /* threads that have not exited */
 };
 
+struct pid {
+	unsigned int level; /* of its pid namespace: 0 is the host's */
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
+	u64 start_time; /* CLOCK_MONOTONIC, ns */
+	struct task_struct *real_parent;
+	struct pid *thread_pid;
 	struct signal_struct *signal;
 	unsigned int __state;
 };

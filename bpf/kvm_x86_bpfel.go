@@ -18,7 +18,7 @@ type KVMConfig struct {
 	Generation uint64
 	Beyond     uint64
 	Discover   uint32
-	Pad        uint32
+	Containers uint32
 }
 
 type KVMCounter uint32
@@ -140,7 +140,8 @@ const (
 	KVMMarkKindMARK_INTERNAL_ERROR KVMMarkKind = 17
 	KVMMarkKindMARK_SHUTDOWN       KVMMarkKind = 18
 	KVMMarkKindMARK_VMM_EXIT       KVMMarkKind = 19
-	KVMMarkKindMARK_KINDS          KVMMarkKind = 20
+	KVMMarkKindMARK_RUNTIME_EXEC   KVMMarkKind = 20
+	KVMMarkKindMARK_KINDS          KVMMarkKind = 21
 )
 
 type KVMParts struct {
@@ -199,7 +200,7 @@ type KVMSegment struct {
 
 type KVMSlot struct {
 	_        structs.HostLayout
-	Marks    [20]KVMMark
+	Marks    [21]KVMMark
 	Image    [8]KVMSegment
 	Line     KVMLine
 	ActiveNs uint64
@@ -261,6 +262,7 @@ const (
 	KVMMapExitHist            = "exit_hist"
 	KVMMapExitParts           = "exit_parts"
 	KVMMapExits               = "exits"
+	KVMMapFirstExecs          = "first_execs"
 	KVMMapFreeSlots           = "free_slots"
 	KVMMapFreeVcpus           = "free_vcpus"
 	KVMMapGuestHist           = "guest_hist"
@@ -326,6 +328,7 @@ const (
 	KVMProgTracepointUserExit = "tracepoint_user_exit"
 	KVMProgTracepointWakeup   = "tracepoint_wakeup"
 	KVMVarExitClassOf         = "exit_class_of"
+	KVMVarGroupLevel          = "group_level"
 	KVMVarHistSchema          = "hist_schema"
 	KVMVarHostHasExits        = "host_has_exits"
 	KVMVarHostIsa             = "host_isa"
@@ -446,6 +449,7 @@ type KVMMapSpecs struct {
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
+	FirstExecs   *ebpf.MapSpec `ebpf:"first_execs"`
 	FreeSlots    *ebpf.MapSpec `ebpf:"free_slots"`
 	FreeVcpus    *ebpf.MapSpec `ebpf:"free_vcpus"`
 	GuestHist    *ebpf.MapSpec `ebpf:"guest_hist"`
@@ -468,6 +472,7 @@ type KVMMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type KVMVariableSpecs struct {
 	ExitClassOf      *ebpf.VariableSpec `ebpf:"exit_class_of"`
+	GroupLevel       *ebpf.VariableSpec `ebpf:"group_level"`
 	HistSchema       *ebpf.VariableSpec `ebpf:"hist_schema"`
 	HostHasExits     *ebpf.VariableSpec `ebpf:"host_has_exits"`
 	HostIsa          *ebpf.VariableSpec `ebpf:"host_isa"`
@@ -511,6 +516,7 @@ type KVMMaps struct {
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
+	FirstExecs   *ebpf.Map `ebpf:"first_execs"`
 	FreeSlots    *ebpf.Map `ebpf:"free_slots"`
 	FreeVcpus    *ebpf.Map `ebpf:"free_vcpus"`
 	GuestHist    *ebpf.Map `ebpf:"guest_hist"`
@@ -538,6 +544,7 @@ func (m *KVMMaps) Close() error {
 		m.ExitHist,
 		m.ExitParts,
 		m.Exits,
+		m.FirstExecs,
 		m.FreeSlots,
 		m.FreeVcpus,
 		m.GuestHist,
@@ -561,6 +568,7 @@ func (m *KVMMaps) Close() error {
 // It can be passed to LoadKVMObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KVMVariables struct {
 	ExitClassOf      *ebpf.Variable `ebpf:"exit_class_of"`
+	GroupLevel       *ebpf.Variable `ebpf:"group_level"`
 	HistSchema       *ebpf.Variable `ebpf:"hist_schema"`
 	HostHasExits     *ebpf.Variable `ebpf:"host_has_exits"`
 	HostIsa          *ebpf.Variable `ebpf:"host_isa"`

@@ -123,6 +123,14 @@ struct {
 	__type(value, u64);
 } ports SEC(".maps");
 
+/* When the first child of a process was exec'd, while containers are watched. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32); /* tgid of the parent */
+	__type(value, u64);
+} first_execs SEC(".maps");
+
 /* Exits by slot and class, of the classes without a row of their own. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -200,6 +208,13 @@ struct {
 volatile const u64 record_share = 1024;
 volatile const u32 port_share = 256;
 
+/*
+ * At which level of the cgroup v2 hierarchy the targets' groups are, so that groups
+ * below them belong to the targets too (a container's); 0: none do. Filled in by
+ * probe/attach.go, and never where tracing programs lack the helper (before 5.15).
+ */
+volatile const u32 group_level = 0;
+
 /* KVM_EXIT_* with a row of their own in user_exit_hist; the rest have row 0. */
 volatile const u8 user_exit_row_of[USER_EXIT_CLASSES] = {};
 
@@ -256,7 +271,7 @@ static __always_inline void observe(void *map, u32 key, u64 ns)
 		hist_observe(h, ns);
 }
 
-/* The target that the current thread belongs to: by its cgroup, or its process. */
+/* The target that the current thread belongs to: by its cgroup, one above it, or its process. */
 static __always_inline struct target *current_target(void)
 {
 	u64 id = bpf_get_current_cgroup_id();
@@ -265,6 +280,12 @@ static __always_inline struct target *current_target(void)
 
 	if (t)
 		return t;
+	if (group_level) {
+		id = bpf_get_current_ancestor_cgroup_id(group_level);
+		t = bpf_map_lookup_elem(&targets, &id);
+		if (t)
+			return t;
+	}
 	t = bpf_map_lookup_elem(&vms, &tgid);
 	return t && t->slot < MAX_SLOTS && !(t->flags & TARGET_DEAD) ? t : NULL;
 }

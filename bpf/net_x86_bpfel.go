@@ -112,6 +112,7 @@ const (
 	NetMapExitHist           = "exit_hist"
 	NetMapExitParts          = "exit_parts"
 	NetMapExits              = "exits"
+	NetMapFirstExecs         = "first_execs"
 	NetMapFlowCount          = "flow_count"
 	NetMapFlowGuests         = "flow_guests"
 	NetMapFlows              = "flows"
@@ -141,6 +142,7 @@ const (
 	NetProgTcOut             = "tc_out"
 	NetProgTpBtfTapIn        = "tp_btf_tap_in"
 	NetProgTpBtfTapOut       = "tp_btf_tap_out"
+	NetVarGroupLevel         = "group_level"
 	NetVarHistSchema         = "hist_schema"
 	NetVarPortShare          = "port_share"
 	NetVarRecordShare        = "record_share"
@@ -219,6 +221,7 @@ type NetMapSpecs struct {
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
+	FirstExecs   *ebpf.MapSpec `ebpf:"first_execs"`
 	FlowCount    *ebpf.MapSpec `ebpf:"flow_count"`
 	FlowGuests   *ebpf.MapSpec `ebpf:"flow_guests"`
 	Flows        *ebpf.MapSpec `ebpf:"flows"`
@@ -244,6 +247,7 @@ type NetMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type NetVariableSpecs struct {
+	GroupLevel         *ebpf.VariableSpec `ebpf:"group_level"`
 	HistSchema         *ebpf.VariableSpec `ebpf:"hist_schema"`
 	PortShare          *ebpf.VariableSpec `ebpf:"port_share"`
 	RecordShare        *ebpf.VariableSpec `ebpf:"record_share"`
@@ -284,6 +288,7 @@ type NetMaps struct {
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
+	FirstExecs   *ebpf.Map `ebpf:"first_execs"`
 	FlowCount    *ebpf.Map `ebpf:"flow_count"`
 	FlowGuests   *ebpf.Map `ebpf:"flow_guests"`
 	Flows        *ebpf.Map `ebpf:"flows"`
@@ -315,6 +320,7 @@ func (m *NetMaps) Close() error {
 		m.ExitHist,
 		m.ExitParts,
 		m.Exits,
+		m.FirstExecs,
 		m.FlowCount,
 		m.FlowGuests,
 		m.Flows,
@@ -341,6 +347,7 @@ func (m *NetMaps) Close() error {
 //
 // It can be passed to LoadNetObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NetVariables struct {
+	GroupLevel         *ebpf.Variable `ebpf:"group_level"`
 	HistSchema         *ebpf.Variable `ebpf:"hist_schema"`
 	PortShare          *ebpf.Variable `ebpf:"port_share"`
 	RecordShare        *ebpf.Variable `ebpf:"record_share"`

@@ -15,17 +15,62 @@
 #define NR_IOCTL 16
 #define NR_WRITEV 20
 
+/*
+ * A container's runtime is exec'd outside the container's cgroup, before there is
+ * one, as the first child of a process (containerd's shim) that the container's
+ * first process then belongs to: so of every parent the first is remembered.
+ */
+static __always_inline void remember_exec(struct task_struct *task, u64 now)
+{
+	struct config *user = config_of(CONFIG_USER);
+	struct task_struct *parent;
+	u64 *first;
+	u32 tgid;
+
+	if (!user || !user->containers)
+		return;
+	parent = BPF_CORE_READ(task, real_parent);
+	tgid = BPF_CORE_READ(parent, tgid);
+	first = bpf_map_lookup_elem(&first_execs, &tgid);
+	if (first && *first >= BPF_CORE_READ(parent, start_time))
+		return; /* else of an earlier process with that pid */
+	bpf_map_update_elem(&first_execs, &tgid, &now, BPF_ANY);
+}
+
+/*
+ * The runtime execs itself in the container's cgroup before it becomes the
+ * container: only in a pid namespace of its own is it the app.
+ */
+static __always_inline bool container_begins(struct task_struct *task, u32 slot, u32 tid)
+{
+	struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+	u32 tgid = BPF_CORE_READ(parent, tgid);
+	u64 *first;
+
+	if (BPF_CORE_READ(task, thread_pid, level) <= BPF_CORE_READ(parent, thread_pid, level))
+		return false;
+	first = bpf_map_lookup_elem(&first_execs, &tgid);
+	if (first && *first >= BPF_CORE_READ(parent, start_time))
+		mark_of(tid, slot, MARK_RUNTIME_EXEC, HOOK_EXEC, *first);
+	return true;
+}
+
 static __always_inline int on_exec(void)
 {
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct target *t = current_target();
 	u64 now = bpf_ktime_get_ns();
 	struct slot *s;
 
 	hit(HOOK_EXEC);
+	remember_exec(task, now);
 	if (!t)
 		return 0;
 	s = bpf_map_lookup_elem(&slots, &t->slot);
 	if (!s)
+		return 0;
+	if ((t->flags & TARGET_CONTAINER) && !s->marks[MARK_VMM_EXEC].ns &&
+	    !container_begins(task, t->slot, bpf_get_current_pid_tgid()))
 		return 0;
 	if (!s->vmm_tgid)
 		s->vmm_tgid = bpf_get_current_pid_tgid() >> 32;

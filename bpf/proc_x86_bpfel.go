@@ -24,6 +24,7 @@ const (
 	ProcMapExitHist          = "exit_hist"
 	ProcMapExitParts         = "exit_parts"
 	ProcMapExits             = "exits"
+	ProcMapFirstExecs        = "first_execs"
 	ProcMapFreeSlots         = "free_slots"
 	ProcMapFreeVcpus         = "free_vcpus"
 	ProcMapGuestHist         = "guest_hist"
@@ -53,6 +54,7 @@ const (
 	ProcProgTpBtfSysExit     = "tp_btf_sys_exit"
 	ProcProgTracepointExec   = "tracepoint_exec"
 	ProcProgTracepointExit   = "tracepoint_exit"
+	ProcVarGroupLevel        = "group_level"
 	ProcVarHistSchema        = "hist_schema"
 	ProcVarPortShare         = "port_share"
 	ProcVarRecordShare       = "record_share"
@@ -129,6 +131,7 @@ type ProcMapSpecs struct {
 	ExitHist     *ebpf.MapSpec `ebpf:"exit_hist"`
 	ExitParts    *ebpf.MapSpec `ebpf:"exit_parts"`
 	Exits        *ebpf.MapSpec `ebpf:"exits"`
+	FirstExecs   *ebpf.MapSpec `ebpf:"first_execs"`
 	FreeSlots    *ebpf.MapSpec `ebpf:"free_slots"`
 	FreeVcpus    *ebpf.MapSpec `ebpf:"free_vcpus"`
 	GuestHist    *ebpf.MapSpec `ebpf:"guest_hist"`
@@ -150,6 +153,7 @@ type ProcMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ProcVariableSpecs struct {
+	GroupLevel    *ebpf.VariableSpec `ebpf:"group_level"`
 	HistSchema    *ebpf.VariableSpec `ebpf:"hist_schema"`
 	PortShare     *ebpf.VariableSpec `ebpf:"port_share"`
 	RecordShare   *ebpf.VariableSpec `ebpf:"record_share"`
@@ -184,6 +188,7 @@ type ProcMaps struct {
 	ExitHist     *ebpf.Map `ebpf:"exit_hist"`
 	ExitParts    *ebpf.Map `ebpf:"exit_parts"`
 	Exits        *ebpf.Map `ebpf:"exits"`
+	FirstExecs   *ebpf.Map `ebpf:"first_execs"`
 	FreeSlots    *ebpf.Map `ebpf:"free_slots"`
 	FreeVcpus    *ebpf.Map `ebpf:"free_vcpus"`
 	GuestHist    *ebpf.Map `ebpf:"guest_hist"`
@@ -211,6 +216,7 @@ func (m *ProcMaps) Close() error {
 		m.ExitHist,
 		m.ExitParts,
 		m.Exits,
+		m.FirstExecs,
 		m.FreeSlots,
 		m.FreeVcpus,
 		m.GuestHist,
@@ -233,6 +239,7 @@ func (m *ProcMaps) Close() error {
 //
 // It can be passed to LoadProcObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ProcVariables struct {
+	GroupLevel    *ebpf.Variable `ebpf:"group_level"`
 	HistSchema    *ebpf.Variable `ebpf:"hist_schema"`
 	PortShare     *ebpf.Variable `ebpf:"port_share"`
 	RecordShare   *ebpf.Variable `ebpf:"record_share"`

@@ -23,6 +23,13 @@ import (
 // processSystem boots no kernel, so that nothing reads a command line.
 const processSystem = "process"
 
+// containerPlatform has an engine start its guests, and containerSystem is what it
+// runs: nobody boots a kernel there either.
+const (
+	containerPlatform = "docker"
+	containerSystem   = "docker"
+)
+
 // referenceSystem is the guest whose claims are known to be right.
 const referenceSystem = "reference"
 
@@ -43,10 +50,12 @@ type cell struct {
 
 // claimEvents are the events from which a claim can count, in the order of a boot.
 var claimEvents = []string{
+	probe.EventCreateSent, probe.EventCreated, probe.EventStartSent, probe.EventRuntimeExec, probe.EventContainerMade, probe.EventStarted,
 	probe.EventVMMExec, probe.EventVMCreate, probe.EventVMCreated, probe.EventVCPUCreated, probe.EventFirstRun, probe.EventGuestEntry,
 	probe.EventOptionROM, probe.EventFirmwareEnd, probe.EventDecompress, probe.EventKernel, probe.EventConsoleFirst, probe.EventConsoleReady,
 	probe.EventFrameIn, probe.EventFrameOut, probe.EventSYN, probe.EventSYNACK, probe.EventFirstRequest, probe.EventFirstResponse,
 	probe.EventIdle, probe.EventBootTimer,
+	platform.EventAPIReady, platform.EventInstanceStart, platform.EventInstanceStarted,
 }
 
 // Vocabulary is the names that a matrix may use, with those of a catalogue.
@@ -89,6 +98,9 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 	for i := range cells {
 		if c := cells[i]; c.System == processSystem && c.Args+c.Kernel+c.Initrd+c.Disk != "" {
 			return nil, fmt.Errorf("%s: system %s takes no args, kernel, initrd or disk: it runs the app of its Debian package", c.Pos, c.System)
+		}
+		if c := cells[i]; c.System == containerSystem && c.Kernel+c.Initrd+c.Disk != "" {
+			return nil, fmt.Errorf("%s: system %s takes no kernel, initrd or disk: it runs a container's image", c.Pos, c.System)
 		}
 		if err := o.override(&cells[i].Settings); err != nil {
 			return nil, err
@@ -193,6 +205,19 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	}
 }
 
+// inContainer: the guest is in a cgroup below the sample's own.
+func inContainer(c matrix.Cell) bool { return c.Platform == containerPlatform }
+
+// watchable refuses a cell whose guest the programs cannot tell from others.
+func (c *cell) watchable(p *probe.Probe) {
+	if p == nil || c.status != "" || !inContainer(c.Cell) || c.Probes == matrix.ProbesNone {
+		return
+	}
+	if err := p.GroupsBelow(); err != nil {
+		c.refuse(fmt.Errorf("%w: containers cannot be watched: %w (`--probes none` times them from outside)", system.ErrUnsupported, err))
+	}
+}
+
 // want is what is asked of the cell's system.
 func (c *cell) want() system.Want {
 	return system.Want{App: c.App, Platform: c.Platform, Settings: c.Settings}
@@ -204,7 +229,7 @@ func (c *cell) sampleNIC() *network.Guest {
 		return nil
 	}
 	name := "uktap0"
-	if c.platform.Wire() == platform.VethWire {
+	if w := c.platform.Wire(); w == platform.VethWire || w == platform.MovedWire {
 		name = "ukveth0"
 	}
 	nic := network.First(name)
@@ -213,13 +238,13 @@ func (c *cell) sampleNIC() *network.Guest {
 
 // resources are what the cell's guests are given.
 func (c *cell) resources() platform.Resources {
-	return platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel, Emulated: c.emulated}
+	return platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel, Emulated: c.emulated, DHCP: c.Address == matrix.AddressDHCP, Vhost: c.Vhost}
 }
 
 // boot makes the experiment of a cell. A warm-up is not in the metrics.
 func (c *cell) boot(l *laboratory, warmup bool) *experiment.Boot {
 	b := &experiment.Boot{
-		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID, WorkDir: l.workDir,
+		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
 		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
 	}
 	if c.Experiment == matrix.TimingValidation {

@@ -44,6 +44,9 @@ func fingerprint(h platform.Host, p *probe.Probe, cells []*cell) results.Host {
 			out.Rungs[s.Hook] = results.Rung{Rung: string(s.Rung), Reason: s.Why()}
 		}
 	}
+	if slices.ContainsFunc(cells, func(c *cell) bool { return inContainer(c.Cell) }) {
+		out.Rungs[experiment.HookUserspace] = results.Rung{Rung: string(experiment.RungNone), Reason: "ukprobe's own clock, for the calls of an API"}
+	}
 	if slices.ContainsFunc(cells, func(c *cell) bool { return c.Probes == matrix.ProbesNone }) {
 		out.Rungs[experiment.HookUserspace] = results.Rung{Rung: string(experiment.RungNone), Reason: "--probes none: ukprobe's own clock"}
 	}
@@ -60,6 +63,17 @@ func versions(cells []*cell) map[string]string {
 		}
 	}
 	out := map[string]string{}
+	for _, c := range cells {
+		v, ok := c.platform.(platform.Versioner)
+		if _, known := out[c.Platform]; !ok || known {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		if text, err := v.Version(ctx); err == nil {
+			out[c.Platform] = text
+		}
+		cancel()
+	}
 	for _, name := range slices.Sorted(maps.Keys(programs)) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		text, err := exec.CommandContext(ctx, name, "--version").Output()

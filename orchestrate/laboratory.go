@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/docker"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/netservice"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -29,9 +32,11 @@ type laboratory struct {
 	workDir string
 	cgroups cgroup.Hierarchy
 	net     *network.Lab
-	cpus    cpu.Plan
-	probe   *probe.Probe // nil if no cell has probes
-	metrics *Metrics
+	// services answer guests that ask for their address; nil if no cell wants that.
+	services *netservice.Server
+	cpus     cpu.Plan
+	probe    *probe.Probe // nil if no cell has probes
+	metrics  *Metrics
 }
 
 // Undoers puts back every kind of thing that a run makes, for clean.
@@ -40,12 +45,13 @@ func Undoers() map[journal.Kind]journal.Undoer {
 	all[journal.KindCgroup] = cgroup.Undo
 	all[journal.KindProcess] = journal.UndoProcess
 	all[kindTempDir] = journal.UndoTempDir
+	all[docker.Kind] = docker.Undo
 	return all
 }
 
-// openLaboratory sets everything up; on an error nothing is left. Without probed
-// cells no BPF program is loaded.
-func openLaboratory(o *Options, runID string, probed bool) (_ *laboratory, err error) {
+// openLaboratory sets everything up for some cells; on an error nothing is left.
+// Without probed cells no BPF program is loaded.
+func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laboratory, err error) {
 	l := &laboratory{runID: runID}
 	defer func() {
 		if err != nil {
@@ -65,16 +71,34 @@ func openLaboratory(o *Options, runID string, probed bool) (_ *laboratory, err e
 	if err := os.Mkdir(l.workDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the run's work folder: %w", err)
 	}
-	if l.cpus, err = cpu.MakePlan(); err != nil {
+	if l.cpus, err = cpu.MakePlan(mostVCPUs(cells)); err != nil {
 		return nil, err
 	}
-	if probed {
-		if l.probe, err = probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}); err != nil {
+	if probed(cells) {
+		opt := probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}
+		if slices.ContainsFunc(cells, inContainer) {
+			opt.GroupLevel = l.cgroups.Level()
+		}
+		if l.probe, err = probe.Open(opt); err != nil {
 			return nil, fmt.Errorf("%w (without BPF, `--probes none` times guests from outside)", err)
 		}
 	}
-	l.net, err = network.NewLab(l.journal, runID)
+	if l.net, err = network.NewLab(l.journal, runID); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(cells, func(c matrix.Cell) bool { return c.Address == matrix.AddressDHCP }) {
+		l.services, err = netservice.Start(l.net)
+	}
 	return l, err
+}
+
+// mostVCPUs is the largest number of vCPUs that a guest has.
+func mostVCPUs(cells []matrix.Cell) int {
+	most := 1
+	for _, c := range cells {
+		most = max(most, c.VCPUs)
+	}
+	return most
 }
 
 // instrument is the probe, with the cell's metrics counted unless it warms up, or
@@ -95,6 +119,9 @@ func (l *laboratory) close() error {
 	var errs []error
 	if l.probe != nil {
 		errs = append(errs, l.probe.Close())
+	}
+	if l.services != nil {
+		errs = append(errs, l.services.Close())
 	}
 	if l.net != nil {
 		errs = append(errs, l.net.Close())

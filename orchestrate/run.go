@@ -52,7 +52,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	}
 	started := time.Now()
 	r := &Run{opt: o, id: NewRunID(started, o.Seed), took: map[int]*mean{}, metrics: newMetrics()}
-	if r.lab, err = openLaboratory(&r.opt, r.id, probed(wanted)); err != nil {
+	if r.lab, err = openLaboratory(&r.opt, r.id, wanted); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -68,6 +68,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	systems := system.All(system.Env{CacheDir: o.CacheDir, WorkDir: r.lab.workDir, Images: o.Images, Logf: o.Observer.Log})
 	for _, c := range wanted {
 		cell := resolve(c, systems, host)
+		cell.watchable(r.lab.probe)
 		cell.prepare(ctx, host)
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)

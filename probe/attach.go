@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 
 	"github.com/ukprobe/ukprobe/bpf"
@@ -18,21 +20,24 @@ import (
 
 // loader loads programs one by one, all on the same maps.
 type loader struct {
-	isa     ISA
-	slots   uint32
-	schema  int // of the histograms
-	specs   map[object]*ebpf.CollectionSpec
-	maps    map[string]*ebpf.Map
-	modules []*btf.Spec
-	cache   *btf.Cache
+	isa    ISA
+	slots  uint32
+	schema int // of the histograms
+	// groupLevel is Options.GroupLevel, or 0 where the kernel lacks the helper.
+	groupLevel int
+	noGroups   error // why it is 0 then
+	specs      map[object]*ebpf.CollectionSpec
+	maps       map[string]*ebpf.Map
+	modules    []*btf.Spec
+	cache      *btf.Cache
 }
 
 // moduleNames are the kernel modules whose types the programs look into.
 var moduleNames = []string{"kvm", "kvm_amd", "kvm_intel", "tun"}
 
-func newLoader(isa ISA, slots, schema int) (*loader, error) {
+func newLoader(isa ISA, slots, schema, groupLevel int) (*loader, error) {
 	loadModules()
-	l := &loader{isa: isa, slots: uint32(slots), schema: schema, specs: map[object]*ebpf.CollectionSpec{}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}
+	l := &loader{isa: isa, slots: uint32(slots), schema: schema, groupLevel: groupLevel, specs: map[object]*ebpf.CollectionSpec{}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}
 	for obj, load := range map[object]func() (*ebpf.CollectionSpec, error){
 		objProc: bpf.LoadProc, objKVM: bpf.LoadKVM, objNet: bpf.LoadNet, objClock: bpf.LoadClock,
 	} {
@@ -49,8 +54,29 @@ func newLoader(isa ISA, slots, schema int) (*loader, error) {
 			l.modules = append(l.modules, spec)
 		}
 	}
+	if groupLevel > 0 {
+		if l.noGroups = haveAncestors(); l.noGroups != nil {
+			l.groupLevel = 0
+		}
+	}
 	return l, l.setConstants()
 }
+
+// haveAncestors says why programs cannot ask for a task's cgroup at a level.
+func haveAncestors() error {
+	err := features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnGetCurrentAncestorCgroupId)
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return errors.New("programs cannot ask for the cgroups above a task's: needs Linux 5.15")
+	}
+	if err != nil {
+		return fmt.Errorf("ask whether programs can ask for the cgroups above a task's: %w", err)
+	}
+	return nil
+}
+
+// GroupsBelow says why groups below the watched ones do not belong to them, though
+// Options.GroupLevel asked for it; nil if they do.
+func (p *Probe) GroupsBelow() error { return p.loader.noGroups }
 
 // loadModules makes the kernel load kvm and tun, as it would at the first guest:
 // only then are their functions and types there to attach to.
@@ -141,7 +167,7 @@ func (l *loader) setConstants() error {
 	constants := map[string]any{
 		"host_isa": l.isa.number(), "exit_class_of": exitClassTable(l.isa), "user_exit_row_of": userExitRowTable(),
 		"host_has_exits": number(HasVirtualisation()), "page_fault_has_vcpu": number(l.pageFaultHasVCPU()),
-		"hist_schema": uint32(l.schema), "port_share": l.portShare(),
+		"group_level": uint32(l.groupLevel), "hist_schema": uint32(l.schema), "port_share": l.portShare(),
 		"record_share": uint64(l.ringBytes()) / uint64(l.slots) / recordBytes,
 	}
 	for _, spec := range l.specs {

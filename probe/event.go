@@ -6,7 +6,8 @@ import "github.com/ukprobe/ukprobe/bpf"
 
 // The events of a timeline, by name, in the order in which a boot passes them.
 const (
-	EventVMMExec       = "vmm_exec"       // the VMM's exec (for a process: its own)
+	EventRuntimeExec   = "runtime_exec"   // of a container: the exec of the runtime that makes it
+	EventVMMExec       = "vmm_exec"       // the VMM's exec (for a process and a container: its own)
 	EventVMCreate      = "vm_create"      // KVM_CREATE_VM entered
 	EventVMCreated     = "vm_created"     // KVM_CREATE_VM returned
 	EventVCPUCreated   = "vcpu_created"   // the first KVM_CREATE_VCPU returned
@@ -29,6 +30,16 @@ const (
 	EventInternalError = "internal_error" // KVM_EXIT_INTERNAL_ERROR: KVM gave the guest up
 	EventShutdown      = "shutdown"       // KVM_EXIT_SHUTDOWN: triple fault
 	EventVMMExit       = "vmm_exit"
+)
+
+// The events of a container's start that user space sees, at an engine's API. They
+// come before vmm_exec, save started, which may also come after it.
+const (
+	EventCreateSent    = "create_sent"    // the engine is asked to create the container
+	EventCreated       = "created"        // and has
+	EventStartSent     = "start_sent"     // it is asked to start it
+	EventContainerMade = "container_made" // the runtime has made the container's cgroup; an upper bound
+	EventStarted       = "started"        // it says that the container has been started
 )
 
 // Event is one timestamp from the kernel.
@@ -68,11 +79,13 @@ var markNames = map[bpf.KVMMarkKind]string{
 	bpf.KVMMarkKindMARK_INTERNAL_ERROR: EventInternalError,
 	bpf.KVMMarkKindMARK_SHUTDOWN:       EventShutdown,
 	bpf.KVMMarkKindMARK_VMM_EXIT:       EventVMMExit,
+	bpf.KVMMarkKindMARK_RUNTIME_EXEC:   EventRuntimeExec,
 }
 
 // eventHooks says which hooks can deliver an event, for the reason why it is
 // missing. The console's and idle's are worked out in timeline.go.
 var eventHooks = map[string][]string{
+	EventRuntimeExec:   {HookExec},
 	EventVMMExec:       {HookExec},
 	EventVMCreate:      {HookVMIoctl, HookSyscall},
 	EventVMCreated:     {HookVMIoctl, HookSyscall},

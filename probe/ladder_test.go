@@ -80,7 +80,7 @@ func TestExplainKernel(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to load BPF programs")
 	}
-	l, err := newLoader(HostISA(), 2, DefaultSchema)
+	l, err := newLoader(HostISA(), 2, DefaultSchema, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 // expected are the events that a timeline either has or accounts for, if a guest
 // like it has them at all.
 var expected = []string{
-	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry, EventOptionROM, EventFirmwareEnd,
+	EventRuntimeExec, EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry, EventOptionROM, EventFirmwareEnd,
 	EventDecompress, EventKernel, EventConsoleFirst, EventConsoleReady, EventFrameOut, EventSYNACK, EventFirstResponse, EventIdle, EventVMMExit,
 }
 

@@ -10,6 +10,9 @@ import (
 // Phases are the spans of a boot. A nil phase is missing, because one of its two
 // events is (see [Timeline.Missing]), or the guest has none.
 //
+// A container's begin with create_sent: VMM ends with vmm_exec, with which Guest
+// begins.
+//
 // VMM, Firmware and Guest follow one another and add up to Total. BIOS and
 // OptionROM add up to Firmware; Setup, Decompress and Kernel to Guest. Each sum
 // holds to the nanosecond where its parts are there.
@@ -29,8 +32,21 @@ type Phases struct {
 	Kernel     *time.Duration // kernel to ready; without a decompressor, all of Guest
 }
 
+// containerPhases splits the start of a container: the VMM's part is what the engine
+// and the runtime take until the app's own exec.
+func (t Timeline) containerPhases() Phases {
+	return Phases{
+		VMM:   t.span(EventCreateSent, EventVMMExec),
+		Guest: t.span(EventVMMExec, t.ReadyEvent),
+		Total: t.span(EventCreateSent, t.ReadyEvent),
+	}
+}
+
 // Phases splits the boot.
 func (t Timeline) Phases() Phases {
+	if _, ok := t.At(EventCreateSent); ok {
+		return t.containerPhases()
+	}
 	start := EventFirmwareEnd
 	if t.NoFirmware {
 		start = EventGuestEntry

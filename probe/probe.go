@@ -32,6 +32,11 @@ type Options struct {
 	Slots int
 	// Schema is the histograms' resolution, 0 to 5; nil means [DefaultSchema].
 	Schema *int
+	// GroupLevel is how deep below the root of the cgroup v2 hierarchy the watched
+	// groups are, for guests that are started in groups below them: containers. With
+	// 0 a watched group is only itself. It is not there before Linux 5.15: then
+	// [Probe.GroupsBelow] says so.
+	GroupLevel int
 	// Discover finds the VMs of the host that nobody asked to watch, each at its
 	// first vCPU event: see [Probe.VMs].
 	Discover bool
@@ -108,7 +113,7 @@ func Open(opt Options) (_ *Probe, err error) {
 func newProbe(opt Options, isa ISA) (_ *Probe, err error) {
 	p := &Probe{opt: opt, isa: isa, done: make(chan struct{}), flushed: make(chan struct{}, 1),
 		watches: make([]*Watch, opt.Slots), vms: newVMs(opt.Slots), told: make([]uint64, opt.Slots)}
-	if p.loader, err = newLoader(isa, opt.Slots, *opt.Schema); err != nil {
+	if p.loader, err = newLoader(isa, opt.Slots, *opt.Schema, opt.GroupLevel); err != nil {
 		return nil, err
 	}
 	if err := p.loader.createMaps(); err != nil {

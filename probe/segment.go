@@ -60,6 +60,8 @@ func (t Target) Has(event string) bool {
 		return t.hasStage(StageKernel)
 	case EventFirmwareEnd:
 		return !t.NoFirmware
+	case EventRuntimeExec, EventCreateSent, EventCreated, EventStartSent, EventContainerMade, EventStarted:
+		return t.Container
 	}
 	return true
 }

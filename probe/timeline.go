@@ -152,7 +152,8 @@ func (t Timeline) Ready() bool {
 // after lists pairs of events of which the second can never come before the
 // first.
 var after = [][2]string{
-	{EventVMMExec, EventVMCreated}, {EventVMCreated, EventVCPUCreated}, {EventVCPUCreated, EventFirstRun},
+	{EventCreateSent, EventCreated}, {EventCreated, EventStartSent}, {EventStartSent, EventRuntimeExec},
+	{EventStartSent, EventContainerMade}, {EventStartSent, EventStarted}, {EventRuntimeExec, EventVMMExec}, {EventVMMExec, EventVMCreated}, {EventVMCreated, EventVCPUCreated}, {EventVCPUCreated, EventFirstRun},
 	{EventFirstRun, EventGuestEntry}, {EventGuestEntry, EventFirmwareEnd}, {EventGuestEntry, EventFrameOut},
 	{EventGuestEntry, EventOptionROM}, {EventOptionROM, EventFirmwareEnd}, {EventFirmwareEnd, EventDecompress},
 	{EventFirmwareEnd, EventKernel}, {EventDecompress, EventKernel},

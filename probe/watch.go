@@ -50,6 +50,10 @@ type Target struct {
 	// KVM says whether the guest runs under KVM at all, for the reasons given
 	// with missing events.
 	KVM bool
+	// Container says that a container engine starts it, in a group below the cgroup
+	// (see Options.GroupLevel): what counts as its exec is that of its first process
+	// in a pid namespace of its own, and the runtime's exec is looked for.
+	Container bool
 	// Full attaches, while this guest is watched, also the hooks that tell no
 	// event but where time and memory go: halted time, waiting for a CPU, page
 	// faults, and the VMM's share of exits where that takes the syscall hook.
@@ -176,18 +180,40 @@ func (w *Watch) arm(table string, key any, born uint64) error {
 	if w.target.BootTimer {
 		t.Flags |= bpfTargetBootTimer
 	}
+	if w.target.Container {
+		t.Flags |= bpfTargetContainer
+	}
 	if err := w.p.addKey(table, key, &t); err != nil {
 		return err
 	}
 	w.disarm = func() error { return w.p.deleteKey(table, key) }
+	if w.target.Container {
+		w.p.countContainers(+1)
+		w.disarm = func() error {
+			w.p.countContainers(-1)
+			return errors.Join(w.p.deleteKey(table, key), w.p.newGeneration())
+		}
+	}
 	if tgid, ok := key.(uint32); ok {
 		w.disarm = func() error { return w.p.deleteVM(tgid, born) }
 	}
 	return w.p.newGeneration()
 }
 
-// bpfTargetBootTimer is TARGET_BOOT_TIMER of bpf/event.h.
-const bpfTargetBootTimer = 1
+// bpfTargetBootTimer and bpfTargetContainer are TARGET_BOOT_TIMER and
+// TARGET_CONTAINER of bpf/event.h.
+const (
+	bpfTargetBootTimer = 1
+	bpfTargetContainer = 4
+)
+
+// countContainers makes the programs remember execs while containers are watched.
+// It takes effect with the next generation.
+func (p *Probe) countContainers(change int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.config.Containers = uint32(int(p.config.Containers) + change)
+}
 
 // newGeneration makes the programs ask again who is watched.
 func (p *Probe) newGeneration() error {

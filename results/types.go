@@ -64,17 +64,31 @@ const (
 	EventVMMExit       = "vmm_exit"
 )
 
+// The events of a container's start, of which vmm_exec is the app's own exec.
+const (
+	EventCreateSent    = "create_sent"
+	EventCreated       = "created"
+	EventStartSent     = "start_sent"
+	EventRuntimeExec   = "runtime_exec"
+	EventContainerMade = "container_made"
+	EventStarted       = "started"
+)
+
 // EventOrder is the order in which the events of a boot sample are expected. A
-// guest may have no option ROM, decompressor or kernel, a VMM no firmware: those of
-// [EventOfSome] are then neither there nor missing.
+// guest may have no option ROM, decompressor or kernel, be no container, and its VMM
+// may have no firmware: those of [EventOfSome] are then neither there nor missing.
 var EventOrder = []string{
+	EventCreateSent, EventCreated, EventStartSent, EventRuntimeExec, EventContainerMade,
 	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry,
 	EventOptionROM, EventFirmwareEnd, EventDecompress, EventKernel, EventConsoleFirst, EventConsoleReady, EventFrameOut,
 	EventSynAck, EventFirstResponse, EventIdle, EventVMMExit,
 }
 
 // EventOfSome are the events of guests that have what they are about.
-var EventOfSome = []string{EventOptionROM, EventFirmwareEnd, EventDecompress, EventKernel}
+var EventOfSome = []string{
+	EventCreateSent, EventCreated, EventStartSent, EventRuntimeExec, EventContainerMade,
+	EventOptionROM, EventFirmwareEnd, EventDecompress, EventKernel,
+}
 
 // File is the content of run.json.
 type File struct {
@@ -147,6 +161,8 @@ type Settings struct {
 	TimeoutNs int64  `json:"timeout_ns,omitempty"`
 	MemoryMiB int    `json:"memory_mib,omitempty"`
 	VCPUs     int    `json:"vcpus,omitempty"`
+	Address   string `json:"address,omitempty"` // static or dhcp
+	Vhost     bool   `json:"vhost,omitempty"`
 	Args      string `json:"args,omitempty"`
 	Ready     string `json:"ready,omitempty"`
 	Port      int    `json:"port,omitempty"`

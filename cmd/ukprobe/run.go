@@ -19,6 +19,7 @@ import (
 	"github.com/ukprobe/ukprobe/matrices"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -55,6 +56,7 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "strict", Usage: "no fallback from --attach: fail if a hook cannot have that rung"},
 		schemaFlag(),
 		&cli.StringFlag{Name: "probes", Usage: "boot|full|none: how much is attached: what a timeline needs, everything, or no BPF at all (default: the matrix's, boot)", EnvVars: env("PROBES")},
+		&cli.StringFlag{Name: "qemu", Usage: "`PATH` of the QEMU to run (default: qemu-system-x86_64 in PATH)", EnvVars: []string{platform.EnvQEMU}},
 		&cli.StringFlag{Name: "accel", Usage: "auto|kvm|tcg for all guests (default: the matrix's)", EnvVars: env("ACCEL")},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print every cell, its command line, device, CPUs and hooks; change nothing"},
 		&cli.BoolFlag{Name: "json", Usage: "print the results (or the plan of --dry-run) as JSON, and nothing else, on standard output"},
@@ -93,6 +95,11 @@ func runOptions(c *cli.Context) (o orchestrate.Options, err error) {
 func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err error) {
 	if err := noArguments(c); err != nil {
 		return o, err
+	}
+	if qemu := c.String("qemu"); qemu != "" {
+		if err := os.Setenv(platform.EnvQEMU, qemu); err != nil {
+			return o, fmt.Errorf("--qemu %q: %w", qemu, err)
+		}
 	}
 	o = orchestrate.Options{Samples: c.Int("samples"), Timeout: c.Duration("timeout"), Seed: c.Uint64("seed"),
 		Strict: c.Bool("strict"), Accel: c.String("accel"), Probes: c.String("probes"), StateDir: c.String("state-dir"), CacheDir: c.String("cache"), JournalDir: c.String("journal-dir"),

@@ -54,6 +54,10 @@ func CommandLine(more ...string) string {
 	return strings.Join(append(line, more...), " ")
 }
 
+// DHCPWord is the word of the command line with which the guest asks for its
+// address.
+const DHCPWord = "ip=:::::eth0:dhcp"
+
 // IPWord returns the word of the command line that gives the guest its address,
 // in the syntax of the kernel's ip= (which our /init reads, as the kernel cannot):
 // ip=CLIENT::GATEWAY:NETMASK::eth0:off. The zero gateway means no default route.

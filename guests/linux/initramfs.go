@@ -103,6 +103,9 @@ func (t tree) addInit(r recipe, root, modules string) error {
 	if err := t.addFirstProcess(r, root, "init"); err != nil {
 		return err
 	}
+	if err := t.own("/lib/ukprobe/udhcpc.sh", "udhcpc.sh", 0o755); err != nil {
+		return err
+	}
 	files, err := os.ReadDir(modules)
 	if err != nil {
 		return err

@@ -180,6 +180,16 @@ func parsePids(text string) ([]int, error) {
 	return out, nil
 }
 
+// groupDepth is how deep New makes its groups: base, run, sample.
+const groupDepth = 3
+
+// Level is how deep New's groups are below the root of the hierarchy, which may lie
+// above its mount point: what bpf_get_current_ancestor_cgroup_id counts in. It holds
+// in the host's own cgroup namespace only.
+func (h Hierarchy) Level() int { return len(strings.FieldsFunc(h.Root, isSlash)) + groupDepth }
+
+func isSlash(r rune) bool { return r == '/' }
+
 // Name is the group's path below the root of the hierarchy, such as
 // /ukprobe/RUN/SAMPLE, as /proc/PID/cgroup writes it.
 func (h Hierarchy) Name(g *Group) string { return strings.TrimPrefix(g.Path, h.Path) }

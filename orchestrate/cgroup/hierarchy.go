@@ -25,6 +25,7 @@ var ErrNoV2 = errors.New("no cgroup v2 hierarchy is mounted")
 // Hierarchy is where a machine's cgroups are.
 type Hierarchy struct {
 	Path        string   // mount point of the v2 hierarchy
+	Root        string   // what of the hierarchy is mounted there: "/" for all of it
 	Controllers []string // v2 controllers available at its root
 	CpusetV1    string   // mount point of the v1 cpuset controller, "" when cpuset is not a v1 one
 }
@@ -87,7 +88,7 @@ func parseMountinfo(text string) (Hierarchy, error) {
 		switch m.fstype {
 		case "cgroup2":
 			if h.Path == "" || (m.root == "/" && !foundRoot) {
-				h.Path, foundRoot = m.point, m.root == "/"
+				h.Path, h.Root, foundRoot = m.point, m.root, m.root == "/"
 			}
 		case "cgroup":
 			sawV1 = true

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 // lastCPU is a CPU this test may pin to.
 func lastCPU(t *testing.T) int {
 	t.Helper()
-	p, err := MakePlan()
+	p, err := MakePlan(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestMakePlanHere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := MakePlan()
+	p, err := MakePlan(1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cpu decides which CPUs a guest's vCPU, its VMM and the client run on,
+// Package cpu decides which CPUs a guest's vCPUs, its VMM and the client run on,
 // pins threads there, and reads the facts about the host that a result has to
 // be judged by. It changes nothing on the host: no governor, no SMT switch, no
 // cpuset. It does not know guests or experiments.
@@ -16,7 +16,7 @@ import (
 // Plan says who runs where. The same CPU may be in several lists; then a taint
 // says so.
 type Plan struct {
-	VCPU   []int // the guest's one vCPU
+	VCPU   []int // one for each of the guest's vCPUs, as far as there are enough
 	VMM    []int // every other thread of the VMM
 	Client []int // the client, and ukprobe itself
 	Taints []string
@@ -38,11 +38,11 @@ type topology struct {
 	sibling  map[int][]int
 }
 
-// MakePlan plans for this machine: from the CPUs that are online and that this
-// process may be pinned to, with vCPU, VMM and client on physical cores of
-// their own where there are enough, isolated ones first. Where there are not,
-// they share and the plan has taints.
-func MakePlan() (Plan, error) {
+// MakePlan plans for this machine and guests of up to so many vCPUs: from the CPUs
+// that are online and that this process may be pinned to, with each vCPU, VMM and
+// client on physical cores of their own where there are enough, isolated ones
+// first. Where there are not, they share and the plan has taints.
+func MakePlan(vcpus int) (Plan, error) {
 	online, err := onlineCPUs(os.DirFS("/"))
 	if err != nil {
 		return Plan{}, err
@@ -55,23 +55,24 @@ func MakePlan() (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	return t.plan(), nil
+	return t.plan(vcpus), nil
 }
 
-// plan gives whole cores away, best first: an isolated one to the vCPU, the
-// next to the VMM, the rest to the client. The core of CPU 0, where interrupts
-// land by default, is the last.
-func (t topology) plan() Plan {
+// plan gives whole cores away, best first: isolated ones to the vCPUs, the next to
+// the VMM, the rest to the client. The core of CPU 0, where interrupts land by
+// default, is the last.
+func (t topology) plan(vcpus int) Plan {
 	cores := t.ranked()
 	var p Plan
 	switch {
 	case len(cores) >= 3:
-		p.VCPU, p.VMM = cores[0].cpus[:1], cores[1].cpus[:1]
-		p.Client = clientCPUs(cores[2:])
+		n := min(max(vcpus, 1), len(cores)-2)
+		p.VCPU, p.VMM = vcpuCPUs(cores[:n], vcpus), cores[n].cpus[:1]
+		p.Client = clientCPUs(cores[n+1:])
 		p.Reason = fmt.Sprintf("%d physical cores: vcpu, vmm and client on cores of their own", len(cores))
 	case len(cores) == 2 && len(cores[1].cpus) > 1:
 		last := cores[1].cpus
-		p.VCPU, p.VMM, p.Client = cores[0].cpus[:1], last[len(last)-1:], last[:len(last)-1]
+		p.VCPU, p.VMM, p.Client = vcpuCPUs(cores[:1], vcpus), last[len(last)-1:], last[:len(last)-1]
 		p.Reason = "2 physical cores with SMT: the vcpu has one to itself, vmm and client share the other"
 	case len(cores) == 2:
 		p.VCPU, p.VMM, p.Client = cores[0].cpus[:1], cores[0].cpus[:1], cores[1].cpus
@@ -82,6 +83,26 @@ func (t topology) plan() Plan {
 	slices.Sort(p.Client)
 	p.Taints = t.taints(p)
 	return p
+}
+
+// vcpuCPUs takes one CPU of each core, then their SMT siblings, until there is one
+// for each vCPU.
+func vcpuCPUs(cores []core, vcpus int) []int {
+	var out []int
+	for i := 0; ; i++ {
+		any := false
+		for _, c := range cores {
+			if i < len(c.cpus) {
+				any = true
+				if len(out) < max(vcpus, 1) {
+					out = append(out, c.cpus[i])
+				}
+			}
+		}
+		if !any || len(out) == max(vcpus, 1) {
+			return out
+		}
+	}
 }
 
 // clientCPUs takes the cores that are not isolated, if any: on isolated CPUs the
@@ -144,9 +165,14 @@ func (t topology) taints(p Plan) []string {
 			out = append(out, t.sharing(a.name, a.cpus, b.name, b.cpus)...)
 		}
 	}
+	for i, c := range p.VCPU {
+		out = append(out, t.sharing("one vcpu", []int{c}, "another", p.VCPU[i+1:])...)
+	}
 	for _, r := range roles[:2] {
-		if !slices.Contains(t.isolated, r.cpus[0]) {
-			out = append(out, fmt.Sprintf("%s on cpu %d, which is not isolated", r.name, r.cpus[0]))
+		for _, c := range r.cpus {
+			if !slices.Contains(t.isolated, c) {
+				out = append(out, fmt.Sprintf("%s on cpu %d, which is not isolated", r.name, c))
+			}
 		}
 	}
 	return append(out, t.strangers(p)...)

@@ -40,6 +40,7 @@ func TestPlan(t *testing.T) {
 		name   string
 		fs     fstest.MapFS
 		usable string // "" = all
+		vcpus  int    // 0 = 1
 		want   Plan
 	}{
 		{
@@ -102,6 +103,32 @@ func TestPlan(t *testing.T) {
 				"cpu 6, an SMT sibling of cpu 2, is open to other tasks",
 			}},
 		},
+		{
+			name: "two vcpus on the development machine share one CPU", fs: machine("", 1, "0", "1"), vcpus: 2,
+			want: Plan{VCPU: []int{1}, VMM: []int{1}, Client: []int{0}, Taints: []string{
+				"vcpu and vmm share cpu 1", "vcpu on cpu 1, which is not isolated", "vmm on cpu 1, which is not isolated",
+			}},
+		},
+		{
+			name: "two vcpus on four cores", fs: machine("", 1, "0", "1", "2", "3"), vcpus: 2,
+			want: Plan{VCPU: []int{1, 2}, VMM: []int{3}, Client: []int{0}, Taints: []string{
+				"vcpu on cpu 1, which is not isolated", "vcpu on cpu 2, which is not isolated", "vmm on cpu 3, which is not isolated",
+			}},
+		},
+		{
+			name: "four vcpus, four isolated of eight", fs: machine("4-7", 1, "0", "1", "2", "3", "4", "5", "6", "7"), vcpus: 4,
+			want: Plan{VCPU: []int{4, 5, 6, 7}, VMM: []int{1}, Client: []int{0, 2, 3}, Taints: []string{"vmm on cpu 1, which is not isolated"}},
+		},
+		{
+			name: "more vcpus than cores, with SMT", fs: machine("1-3,5-7", 1, "0,4", "1,5", "2,6", "3,7"), vcpus: 3,
+			want: Plan{VCPU: []int{1, 2, 5}, VMM: []int{3}, Client: []int{0, 4}, Taints: []string{
+				"one vcpu and another share a physical core (cpus 1 and 5)",
+			}},
+		},
+		{
+			name: "more vcpus than CPUs", fs: machine("1-3", 1, "0", "1", "2", "3"), vcpus: 8,
+			want: Plan{VCPU: []int{1, 2}, VMM: []int{3}, Client: []int{0}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -116,7 +143,7 @@ func TestPlan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := topo.plan()
+			got := topo.plan(max(tt.vcpus, 1))
 			if got.Reason == "" {
 				t.Error("a plan without a reason")
 			}

@@ -49,7 +49,7 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 	r.Checks = append(r.Checks, programChecks(ctx)...)
 	r.Checks = append(r.Checks, cgroupChecks(t)...)
 	r.Checks = append(r.Checks, networkChecks(t)...)
-	plan, planErr := cpu.MakePlan()
+	plan, planErr := cpu.MakePlan(1)
 	r.Checks = append(r.Checks, cpuChecks(facts, plan, planErr)...)
 	r.Checks = append(r.Checks, hostChecks(before, t, o.JournalDir)...)
 	r.judge()

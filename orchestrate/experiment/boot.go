@@ -14,13 +14,12 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/client"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/netservice"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -43,7 +42,8 @@ type Boot struct {
 	Cgroups    cgroup.Hierarchy
 	CPUs       cpu.Plan
 	RunID      string
-	WorkDir    string // of the run, for the samples' own folders
+	WorkDir    string             // of the run, for the samples' own folders
+	Services   *netservice.Server // that guests ask for their addresses; nil if none does
 
 	System   system.System
 	Platform platform.Platform
@@ -116,15 +116,15 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	defer cancel()
 	seen, _ := watch.(witness)
 	var own notes
-	defer func() { own.into(&s.Timeline) }()
 	gst, err := b.start(ctx, launch, g, w, dir, seen, own.add)
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
+		own.into(&s.Timeline)
 		return nil
 	}
 	gst.driving = drive(ctx, launch, platform.Driven{Dir: dir, Event: own.add})
 	answered := b.ask(ctx, w.guest.IP, seen)
-	s.Status, s.Reason = b.await(ctx, s, gst, watch)
+	s.Status, s.Reason = b.await(ctx, s, g, gst, watch)
 	cancel()
 	b.note(s, <-answered)
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
@@ -134,13 +134,13 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	}
 	<-gst.done
 	<-gst.driving.done
-	return errors.Join(b.collect(s, gst, watch), gst.close())
+	return errors.Join(b.collect(s, gst, watch, &own), gst.close())
 }
 
 // start starts the guest, or has it started.
 func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
 	if l.Start != nil {
-		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), CPUs: b.CPUs.VMM, NetNS: w.move, Event: event}, seen)
+		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), CPUs: b.CPUs.VMM, Journal: b.Journal, NetNS: w.move, Event: event}, seen)
 	}
 	err = w.do(func() error {
 		gst, err = start(l, g, b.CPUs.VMM, seen)
@@ -183,11 +183,12 @@ func (b *Boot) note(s *Sample, res client.Result) {
 
 // await ends the sample: ready (and then idle, or a moment later), ended, given
 // up by KVM, out of time, or interrupted.
-func (b *Boot) await(ctx context.Context, s *Sample, gst *guest, watch Watch) (status, reason string) {
+func (b *Boot) await(ctx context.Context, s *Sample, g *cgroup.Group, gst *guest, watch Watch) (status, reason string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var readyAt time.Time
-	pinned := false
+	var pins pinning
+	defer func() { b.pinned(&pins, s) }()
 	for {
 		ended := false
 		select {
@@ -200,9 +201,8 @@ func (b *Boot) await(ctx context.Context, s *Sample, gst *guest, watch Watch) (s
 		}
 		b.Validate.tick(watch)
 		t := watch.Events()
-		if !pinned {
-			pinned = b.pinVCPU(s, t)
-		}
+		b.pin(&pins, s, t, watch)
+		b.pinVhost(&pins, s, g)
 		if t.Ready() {
 			if readyAt.IsZero() {
 				readyAt = time.Now()
@@ -238,6 +238,10 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 	if _, ok := t.At(probe.EventShutdown); ok {
 		return Failed, "the guest crashed: triple fault (KVM_EXIT_SHUTDOWN)" + lastLine(watch), true
 	}
+	if gst.driving.failed() != nil && !ended && gst.endsNow() {
+		ended = true
+		watch.Drain()
+	}
 	if ended {
 		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), b.exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
 	}
@@ -248,7 +252,7 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 		return "", "", false
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return Timeout, fmt.Sprintf("not ready after %v: %s%s", b.Settings.Timeout, b.waitedFor(), lastLine(watch)), true
+		return Timeout, fmt.Sprintf("not ready after %v: %s%s%s", b.Settings.Timeout, b.waitedFor(), drivingText(gst), lastLine(watch)), true
 	}
 	return Interrupted, "interrupted", true
 }
@@ -256,6 +260,9 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 func (b *Boot) what() string {
 	if p := b.Platform.Program(); p != "" {
 		return p
+	}
+	if b.Platform.Wire() == platform.MovedWire {
+		return "the container"
 	}
 	return "the process"
 }
@@ -294,7 +301,19 @@ func (b *Boot) exitText(gst *guest) string {
 	return text
 }
 
-// drivingText says which call of its API a VMM that has ended did not answer.
+// endsNow says whether a guest is just ending: a VMM that dies closes its API's
+// connection a moment before.
+func (g *guest) endsNow() bool {
+	select {
+	case <-g.done:
+		return true
+	case <-time.After(200 * time.Millisecond):
+		return false
+	}
+}
+
+// drivingText says which call of its API a VMM that has ended, or whose time is over,
+// has not answered.
 func drivingText(gst *guest) string {
 	select {
 	case <-gst.driving.done:
@@ -324,32 +343,11 @@ func lastLine(w Watch) string {
 	return fmt.Sprintf("; its last line: %q", lines[len(lines)-1].Clean())
 }
 
-// pinVCPU puts the vCPU's thread, known from the kernel's events, on its CPU.
-// With several vCPUs that is the first; the others stay with the VMM.
-func (b *Boot) pinVCPU(s *Sample, t probe.Timeline) bool {
-	if b.Settings.Probes == matrix.ProbesNone {
-		if b.Accel == platform.KVM && len(b.CPUs.VCPU) > 0 && !slices.Equal(b.CPUs.VCPU, b.CPUs.VMM) {
-			s.Taints = append(s.Taints, "vcpu not pinned: --probes none does not know its thread")
-		}
-		return true
-	}
-	e, ok := t.At(probe.EventFirstRun)
-	if !ok || len(b.CPUs.VCPU) == 0 {
-		return false
-	}
-	if err := cpu.PinThread(e.TID, b.CPUs.VCPU); err != nil && !errors.Is(err, unix.ESRCH) {
-		s.Taints = append(s.Taints, fmt.Sprintf("vcpu not pinned: %v", err))
-	}
-	if b.Settings.VCPUs > 1 {
-		s.Taints = append(s.Taints, "only the first vcpu is pinned")
-	}
-	return true
-}
-
 // collect reads what was measured, after the guest's end.
-func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
+func (b *Boot) collect(s *Sample, gst *guest, watch Watch, own *notes) (err error) {
 	watch.Drain()
 	s.Timeline = watch.Timeline()
+	own.into(&s.Timeline)
 	s.Lines = watch.Lines()
 	s.Stderr = gst.stderr.String()
 	if s.Counts, err = watch.Counts(); err != nil {
@@ -365,8 +363,23 @@ func (b *Boot) collect(s *Sample, gst *guest, watch Watch) (err error) {
 	return nil
 }
 
-// wire makes the sample's tap or veth.
+// wire makes the sample's tap or veth, whose guest may ask for its address if it is
+// to do so.
 func (b *Boot) wire() (wire, error) {
+	w, err := b.newWire()
+	if err != nil || b.Services == nil || b.Settings.Address != matrix.AddressDHCP {
+		return w, err
+	}
+	b.Services.Add(w.guest)
+	gone := w.close
+	w.close = func() error {
+		b.Services.Remove(w.guest)
+		return gone()
+	}
+	return w, nil
+}
+
+func (b *Boot) newWire() (wire, error) {
 	switch b.Platform.Wire() {
 	case platform.TapWire:
 		t, err := b.Lab.Tap(network.TapOptions{})
@@ -380,12 +393,18 @@ func (b *Boot) wire() (wire, error) {
 			return wire{}, err
 		}
 		return wire{guest: v.Guest, do: v.Do, close: v.Close}, nil
+	case platform.MovedWire:
+		v, err := b.Lab.Veth(network.VethOptions{Down: true})
+		if err != nil {
+			return wire{}, err
+		}
+		return wire{guest: v.Guest, do: v.Do, move: v.MoveTo, close: v.Close}, nil
 	}
 	return wire{do: b.Lab.Do, close: func() error { return nil }}, nil
 }
 
 func (b *Boot) launch(w wire) (platform.Launch, error) {
-	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel}
+	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel, DHCP: b.Settings.Address == matrix.AddressDHCP, Vhost: b.Settings.Vhost}
 	if b.Platform.Wire() == platform.NoWire {
 		return platform.Command(b.System, b.Platform, b.Image, r, nil)
 	}
@@ -410,7 +429,7 @@ func (b *Boot) noFirmware() bool {
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
-		Image: b.segments(), NoFirmware: b.noFirmware(), KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
+		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
 		// Firecracker's own clock ends at a write of its guest.
 		BootTimer: strings.Contains(b.Platform.Program(), "firecracker"),
 	}

@@ -95,6 +95,9 @@ func (w *userWatch) Started(before, after int64) {
 	w.mu.Lock()
 	w.window = after - before
 	w.mu.Unlock()
+	if w.target.Container {
+		return // the engine has been asked, and the exec is nobody's to see
+	}
 	w.happened(probe.EventVMMExec, before)
 }
 
@@ -168,7 +171,7 @@ func (w *userWatch) Events() probe.Timeline {
 
 // kernelOnly are the expected events that no clock of user space can give.
 var kernelOnly = []string{
-	probe.EventVMCreated, probe.EventVCPUCreated, probe.EventFirstRun, probe.EventGuestEntry,
+	probe.EventRuntimeExec, probe.EventVMCreated, probe.EventVCPUCreated, probe.EventFirstRun, probe.EventGuestEntry,
 	probe.EventOptionROM, probe.EventFirmwareEnd, probe.EventDecompress, probe.EventKernel, probe.EventFrameOut, probe.EventIdle,
 }
 
@@ -193,6 +196,8 @@ func (w *userWatch) Timeline() probe.Timeline {
 func (w *userWatch) whyMissing(name string) string {
 	service := name == probe.EventSYNACK || name == probe.EventFirstResponse
 	switch {
+	case name == probe.EventVMMExec && w.target.Container:
+		return "--probes none: only the host kernel could see it"
 	case name == probe.EventConsoleReady && w.target.Ready == nil:
 		return "not looked for: this app is ready at its first response"
 	case name == probe.EventConsoleReady:

@@ -155,7 +155,8 @@ func TestUserspaceDoesNotPin(t *testing.T) {
 	for _, tt := range tests {
 		b := &Boot{Accel: tt.accel, CPUs: cpu.Plan{VCPU: tt.vcpu, VMM: tt.vmm}, Settings: matrix.Settings{Probes: matrix.ProbesNone}}
 		var s Sample
-		if !b.pinVCPU(&s, probe.Timeline{}) || len(s.Taints) != tt.taints {
+		var p pinning
+		if b.pin(&p, &s, probe.Timeline{}, nil); !p.over || len(s.Taints) != tt.taints {
 			t.Errorf("%+v: %q", tt, s.Taints)
 		}
 	}

@@ -60,6 +60,8 @@ func (d *decoder) commonFields(s *Settings) map[string]strictyaml.Field {
 		"vcpus":      func(v ast.Node) { d.Integer(v, "vcpus", 1, MaxVCPUs, &s.VCPUs) },
 		"accel":      func(v ast.Node) { d.OneOf(v, "accel", []string{AccelAuto, AccelKVM, AccelTCG}, &s.Accel) },
 		"probes":     func(v ast.Node) { d.OneOf(v, "probes", ProbesLevels, &s.Probes) },
+		"vhost":      func(v ast.Node) { d.Bool(v, "vhost", &s.Vhost) },
+		"address":    func(v ast.Node) { d.OneOf(v, "address", []string{AddressStatic, AddressDHCP}, &s.Address) },
 	}
 }
 

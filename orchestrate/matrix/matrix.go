@@ -42,6 +42,12 @@ const (
 // ProbesLevels are all of them.
 var ProbesLevels = []string{ProbesBoot, ProbesFull, ProbesNone}
 
+// How a guest learns its address.
+const (
+	AddressStatic = "static" // it is told, in the system's own way
+	AddressDHCP   = "dhcp"   // it asks
+)
+
 // DefaultExperiment is the experiment of a cell that names none.
 const DefaultExperiment = "boot"
 
@@ -59,7 +65,7 @@ type Claim struct {
 
 // DefaultSettings are the settings of a cell where the file says nothing.
 func DefaultSettings() Settings {
-	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot}
+	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic}
 }
 
 // Settings say how a cell is sampled.
@@ -71,6 +77,8 @@ type Settings struct {
 	VCPUs     int
 	Accel     string // auto, kvm or tcg
 	Probes    string // boot, full or none
+	Address   string // static or dhcp
+	Vhost     bool   // the guest's frames are moved by vhost-net, not by the VMM
 	Args      string // appended to the guest's command line
 	Kernel    string // path in place of the system's image; "" for that image
 	Initrd    string // likewise

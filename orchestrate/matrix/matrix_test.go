@@ -47,13 +47,13 @@ cells:
     app: x
     platform: [p, q]
   - {system: c, app: "x", platform: p, experiment: [boot, density], samples: 7, warmup: 2,
-     timeout: 500ms, memory_mib: 1, vcpus: 1, accel: kvm, probes: none, args: "quiet -- 'ä'", kernel: k/vmlinuz,
+     timeout: 500ms, memory_mib: 1, vcpus: 1, accel: kvm, probes: none, address: dhcp, vhost: true, args: "quiet -- 'ä'", kernel: k/vmlinuz,
      initrd: /abs/../initrd, ready: '^ready \d+$', port: 8080,
      claims: [{name: up, pattern: 'up (?P<value>\d+)', unit: ms, since: vmm_exec}, {name: own, pattern: "(?P<value>.)", unit: tsc, since: guest clock}]}
 `)
-	d := Settings{Samples: 3, Timeout: 90 * time.Second, MemoryMiB: 64, VCPUs: 2, Accel: "tcg", Probes: "boot"}
+	d := Settings{Samples: 3, Timeout: 90 * time.Second, MemoryMiB: 64, VCPUs: 2, Accel: "tcg", Probes: "boot", Address: "static"}
 	claims := []Claim{{Name: "up", Pattern: `up (?P<value>\d+)`, Unit: "ms", Since: "vmm_exec"}, {Name: "own", Pattern: "(?P<value>.)", Unit: "tsc"}}
-	own := Settings{Claims: claims, Samples: 7, Warmup: 2, Timeout: 500 * time.Millisecond, MemoryMiB: 1, VCPUs: 1, Accel: "kvm", Probes: "none",
+	own := Settings{Claims: claims, Samples: 7, Warmup: 2, Timeout: 500 * time.Millisecond, MemoryMiB: 1, VCPUs: 1, Accel: "kvm", Probes: "none", Address: "dhcp", Vhost: true,
 		Args: "quiet -- 'ä'", Kernel: "k/vmlinuz", Initrd: "/initrd", Ready: `^ready \d+$`, Port: 8080}
 	want := []Cell{
 		{"a", "x", "p", "boot", d, "m.yaml:6:5"},

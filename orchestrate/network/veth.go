@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -111,6 +112,32 @@ func (v *Veth) setUpPeer(up bool) error {
 
 // Up sets up the process's end of a veth made with Down.
 func (v *Veth) Up() error { return v.Do(func() error { return v.setUpPeer(true) }) }
+
+// MoveTo gives the process's end of a veth made with Down to another process's
+// network namespace, a container's, and sets it up there: with its address, a static
+// neighbour, without IPv6, and with lo up. Nobody is moved with it: v.Do stays where
+// it was. When that namespace goes the pair goes with it, which Close takes as done.
+func (v *Veth) MoveTo(pid int) error {
+	there, err := netns.GetFromPid(pid)
+	if err != nil {
+		return fmt.Errorf("network namespace of pid %d: %w", pid, err)
+	}
+	defer there.Close()
+	err = v.Do(func() error {
+		peer, err := netlink.LinkByName(peerName)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetNsFd(peer, int(there))
+	})
+	if err == nil {
+		err = do(there, func() error { return errors.Join(quiet(), v.setUpPeer(true)) })
+	}
+	if err != nil {
+		return fmt.Errorf("move veth %s to the network namespace of pid %d: %w", v.Name, pid, err)
+	}
+	return nil
+}
 
 // NetNS is the name of the process's namespace as `ip netns` shows it.
 func (v *Veth) NetNS() string { return v.ns.name }

@@ -102,7 +102,7 @@ func open(ctx context.Context, o Options) (_ *measurement, err error) {
 	if m.cgroups, err = cgroup.Find(); err != nil {
 		return nil, err
 	}
-	cpus, err := cpu.MakePlan()
+	cpus, err := cpu.MakePlan(1)
 	if err != nil {
 		return nil, err
 	}

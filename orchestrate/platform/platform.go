@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -34,9 +35,10 @@ type Wire int
 
 // The wires.
 const (
-	NoWire   Wire = iota
-	TapWire       // a tap, opened by the VMM by its name
-	VethWire      // a veth into a network namespace, for processes
+	NoWire    Wire = iota
+	TapWire        // a tap, opened by the VMM by its name
+	VethWire       // a veth into a network namespace, for processes
+	MovedWire      // a veth into the namespace of a guest that somebody else starts
 )
 
 // Console says where the guest's console bytes can be seen.
@@ -84,6 +86,7 @@ type StartOptions struct {
 	Dir            string // of the sample
 	Cgroup         string // its path below the root of the hierarchy, such as /ukprobe/RUN/SAMPLE
 	CPUs           []int  // none: any
+	Journal        *journal.Journal
 	Stdout, Stderr io.Writer
 	// NetNS moves the sample's network device to the process's namespace.
 	NetNS func(pid int) error
@@ -114,6 +117,8 @@ type Resources struct {
 	VCPUs     int
 	Accel     string
 	Emulated  bool // KVM has no hardware behind it
+	DHCP      bool // the guest asks for its address, and is not told it
+	Vhost     bool // vhost-net moves the guest's frames
 }
 
 // Platform is one column of the boot matrix.
@@ -139,11 +144,26 @@ type Exits interface {
 	Exit(status int) string
 }
 
+// Versioner is a platform without a program that could be asked for its version.
+type Versioner interface {
+	Version(context.Context) (string, error)
+}
+
 // Command makes the command with which a system's app is started on a platform.
 // nic is nil if there is no wire.
 func Command(s system.System, p Platform, b system.Boot, r Resources, nic *network.Guest) (Launch, error) {
 	var net *system.Addresses
-	if nic != nil {
+	if _, ok := p.(qemu); r.Vhost && !ok {
+		return Launch{}, fmt.Errorf("%w: vhost: platform %s has no vhost-net: leave that out", system.ErrUnsupported, p.Name())
+	}
+	switch {
+	case nic != nil && r.DHCP:
+		asker, ok := s.(system.Asker)
+		if !ok || p.Wire() != TapWire {
+			return Launch{}, fmt.Errorf("%w: address dhcp: %s on platform %s does not ask for its address: leave that out", system.ErrUnsupported, s.Name(), p.Name())
+		}
+		return p.Launch(b, r, nic, asker.AskingCommandLine(b))
+	case nic != nil:
 		net = &system.Addresses{Prefix: nic.Prefix(), Gateway: nic.Gateway()}
 	}
 	cmdline, err := s.CommandLine(b, net)
@@ -155,7 +175,10 @@ func Command(s system.System, p Platform, b system.Boot, r Resources, nic *netwo
 
 // All returns the platforms in the order of tables.
 func All() []Platform {
-	return []Platform{qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true}, solo5HVT, solo5SPT, solo5Virtio{}, process{}}
+	return []Platform{
+		qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true},
+		firecracker{jailer: os.Getenv(JailerVariable)}, solo5HVT, solo5SPT, solo5Virtio{}, docker{}, process{},
+	}
 }
 
 // Find returns the platform of that name.

@@ -3,17 +3,43 @@
 package platform
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
-// qemuProgram is QEMU's name in PATH.
-const qemuProgram = "qemu-system-x86_64"
+// EnvQEMU names the environment variable with the QEMU to run in place of the one in
+// PATH: a path, or a name in PATH.
+const EnvQEMU = "UKPROBE_QEMU"
+
+// vhostDevice is vhost-net's.
+const vhostDevice = "/dev/vhost-net"
+
+// qemuProgram is QEMU's name in PATH, or the path that was given.
+func qemuProgram() string { return cmp.Or(os.Getenv(EnvQEMU), "qemu-system-x86_64") }
+
+// findQEMU returns QEMU's path: whole, for a VMM starts in the folder /.
+func findQEMU() (string, error) {
+	path, err := exec.LookPath(qemuProgram())
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil && os.Getenv(EnvQEMU) != "" {
+		return "", fmt.Errorf("find %s: %w: see --qemu and %s", qemuProgram(), err, EnvQEMU)
+	}
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w: apt-get install qemu-system-x86", qemuProgram(), err)
+	}
+	return path, nil
+}
 
 // com1 is the base port of the first serial line of a PC.
 const com1 = 0x3f8
@@ -29,7 +55,7 @@ type qemu struct {
 func (q qemu) Name() string { return q.name }
 
 // Program implements Platform.
-func (qemu) Program() string { return qemuProgram }
+func (qemu) Program() string { return qemuProgram() }
 
 // Wire implements Platform.
 func (q qemu) Wire() Wire {
@@ -69,26 +95,35 @@ func (q qemu) Firmware() Firmware {
 // display, no default devices, and SeaBIOS is silent on it (it speaks there only
 // with -nographic).
 func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline string) (Launch, error) {
-	if b.Kernel == "" {
+	if b.Kernel == "" && (len(b.Disks) == 0 || q.microvm) {
 		return Launch{}, fmt.Errorf("%w: platform %s boots kernels; this system is not one", system.ErrUnsupported, q.name)
 	}
-	path, err := exec.LookPath(qemuProgram)
+	path, err := findQEMU()
 	if err != nil {
-		return Launch{}, fmt.Errorf("find %s: %w: apt-get install qemu-system-x86", qemuProgram, err)
+		return Launch{}, err
 	}
-	argv := []string{path, "-machine", q.machine(r.Accel), "-cpu", cpuModel(r),
+	argv := []string{path, "-machine", q.machine(b, r.Accel), "-cpu", cpuModel(r),
 		"-m", strconv.Itoa(r.MemoryMiB), "-smp", strconv.Itoa(r.VCPUs),
-		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
-		"-kernel", b.Kernel}
+		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"}
+	if b.Kernel != "" {
+		argv = append(argv, "-kernel", b.Kernel)
+	}
 	if b.Initrd != "" {
 		argv = append(argv, "-initrd", b.Initrd)
 	}
-	if nic != nil {
-		argv = append(argv, q.nicArgs(*nic)...)
+	for i, d := range b.Disks {
+		argv = append(argv, q.diskArgs(i, d)...)
 	}
-	if cmdline != "" {
+	if nic != nil {
+		if err := q.vhost(r); err != nil {
+			return Launch{}, err
+		}
+		argv = append(argv, q.nicArgs(*nic, r)...)
+	}
+	if cmdline != "" && b.Kernel != "" {
 		argv = append(argv, "-append", cmdline)
 	}
+	argv = append(argv, b.QEMU.Args...)
 	l := Launch{Argv: argv, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Accel: r.Accel}
 	if r.Accel == KVM {
 		l.Console.Port = com1
@@ -98,13 +133,19 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	return l, nil
 }
 
-func (q qemu) machine(accel string) string {
-	if q.microvm {
-		// Without PIT, PIC and RTC a microvm boots fastest (E21, docs of QEMU);
-		// a guest without ACPI finds its devices on the command line.
-		return "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off,accel=" + accel
+// machine is the machine with its properties, of which the image's own come last:
+// what is said twice counts as it was said last.
+func (q qemu) machine(b system.Boot, accel string) string {
+	if !q.microvm {
+		return "pc,accel=" + accel
 	}
-	return "pc,accel=" + accel
+	// Without PIT, PIC and RTC a microvm boots fastest (E21, docs of QEMU); a guest
+	// without ACPI finds its devices on the command line.
+	words := "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off"
+	if b.QEMU.Microvm != "" {
+		words += "," + b.QEMU.Microvm
+	}
+	return words + ",accel=" + accel
 }
 
 // cpuModel: under KVM the host's own model, whole: without arch-capabilities Linux
@@ -120,12 +161,47 @@ func cpuModel(r Resources) string {
 	return "host"
 }
 
-// nicArgs: no script, no option ROM (a network boot ROM costs firmware time).
-func (q qemu) nicArgs(nic network.Guest) []string {
+// nicArgs: no script, no option ROM (a network boot ROM costs firmware time). Forced,
+// vhost-net serves also guests that do not use MSI-X, which without that go through
+// QEMU unnoticed.
+func (q qemu) nicArgs(nic network.Guest, r Resources) []string {
 	netdev := fmt.Sprintf("tap,id=n0,ifname=%s,script=no,downscript=no", nic.Name)
+	if r.Vhost {
+		netdev += ",vhost=on,vhostforce=on"
+	}
 	device := fmt.Sprintf("virtio-net-pci,netdev=n0,mac=%s,romfile=", nic.MAC)
 	if q.microvm {
 		device = fmt.Sprintf("virtio-net-device,netdev=n0,mac=%s", nic.MAC)
 	}
 	return []string{"-netdev", netdev, "-device", device}
+}
+
+// vhost says why vhost-net cannot serve, if it is to.
+func (qemu) vhost(r Resources) error {
+	if !r.Vhost {
+		return nil
+	}
+	f, err := os.OpenFile(vhostDevice, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("%w: vhost: %w: run as root, and `modprobe vhost_net` (the kernel needs CONFIG_VHOST_NET)", system.ErrUnsupported, err)
+	}
+	return f.Close()
+}
+
+// diskArgs gives the guest a virtio disk. Its file is never written to: unless it is
+// read-only, what the guest writes goes into a file without a name that ends with
+// QEMU.
+func (q qemu) diskArgs(i int, d system.Disk) []string {
+	id := fmt.Sprintf("hd%d", i)
+	drive := fmt.Sprintf("file=%s,if=none,id=%s,format=%s", strings.ReplaceAll(d.Path, ",", ",,"), id, d.Format)
+	if d.ReadOnly {
+		drive += ",readonly=on"
+	} else {
+		drive += ",snapshot=on"
+	}
+	device := "virtio-blk-pci,drive=" + id
+	if q.microvm {
+		device = "virtio-blk-device,drive=" + id
+	}
+	return []string{"-drive", drive, "-device", device}
 }

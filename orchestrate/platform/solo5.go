@@ -129,24 +129,13 @@ func (s solo5Tendered) devices(l *Launch, t tender, b system.Boot, nic *network.
 		return nil, err
 	}
 	var out []string
-	for _, d := range devices.disks {
-		out = append(out, "--block:"+d.Name+"="+l.copyOf(d))
+	for _, d := range devices.disks { // copies: tenders open disks for writing
+		out = append(out, "--block:"+d.Name+"="+l.share(d.Path, false))
 	}
 	if devices.net != "" {
 		out = append(out, "--net:"+devices.net+"="+nic.Name, "--net-mac:"+devices.net+"="+nic.MAC.String())
 	}
 	return out, nil
-}
-
-// copyOf gives the sample a copy of a disk, since tenders open disks for writing,
-// and returns where it will be.
-func (l *Launch) copyOf(d system.Disk) string {
-	if l.Copies == nil {
-		l.Copies = map[string]string{}
-	}
-	name := fmt.Sprintf("disk%d", len(l.Copies))
-	l.Copies[name] = d.Path
-	return Dir + "/" + name
 }
 
 // oldDevices are the options of tenders before Solo5 0.6.0, which have room for one
@@ -164,7 +153,7 @@ func (t tender) oldDevices(l *Launch, b system.Boot, nic *network.Guest) ([]stri
 		if err := rawDisk(d); err != nil {
 			return nil, err
 		}
-		out = append(out, "--disk="+l.copyOf(d))
+		out = append(out, "--disk="+l.share(d.Path, false))
 	}
 	if t.net && nic != nil {
 		out = append(out, "--net="+nic.Name, "--net-mac="+nic.MAC.String())

@@ -4,7 +4,6 @@ package platform
 
 import (
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
 
@@ -21,7 +20,7 @@ type solo5Virtio struct{}
 func (solo5Virtio) Name() string { return "solo5-virtio" }
 
 // Program implements Platform.
-func (solo5Virtio) Program() string { return qemuProgram }
+func (solo5Virtio) Program() string { return qemuProgram() }
 
 // Wire implements Platform.
 func (solo5Virtio) Wire() Wire { return TapWire }
@@ -68,21 +67,23 @@ func (s solo5Virtio) Launch(b system.Boot, r Resources, nic *network.Guest, cmdl
 	if err != nil {
 		return Launch{}, err
 	}
-	path, err := exec.LookPath(qemuProgram)
+	path, err := findQEMU()
 	if err != nil {
-		return Launch{}, fmt.Errorf("find %s: %w: apt-get install qemu-system-x86", qemuProgram, err)
+		return Launch{}, err
 	}
 	l := Launch{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Accel: r.Accel}
 	l.Argv = []string{path, "-machine", "pc,acpi=off,accel=" + r.Accel, "-cpu", cpuModel(r),
 		"-m", strconv.Itoa(r.MemoryMiB), "-smp", strconv.Itoa(r.VCPUs),
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-device", "isa-debug-exit", "-kernel", b.Kernel}
-	for _, d := range devices.disks {
-		l.Argv = append(l.Argv, "-drive", "id=drive0,if=none,format=raw,snapshot=on,file="+strings.ReplaceAll(d.Path, ",", ",,"),
-			"-device", "virtio-blk-pci,drive=drive0")
+	for i, d := range devices.disks {
+		l.Argv = append(l.Argv, qemu{}.diskArgs(i, d)...)
 	}
 	if devices.net != "" {
-		l.Argv = append(l.Argv, qemu{}.nicArgs(*nic)...)
+		if err := (qemu{}).vhost(r); err != nil {
+			return Launch{}, err
+		}
+		l.Argv = append(l.Argv, qemu{}.nicArgs(*nic, r)...)
 	}
 	if cmdline != "" {
 		l.Argv = append(l.Argv, "-append", cmdline)

@@ -93,6 +93,9 @@ func (*Linux) CommandLine(b Boot, net *Addresses) (string, error) {
 	return b.commandLine(word), err
 }
 
+// AskingCommandLine implements Asker.
+func (*Linux) AskingCommandLine(b Boot) string { return b.commandLine(linux.DHCPWord) }
+
 // Process is the bare Linux process, of the same binaries as Linux.
 type Process struct{ builder *linux.Builder }
 

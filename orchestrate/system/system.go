@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/guests/docker"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
@@ -57,6 +58,16 @@ type Disk struct {
 	Name     string // of the device in a solo5 manifest; "" elsewhere
 }
 
+// QEMU is what an image needs of QEMU beyond what all images of a platform get.
+type QEMU struct {
+	// Microvm are properties of machine microvm, such as "pit=on,rtc=on". By default
+	// it has neither PIT, PIC, RTC nor ACPI.
+	Microvm string
+	// Args are words for the end of the command line, such as "-global",
+	// "virtio-mmio.force-legacy=off".
+	Args []string
+}
+
 // Want is what is asked of a system: an app for a platform.
 type Want struct {
 	App, Platform string
@@ -85,13 +96,17 @@ type Boot struct {
 	// runs where KVM only emulates instructions.
 	FPUFree bool
 
-	// A container: path of an OCI layout.
-	Container string
+	// QEMU is what the image needs of QEMU beyond its platform's command line.
+	QEMU QEMU
 
 	// A process: what is run in which root.
 	RootFS string
 	Argv   []string
 	Env    []string
+
+	// A container: path of an OCI layout, the ID of an image that the engine has, or its
+	// reference.
+	Container string
 
 	Ready   string   // console line that makes it ready, a regular expression; "" for a service
 	Service *Service // nil if the app does not serve
@@ -127,6 +142,12 @@ type System interface {
 	CommandLine(b Boot, net *Addresses) (string, error)
 }
 
+// Asker is a System whose guests can ask for their address by DHCP.
+type Asker interface {
+	// AskingCommandLine is CommandLine of a guest that is to do so.
+	AskingCommandLine(b Boot) string
+}
+
 // Env is what systems need from the machine.
 type Env struct {
 	CacheDir string            // where built images are kept
@@ -139,7 +160,7 @@ type Env struct {
 // that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
-	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, &MirageOS{env: e}, &Rump{env: e}, &Process{builder: builder}})
+	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, &MirageOS{env: e}, &Rump{env: e}, &Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}}})
 }
 
 // Find returns the system of that name.

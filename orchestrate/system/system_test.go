@@ -57,7 +57,7 @@ func TestSupports(t *testing.T) {
 		{"linux", "nginx", "qemu1nic", ""},
 		{"process", "nginx", "process", ""},
 		{"reference", "nginx", "qemu", "unsupported: reference has no nginx (it has hello, http)"},
-		{"reference", "hello", "process", "unsupported: reference does not run on process (it runs on qemu, qemu1nic, qemumicrovm)"},
+		{"reference", "hello", "process", "unsupported: reference does not run on process (it runs on qemu, qemu1nic, qemumicrovm, firecracker)"},
 		{"linux", "hello", "qemumicrovm", "unsupported: linux does not run on qemumicrovm (it runs on qemu, qemu1nic)"},
 		{"mirageos", "nginx", "solo5-hvt", "unsupported: mirageos has no nginx: MirageOS has no C library, no processes and no system calls: it runs programs in OCaml that are written for it, and there is no nginx among them"},
 		{"process", "hello", "qemu", "unsupported: process does not run on qemu (it runs on process)"},

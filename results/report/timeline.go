@@ -76,18 +76,16 @@ func (o Options) title(s string) string {
 	return o.paint(text.Bold, wrap(s, o.width(), 2)) + "\n"
 }
 
-// events writes one line per event: its offset from vmm_exec, its name, the
-// rung and the hook. Missing ones follow.
+// events writes one line per event: its offset from vmm_exec (of a container: from
+// create_sent), its name, the rung and the hook. Missing ones follow.
 func (o Options) events(b *strings.Builder, s *results.Sample) {
 	es := slices.Clone(s.Events)
 	slices.SortStableFunc(es, func(a, b results.Event) int {
 		return cmp.Or(cmp.Compare(a.NS, b.NS), cmp.Compare(rank(a.Name), rank(b.Name)))
 	})
 	if len(es) > 0 {
-		zero := es[0]
-		if i := slices.IndexFunc(es, func(e results.Event) bool { return e.Name == results.EventVMMExec }); i >= 0 {
-			zero = es[i]
-		} else {
+		zero, found := begin(es)
+		if !found {
 			b.WriteString("  offsets from " + o.clean(zero.Name) + ": " + results.EventVMMExec + " is missing\n")
 		}
 		for _, e := range es {
@@ -103,6 +101,16 @@ func (o Options) events(b *strings.Builder, s *results.Sample) {
 		reason := wrap(o.clean(m.Reason), max(o.width(), indent+20), indent)
 		b.WriteString(o.paint(text.Faint, strings.TrimRight(line+reason, " ")) + "\n")
 	}
+}
+
+// begin is the event that offsets count from, or the first if it is not there.
+func begin(es []results.Event) (zero results.Event, found bool) {
+	for _, name := range []string{results.EventCreateSent, results.EventVMMExec} {
+		if i := slices.IndexFunc(es, func(e results.Event) bool { return e.Name == name }); i >= 0 {
+			return es[i], true
+		}
+	}
+	return es[0], false
 }
 
 // rank is an event's place in the expected order; others come last.

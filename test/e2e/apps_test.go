@@ -56,6 +56,28 @@ func TestReferenceHTTP(t *testing.T) {
 	}
 }
 
+// A Linux microVM that is told no address asks ukprobe's server, and answers on what
+// it was given. What it sends for that is the first frame out of it.
+func TestAsksForItsAddress(t *testing.T) {
+	needRoot(t)
+	needNative(t, "it does not depend on the kernel, and emulation in emulation is slow")
+	m := matrix(t, "system: linux, app: nginx, platform: qemu1nic, accel: tcg, address: dhcp",
+		"system: reference, app: http, platform: qemu1nic, address: dhcp")
+	f := newRun(t, "--matrix", m, "--timeout", patience(30*time.Second).String()).run().want(0).file()
+	s := f.Cells[0].Samples[0]
+	checkOK(t, f, s)
+	checkOrder(t, s, results.EventVMMExec, results.EventFrameOut, results.EventSynAck, results.EventFirstResponse)
+	if argv := strings.Join(f.Cells[0].Argv, " "); strings.Contains(argv, "198.18.") || !strings.Contains(argv, ":dhcp") {
+		t.Errorf("the guest was told an address: %s", argv)
+	}
+	if got := f.Cells[0].Settings.Address; got != "dhcp" {
+		t.Errorf("run.json says address %q", got)
+	}
+	if c := f.Cells[1]; c.Status != results.CellUnsupported || !strings.Contains(c.Reason, "does not ask for its address") {
+		t.Errorf("a guest that cannot ask: %s: %s", c.Status, c.Reason)
+	}
+}
+
 // A Linux microVM: under TCG on this machine, whose KVM cannot run it, and under
 // KVM in the hostvm.
 func TestLinux(t *testing.T) {

@@ -32,8 +32,9 @@ read_cmdline() {
 # parse_ip VALUE splits the value of ip=, whose syntax is the kernel's
 # (Documentation/admin-guide/nfs/nfsroot.rst):
 #   CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:AUTOCONF[:...]
-# and sets client, gateway, netmask, hostname and device. SERVER is of no use
-# here. Automatic configuration is refused: the address has to be given.
+# and sets client, gateway, netmask, hostname, device and autoconf. SERVER is of
+# no use here. Of the ways of automatic configuration there is dhcp; it needs no
+# addresses.
 parse_ip() {
 	set -f
 	old_ifs=$IFS
@@ -41,10 +42,11 @@ parse_ip() {
 	# shellcheck disable=SC2086 # split at the colons is what is wanted
 	set -- $1
 	IFS=$old_ifs
-	client=$1 gateway=$3 netmask=$4 hostname=$5 device=${6:-eth0}
-	case ${7:-off} in
+	client=$1 gateway=$3 netmask=$4 hostname=$5 device=${6:-eth0} autoconf=${7:-off}
+	case $autoconf in
 	off | none) ;;
-	*) fail "ip=: automatic configuration \"$7\" is not supported: give an address and off" ;;
+	dhcp) return ;;
+	*) fail "ip=: automatic configuration \"$7\" is not supported: give an address and off, or dhcp" ;;
 	esac
 	is_ipv4 "$client" || fail "ip=: client address \"$client\" is not an IPv4 address"
 	is_ipv4 "$netmask" || fail "ip=: netmask \"$netmask\" is not an IPv4 netmask"

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/orchestrate/journal"
+)
+
+// Kind is the journal's for containers.
+const Kind journal.Kind = "docker-container"
+
+// entry is the container's in the journal.
+func (c *Container) entry() journal.Entry {
+	return journal.Entry{Kind: Kind, Name: c.spec.Name, Data: map[string]string{"host": c.engine.host, "cgroup": c.spec.Cgroup}}
+}
+
+// remove removes the container and forgets it. Without an engine it stays in the
+// journal, and that is said at the end of the run.
+func (c *Container) remove(ctx context.Context) error {
+	e := c.entry()
+	err := c.engine.remove(ctx, e)
+	if errors.Is(err, ErrNoEngine) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.spec.Journal.Forget(e)
+}
+
+// validName and validGroup are what a run's containers and cgroups are called.
+var (
+	validName  = regexp.MustCompile(`^ukprobe-[A-Za-z0-9][A-Za-z0-9._-]{0,254}$`)
+	validGroup = regexp.MustCompile(`^/ukprobe/[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$`)
+)
+
+// Undo is the journal's undoer for containers: it kills and removes one by its name.
+// One that is gone is no error, an engine that is not there is.
+func Undo(ctx context.Context, e journal.Entry) error {
+	if !validName.MatchString(e.Name) || !validGroup.MatchString(e.Data["cgroup"]) {
+		return fmt.Errorf("%q below %q is not a container of ukprobe: left alone", e.Name, e.Data["cgroup"])
+	}
+	engine, err := connect(ctx, client.FromEnv, client.WithHost(e.Data["host"]))
+	if err != nil {
+		return fmt.Errorf("remove container %s: %w, then run `ukprobe clean` again", e.Name, err)
+	}
+	defer engine.Close()
+	return engine.remove(ctx, e)
+}
+
+// remove removes the container of an entry, and the cgroups that the runtime made
+// for it on cgroup v1 hierarchies, of which it leaves the upper ones.
+func (e *Engine) remove(ctx context.Context, entry journal.Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, removeTime)
+	defer cancel()
+	_, err := e.api.ContainerRemove(ctx, entry.Name, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return e.failed("remove container "+entry.Name, err)
+	}
+	return removeGroups(entry.Data["cgroup"])
+}
+
+// removeGroups removes a group and the two above it, where nothing is in them, on
+// each cgroup v1 hierarchy. That of v2 is package cgroup's.
+func removeGroups(group string) error {
+	mounts, err := v1Mounts()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, mount := range mounts {
+		path := filepath.Join(mount, group)
+		if err := unix.Rmdir(path); err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("remove cgroup %s: %w", path, err))
+			continue
+		}
+		for range strings.Count(group, "/") - 1 {
+			path = filepath.Dir(path)
+			_ = unix.Rmdir(path) // refuses, rightly, while others' are in it
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// v1Mounts are where cgroup v1 hierarchies are mounted, see proc_pid_mountinfo(5).
+func v1Mounts() ([]string, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("find cgroup v1 hierarchies: %w", err)
+	}
+	var out []string
+	for line := range strings.Lines(string(data)) {
+		left, right, found := strings.Cut(line, " - ")
+		if l := strings.Fields(left); found && strings.HasPrefix(right, "cgroup ") && len(l) > 4 {
+			out = append(out, l[4])
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/test/dockerd"
+)
+
+// dockerRun prepares a run against an engine of the test's own.
+func dockerRun(t *testing.T, e *dockerd.Engine, args ...string) *call {
+	t.Helper()
+	c := newRun(t, args...)
+	c.cmd.Env = append(c.cmd.Env, "DOCKER_HOST="+e.Host)
+	leaveNoContainers(t, c, e)
+	return c
+}
+
+// leaveNoContainers checks, when the test ends, that the engine has no container of
+// the run any more, and no cgroup hierarchy one of its groups.
+func leaveNoContainers(t *testing.T, c *call, e *dockerd.Engine) {
+	t.Helper()
+	t.Cleanup(func() {
+		if left := eventually(func() string { return strings.Join(dockerLeftOf(t, c, e), "\n") }); left != "" {
+			t.Errorf("left of the run:\n%s", left)
+		}
+	})
+}
+
+func dockerLeftOf(t *testing.T, c *call, e *dockerd.Engine) []string {
+	t.Helper()
+	left, err := filepath.Glob("/sys/fs/cgroup/*/ukprobe/*" + c.mark())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range containers(t, e) {
+		if strings.Contains(name, c.mark()+"-") {
+			left = append(left, "container "+name)
+		}
+	}
+	return left
+}
+
+// containers are the names of all that an engine has; none if it has gone.
+func containers(t *testing.T, e *dockerd.Engine) []string {
+	t.Helper()
+	api, err := client.New(client.WithHost(e.Host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
+	list, err := api.ContainerList(t.Context(), client.ContainerListOptions{All: true})
+	if client.IsErrConnectionFailed(err) || t.Context().Err() != nil {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, c := range list.Items {
+		out = append(out, c.Names...)
+	}
+	return out
+}
+
+// containerStart is how a container's timeline begins.
+var containerStart = []string{results.EventCreateSent, results.EventCreated, results.EventStartSent, results.EventRuntimeExec, results.EventVMMExec}
+
+// The same binaries as the bare process, started by a real engine: its start comes
+// apart, its network is behind the measured veth, it ends with the sample.
+func TestDocker(t *testing.T) {
+	needRoot(t)
+	e := dockerd.Start(t, dockerd.Options{})
+	m := matrix(t, "system: docker, app: [hello, nginx], platform: docker, samples: 3",
+		"system: process, app: [hello, nginx], platform: process, samples: 3")
+	c := dockerRun(t, e, "--matrix", m).start().wait(patience(3 * time.Minute)).want(0)
+	f := c.file()
+	if v := f.Host.Versions["docker"]; !strings.Contains(v, "Docker Engine ") || !strings.Contains(v, "runc ") {
+		t.Errorf("the engine's version: %q", v)
+	}
+	for _, cell := range f.Cells {
+		if cell.System != "docker" {
+			continue
+		}
+		t.Run(cell.App, func(t *testing.T) {
+			if len(cell.Samples) != 3 || cell.Accel != "none" || cell.Image == nil || len(cell.Image.SHA256) != 64 {
+				t.Fatalf("%d samples, accel %s, image %+v", len(cell.Samples), cell.Accel, cell.Image)
+			}
+			for _, s := range cell.Samples {
+				checkOK(t, f, s)
+				checkOrder(t, s, containerStart...)
+				checkOrder(t, s, results.EventStartSent, results.EventContainerMade, results.EventStarted)
+				checkApp(t, cell.App, s)
+				if p := s.Phases; p.VMMNs == nil || p.GuestNs == nil || *p.VMMNs < *p.GuestNs {
+					t.Errorf("phases %+v: want the engine's part, and the app's below it", p)
+				}
+				checkAbsent(t, s, results.EventGuestEntry, "not under KVM")
+			}
+		})
+	}
+}
+
+// What an engine has by itself can be run too, with other words; without BPF it is
+// timed from outside.
+func TestDockerProbesNone(t *testing.T) {
+	notOnTheKernel(t)
+	needRoot(t)
+	e := dockerd.Start(t, dockerd.Options{})
+	m := matrix(t, "system: docker, app: [hello, nginx], platform: docker")
+	c := dockerRun(t, e, "--matrix", m, "--probes", "none").run().want(0)
+	f := c.file()
+	for _, cell := range f.Cells {
+		s := cell.Samples[0]
+		checkOK(t, f, s)
+		checkOrder(t, s, results.EventCreateSent, results.EventCreated, results.EventStartSent, results.EventStarted)
+		checkAbsent(t, s, results.EventVMMExec, "only the host kernel")
+		checkAbsent(t, s, results.EventRuntimeExec, "only the host kernel")
+		if s.Phases.TotalNs == nil || s.Phases.VMMNs != nil {
+			t.Errorf("phases %+v", s.Phases)
+		}
+	}
+}
+
+// Containers that do not become what they should are failed with the reason, and the
+// run goes on.
+func TestDockerBadContainers(t *testing.T) {
+	notOnTheKernel(t)
+	needRoot(t)
+	e := dockerd.Start(t, dockerd.Options{})
+	m := matrix(t,
+		"system: docker, app: hello, platform: docker, args: '/bin/busybox false'",
+		"system: docker, app: hello, platform: docker, args: '/bin/no-such-program'",
+		// Ignores SIGTERM, as pid 1 does anyway, says that it is up, and stays.
+		`system: docker, app: hello, platform: docker, ready: "^here$", args: "/bin/busybox sh -c trap\t''\tTERM;echo\there;while\t:;do\t/bin/busybox\tsleep\t1;done"`,
+		"system: docker, app: hello, platform: docker, ready: 'this never comes', timeout: 3s",
+		"system: docker, app: hello, platform: docker, memory_mib: 1",
+		"system: docker, app: hello, platform: docker")
+	c := dockerRun(t, e, "--matrix", m).start().wait(patience(2 * time.Minute)).want(1)
+	for i, want := range []struct{ status, words string }{
+		{results.SampleFailed, "the container ended before the guest was ready: exit status 1"},
+		{results.SampleFailed, "no-such-program"},
+		{results.SampleOK, ""},
+		{results.SampleTimeout, "no console line matched"},
+		{results.SampleFailed, "emory limit"},
+		{results.SampleOK, ""},
+	} {
+		s := c.file().Cells[i].Samples[0]
+		if s.Status != want.status || !strings.Contains(s.Reason, want.words) {
+			t.Errorf("cell %d: %s: %q, want %s: %q", i, s.Status, s.Reason, want.status, want.words)
+		}
+	}
+}
+
+// An engine that is not there is a reason of the cell, and the others go on.
+func TestDockerWithoutEngine(t *testing.T) {
+	notOnTheKernel(t)
+	needRoot(t)
+	m := matrix(t, "system: docker, app: hello, platform: docker", "system: process, app: hello, platform: process")
+	c := newRun(t, "--matrix", m)
+	c.cmd.Env = append(c.cmd.Env, "DOCKER_HOST=unix://"+c.dir+"/nobody")
+	c.run().want(1)
+	f := c.file()
+	if cell := f.Cells[0]; cell.Status != results.CellFailed || !strings.Contains(cell.Reason, "no Docker Engine at unix://") || !strings.Contains(cell.Reason, "set DOCKER_HOST") {
+		t.Errorf("cell without an engine: %s: %q", cell.Status, cell.Reason)
+	}
+	if cell := f.Cells[1]; cell.Status != results.CellOK {
+		t.Errorf("the cell beside it: %s: %q", cell.Status, cell.Reason)
+	}
+}
+
+// holdingContainer has one container that is never ready.
+func holdingContainer(t *testing.T, e *dockerd.Engine) *call {
+	t.Helper()
+	m := matrix(t, "system: docker, app: hello, platform: docker, ready: 'this never comes', timeout: 10m", "system: process, app: hello, platform: process")
+	c := dockerRun(t, e, "--matrix", m).start()
+	c.waitUntil("its container runs", patience(time.Minute), func() bool {
+		for _, p := range processesOf(t, c) {
+			if strings.Contains(p.cmdline, "sleep infinity") {
+				return true
+			}
+		}
+		return false
+	})
+	return c
+}
+
+// After SIGKILL of ukprobe its container is left, and clean removes it.
+func TestDockerKillAndClean(t *testing.T) {
+	notOnTheKernel(t)
+	needRoot(t)
+	e := dockerd.Start(t, dockerd.Options{})
+	c := holdingContainer(t, e)
+	_ = c.cmd.Process.Kill()
+	c.wait(patience(5 * time.Second)).want(-int(syscall.SIGKILL))
+	if left := strings.Join(dockerLeftOf(t, c, e), "\n"); !strings.Contains(left, "container /ukprobe-") {
+		t.Errorf("no container is left after the kill, so cleaning proves nothing: %s", left)
+	}
+	clean := newCall(t, "clean", "--journal-dir", c.journal()).run().want(0)
+	if out := clean.stdout.String(); !strings.Contains(out, "removed docker-container ukprobe-") {
+		t.Errorf("clean does not tell of the container:\n%s", out)
+	}
+	if left := dockerLeftOf(t, c, e); len(left) > 0 {
+		t.Errorf("left after clean: %v", left)
+	}
+	if left := leftOf(t, c); len(left) > 0 {
+		t.Errorf("left after clean: %v", left)
+	}
+}
+
+// An engine that dies fails the sample at once, its container's processes are ended,
+// the other cells are sampled, and what only the engine could remove is told of.
+func TestDockerEngineDies(t *testing.T) {
+	notOnTheKernel(t)
+	needRoot(t)
+	e := dockerd.Start(t, dockerd.Options{})
+	c := holdingContainer(t, e)
+	begun := time.Now()
+	e.Kill()
+	c.wait(patience(time.Minute))
+	if took := time.Since(begun); took > patience(30*time.Second) {
+		t.Errorf("it took %v to end", took)
+	}
+	s := c.file().Cells[0].Samples[0]
+	if s.Status != results.SampleFailed || !strings.Contains(s.Reason, "engine") {
+		t.Errorf("%s: %q: want the engine's end", s.Status, s.Reason)
+	}
+	c.says("docker-container", "ukprobe clean")
+	if left := processesOf(t, c); len(left) > 0 {
+		t.Errorf("the container's processes live on: %v", left)
+	}
+	// Here the engine will never come back: with it its container has gone.
+	if names, err := filepath.Glob(c.journal() + "/*.journal"); err != nil || len(names) != 1 {
+		t.Errorf("journals %v, %v", names, err)
+	}
+	newCall(t, "clean", "--journal-dir", c.journal()).run().want(1).says("start it")
+	if err := os.RemoveAll(c.journal()); err != nil {
+		t.Fatal(err)
+	}
+}
