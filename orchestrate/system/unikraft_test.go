@@ -55,7 +55,9 @@ func TestInspectUnikraft(t *testing.T) {
 func TestUnikraftCommandLine(t *testing.T) {
 	const fstab = `vfs.fstab=[ "initrd0:/:extract::ramfs=1:" ]`
 	initrd := write(t, []byte("070701"))
-	qemuFile := func(text string) string { return guestImage{class: elf.ELFCLASS32, multiboot: true, text: text}.file(t) }
+	qemuFile := func(text string) string {
+		return guestImage{class: elf.ELFCLASS32, multiboot: true, text: text}.file(t)
+	}
 	tests := []struct {
 		name, app, platform, text string
 		settings                  matrix.Settings
