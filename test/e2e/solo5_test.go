@@ -107,6 +107,29 @@ func checkSolo5Timeline(t *testing.T, platform string, s results.Sample) {
 	}
 }
 
+// OCaml's run-time on Solo5, on which MirageOS stands, as far as this machine runs it:
+// it uses the FPU, which an emulating KVM does not.
+func TestOCamlOnSolo5(t *testing.T) {
+	needRoot(t)
+	dir, images := guestFiles(t, "solo5"), guestFiles(t, "ocamlhello")
+	for _, platform := range solo5Platforms {
+		t.Run(platform, func(t *testing.T) {
+			kernel := filepath.Join(images, "hello."+strings.TrimPrefix(platform, "solo5-"))
+			c := solo5Run(t, dir, "system: mirageos, app: hello, platform: "+platform+", kernel: "+kernel+", ready: '^Hello from OCaml on Solo5!'")
+			if platform == "solo5-hvt" && !hasFlag("vmx") && !hasFlag("svm") {
+				needKVM(t)
+				if s := c.run().want(1).cell(1).Samples[0]; !strings.Contains(s.Reason, "KVM_EXIT_INTERNAL_ERROR") {
+					t.Errorf("%q: this KVM only emulates", s.Reason)
+				}
+				return
+			}
+			s := c.run().want(0).cell(1).Samples[0]
+			checkOK(t, c.file(), s)
+			checkSolo5Timeline(t, platform, s)
+		})
+	}
+}
+
 // A cell that cannot be is unsupported or failed with a reason that says what is
 // missing; the others run.
 func TestSolo5Refused(t *testing.T) {
