@@ -123,6 +123,21 @@ func TestQEMUElsewhere(t *testing.T) {
 			t.Errorf("program %s", got)
 		}
 	}
+	// One that was unpacked takes its own firmware.
+	for _, folder := range []string{"bin", "share/qemu", "share/seabios"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unpacked := filepath.Join(dir, "bin", "qemu")
+	if err := os.Rename(mine, unpacked); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(EnvQEMU, unpacked)
+	l, err := qemu{name: "qemu"}.Launch(system.Boot{Kernel: "/k"}, Resources{Accel: TCG}, nil, "")
+	if diff := cmp.Diff([]string{dir + "/share/qemu", dir + "/share/seabios"}, after(l.Argv, "-L")); diff != "" || err != nil {
+		t.Errorf("firmware of an unpacked QEMU: %v (-want +got):\n%s", err, diff)
+	}
 	t.Setenv(EnvQEMU, filepath.Join(dir, "none"))
 	if _, err := (qemu{name: "qemu"}).Launch(system.Boot{Kernel: "/k"}, Resources{Accel: TCG}, nil, ""); err == nil || !strings.Contains(err.Error(), EnvQEMU) {
 		t.Errorf("no such QEMU: %v", err)

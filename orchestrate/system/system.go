@@ -59,6 +59,13 @@ type Disk struct {
 	Name     string // of the device in a solo5 manifest; "" elsewhere
 }
 
+// DiskCmdline is where on a disk a guest finds its command line, which ends with a
+// zero byte. The disk's file is not written to: the guest gets an overlay.
+type DiskCmdline struct {
+	At   int64 // bytes from the disk's start
+	Room int   // bytes, with the zero; 0 if the command line is not there
+}
+
 // QEMU is what an image needs of QEMU beyond what all images of a platform get.
 type QEMU struct {
 	// Microvm are properties of machine microvm, such as "pit=on,rtc=on". By default
@@ -93,6 +100,11 @@ type Boot struct {
 	// Segments are the guest addresses of the image, by which the end of the
 	// firmware is recognised.
 	Segments []probe.Segment
+	// Unikraft is what the file of a Unikraft image says about its command line.
+	Unikraft UnikraftImage
+	// DiskCmdline is, for a guest that boots from its first disk, where on it the
+	// command line is.
+	DiskCmdline DiskCmdline
 	// FPUFree says that the guest touches neither x87 nor SSE, so that it also
 	// runs where KVM only emulates instructions.
 	FPUFree bool
@@ -162,8 +174,11 @@ type Env struct {
 func All(e Env) []System {
 	builder := e.builder()
 	kernels := &lupine.Builder{Dir: e.CacheDir, Logf: e.Logf}
-	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, &Lupine{apps: builder, kernels: kernels},
-		MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}}})
+	return e.withGeneric([]System{
+		&Reference{env: e}, &Linux{builder: builder}, &Lupine{apps: builder, kernels: kernels},
+		&Unikraft{env: e}, MirageOS{}, &OSv{env: e}, &HermiTux{env: e}, &Rump{workDir: e.WorkDir},
+		&Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}},
+	})
 }
 
 // Find returns the system of that name.

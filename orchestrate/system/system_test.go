@@ -42,8 +42,8 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s has apps %v and platforms %v", s.Name(), s.Apps(), s.Platforms())
 		}
 	}
-	if _, err := Find(all, "osv"); err == nil || !strings.HasPrefix(err.Error(), `system "osv": not known: use one of reference, linux, lupine, `) {
-		t.Errorf("osv: %v", err)
+	if _, err := Find(all, "plan9"); err == nil || !strings.HasPrefix(err.Error(), `system "plan9": not known: use one of reference, linux, `) {
+		t.Errorf("plan9: %v", err)
 	}
 }
 
