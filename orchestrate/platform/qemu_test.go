@@ -69,12 +69,12 @@ func TestBootsFromDisk(t *testing.T) {
 // its words come last.
 func TestImagesOwnWords(t *testing.T) {
 	fakeQEMU(t)
-	b := system.Boot{Kernel: "/k", QEMU: system.QEMU{Microvm: "pit=on", Args: []string{"-global", "a.b=c"}}}
+	b := system.Boot{Kernel: "/k", QEMU: system.QEMU{Microvm: "pit=off", Args: []string{"-global", "a.b=c"}}}
 	l, err := qemu{name: "qemumicrovm", microvm: true}.Launch(b, Resources{Accel: TCG}, nil, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := after(l.Argv, "-machine")[0]; !strings.HasSuffix(m, "pit=off,pic=off,rtc=off,acpi=off,pit=on,accel=tcg") {
+	if m := after(l.Argv, "-machine")[0]; !strings.HasSuffix(m, "pit=on,pic=on,rtc=on,acpi=off,pit=off,accel=tcg") {
 		t.Errorf("machine %s", m)
 	}
 	if diff := cmp.Diff([]string{"-append", "x", "-global", "a.b=c"}, l.Argv[len(l.Argv)-4:]); diff != "" {
