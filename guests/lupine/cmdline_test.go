@@ -10,7 +10,7 @@ import (
 )
 
 func TestCommandLine(t *testing.T) {
-	const common = "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable no_timer_check "
+	const common = "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable no_timer_check printk.time=1 "
 	if got := CommandLine(true, "ip=x"); got != common+"pci=lastbus=0 ip=x" {
 		t.Errorf("with PCI: %q", got)
 	}

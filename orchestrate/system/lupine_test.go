@@ -16,7 +16,7 @@ import (
 
 // TestLupineDescribe: the same app everywhere, and what only one platform has.
 func TestLupineDescribe(t *testing.T) {
-	const common = "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable no_timer_check "
+	const common = "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable no_timer_check printk.time=1 "
 	ping := &Service{Port: 6379, Request: []byte("PING\r\n")}
 	tests := []struct {
 		want Want
