@@ -160,7 +160,7 @@ type Env struct {
 // that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
-	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}}})
+	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}, &Docker{env: e, builder: &docker.Builder{Linux: builder}}})
 }
 
 // Find returns the system of that name.
