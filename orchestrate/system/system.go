@@ -177,7 +177,7 @@ func All(e Env) []System {
 	return e.withGeneric([]System{
 		&Reference{env: e}, &Linux{builder: builder}, &Lupine{apps: builder, kernels: kernels},
 		&Unikraft{env: e}, &MirageOS{env: e}, &OSv{env: e}, &HermiTux{env: e}, &Rump{env: e},
-		&Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}},
+		&Process{builder: builder}, &Docker{env: e, builder: &docker.Builder{Linux: builder}},
 	})
 }
 

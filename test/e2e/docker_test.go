@@ -73,6 +73,29 @@ func containers(t *testing.T, e *dockerd.Engine) []string {
 	return out
 }
 
+// imageOf is the reference of an image that an engine has.
+func imageOf(t *testing.T, e *dockerd.Engine, prefix string) string {
+	t.Helper()
+	api, err := client.New(client.WithHost(e.Host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
+	list, err := api.ImageList(t.Context(), client.ImageListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range list.Items {
+		for _, tag := range i.RepoTags {
+			if strings.HasPrefix(tag, prefix) {
+				return tag
+			}
+		}
+	}
+	t.Fatalf("the engine has no %s: %+v", prefix, list.Items)
+	return ""
+}
+
 // containerStart is how a container's timeline begins.
 var containerStart = []string{results.EventCreateSent, results.EventCreated, results.EventStartSent, results.EventRuntimeExec, results.EventVMMExec}
 
@@ -80,6 +103,7 @@ var containerStart = []string{results.EventCreateSent, results.EventCreated, res
 // apart, its network is behind the measured veth, it ends with the sample.
 func TestDocker(t *testing.T) {
 	needRoot(t)
+	needNative(t, "an engine wants a root that it can write to")
 	e := dockerd.Start(t, dockerd.Options{})
 	m := matrix(t, "system: docker, app: [hello, nginx], platform: docker, samples: 3",
 		"system: process, app: [hello, nginx], platform: process, samples: 3")
@@ -117,6 +141,10 @@ func TestDockerProbesNone(t *testing.T) {
 	needRoot(t)
 	e := dockerd.Start(t, dockerd.Options{})
 	m := matrix(t, "system: docker, app: [hello, nginx], platform: docker")
+	dockerRun(t, e, "--matrix", m, "--probes", "none").run().want(0)
+	// The first run has left its images with the engine.
+	m = matrix(t, "system: docker, app: hello, platform: docker, image: '"+imageOf(t, e, "ukprobe/hello")+"', args: '/bin/busybox sh /hello.sh'",
+		"system: docker, app: nginx, platform: docker, image: '"+imageOf(t, e, "ukprobe/nginx")+"'")
 	c := dockerRun(t, e, "--matrix", m, "--probes", "none").run().want(0)
 	f := c.file()
 	for _, cell := range f.Cells {
