@@ -55,7 +55,9 @@ func TestInspectUnikraft(t *testing.T) {
 func TestUnikraftCommandLine(t *testing.T) {
 	const fstab = `vfs.fstab=[ "initrd0:/:extract::ramfs=1:" ]`
 	initrd := write(t, []byte("070701"))
-	qemuFile := func(text string) string { return guestImage{class: elf.ELFCLASS32, multiboot: true, text: text}.file(t) }
+	qemuFile := func(text string) string {
+		return guestImage{class: elf.ELFCLASS32, multiboot: true, text: text}.file(t)
+	}
 	tests := []struct {
 		name, app, platform, text string
 		settings                  matrix.Settings
@@ -99,6 +101,9 @@ func TestUnikraftOnFirecracker(t *testing.T) {
 	with, without, _ := lines(t, u, b)
 	if with != "kernel netdev.ip=198.18.0.2/24:198.18.0.1:::: -- -c /nginx/conf/nginx.conf" || without != "kernel -- -c /nginx/conf/nginx.conf" {
 		t.Errorf("with a network %q, without %q", with, without)
+	}
+	if b.QEMU.Microvm != "pit=on,rtc=on" {
+		t.Errorf("QEMU %+v", b.QEMU)
 	}
 	if b.Version != "0.16.3" || b.Image.Path != kernel || len(b.Segments) != 1 {
 		t.Errorf("%+v", b)
