@@ -55,6 +55,7 @@ var claimEvents = []string{
 	probe.EventOptionROM, probe.EventFirmwareEnd, probe.EventDecompress, probe.EventKernel, probe.EventConsoleFirst, probe.EventConsoleReady,
 	probe.EventFrameIn, probe.EventFrameOut, probe.EventSYN, probe.EventSYNACK, probe.EventFirstRequest, probe.EventFirstResponse,
 	probe.EventIdle, probe.EventBootTimer,
+	platform.EventAPIReady, platform.EventInstanceStart, platform.EventInstanceStarted,
 }
 
 // Vocabulary is the names that a matrix may use, with those of a catalogue.

@@ -19,7 +19,7 @@ func TestParseMountinfo(t *testing.T) {
 		{
 			name: "pure v2 (Debian 12)",
 			in:   proc + "31 24 0:27 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n",
-			want: Hierarchy{Path: "/sys/fs/cgroup"},
+			want: Hierarchy{Path: "/sys/fs/cgroup", Root: "/"},
 		},
 		{
 			name: "hybrid (systemd before v247)",
@@ -29,19 +29,19 @@ func TestParseMountinfo(t *testing.T) {
 33 25 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:17 - cgroup cgroup rw,cpu,cpuacct
 34 25 0:31 / /sys/fs/cgroup/cpuset rw,nosuid shared:18 - cgroup cgroup rw,cpuset
 `,
-			want: Hierarchy{Path: "/sys/fs/cgroup/unified", CpusetV1: "/sys/fs/cgroup/cpuset"},
+			want: Hierarchy{Path: "/sys/fs/cgroup/unified", Root: "/", CpusetV1: "/sys/fs/cgroup/cpuset"},
 		},
 		{
 			name: "container: a part of v2, and the root mounted elsewhere with a blank in its name",
 			in: proc + `40 30 0:27 /docker/ab /sys/fs/cgroup ro - cgroup2 cgroup rw
 41 30 0:27 / /mnt/c\040g rw - cgroup2 cgroup rw
 `,
-			want: Hierarchy{Path: "/mnt/c g"},
+			want: Hierarchy{Path: "/mnt/c g", Root: "/"},
 		},
 		{
 			name: "container: only a part of v2",
 			in:   proc + "40 30 0:27 /../.. /sys/fs/cgroup rw - cgroup2 cgroup rw\n",
-			want: Hierarchy{Path: "/sys/fs/cgroup"},
+			want: Hierarchy{Path: "/sys/fs/cgroup", Root: "/../.."},
 		},
 		{
 			name:   "v1 only",
@@ -88,5 +88,23 @@ func TestParsePids(t *testing.T) {
 	}
 	if _, err := parsePids("x\n"); err == nil {
 		t.Error("x taken for a pid")
+	}
+}
+
+// TestLevel: groups are as deep as their path, and what lies above the mount.
+func TestLevel(t *testing.T) {
+	for root, want := range map[string]int{"/": 3, "/docker/ab": 5} {
+		if got := (Hierarchy{Root: root}).Level(); got != want {
+			t.Errorf("mounted from %s: level %d, want %d", root, got, want)
+		}
+	}
+	h, j, run := lab(t)
+	g, err := h.New(j, run, "s1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	if want := strings.Count(h.Name(g), "/"); h.Root == "/" && h.Level() != want {
+		t.Errorf("%s: level %d, want %d", h.Name(g), h.Level(), want)
 	}
 }

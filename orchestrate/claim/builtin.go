@@ -27,6 +27,7 @@ const BootTimer = "boot_timer"
 // Events of a timeline that claims refer to, as probe names them.
 const (
 	vmmExec     = "vmm_exec"
+	started     = "instance_start" // package platform's
 	guestEntry  = "guest_entry"
 	optionROM   = "option_rom"
 	firmwareEnd = "firmware_end"
@@ -71,9 +72,9 @@ var builtin = []Pattern{
 	// boot_timer.rs: "Guest-boot-time = {:>6} us {} ms, {:>6} CPU us {} CPU ms",
 	// to the guest's write, from when the VMM was told to start the guest: with its
 	// API that is long after its exec, from which a boot is counted.
-	{Name: "firecracker_boot", Kind: Duration, Unit: "us", Since: vmmExec, Until: BootTimer,
+	{Name: "firecracker_boot", Kind: Duration, Unit: "us", Since: started, Until: BootTimer,
 		Regex: regexp.MustCompile(`Guest-boot-time = +(?P<value>[0-9]{1,15}) us [0-9]+ ms`)},
-	{Name: "firecracker_boot_cpu", Kind: Duration, Unit: "us", Since: vmmExec, Until: BootTimer,
+	{Name: "firecracker_boot_cpu", Kind: Duration, Unit: "us", Since: started, Until: BootTimer,
 		CannotTell: "it is CPU time of the VMM, which no event tells",
 		Regex:      regexp.MustCompile(`Guest-boot-time = .* (?P<value>[0-9]{1,15}) CPU us`)},
 }

@@ -47,8 +47,8 @@ func TestParseBuiltin(t *testing.T) {
 		{"\x1b[0m\x1b[32m[    1.002911] \x1b[0m\x1b[1;34mdbg:\x1b[0m  [libkvmplat] x\n", []said{{"unikraft_print", Stamp, 1002911000, 0, 1000, GuestClock}}},
 		{"[0][0:2][INFO] Boot time: 70 ms\n", []said{{"hermit_boot", Duration, 70e6, 0, 10e6, GuestClock}}},
 		{"2020-01-01T00:00:00 [anonymous-instance:INFO:x.rs:1] Guest-boot-time =  98765 us 98 ms,   1234 CPU us 1 CPU ms\n", []said{
-			{"firecracker_boot", Duration, 98765000, 0, 1000, "vmm_exec"},
-			{"firecracker_boot_cpu", Duration, 1234000, 0, 1000, "vmm_exec"}}},
+			{"firecracker_boot", Duration, 98765000, 0, 1000, "instance_start"},
+			{"firecracker_boot_cpu", Duration, 1234000, 0, 1000, "instance_start"}}},
 		{"", nil},
 	}
 	for _, tt := range tests {

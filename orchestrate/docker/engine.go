@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -161,7 +162,9 @@ func (e *Engine) Find(ctx context.Context, ref string) (Image, error) {
 
 // failed words the error of a call.
 func (e *Engine) failed(what string, err error) error {
-	if client.IsErrConnectionFailed(err) {
+	gone := client.IsErrConnectionFailed(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+	if gone {
 		return fmt.Errorf("%s: %w", what, e.unreachable(err))
 	}
 	return fmt.Errorf("%s: the engine at %s says: %w", what, e.host, err)

@@ -60,6 +60,7 @@ type wire struct {
 	do    func(func() error) error // in the namespace where the VMM or process starts
 	move  func(pid int) error      // its device to a process's namespace; nil if it cannot
 	close func() error
+	ear   *network.Ear // what the guest says of its address; nil if nobody listens
 }
 
 // Sample boots the guest once and ends it. The error is about ukprobe or the
@@ -116,15 +117,16 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	defer cancel()
 	seen, _ := watch.(witness)
 	var own notes
-	defer func() { own.into(&s.Timeline) }()
 	gst, err := b.start(ctx, launch, g, w, dir, seen, own.add)
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
+		own.into(&s.Timeline)
 		return nil
 	}
 	gst.driving = drive(ctx, launch, platform.Driven{Dir: dir, Event: own.add})
 	answered := b.ask(ctx, w.guest.IP, seen)
 	s.Status, s.Reason = b.await(ctx, s, g, gst, watch)
+	b.explain(s, w, gst)
 	cancel()
 	b.note(s, <-answered)
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
@@ -238,17 +240,21 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 	if _, ok := t.At(probe.EventShutdown); ok {
 		return Failed, "the guest crashed: triple fault (KVM_EXIT_SHUTDOWN)" + lastLine(watch), true
 	}
+	if gst.driving.failed() != nil && !ended && gst.endsNow() {
+		ended = true
+		watch.Drain()
+	}
 	if ended {
 		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), b.exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
 	}
-	if err := gst.driving.failed(); err != nil {
+	if err := gst.driving.failed(); err != nil && ctx.Err() == nil {
 		return Failed, fmt.Sprintf("%s: %v%s", b.what(), err, stderrText(gst)), true
 	}
 	if ctx.Err() == nil {
 		return "", "", false
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return Timeout, fmt.Sprintf("not ready after %v: %s%s", b.Settings.Timeout, b.waitedFor(), lastLine(watch)), true
+		return Timeout, fmt.Sprintf("not ready after %v: %s%s%s", b.Settings.Timeout, b.waitedFor(), drivingText(gst), lastLine(watch)), true
 	}
 	return Interrupted, "interrupted", true
 }
@@ -297,7 +303,19 @@ func (b *Boot) exitText(gst *guest) string {
 	return text
 }
 
-// drivingText says which call of its API a VMM that has ended did not answer.
+// endsNow says whether a guest is just ending: a VMM that dies closes its API's
+// connection a moment before.
+func (g *guest) endsNow() bool {
+	select {
+	case <-g.done:
+		return true
+	case <-time.After(200 * time.Millisecond):
+		return false
+	}
+}
+
+// drivingText says which call of its API a VMM that has ended, or whose time is over,
+// has not answered.
 func drivingText(gst *guest) string {
 	select {
 	case <-gst.driving.done:
@@ -366,11 +384,19 @@ func (b *Boot) wire() (wire, error) {
 func (b *Boot) newWire() (wire, error) {
 	switch b.Platform.Wire() {
 	case platform.TapWire:
-		t, err := b.Lab.Tap(network.TapOptions{})
+		var o network.TapOptions
+		if p, ok := b.Platform.(platform.TapUser); ok {
+			o.User = p.TapUser()
+		}
+		t, err := b.Lab.Tap(o)
 		if err != nil {
 			return wire{}, err
 		}
-		return wire{guest: t.Guest, do: b.Lab.Do, close: t.Close}, nil
+		ear, err := b.Lab.Listen(t.Guest)
+		if err != nil {
+			return wire{}, errors.Join(err, t.Close())
+		}
+		return wire{guest: t.Guest, do: b.Lab.Do, ear: ear, close: func() error { return errors.Join(ear.Close(), t.Close()) }}, nil
 	case platform.VethWire:
 		v, err := b.Lab.Veth(network.VethOptions{})
 		if err != nil {
@@ -415,7 +441,7 @@ func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) 
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
 		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
 		// Firecracker's own clock ends at a write of its guest.
-		BootTimer: strings.Contains(b.Platform.Program(), "firecracker"),
+		BootTimer: b.Platform.Name() == "firecracker" || strings.Contains(b.Platform.Program(), "firecracker"),
 	}
 	if b.Image.Ready != "" {
 		re, err := regexp.Compile(b.Image.Ready)

@@ -48,8 +48,13 @@ func unpack(l *platform.Launch, dir string) (remove func() error, err error) {
 	return func() error { return os.RemoveAll(dir) }, nil
 }
 
-// copyFile copies a file. On a file system that can share blocks it shares them.
+// copyFile copies a file, making the folders on the way. On a file system that can
+// share blocks it shares them. Everybody may read and write the copy, since a VMM in a
+// jail is somebody else; the sample's folder keeps others out.
 func copyFile(to, from string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
 	src, err := os.Open(from)
 	if err != nil {
 		return err
@@ -58,6 +63,9 @@ func copyFile(to, from string) error {
 	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
+	}
+	if err := dst.Chmod(0o666); err != nil {
+		return errors.Join(err, dst.Close())
 	}
 	if err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())); err != nil {
 		_, err = io.Copy(dst, src) // by copy_file_range

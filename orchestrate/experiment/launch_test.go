@@ -43,7 +43,7 @@ func TestDriven(t *testing.T) {
 		l.Files = map[string][]byte{"config": []byte("memory: 64")}
 		l.Drive = func(ctx context.Context, d platform.Driven) (err error) {
 			d.Event("api_ready")
-			for seen == nil && ctx.Err() == nil {
+			for len(seen) == 0 && ctx.Err() == nil { // it is there before it is written
 				seen, _ = os.ReadFile(filepath.Join(d.Dir, "seen"))
 			}
 			d.Event("instance_start")

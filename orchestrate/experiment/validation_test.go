@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -98,6 +99,7 @@ func TestValidationClock(t *testing.T) {
 		{FirstNS: 7, LastNS: 8, Text: "ukprobe-reference: start tsc=5", Partial: true},
 	}
 	s.happens(probe.EventVMMExec, 1)
+	s.happens(platform.EventInstanceStart, 1)
 	s.happens(probe.EventBootTimer, 2_000_100)
 	s.happens(probe.EventConsoleReady, 9)
 	got := sample(t, t.Context(), b)

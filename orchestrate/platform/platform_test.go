@@ -48,7 +48,7 @@ func TestArgv(t *testing.T) {
 	}{{"a kernel with an initrd", withInitrd}, {"a kernel without a command line", bare}}
 	var out strings.Builder
 	for _, p := range All() {
-		if p.Name() == "process" {
+		if _, ok := p.(qemu); !ok {
 			continue
 		}
 		for _, accel := range []string{KVM, TCG} {
@@ -154,7 +154,7 @@ func TestFind(t *testing.T) {
 		}
 		seen[p.Name()] = true
 	}
-	if _, err := Find("xen"); err == nil || err.Error() != `platform "xen": not known: use one of qemu, qemu1nic, qemumicrovm, process` {
+	if _, err := Find("xen"); err == nil || !strings.HasPrefix(err.Error(), `platform "xen": not known: use one of qemu, qemu1nic, `) {
 		t.Errorf("xen: %v", err)
 	}
 }

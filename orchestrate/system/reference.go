@@ -22,7 +22,9 @@ func (*Reference) Name() string { return "reference" }
 func (*Reference) Apps() []string { return []string{Hello, HTTP} }
 
 // Platforms implements System.
-func (*Reference) Platforms() []string { return []string{"qemu", "qemu1nic", "qemumicrovm"} }
+func (*Reference) Platforms() []string {
+	return []string{"qemu", "qemu1nic", "qemumicrovm", "firecracker"}
+}
 
 // Describe implements System.
 func (r *Reference) Describe(w Want) Boot {

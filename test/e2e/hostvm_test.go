@@ -56,7 +56,7 @@ func runInside(t *testing.T, suite, tests, images string) {
 	res, err := hostvm.Run(t.Context(), hostvm.Options{
 		// One CPU: with two, QEMU 7.2 hangs now and then (docs/hostvm.md).
 		Kernel: suite, CPUs: 1, Timeout: 30 * time.Minute, Stdout: lines, Logf: t.Logf, Command: argv,
-		Env: []string{"UKPROBE_BINARY=" + ukprobe, "UKPROBE_IMAGES=" + images, probeTests + "=" + filepath.Join(work, "probe.test")},
+		Env: []string{"UKPROBE_BINARY=" + ukprobe, "UKPROBE_IMAGES=" + images, probeTests + "=" + filepath.Join(work, "probe.test"), guestsVariable + "=" + os.Getenv(guestsVariable)},
 	})
 	_ = lines.Close()
 	results := <-seen

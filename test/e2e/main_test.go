@@ -19,6 +19,9 @@ import (
 var ukprobe, work string
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "firecracker" {
+		brokenVMM()
+	}
 	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -162,6 +165,10 @@ func buildImages(t *testing.T) string {
 		if _, err := b.RootFS(t.Context(), app); err != nil {
 			t.Fatal(err)
 		}
+	}
+	nginxKernel(t)
+	if _, err := b.PlainInitramfs(t.Context(), "nginx"); err != nil {
+		t.Fatal(err)
 	}
 	return outerImages()
 }

@@ -35,6 +35,8 @@ func TestWrongGuests(t *testing.T) {
 			reason: []string{"not ready after " + timeout.String() + "|this never comes|ukprobe-reference: ready"}},
 		{name: "never answers", cell: "port: 81", status: results.SampleTimeout,
 			reason: []string{"not ready after " + timeout.String() + "|no answer on TCP port 81"}},
+		{name: "uses another address", cell: "port: 80, args: 'ip=10.0.2.99/24 port=80 end=hold'", status: results.SampleTimeout,
+			reason: []string{"no answer on TCP port 80|the guest uses 10.0.2.99, was given 198.18.0.2"}},
 		{name: "cannot read its command line", outside: true, cell: "args: pio=many", status: results.SampleFailed,
 			reason: []string{"triple fault|cannot read the value of pio=many", "ended before the guest was ready|cannot read the value"}},
 	} {

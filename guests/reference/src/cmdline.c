@@ -152,7 +152,7 @@ static int word(const char *w)
 		return crash_kind(v);
 	if ((v = after(w, "virtio_mmio.device=")))
 		return mmio_device(v);
-	return -1;
+	return same(w, "pci=off") ? 1 : -1; /* Firecracker's word, and true */
 }
 
 /* Multiboot loaders put the image's path in front. */

@@ -6,6 +6,11 @@
 #include "virtio.h"
 
 #define BUFFER_SIZE 1536
+/*
+ * Firecracker from 1.10 on takes a frame from the tap only while the buffers
+ * offered have room for 65562 bytes, whatever was negotiated: half of these do.
+ */
+#define RX_BUFFER_SIZE 8192
 #define HEADER_MODERN 12 /* [5.1.6] */
 #define HEADER_LEGACY 10
 
@@ -13,7 +18,7 @@ u8 virtio_mac[6];
 
 static const struct transport *dev;
 static struct virtq rx, tx;
-static u8 rx_buffers[QUEUE_SIZE][BUFFER_SIZE], tx_buffers[QUEUE_SIZE][BUFFER_SIZE];
+static u8 rx_buffers[QUEUE_SIZE][RX_BUFFER_SIZE], tx_buffers[QUEUE_SIZE][BUFFER_SIZE];
 static u16 rx_seen; /* used ring entries handled so far */
 static u32 header_size;
 
@@ -37,7 +42,7 @@ static void fill_rings(void)
 {
 	for (u32 i = 0; i < QUEUE_SIZE; i++) {
 		rx.desc[i].addr = (u32)rx_buffers[i];
-		rx.desc[i].len = BUFFER_SIZE;
+		rx.desc[i].len = RX_BUFFER_SIZE;
 		rx.desc[i].flags = VIRTQ_DESC_WRITE;
 		rx.avail.ring[i] = i;
 		tx.desc[i].addr = (u32)tx_buffers[i];
@@ -55,6 +60,7 @@ void virtio_init(void)
 		fail("no virtio network device: give the VM one or leave out ip=", "");
 	header_size = dev->legacy ? HEADER_LEGACY : HEADER_MODERN;
 	dev->set_status(0);
+	dev->set_status(VIRTIO_STATUS_ACKNOWLEDGE); /* step by step: Firecracker insists */
 	dev->set_status(status);
 	set_features();
 	fill_rings();
