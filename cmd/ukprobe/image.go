@@ -24,14 +24,14 @@ func cacheFlag() cli.Flag {
 func imageCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "image",
-		Usage: "build the images of Linux guests and processes",
+		Usage: "build, list, inspect, verify and pull images",
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return unknownCommand("ukprobe image", c.Args().First(), c.Command.Subcommands)
 			}
 			return cli.ShowSubcommandHelp(c)
 		},
-		Subcommands: []*cli.Command{{
+		Subcommands: []*cli.Command{imageListCommand(), imageInspectCommand(), imageVerifyCommand(), imagePullCommand(), {
 			Name:      "build",
 			Usage:     "build, or find in the cache, what the systems linux, process and lupine boot",
 			ArgsUsage: "[APP…] | lupine [APP…]",

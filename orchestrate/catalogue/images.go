@@ -60,6 +60,7 @@ type Local struct {
 	Kernel, Initrd string
 	Disks          []Disk
 	Args           []string   // of the app, that a unikernel in a registry brings
+	Manifest       string     // digest of a unikernel's in a registry: sha256:…
 	Container      oci.Layout // for platform docker
 }
 
@@ -109,7 +110,7 @@ func (s *Images) fetch(ctx context.Context, m Image, ref, platform string, out *
 		return err
 	}
 	g, err := s.Registry.Guest(ctx, ref, platform)
-	out.Kernel, out.Args = g.Kernel, g.Args
+	out.Kernel, out.Args, out.Manifest = g.Kernel, g.Args, g.Digest
 	if out.Initrd == "" {
 		out.Initrd = g.Initrd
 	}
