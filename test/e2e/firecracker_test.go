@@ -46,7 +46,8 @@ func (c *call) withProgram(dir string) *call {
 var apiEvents = []string{"api_ready", "instance_start", "instance_started"}
 
 // checkAPI: the API's moments are there, told apart from the kernel's, and in their
-// places. They are not on a hook, so they are taken out for the checks of hooks.
+// places; an end of firmware is neither there nor missing. The sample is then made to
+// look, for the checks that are for all, like one with firmware and without an API.
 func checkAPI(t *testing.T, s *results.Sample) {
 	t.Helper()
 	checkOrder(t, *s, append([]string{results.EventVMMExec}, apiEvents...)...)
@@ -57,6 +58,10 @@ func checkAPI(t *testing.T, s *results.Sample) {
 			t.Errorf("%+v: want it told apart as ukprobe's own", e)
 		}
 	}
+	if e, there := at(*s, results.EventFirmwareEnd); there || missing(*s, results.EventFirmwareEnd) != "" {
+		t.Errorf("firmware_end: %+v, %q: Firecracker has no firmware", e, missing(*s, results.EventFirmwareEnd))
+	}
+	s.Missing = append(slices.Clone(s.Missing), results.Missing{Name: results.EventFirmwareEnd, Reason: "no firmware"})
 	s.Events = slices.DeleteFunc(slices.Clone(s.Events), func(e results.Event) bool { return slices.Contains(apiEvents, e.Name) })
 }
 
