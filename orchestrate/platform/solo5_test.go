@@ -59,7 +59,9 @@ func (f solo5Files) tender(dir, program, said string) string {
 	return f.write(filepath.Join(dir, program), []byte("#!/bin/sh\n[ \"$1\" = --version ] && exec /bin/cat "+text+" >&2\nexit 3\n"), 0o755)
 }
 
-func (f solo5Files) qemu() { f.write(filepath.Join(f.bin, qemuProgram()), []byte("#!/bin/sh\n"), 0o755) }
+func (f solo5Files) qemu() {
+	f.write(filepath.Join(f.bin, qemuProgram()), []byte("#!/bin/sh\n"), 0o755)
+}
 
 const (
 	blockType = 1
