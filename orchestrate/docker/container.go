@@ -159,7 +159,7 @@ func (c *Container) start(ctx context.Context) error {
 	c.spec.Event(probe.EventStartSent)
 	if _, err := c.engine.api.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
 		cancel()
-		<-wired
+		_ = (<-wired) // a start that failed explains whatever it says
 		return c.engine.failed("start container "+c.spec.Name, err)
 	}
 	c.spec.Event(probe.EventStarted)

@@ -152,7 +152,7 @@ func (e *Engine) Find(ctx context.Context, ref string) (Image, error) {
 	}
 	out := Image{ID: r.ID, Tags: r.RepoTags, Layers: make([]string, 0, len(r.RootFS.Layers)), Size: r.Size}
 	for _, l := range r.RootFS.Layers {
-		out.Layers = append(out.Layers, string(l))
+		out.Layers = append(out.Layers, l)
 	}
 	if r.Config != nil {
 		out.Cmd = append(append(out.Cmd, r.Config.Entrypoint...), r.Config.Cmd...)

@@ -76,10 +76,11 @@ func (d *Docker) misnamed(w Want) error {
 	if w.Settings.Image == "" || d.env.Images == nil {
 		return nil
 	}
-	if _, err := d.env.Images.Named(w.Settings.Image); err != nil {
+	_, unknown := d.env.Images.Named(w.Settings.Image)
+	_, err := d.env.entry(d.Name(), w)
+	if unknown != nil { // there: the engine is asked
 		return nil
 	}
-	_, err := d.env.entry(d.Name(), w)
 	return err
 }
 
