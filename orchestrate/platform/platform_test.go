@@ -154,7 +154,7 @@ func TestFind(t *testing.T) {
 		}
 		seen[p.Name()] = true
 	}
-	if _, err := Find("xen"); err == nil || !strings.HasPrefix(err.Error(), `platform "xen": not known: use one of qemu, `) {
+	if _, err := Find("xen"); err == nil || !strings.HasPrefix(err.Error(), `platform "xen": not known: use one of qemu, qemu1nic, `) {
 		t.Errorf("xen: %v", err)
 	}
 }

@@ -81,7 +81,7 @@ func (d *Docker) misnamed(w Want) error {
 		_, err = d.env.entry(d.Name(), w)
 		return err
 	}
-	return nil //nolint:nilerr // not in the catalogue: the engine is asked
+	return nil // not in the catalogue: the engine is asked
 }
 
 // ofCatalogue makes the image of a catalogue's entry local, and has the engine load
