@@ -76,12 +76,12 @@ func (d *Docker) misnamed(w Want) error {
 	if w.Settings.Image == "" || d.env.Images == nil {
 		return nil
 	}
-	_, unknown := d.env.Images.Named(w.Settings.Image)
-	_, err := d.env.entry(d.Name(), w)
-	if unknown != nil { // there: the engine is asked
-		return nil
+	_, err := d.env.Images.Named(w.Settings.Image)
+	if err == nil {
+		_, err = d.env.entry(d.Name(), w)
+		return err
 	}
-	return err
+	return nil // not in the catalogue: the engine is asked
 }
 
 // ofCatalogue makes the image of a catalogue's entry local, and has the engine load
