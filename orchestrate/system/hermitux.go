@@ -8,6 +8,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,7 +154,7 @@ func (h *HermiTux) redisConfig(b *Boot) error {
 	if strings.ContainsAny(conf, ";\n") {
 		return fmt.Errorf("%s: HermiTux cannot be told a path with a semicolon: put it elsewhere", conf)
 	}
-	listing := filepath.Join(h.env.WorkDir, "hermitux-redis.minifs")
+	listing := filepath.Join(h.env.WorkDir, fmt.Sprintf("hermitux-%08x.minifs", crc32.ChecksumIEEE([]byte(conf)))) // one for each
 	// Format: hermitux apps/redis-2.0.4/.minifs.
 	if err := os.WriteFile(listing, []byte(conf+";redis.conf\n"), 0o600); err != nil {
 		return fmt.Errorf("write the list of HermiTux' files: %w", err)
