@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,9 +106,10 @@ func TestDocker(t *testing.T) {
 	needRoot(t)
 	needNative(t, "an engine wants a root that it can write to")
 	e := dockerd.Start(t, dockerd.Options{})
-	m := matrix(t, "system: docker, app: [hello, nginx], platform: docker, samples: 3",
-		"system: process, app: [hello, nginx], platform: process, samples: 3")
-	c := dockerRun(t, e, "--matrix", m).start().wait(patience(3 * time.Minute)).want(0)
+	const apps = "app: [hello, memcached, mysql, nginx, redis, sqlite]"
+	m := matrix(t, "system: docker, "+apps+", platform: docker, samples: 2, memory_mib: 512",
+		"system: process, "+apps+", platform: process, samples: 2")
+	c := dockerRun(t, e, "--matrix", m, "--timeout", "1m").start().wait(patience(4 * time.Minute)).want(0)
 	f := c.file()
 	if v := f.Host.Versions["docker"]; !strings.Contains(v, "Docker Engine ") || !strings.Contains(v, "runc ") {
 		t.Errorf("the engine's version: %q", v)
@@ -117,10 +119,14 @@ func TestDocker(t *testing.T) {
 			continue
 		}
 		t.Run(cell.App, func(t *testing.T) {
-			if len(cell.Samples) != 3 || cell.Accel != "none" || cell.Image == nil || len(cell.Image.SHA256) != 64 {
+			if len(cell.Samples) != 2 || cell.Accel != "none" || cell.Image == nil || len(cell.Image.SHA256) != 64 {
 				t.Fatalf("%d samples, accel %s, image %+v", len(cell.Samples), cell.Accel, cell.Image)
 			}
 			for _, s := range cell.Samples {
+				if cell.App == "redis" { // finds a /proc here, and warns of overcommit in one write longer than a record
+					delete(s.Lost, "console_bytes")
+					s.Taints = slices.DeleteFunc(s.Taints, func(taint string) bool { return strings.HasSuffix(taint, " console_bytes") })
+				}
 				checkOK(t, f, s)
 				checkOrder(t, s, containerStart...)
 				checkOrder(t, s, results.EventStartSent, results.EventContainerMade, results.EventStarted)
