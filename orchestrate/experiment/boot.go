@@ -60,6 +60,7 @@ type wire struct {
 	do    func(func() error) error // in the namespace where the VMM or process starts
 	move  func(pid int) error      // its device to a process's namespace; nil if it cannot
 	close func() error
+	ear   *network.Ear // what the guest says of its address; nil if nobody listens
 }
 
 // Sample boots the guest once and ends it. The error is about ukprobe or the
@@ -125,6 +126,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	gst.driving = drive(ctx, launch, platform.Driven{Dir: dir, Event: own.add})
 	answered := b.ask(ctx, w.guest.IP, seen)
 	s.Status, s.Reason = b.await(ctx, s, g, gst, watch)
+	b.explain(s, w, gst)
 	cancel()
 	b.note(s, <-answered)
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
@@ -245,7 +247,7 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 	if ended {
 		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), b.exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
 	}
-	if err := gst.driving.failed(); err != nil {
+	if err := gst.driving.failed(); err != nil && ctx.Err() == nil {
 		return Failed, fmt.Sprintf("%s: %v%s", b.what(), err, stderrText(gst)), true
 	}
 	if ctx.Err() == nil {
@@ -382,11 +384,19 @@ func (b *Boot) wire() (wire, error) {
 func (b *Boot) newWire() (wire, error) {
 	switch b.Platform.Wire() {
 	case platform.TapWire:
-		t, err := b.Lab.Tap(network.TapOptions{})
+		var o network.TapOptions
+		if p, ok := b.Platform.(platform.TapUser); ok {
+			o.User = p.TapUser()
+		}
+		t, err := b.Lab.Tap(o)
 		if err != nil {
 			return wire{}, err
 		}
-		return wire{guest: t.Guest, do: b.Lab.Do, close: t.Close}, nil
+		ear, err := b.Lab.Listen(t.Guest)
+		if err != nil {
+			return wire{}, errors.Join(err, t.Close())
+		}
+		return wire{guest: t.Guest, do: b.Lab.Do, ear: ear, close: func() error { return errors.Join(ear.Close(), t.Close()) }}, nil
 	case platform.VethWire:
 		v, err := b.Lab.Veth(network.VethOptions{})
 		if err != nil {
@@ -431,7 +441,7 @@ func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) 
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
 		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
 		// Firecracker's own clock ends at a write of its guest.
-		BootTimer: strings.Contains(b.Platform.Program(), "firecracker"),
+		BootTimer: b.Platform.Name() == "firecracker" || strings.Contains(b.Platform.Program(), "firecracker"),
 	}
 	if b.Image.Ready != "" {
 		re, err := regexp.Compile(b.Image.Ready)

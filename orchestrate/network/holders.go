@@ -39,6 +39,23 @@ func tapHolders(name string) []string {
 	})
 }
 
+// Holders lists, as "pid (name)", the other processes that have a guest's tap open and
+// are in the lab's namespace or have a thread or descriptor of it. It goes by the
+// tap's name: other labs have taps of the same.
+func (l *Lab) Holders(g Guest) []string {
+	inside := map[string]bool{}
+	for _, who := range holders(l.ns.inum) {
+		inside[who] = true
+	}
+	var out []string
+	for _, who := range tapHolders(g.Name) {
+		if inside[who] {
+			out = append(out, who)
+		}
+	}
+	return out
+}
+
 // fdinfoTap reads the interface's name out of a tun descriptor's fdinfo.
 func fdinfoTap(info string) string {
 	for line := range strings.Lines(info) {

@@ -41,6 +41,24 @@ func findQEMU() (string, error) {
 	return path, nil
 }
 
+// firmwareArgs has a QEMU that is not installed, but unpacked somewhere, take the
+// firmware that came with it: Debian's looks in /usr/share wherever it is itself, and
+// would mix the versions.
+func firmwareArgs(path string) []string {
+	usr := filepath.Dir(filepath.Dir(path))
+	if os.Getenv(EnvQEMU) == "" || usr == "/usr" {
+		return nil
+	}
+	var out []string
+	for _, folder := range []string{"qemu", "seabios"} {
+		dir := filepath.Join(usr, "share", folder)
+		if st, err := os.Stat(dir); err == nil && st.IsDir() {
+			out = append(out, "-L", dir)
+		}
+	}
+	return out
+}
+
 // com1 is the base port of the first serial line of a PC.
 const com1 = 0x3f8
 
@@ -102,9 +120,10 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	if err != nil {
 		return Launch{}, err
 	}
-	argv := []string{path, "-machine", q.machine(b, r.Accel), "-cpu", cpuFor(b, r),
+	argv := append([]string{path}, firmwareArgs(path)...)
+	argv = append(argv, "-machine", q.machine(b, r.Accel), "-cpu", cpuFor(b, r),
 		"-m", strconv.Itoa(r.MemoryMiB), "-smp", strconv.Itoa(r.VCPUs),
-		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"}
+		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot")
 	if b.Kernel != "" {
 		argv = append(argv, "-kernel", b.Kernel)
 	}
@@ -146,6 +165,11 @@ func (q qemu) machine(b system.Boot, accel string) string {
 	// Without PIT, PIC and RTC a microvm boots fastest (E21, docs of QEMU); a guest
 	// without ACPI finds its devices on the command line.
 	words := "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off"
+	if accel != KVM {
+		// There is no clock of KVM's to tell how fast the TSC is: without a PIT a
+		// Linux guest hangs.
+		words = "microvm,x-option-roms=off,pit=on,pic=on,rtc=on,acpi=off"
+	}
 	if b.QEMU.Microvm != "" {
 		words += "," + b.QEMU.Microvm
 	}

@@ -70,11 +70,11 @@ func TestBootsFromDisk(t *testing.T) {
 func TestImagesOwnWords(t *testing.T) {
 	fakeQEMU(t)
 	b := system.Boot{Kernel: "/k", QEMU: system.QEMU{Microvm: "pit=on", Args: []string{"-global", "a.b=c"}}}
-	l, err := qemu{name: "qemumicrovm", microvm: true}.Launch(b, Resources{Accel: TCG}, nil, "x")
+	l, err := qemu{name: "qemumicrovm", microvm: true}.Launch(b, Resources{Accel: KVM}, nil, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := after(l.Argv, "-machine")[0]; !strings.HasSuffix(m, "pit=off,pic=off,rtc=off,acpi=off,pit=on,accel=tcg") {
+	if m := after(l.Argv, "-machine")[0]; !strings.HasSuffix(m, "pit=off,pic=off,rtc=off,acpi=off,pit=on,accel=kvm") {
 		t.Errorf("machine %s", m)
 	}
 	if diff := cmp.Diff([]string{"-append", "x", "-global", "a.b=c"}, l.Argv[len(l.Argv)-4:]); diff != "" {
@@ -122,6 +122,21 @@ func TestQEMUElsewhere(t *testing.T) {
 		if got := (qemu{}).Program(); got != name {
 			t.Errorf("program %s", got)
 		}
+	}
+	// One that was unpacked takes its own firmware.
+	for _, folder := range []string{"bin", "share/qemu", "share/seabios"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unpacked := filepath.Join(dir, "bin", "qemu")
+	if err := os.Rename(mine, unpacked); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(EnvQEMU, unpacked)
+	l, err := qemu{name: "qemu"}.Launch(system.Boot{Kernel: "/k"}, Resources{Accel: TCG}, nil, "")
+	if diff := cmp.Diff([]string{dir + "/share/qemu", dir + "/share/seabios"}, after(l.Argv, "-L")); diff != "" || err != nil {
+		t.Errorf("firmware of an unpacked QEMU: %v (-want +got):\n%s", err, diff)
 	}
 	t.Setenv(EnvQEMU, filepath.Join(dir, "none"))
 	if _, err := (qemu{name: "qemu"}).Launch(system.Boot{Kernel: "/k"}, Resources{Accel: TCG}, nil, ""); err == nil || !strings.Contains(err.Error(), EnvQEMU) {

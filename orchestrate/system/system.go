@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/guests/docker"
+	"github.com/ukprobe/ukprobe/guests/lupine"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
@@ -144,7 +145,7 @@ type System interface {
 	// Platforms lists the platforms that it runs on.
 	Platforms() []string
 	// Limit is why the app does not run on the platform although the system has
-	// both; "" if it does.
+	// both; "" if it does. Of an app that the system does not have it may say why.
 	Limit(app, platform string) string
 	// Describe says all of an app but its files, for which Unbuilt stands: command
 	// line, ready line, service.
@@ -175,9 +176,11 @@ type Env struct {
 // that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
+	kernels := &lupine.Builder{Dir: e.CacheDir, Logf: e.Logf}
 	return e.withGeneric([]System{
-		&Reference{env: e}, &Linux{builder: builder}, &Unikraft{env: e}, MirageOS{}, &OSv{env: e}, &HermiTux{env: e}, &Rump{workDir: e.WorkDir},
-		&Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}},
+		&Reference{env: e}, &Linux{builder: builder}, &Lupine{apps: builder, kernels: kernels},
+		&Unikraft{env: e}, &MirageOS{env: e}, &OSv{env: e}, &HermiTux{env: e}, &Rump{env: e},
+		&Process{builder: builder}, &Docker{env: e, builder: &docker.Builder{Linux: builder}},
 	})
 }
 
@@ -204,6 +207,9 @@ var ErrUnsupported = errors.New("unsupported")
 // the app or does not run on the platform.
 func Supports(s System, app, platform string) error {
 	if !slices.Contains(s.Apps(), app) {
+		if why := s.Limit(app, platform); why != "" {
+			return fmt.Errorf("%w: %s has no %s: %s", ErrUnsupported, s.Name(), app, why)
+		}
 		return fmt.Errorf("%w: %s has no %s (it has %s)", ErrUnsupported, s.Name(), app, strings.Join(s.Apps(), ", "))
 	}
 	if !slices.Contains(s.Platforms(), platform) {
