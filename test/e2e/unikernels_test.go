@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,4 +88,66 @@ func TestUnikraftUnsupported(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hermitCoreGuest is the whole of a guest for HermitCore's VMM, at 8 MiB, entered in
+// 64-bit mode behind a page that the VMM fills: a look at the address that it has put
+// at 0xb0, a write hypercall (port 0x499) and an exit hypercall (0x503), by
+// hermitux-kernel's tools/uhyve-syscalls.h.
+var hermitCoreGuest = []byte{
+	0xba, 0x99, 0x04, 0x00, 0x00, // mov $0x499, %edx
+	0xb8, 0x2b, 0x10, 0x80, 0x00, // mov $right, %eax
+	0x81, 0x3c, 0x25, 0xb0, 0x00, 0x80, 0x00, 198, 18, 0, 2, // cmpl 198.18.0.2, 0x8000b0
+	0x74, 0x05, // je 1f
+	0xb8, 0x43, 0x10, 0x80, 0x00, // mov $wrong, %eax
+	0xef,                         // 1: out %eax, %dx
+	0xba, 0x03, 0x05, 0x00, 0x00, // mov $0x503, %edx
+	0xb8, 0x5b, 0x10, 0x80, 0x00, // mov $status, %eax
+	0xef,             // out %eax, %dx
+	0xf4, 0xeb, 0xfd, // hlt, again
+	// right: file descriptor 1, address, length, result
+	1, 0, 0, 0, 0x5f, 0x10, 0x80, 0, 0, 0, 0, 0, 23, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	// wrong
+	1, 0, 0, 0, 0x76, 0x10, 0x80, 0, 0, 0, 0, 0, 27, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0, 0, 0, // status
+}
+
+const hermitCoreText = "hello from 198.18.0.2\r\nnot told the right address\n"
+
+// hermitELF is an ELF file with one segment.
+func hermitELF(t *testing.T, abi byte, at uint64, entry int, content []byte) string {
+	t.Helper()
+	const offset = 4096
+	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: 1, Entry: at + uint64(entry), Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1, Shentsize: 64}
+	copy(h.Ident[:], elf.ELFMAG)
+	h.Ident[elf.EI_CLASS], h.Ident[elf.EI_DATA], h.Ident[elf.EI_VERSION], h.Ident[elf.EI_OSABI] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), 1, abi
+	var b bytes.Buffer
+	for _, part := range []any{h, elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Off: offset, Vaddr: at, Paddr: at, Filesz: uint64(len(content)), Memsz: 1 << 16}} {
+		if err := binary.Write(&b, binary.LittleEndian, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Write(make([]byte, offset-b.Len()))
+	b.Write(content)
+	return write(t, "hermit.elf", b.String())
+}
+
+// HermiTux' own VMM takes ukprobe's variables: it makes the VM, attaches the tap and
+// tells the guest its address.
+func TestHermiTuxProxy(t *testing.T) {
+	needRoot(t)
+	needKVM(t)
+	proxy, err := os.ReadFile(unikernel(t, "hermitux/proxy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel := hermitELF(t, 0xff, 8<<20, 4096, append(append(make([]byte, 4096), hermitCoreGuest...), hermitCoreText...))
+	if err := os.WriteFile(filepath.Join(filepath.Dir(kernel), "proxy"), proxy, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program := hermitELF(t, 0, 4<<20, 0, []byte("not reached"))
+	c := newRun(t, "--matrix", matrix(t, "system: hermitux, app: hello, platform: uhyve, accel: kvm, kernel: "+kernel+", initrd: "+program))
+	s := c.start().wait(patience(time.Minute)).want(0).cell(1).Samples[0]
+	checkOK(t, c.file(), s)
+	checkOrder(t, s, results.EventVMMExec, results.EventVMCreated, results.EventVCPUCreated, results.EventFirstRun, results.EventConsoleReady)
 }
