@@ -33,7 +33,7 @@ run: setup-run build ## run the built-in matrix (ARGS= for more flags)
 test: check unit e2e hostvm-test ## all tests: checks, unit, end to end, and those on other kernels
 
 .PHONY: unit
-unit: setup-test ## unit tests with the race detector, as root
+unit: setup-test images ## unit tests with the race detector, as root
 	CGO_ENABLED=1 $(GO) test -race -count=1 -p 2 $$($(GO) list ./... | grep -v -e /test/e2e -e /test/hostvm)
 
 .PHONY: fuzz
@@ -49,8 +49,9 @@ hostvm-test: setup-test build images ## the end-to-end tests on KERNELS, under e
 	UKPROBE_BINARY=$(CURDIR)/bin/ukprobe HOSTVM_KERNELS='$(KERNELS)' $(GO) test -count=1 -timeout 60m -run TestHostVM -v ./test/e2e
 
 .PHONY: images
-images: build ## build the images of Linux guests and processes
+images: build setup-test ## build the images of Linux guests and processes, and one kernel of lupine
 	./bin/ukprobe image build --cache $(CACHE)/images
+	./bin/ukprobe image build --cache $(CACHE)/images lupine nginx
 
 .PHONY: hostvm
 hostvm: ## a shell, or CMD='…', on Debian's KERNEL under emulation

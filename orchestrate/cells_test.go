@@ -188,7 +188,7 @@ func TestResolve(t *testing.T) {
 		{"linux", "hello", "qemu1nic", "auto", emulating, "tcg", "", ""},
 		{"linux", "hello", "qemu1nic", "auto", platform.Host{KVM: true, Hardware: true}, "kvm", "", ""},
 		{"process", "hello", "process", "kvm", none, "none", "", ""},
-		{"linux", "hello", "qemumicrovm", "auto", emulating, "", results.CellUnsupported, "linux does not run on qemumicrovm (it runs on qemu, qemu1nic)"},
+		{"linux", "hello", "qemumicrovm", "auto", emulating, "", results.CellUnsupported, "hello on qemumicrovm: Debian's cloud kernel takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off), and with ACPI it hangs at some starts: use system lupine"},
 		{"reference", "nginx", "qemu", "auto", emulating, "", results.CellUnsupported, "reference has no nginx (it has hello, http)"},
 		{"reference", "hello", "qemu", "kvm", none, "", results.CellUnsupported, "accel kvm: no such device"},
 		{"plan9", "hello", "qemu", "auto", emulating, "", results.CellFailed, `system "plan9": not known: use one of ` + namesOf(system.All(system.Env{}))},
@@ -197,7 +197,7 @@ func TestResolve(t *testing.T) {
 	for _, tt := range tests {
 		c := matrix.Cell{System: tt.system, App: tt.app, Platform: tt.platform, Experiment: "boot", Settings: settings(tt.accel)}
 		got := resolve(c, system.All(system.Env{}), tt.host)
-		if got.accel != tt.want || got.status != tt.status || got.reason != tt.reason {
+		if got.accel != tt.want || got.status != tt.status || !strings.HasPrefix(got.reason, tt.reason) || (got.reason == "") != (tt.reason == "") {
 			t.Errorf("%s, %s: accel %q, %s: %q", c.ID(), tt.accel, got.accel, got.status, got.reason)
 		}
 	}

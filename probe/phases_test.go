@@ -179,3 +179,29 @@ func TestLinear(t *testing.T) {
 		}
 	}
 }
+
+// TestPhasesOfAContainer: the engine's part and the app's add up to what the caller
+// waits; without the kernel's events there is only that.
+func TestPhasesOfAContainer(t *testing.T) {
+	at := func(names ...string) (tl Timeline) {
+		tl.ReadyEvent = EventFirstResponse
+		for i, name := range names {
+			tl.Events = append(tl.Events, Event{Name: name, NS: int64(i+1) * 1000})
+		}
+		return tl
+	}
+	const us = time.Microsecond
+	for _, tt := range []struct {
+		tl   Timeline
+		want Phases
+	}{
+		{at(EventCreateSent, EventCreated, EventStartSent, EventRuntimeExec, EventContainerMade, EventVMMExec, EventStarted, EventFirstResponse),
+			Phases{VMM: span(5 * us), Guest: span(2 * us), Total: span(7 * us)}},
+		{at(EventCreateSent, EventCreated, EventStartSent, EventStarted, EventFirstResponse), Phases{Total: span(4 * us)}},
+		{at(EventCreateSent, EventCreated), Phases{}},
+	} {
+		if diff := cmp.Diff(tt.want, tt.tl.Phases()); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", tt.tl.Events, diff)
+		}
+	}
+}

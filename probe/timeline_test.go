@@ -15,7 +15,7 @@ import (
 
 func TestCheck(t *testing.T) {
 	// Every event at its place in the order of a boot.
-	sound := []string{EventVMMExec, EventVMCreate, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry, EventOptionROM, EventFirmwareEnd,
+	sound := []string{EventCreateSent, EventCreated, EventStartSent, EventRuntimeExec, EventContainerMade, EventStarted, EventVMMExec, EventVMCreate, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry, EventOptionROM, EventFirmwareEnd,
 		EventDecompress, EventKernel, EventConsoleFirst, EventConsoleReady, EventFrameOut, EventSYN, EventSYNACK, EventFirstRequest, EventFirstResponse, EventIdle, EventVMMExit}
 	build := func() Timeline {
 		var tl Timeline

@@ -75,8 +75,8 @@ const (
 )
 
 // EventOrder is the order in which the events of a boot sample are expected. A
-// guest may have no option ROM, decompressor or kernel, or be no container: those of
-// [EventOfSome] are then neither there nor missing.
+// guest may have no option ROM, decompressor or kernel, be no container, and its VMM
+// may have no firmware: those of [EventOfSome] are then neither there nor missing.
 var EventOrder = []string{
 	EventCreateSent, EventCreated, EventStartSent, EventRuntimeExec, EventContainerMade,
 	EventVMMExec, EventVMCreated, EventVCPUCreated, EventFirstRun, EventGuestEntry,
@@ -87,7 +87,7 @@ var EventOrder = []string{
 // EventOfSome are the events of guests that have what they are about.
 var EventOfSome = []string{
 	EventCreateSent, EventCreated, EventStartSent, EventRuntimeExec, EventContainerMade,
-	EventOptionROM, EventDecompress, EventKernel,
+	EventOptionROM, EventFirmwareEnd, EventDecompress, EventKernel,
 }
 
 // File is the content of run.json.

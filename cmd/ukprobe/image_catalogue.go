@@ -3,10 +3,12 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/oci"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
@@ -34,5 +36,11 @@ func images(c *cli.Context) (*catalogue.Images, error) {
 	if err := list.Check(platforms); err != nil {
 		return nil, usage(err)
 	}
-	return &catalogue.Images{Catalogue: list}, nil
+	return &catalogue.Images{Catalogue: list, Registry: registry(c, cache)}, nil
+}
+
+// registry is the cache of images of registries.
+func registry(c *cli.Context, cache string) *oci.Cache {
+	return &oci.Cache{Dir: filepath.Join(cache, "oci"), Update: c.Bool("update"),
+		Logf: func(format string, args ...any) { fmt.Fprintf(c.App.ErrWriter, format+"\n", args...) }}
 }

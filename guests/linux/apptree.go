@@ -23,7 +23,12 @@ func appTree(ctx context.Context, r recipe, pkgs []deb.Package, scratch string) 
 		return nil, err
 	}
 	for _, name := range append(libs, r.programs...) {
-		if err := t.take(scratch, name); err != nil {
+		if err := t.take(scratch, name, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range r.data {
+		if err := t.take(scratch, name, 0o644); err != nil {
 			return nil, err
 		}
 	}
@@ -38,14 +43,14 @@ func appTree(ctx context.Context, r recipe, pkgs []deb.Package, scratch string) 
 	return t, nil
 }
 
-// take adds the program or library that is at name below root, a link's
-// target under the link's name.
-func (t tree) take(root, name string) error {
+// take adds the file that is at name below root, a link's target under the
+// link's name.
+func (t tree) take(root, name string, perm fs.FileMode) error {
 	src, err := resolve(root, name)
 	if err != nil {
 		return err
 	}
-	return t.copy(name, src, 0o755)
+	return t.copy(name, src, perm)
 }
 
 // own adds a file of files/ under the path name.

@@ -185,12 +185,17 @@ func upstreamVersion(t *testing.T, name string) string {
 	return version
 }
 
-// answers returns, for each service but nginx, a check of its first line.
-func answers(t *testing.T) map[string]func(line string) bool {
-	memcached := upstreamVersion(t, "memcached")
+// answers returns, for each service but nginx, a check of what it says first.
+func answers(t *testing.T) map[string]func(string) bool {
+	memcached, mariadb := upstreamVersion(t, "memcached"), upstreamVersion(t, "mariadb-server-core")
 	return map[string]func(string) bool{
 		"redis":     func(line string) bool { return line == "+PONG" },
 		"memcached": func(line string) bool { return line == "VERSION "+memcached },
+		// A packet of protocol 10 with the server's version, which begins as if it were
+		// MySQL 5.5.5: the length, here below 256, and number 0 come before it.
+		"mysql": func(greeting string) bool {
+			return len(greeting) > 5 && strings.HasPrefix(greeting[1:], "\x00\x00\x00\n5.5.5-"+mariadb+"-MariaDB")
+		},
 	}
 }
 

@@ -36,6 +36,7 @@ func TestApps(t *testing.T) {
 	want := map[string]app{
 		"hello":     {Ready: "ukprobe-hello: ready"},
 		"memcached": {Port: 11211, Request: "version\r\n"},
+		"mysql":     {Port: 3306}, // speaks first
 		"nginx":     {Port: 80, Request: "GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n"},
 		"redis":     {Port: 6379, Request: "PING\r\n"},
 		"sqlite":    {Ready: "ukprobe-sqlite: ready"},
@@ -72,7 +73,7 @@ func TestInitScripts(t *testing.T) {
 }
 
 func TestUnknownApp(t *testing.T) {
-	const want = `no app "emacs" for linux and process: want one of hello, memcached, nginx, redis, sqlite`
+	const want = `no app "emacs" for linux and process: want one of hello, memcached, mysql, nginx, redis, sqlite`
 	b := &Builder{Dir: t.TempDir()}
 	_, errInitramfs := b.Initramfs(t.Context(), "emacs")
 	_, errRootFS := b.RootFS(t.Context(), "emacs")

@@ -67,18 +67,21 @@ type Kernel struct {
 type Initramfs struct {
 	Path     string
 	App      string
+	Version  string // of the app's package, such as 1.22.1-9+deb12u1
 	SHA256   string // of the file at Path, in hexadecimal
 	Size     int64  // of the file at Path, in bytes
 	Packages []deb.Package
 }
 
 // RootFS is a folder to chroot into, as root, and what to run there. The
-// program needs no /proc. It writes below /run and /var/lib/nginx, and its
+// program needs no /proc. It writes below /run, /tmp and /var/lib, and its
 // console is its standard output and standard error.
 type RootFS struct {
 	Dir      string
 	App      string
-	Argv     []string // the program's path is inside Dir
+	Version  string   // of the app's package
+	Program  string   // path inside Dir of the app's own program, which a shell may start
+	Argv     []string // Argv[0] is a path inside Dir
 	Env      []string // the whole environment
 	Packages []deb.Package
 	Size     int64 // of the regular files below Dir, in bytes

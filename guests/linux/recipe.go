@@ -30,8 +30,9 @@ const (
 
 // recipe is what one app consists of, in the microVM and as a process alike.
 type recipe struct {
-	packages  []string          // of which programs and libraries are taken
-	programs  []string          // their paths in the packages; libraries follow
+	packages  []string          // of which programs and libraries are taken; the app's own is the first
+	programs  []string          // their paths in the packages, the app's own first; libraries follow
+	data      []string          // paths in the packages of files that are no programs
 	files     map[string]string // path in the image → name in files/
 	folders   []string          // empty folders that the app writes to
 	argv      []string          // of the bare process, and of the microVM's app
@@ -41,6 +42,16 @@ type recipe struct {
 	readyLine string
 	port      uint16
 	request   string // what a client sends to it first
+}
+
+// version returns that of the app's own package.
+func (r recipe) version(pkgs []deb.Package) string {
+	for _, p := range pkgs {
+		if p.Name == r.packages[0] {
+			return p.Version
+		}
+	}
+	return ""
 }
 
 // Packages of libraries that several apps need.
@@ -67,6 +78,22 @@ var apps = map[string]recipe{
 		argv:     []string{"/usr/bin/memcached", "-u", "nobody", "-l", "0.0.0.0", "-p", "11211", "-m", "64"},
 		port:     11211,
 		request:  "version\r\n",
+	},
+	"mysql": {
+		packages: slices.Concat([]string{"mariadb-server-core", busyboxPackage, "libaio1", "libcrypt1", "libgcc-s1", "libnuma1",
+			"libpcre2-8-0", "libstdc++6", "liburing2", "zlib1g"}, openssl, systemd),
+		programs: []string{"/usr/sbin/mariadbd", busyboxPath},
+		data:     []string{"/usr/share/mysql/english/errmsg.sys", "/usr/share/mysql/charsets/Index.xml"},
+		files: map[string]string{
+			"/etc/mysql/my.cnf": "my.cnf",
+			"/etc/passwd":       "passwd",
+			"/etc/group":        "group",
+			"/mysql.sh":         "mysql.sh",
+		},
+		folders: []string{"/run", "/tmp", "/var/lib/mysql"},
+		argv:    []string{busyboxPath, "sh", "/mysql.sh"},
+		proc:    true,
+		port:    3306,
 	},
 	"nginx": {
 		packages: slices.Concat([]string{"nginx", "libcrypt1", "libpcre2-8-0", "zlib1g"}, openssl),

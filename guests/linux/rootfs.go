@@ -88,6 +88,8 @@ func (b *Builder) rootFS(ctx context.Context, app string) (RootFS, error) {
 	return RootFS{
 		Dir:      filepath.Join(dir, rootFolder),
 		App:      app,
+		Version:  r.version(pkgs),
+		Program:  r.programs[0],
 		Argv:     slices.Clone(r.argv),
 		Env:      slices.Clone(processEnv),
 		Packages: pkgs,

@@ -55,15 +55,31 @@ func (b *Builder) kernel(ctx context.Context, app string) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, err
 	}
-	config, err := os.ReadFile(filepath.Join(dir, configFile))
-	return Kernel{
+	return found(app, source.Version, dir)
+}
+
+// found describes the kernel in a cache entry.
+func found(app, version, dir string) (Kernel, error) {
+	k := Kernel{
 		App:     app,
 		Vmlinux: filepath.Join(dir, vmlinuxFile),
 		BzImage: filepath.Join(dir, bzImageFile),
 		Config:  filepath.Join(dir, configFile),
-		Options: count(string(config)),
-		Version: source.Version,
-	}, err
+		Version: version,
+	}
+	config, err := os.ReadFile(k.Config)
+	if err != nil {
+		return Kernel{}, err
+	}
+	k.Options = count(string(config))
+	for path, size := range map[string]*int64{k.Vmlinux: &k.VmlinuxSize, k.BzImage: &k.BzImageSize} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return Kernel{}, err
+		}
+		*size = info.Size()
+	}
+	return k, nil
 }
 
 // key is the name of what decides a kernel's bytes, but for the compiler: a kernel

@@ -39,10 +39,11 @@ const (
 var fragments = map[string][]string{
 	"hello":     {"base", "hello"},
 	"memcached": {"base", "virtio", "net", "memcached"},
+	"mysql":     {"base", "virtio", "net", "mysql"},
 	"nginx":     {"base", "virtio", "net", "nginx"},
 	"redis":     {"base", "virtio", "net", "redis"},
 	"sqlite":    {"base", "sqlite"},
-	General:     {"base", "virtio", "net", "disk", "hello", "memcached", "nginx", "redis", "sqlite"},
+	General:     {"base", "virtio", "net", "disk", "hello", "memcached", "mysql", "nginx", "redis", "sqlite"},
 }
 
 // Apps returns the apps that have a kernel, sorted.
@@ -60,6 +61,9 @@ type Kernel struct {
 	BzImage string // path of the compressed kernel, for firmware
 	Config  string // path of the whole configuration
 	Options int    // how many options it switches on
+
+	VmlinuxSize, BzImageSize int64 // in bytes
+
 	Version string // of the source package, such as 6.1.192-2
 }
 

@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/lockfile"
 )
 
 // Fetcher downloads Debian packages of one suite into a folder, never
@@ -163,7 +165,7 @@ func (f *Fetcher) locked(ctx context.Context, fn func(*apt) error) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, filepath.Join(dir, ".lock"))
+	unlock, err := lockfile.Take(ctx, filepath.Join(dir, ".lock"))
 	if err != nil {
 		return err
 	}

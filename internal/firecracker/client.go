@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 	"unicode"
@@ -45,9 +47,22 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		c.conn = nil
 		return conn, nil
 	}
+	path := c.socket
+	if len(path) > socketPath {
+		dir, err := os.Open(filepath.Dir(path))
+		if err != nil {
+			return nil, err
+		}
+		defer dir.Close()
+		path = fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))
+	}
 	var d net.Dialer
-	return d.DialContext(ctx, "unix", c.socket)
+	return d.DialContext(ctx, "unix", path)
 }
+
+// socketPath is how long a socket's path may be, in bytes (unix(7)). A jail is deep;
+// one in the way of a longer path is gone around by its folder.
+const socketPath = 107
 
 // poll is how often Wait tries the socket: the moment when it is there is known so
 // finely.

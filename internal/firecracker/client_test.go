@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -167,6 +168,29 @@ func TestWait(t *testing.T) {
 	}
 	if err := <-come; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestLongPath: a jail's socket has a longer path than connect takes.
+func TestLongPath(t *testing.T) {
+	short := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	deep := filepath.Join(t.TempDir(), strings.Repeat("d", 60), strings.Repeat("e", 60))
+	c := NewClient(filepath.Join(deep, "s"))
+	defer c.Close()
+	if err := c.Wait(t.Context(), 5*time.Millisecond); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("before it is there: %v", err)
+	}
+	if err := os.MkdirAll(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(short, filepath.Join(deep, "s")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(t.Context(), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Do(t.Context(), Start()); err != nil {
+		t.Error(err)
 	}
 }
 

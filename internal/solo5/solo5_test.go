@@ -4,7 +4,6 @@ package solo5
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,114 +11,71 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/internal/solo5/solo5test"
 )
 
-// note is one segment with one note.
-type note struct {
-	kind  uint32
-	owner string
-	desc  []byte
-}
-
-func (n note) bytes() []byte {
-	b := binary.LittleEndian.AppendUint32(nil, uint32(len(n.owner)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(n.desc)))
-	b = binary.LittleEndian.AppendUint32(b, n.kind)
-	b = append(b, n.owner...)
-	for len(b)%4 != 0 {
-		b = append(b, 0)
+func manyEntries(n int) [][]byte {
+	out := [][]byte{solo5test.First()}
+	for _, d := range manyDevices(n - 1) {
+		out = append(out, solo5test.Entry(d.Name, uint32(d.Type)))
 	}
-	return append(b, n.desc...)
+	return out
 }
 
-func abi(target, version uint32) note {
-	var b []byte
-	for _, v := range []uint32{target, version, 0, 0} {
-		b = binary.LittleEndian.AppendUint32(b, v)
+func manyDevices(n int) []Device {
+	var out []Device
+	for i := range n {
+		out = append(out, Device{Name: "d" + strings.Repeat("x", i), Type: Net})
 	}
-	return note{noteABI, noteOwner, b}
+	return out
 }
 
-// entry is one of a manifest: its bytes, as mft_abi.h lays them out.
-func entry(name string, kind uint32) []byte {
-	b := make([]byte, entrySize)
-	copy(b, name)
-	binary.LittleEndian.PutUint32(b[entryName:], kind)
-	return b
+func changed(n solo5test.Note, at int, to byte) solo5test.Note {
+	n.Desc = bytes.Clone(n.Desc)
+	n.Desc[at] = to
+	return n
 }
 
-func manifest(entries ...[]byte) note {
-	b := make([]byte, manifestPad)
-	b = binary.LittleEndian.AppendUint32(b, manifestVersion)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(entries)))
-	return note{noteManifest, noteOwner, append(b, bytes.Join(entries, nil)...)}
-}
-
-func first() []byte { return entry("", typeFirst) }
-
-// file is an ELF file of nothing but a segment for each note.
-func file(notes ...note) []byte {
-	const header, program = 64, 56
-	at := uint64(header + program*len(notes))
-	le := binary.LittleEndian
-	b := append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 9)...)
-	b = le.AppendUint16(b, 2)  // ET_EXEC
-	b = le.AppendUint16(b, 62) // EM_X86_64
-	b = le.AppendUint32(b, 1)
-	b = le.AppendUint64(b, 0x100020) // entry
-	b = le.AppendUint64(b, header)   // program headers
-	b = le.AppendUint64(b, 0)
-	b = le.AppendUint32(b, 0)
-	for _, v := range []uint16{header, program, uint16(len(notes)), 64, 0, 0} {
-		b = le.AppendUint16(b, v)
-	}
-	var data []byte
-	for _, n := range notes {
-		content := n.bytes()
-		b = le.AppendUint32(b, 4) // PT_NOTE
-		b = le.AppendUint32(b, 4)
-		for _, v := range []uint64{at + uint64(len(data)), 0, 0, uint64(len(content)), uint64(len(content)), 4} {
-			b = le.AppendUint64(b, v)
-		}
-		data = append(data, content...)
-	}
-	return append(b, data...)
+func patched(data []byte, at int, to byte) []byte {
+	data[at] = to
+	return data
 }
 
 func TestRead(t *testing.T) {
-	devices := manifest(first(), entry("service", uint32(Net)), entry("storage", uint32(Block)))
+	devices := solo5test.Manifest(solo5test.First(), solo5test.Entry("service", uint32(Net)), solo5test.Entry("storage", uint32(Block)))
 	tests := []struct {
 		name string
 		data []byte
 		want Image
 		err  string
 	}{
-		{"two devices", file(abi(1, 2), devices), Image{HVT, 2, []Device{{"service", Net}, {"storage", Block}}}, ""},
-		{"none, notes of others before", file(note{1, "OpenBSD\x00", make([]byte, 4)}, manifest(first()), abi(3, 1)), Image{Target: Virtio, ABIVersion: 1}, ""},
-		{"of two manifests the first", file(abi(2, 2), manifest(first(), entry("a", 2)), devices), Image{SPT, 2, []Device{{"a", Net}}}, ""},
-		{"as many as can be", file(abi(1, 2), manifest(many(64)...)), Image{HVT, 2, manyDevices(63)}, ""},
-		{"one too many", file(abi(1, 2), manifest(many(65)...)), Image{}, "damaged: a Solo5 note of 6772 bytes"},
-		{"no notes", file(), Image{}, ErrNoNotes.Error()},
-		{"another's notes", file(note{noteABI, "Linux\x00", make([]byte, 16)}), Image{}, ErrNoNotes.Error()},
-		{"another kind of Solo5's notes", file(note{7, noteOwner, make([]byte, 16)}), Image{}, ErrNoNotes.Error()},
-		{"no manifest", file(abi(1, 2)), Image{}, "damaged: a Solo5 note about the target, but no manifest"},
-		{"no target", file(devices), Image{}, "damaged: a Solo5 manifest, but no note about the target"},
-		{"short target", file(note{noteABI, noteOwner, make([]byte, 8)}, devices), Image{}, "damaged: the Solo5 note about the target has 8 bytes, want 16"},
-		{"short manifest", file(abi(1, 2), note{noteManifest, noteOwner, make([]byte, 6)}), Image{}, "damaged: a Solo5 manifest of 6 bytes"},
-		{"a later version", file(abi(1, 2), changed(devices, manifestPad, 2)), Image{}, "a Solo5 manifest of version 2: only 1 is known"},
-		{"more entries than bytes", file(abi(1, 2), changed(devices, manifestPad+4, 4)), Image{}, "damaged: a Solo5 manifest of 324 bytes for 4 entries"},
-		{"no entry", file(abi(1, 2), manifest()), Image{}, "damaged: a Solo5 manifest of 12 bytes for 0 entries"},
-		{"no first entry", file(abi(1, 2), manifest(entry("a", 2))), Image{}, "damaged: the Solo5 manifest does not begin with its own entry"},
-		{"a name without end", file(abi(1, 2), manifest(first(), entry(strings.Repeat("a", 68), 2))), Image{}, "damaged: an entry of the Solo5 manifest"},
-		{"attached before it is attached", file(abi(1, 2), changed(devices, manifestPad+manifestHeader+entrySize+entryAttached, 1)), Image{}, "damaged: an entry of the Solo5 manifest"},
-		{"a type of the future", file(abi(1, 2), manifest(first(), entry("gpu", 3))), Image{}, `the Solo5 manifest declares "gpu", a device of type 3, which is not known`},
-		{"a name that no option takes", file(abi(1, 2), manifest(first(), entry("a=b", 2))), Image{}, `the Solo5 manifest declares a network device "a=b": no tender takes such a name (letters and digits)`},
-		{"no name", file(abi(1, 2), manifest(first(), entry("", 1))), Image{}, `the Solo5 manifest declares a block device "": no tender takes such a name (letters and digits)`},
-		{"a name twice", file(abi(1, 2), manifest(first(), entry("a", 1), entry("a", 2))), Image{}, `the Solo5 manifest declares "a" twice: no tender can attach both`},
-		{"cut off", file(abi(1, 2), devices)[:300], Image{}, "damaged: a note lies beyond the end of the file: EOF"},
+		{"two devices", solo5test.File(solo5test.ABI(1, 2), devices), Image{HVT, 2, []Device{{"service", Net}, {"storage", Block}}}, ""},
+		{"none, notes of others before", solo5test.File(solo5test.Note{Type: 1, Owner: "OpenBSD\x00", Desc: make([]byte, 4)}, solo5test.Manifest(solo5test.First()), solo5test.ABI(3, 1)), Image{Target: Virtio, ABIVersion: 1}, ""},
+		{"of two manifests the first", solo5test.File(solo5test.ABI(2, 2), solo5test.Manifest(solo5test.First(), solo5test.Entry("a", 2)), devices), Image{SPT, 2, []Device{{"a", Net}}}, ""},
+		{"as many as can be", solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest(manyEntries(64)...)), Image{HVT, 2, manyDevices(63)}, ""},
+		{"one too many", solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest(manyEntries(65)...)), Image{}, "damaged: a Solo5 note of 6772 bytes"},
+		{"no notes", solo5test.File(), Image{}, ErrNoNotes.Error()},
+		{"another's notes", solo5test.File(solo5test.Note{Type: solo5test.TypeABI, Owner: "Linux\x00", Desc: make([]byte, 16)}), Image{}, ErrNoNotes.Error()},
+		{"another kind of Solo5's notes", solo5test.File(solo5test.Note{Type: 7, Owner: solo5test.Owner, Desc: make([]byte, 16)}), Image{}, ErrNoNotes.Error()},
+		{"no manifest", solo5test.File(solo5test.ABI(1, 2)), Image{}, "damaged: a Solo5 note about the target, but no manifest"},
+		{"no target", solo5test.File(devices), Image{}, "damaged: a Solo5 manifest, but no note about the target"},
+		{"short target", solo5test.File(solo5test.Note{Type: solo5test.TypeABI, Owner: solo5test.Owner, Desc: make([]byte, 8)}, devices), Image{}, "damaged: the Solo5 note about the target has 8 bytes, want 16"},
+		{"short manifest", solo5test.File(solo5test.ABI(1, 2), solo5test.Note{Type: solo5test.TypeManifest, Owner: solo5test.Owner, Desc: make([]byte, 6)}), Image{}, "damaged: a Solo5 manifest of 6 bytes"},
+		{"a later version", solo5test.File(solo5test.ABI(1, 2), changed(devices, manifestPad, 2)), Image{}, "a Solo5 manifest of version 2: only 1 is known"},
+		{"more entries than bytes", solo5test.File(solo5test.ABI(1, 2), changed(devices, manifestPad+4, 4)), Image{}, "damaged: a Solo5 manifest of 324 bytes for 4 entries"},
+		{"no entry", solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest()), Image{}, "damaged: a Solo5 manifest of 12 bytes for 0 entries"},
+		{"no first entry", solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest(solo5test.Entry("a", 2))), Image{}, "damaged: the Solo5 manifest does not begin with its own entry"},
+		{"a name without end", solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest(solo5test.First(), solo5test.Entry(strings.Repeat("a", 68), 2))), Image{}, "damaged: an entry of the Solo5 manifest"},
+		{"attached before it is attached", solo5test.File(solo5test.ABI(1, 2), changed(devices, manifestPad+manifestHeader+entrySize+entryAttached, 1)), Image{}, "damaged: an entry of the Solo5 manifest"},
+		{"a type of the future", solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest(solo5test.First(), solo5test.Entry("gpu", 3))), Image{}, `the Solo5 manifest declares "gpu", a device of type 3, which is not known`},
+		{"a name that no option takes", solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest(solo5test.First(), solo5test.Entry("a=b", 2))), Image{}, `the Solo5 manifest declares a network device "a=b": no tender takes such a name (letters and digits)`},
+		{"no name", solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest(solo5test.First(), solo5test.Entry("", 1))), Image{}, `the Solo5 manifest declares a block device "": no tender takes such a name (letters and digits)`},
+		{"a name twice", solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest(solo5test.First(), solo5test.Entry("a", 1), solo5test.Entry("a", 2))), Image{}, `the Solo5 manifest declares "a" twice: no tender can attach both`},
+		{"cut off", solo5test.File(solo5test.ABI(1, 2), devices)[:360], Image{}, "damaged: a note lies beyond the end of the file: EOF"},
 		{"no ELF file", []byte("#!/bin/sh\nexec solo5-hvt\n"), Image{}, "not a sound ELF file: bad magic number '[35 33 47 98]' in record at byte 0x0"},
-		{"for another machine", patched(file(abi(1, 2), devices), 18, 183), Image{}, "built for EM_AARCH64 (ELFCLASS64): a Solo5 image for x86-64 is needed"},
-		{"relocatable", patched(file(abi(1, 2), devices), 16, 3), Image{}, "ELF type ET_DYN: a Solo5 image is an executable at fixed addresses (ET_EXEC)"},
+		{"for another machine", patched(solo5test.File(solo5test.ABI(1, 2), devices), 18, 183), Image{}, "built for EM_AARCH64 (ELFCLASS64): a Solo5 image for x86-64 is needed"},
+		{"relocatable", patched(solo5test.File(solo5test.ABI(1, 2), devices), 16, 3), Image{}, "ELF type ET_DYN: a Solo5 image is an executable at fixed addresses (ET_EXEC)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -138,34 +94,6 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// many is a manifest's entry of its own and n-1 devices.
-func many(n int) [][]byte {
-	out := [][]byte{first()}
-	for _, d := range manyDevices(n - 1) {
-		out = append(out, entry(d.Name, uint32(d.Type)))
-	}
-	return out
-}
-
-func manyDevices(n int) []Device {
-	var out []Device
-	for i := range n {
-		out = append(out, Device{Name: "d" + strings.Repeat("x", i), Type: Net})
-	}
-	return out
-}
-
-func changed(n note, at int, to byte) note {
-	n.desc = bytes.Clone(n.desc)
-	n.desc[at] = to
-	return n
-}
-
-func patched(data []byte, at int, to byte) []byte {
-	data[at] = to
-	return data
-}
-
 func TestOf(t *testing.T) {
 	img := Image{Devices: []Device{{"a", Net}, {"b", Block}, {"c", Net}}}
 	if diff := cmp.Diff([]Device{{"a", Net}, {"c", Net}}, img.Of(Net)); diff != "" {
@@ -181,7 +109,7 @@ func TestReadFile(t *testing.T) {
 	if _, err := ReadFile(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if err := os.WriteFile(path, file(), 0o644); err != nil {
+	if err := os.WriteFile(path, solo5test.File(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ReadFile(path); !errors.Is(err, ErrNoNotes) || !strings.Contains(err.Error(), path) {
@@ -219,9 +147,9 @@ func TestRealImages(t *testing.T) {
 // FuzzRead: whatever file is given, an answer has devices that a tender can name,
 // or there is an error.
 func FuzzRead(f *testing.F) {
-	f.Add(file(abi(1, 2), manifest(first(), entry("service", uint32(Net)), entry("storage", uint32(Block)))))
-	f.Add(file(manifest(first()), abi(3, 1)))
-	f.Add(file(abi(1, 2), manifest(many(64)...)))
+	f.Add(solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest(solo5test.First(), solo5test.Entry("service", uint32(Net)), solo5test.Entry("storage", uint32(Block)))))
+	f.Add(solo5test.File(solo5test.Manifest(solo5test.First()), solo5test.ABI(3, 1)))
+	f.Add(solo5test.File(solo5test.ABI(1, 2), solo5test.Manifest(manyEntries(64)...)))
 	f.Add([]byte("\x7fELF"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		img, err := Read(bytes.NewReader(data))

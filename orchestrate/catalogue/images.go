@@ -12,28 +12,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/ukprobe/ukprobe/internal/oci"
 )
-
-// Registry gives images of registries. Package oci's Cache is one.
-type Registry interface {
-	// Guest makes local files of the unikernel at ref that is packed for platform.
-	Guest(ctx context.Context, ref, platform string) (kernel, initrd, cmdline string, err error)
-	// Container makes a local OCI layout of the Linux container image at ref.
-	Container(ctx context.Context, ref string) (Layout, error)
-}
-
-// Layout is a container image as an OCI layout, a folder with nothing else in it.
-type Layout struct {
-	Path   string
-	Digest string // of its manifest: sha256:…
-	Size   int64  // bytes of its layers, as they are stored
-}
 
 // Images is a catalogue, and what makes local files of its entries. The nil *Images
 // is empty.
 type Images struct {
 	*Catalogue
-	Registry Registry
+	Registry *oci.Cache // of images at oci:// references
 }
 
 // Open loads the catalogue at path; if path is "", the one in the cache folder if it
@@ -72,8 +59,9 @@ const Docker = "docker"
 type Local struct {
 	Kernel, Initrd string
 	Disks          []Disk
-	Cmdline        string // that an OCI image brings; "" otherwise
-	Container      Layout // for platform docker
+	Args           []string   // of the app, that a unikernel in a registry brings
+	Manifest       string     // digest of a unikernel's in a registry: sha256:…
+	Container      oci.Layout // for platform docker
 }
 
 // Files is where the catalogue says that the image's files are, for that platform.
@@ -121,10 +109,10 @@ func (s *Images) fetch(ctx context.Context, m Image, ref, platform string, out *
 		out.Container, err = s.Registry.Container(ctx, ref)
 		return err
 	}
-	var initrd string
-	out.Kernel, initrd, out.Cmdline, err = s.Registry.Guest(ctx, ref, platform)
+	g, err := s.Registry.Guest(ctx, ref, platform)
+	out.Kernel, out.Args, out.Manifest = g.Kernel, g.Args, g.Digest
 	if out.Initrd == "" {
-		out.Initrd = initrd
+		out.Initrd = g.Initrd
 	}
 	return err
 }

@@ -90,3 +90,21 @@ func TestParsePids(t *testing.T) {
 		t.Error("x taken for a pid")
 	}
 }
+
+// TestLevel: groups are as deep as their path, and what lies above the mount.
+func TestLevel(t *testing.T) {
+	for root, want := range map[string]int{"/": 3, "/docker/ab": 5} {
+		if got := (Hierarchy{Root: root}).Level(); got != want {
+			t.Errorf("mounted from %s: level %d, want %d", root, got, want)
+		}
+	}
+	h, j, run := lab(t)
+	g, err := h.New(j, run, "s1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	if want := strings.Count(h.Name(g), "/"); h.Root == "/" && h.Level() != want {
+		t.Errorf("%s: level %d, want %d", h.Name(g), h.Level(), want)
+	}
+}

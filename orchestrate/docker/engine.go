@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -149,10 +150,7 @@ func (e *Engine) Find(ctx context.Context, ref string) (Image, error) {
 	if err != nil {
 		return Image{}, e.failed("inspect image "+ref, err)
 	}
-	out := Image{ID: r.ID, Tags: r.RepoTags, Layers: make([]string, 0, len(r.RootFS.Layers)), Size: r.Size}
-	for _, l := range r.RootFS.Layers {
-		out.Layers = append(out.Layers, string(l))
-	}
+	out := Image{ID: r.ID, Tags: r.RepoTags, Layers: r.RootFS.Layers, Size: r.Size}
 	if r.Config != nil {
 		out.Cmd = append(append(out.Cmd, r.Config.Entrypoint...), r.Config.Cmd...)
 	}
@@ -161,7 +159,9 @@ func (e *Engine) Find(ctx context.Context, ref string) (Image, error) {
 
 // failed words the error of a call.
 func (e *Engine) failed(what string, err error) error {
-	if client.IsErrConnectionFailed(err) {
+	gone := client.IsErrConnectionFailed(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+	if gone {
 		return fmt.Errorf("%s: %w", what, e.unreachable(err))
 	}
 	return fmt.Errorf("%s: the engine at %s says: %w", what, e.host, err)

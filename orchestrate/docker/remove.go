@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -32,7 +33,7 @@ func (c *Container) remove(ctx context.Context) error {
 	e := c.entry()
 	err := c.engine.remove(ctx, e)
 	if errors.Is(err, ErrNoEngine) {
-		return nil
+		return removeGroups(c.spec.Cgroup)
 	}
 	if err != nil {
 		return err
@@ -72,8 +73,9 @@ func (e *Engine) remove(ctx context.Context, entry journal.Entry) error {
 	return removeGroups(entry.Data["cgroup"])
 }
 
-// removeGroups removes a group and the two above it, where nothing is in them, on
-// each cgroup v1 hierarchy. That of v2 is package cgroup's.
+// removeGroups removes a group with what is below it, and the two above it where
+// nothing else is in them, on each cgroup v1 hierarchy. That of v2 is package
+// cgroup's. Its processes have ended; the kernel may need a moment to notice.
 func removeGroups(group string) error {
 	mounts, err := v1Mounts()
 	if err != nil {
@@ -82,8 +84,12 @@ func removeGroups(group string) error {
 	var errs []error
 	for _, mount := range mounts {
 		path := filepath.Join(mount, group)
-		if err := unix.Rmdir(path); err != nil && !errors.Is(err, unix.ENOENT) {
-			errs = append(errs, fmt.Errorf("remove cgroup %s: %w", path, err))
+		err := removeTree(path)
+		for end := time.Now().Add(leaveTime); errors.Is(err, unix.EBUSY) && time.Now().Before(end); err = removeTree(path) {
+			time.Sleep(time.Millisecond)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("remove cgroup: %w", err))
 			continue
 		}
 		for range strings.Count(group, "/") - 1 {
@@ -92,6 +98,31 @@ func removeGroups(group string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// leaveTime is how long processes that have been killed may take to leave a group.
+const leaveTime = 2 * time.Second
+
+// removeTree removes a group and those below it.
+func removeTree(path string) error {
+	below, err := os.ReadDir(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, b := range below {
+		if b.IsDir() {
+			if err := removeTree(filepath.Join(path, b.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := unix.Rmdir(path); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &os.PathError{Op: "rmdir", Path: path, Err: err}
+	}
+	return nil
 }
 
 // v1Mounts are where cgroup v1 hierarchies are mounted, see proc_pid_mountinfo(5).

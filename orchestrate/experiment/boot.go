@@ -247,7 +247,7 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 	if ended {
 		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), b.exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
 	}
-	if err := gst.driving.failed(); err != nil {
+	if err := gst.driving.failed(); err != nil && ctx.Err() == nil {
 		return Failed, fmt.Sprintf("%s: %v%s", b.what(), err, stderrText(gst)), true
 	}
 	if ctx.Err() == nil {
@@ -384,7 +384,11 @@ func (b *Boot) wire() (wire, error) {
 func (b *Boot) newWire() (wire, error) {
 	switch b.Platform.Wire() {
 	case platform.TapWire:
-		t, err := b.Lab.Tap(network.TapOptions{})
+		var o network.TapOptions
+		if p, ok := b.Platform.(platform.TapUser); ok {
+			o.User = p.TapUser()
+		}
+		t, err := b.Lab.Tap(o)
 		if err != nil {
 			return wire{}, err
 		}
@@ -437,7 +441,7 @@ func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) 
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
 		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
 		// Firecracker's own clock ends at a write of its guest.
-		BootTimer: strings.Contains(b.Platform.Program(), "firecracker"),
+		BootTimer: b.Platform.Name() == "firecracker" || strings.Contains(b.Platform.Program(), "firecracker"),
 	}
 	if b.Image.Ready != "" {
 		re, err := regexp.Compile(b.Image.Ready)

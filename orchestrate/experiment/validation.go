@@ -167,6 +167,9 @@ func evidence(t probe.Timeline) claim.Evidence {
 	for _, ev := range t.Events {
 		e.Events[ev.Name], e.Hooks[ev.Name] = ev.NS, ev.Hook
 	}
+	if at, ok := t.At(probe.EventGuestEntry); ok && t.NoFirmware {
+		e.Events[probe.EventFirmwareEnd], e.Hooks[probe.EventFirmwareEnd] = at.NS, at.Hook // the image begins there
+	}
 	for _, m := range t.Missing {
 		e.Missing[m.Name] = m.Reason
 	}

@@ -27,6 +27,7 @@ const (
 type TapOptions struct {
 	Name       string           // "" = uktap<n>
 	MAC        net.HardwareAddr // the guest's; nil = made from its address
+	User       int              // the user and group, by number, that may open it beside root; 0 = nobody
 	TxQueueLen int              // frames towards the guest; 0 = DefaultTxQueueLen, good for boots; raise it for throughput
 }
 
@@ -48,7 +49,7 @@ func (l *Lab) Tap(o TapOptions) (*Tap, error) {
 	if o.TxQueueLen == 0 {
 		o.TxQueueLen = DefaultTxQueueLen
 	}
-	if err := l.Do(func() error { return l.addTap(&g, o.TxQueueLen) }); err != nil {
+	if err := l.Do(func() error { return l.addTap(&g, o) }); err != nil {
 		l.addrs.release(g.n)
 		return nil, fmt.Errorf("make tap %s in %s: %w", g.Name, l.ns.name, err)
 	}
@@ -80,20 +81,20 @@ func (l *Lab) newGuest(prefix, name string, mac net.HardwareAddr) (Guest, error)
 }
 
 // addTap runs inside the lab's namespace; on failure no tap is left.
-func (l *Lab) addTap(g *Guest, txQueueLen int) error {
+func (l *Lab) addTap(g *Guest, o TapOptions) error {
 	if _, err := netlink.LinkByName(g.Name); err == nil {
 		return tapBusy(g.Name)
 	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = g.Name
-	tap := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP}
+	tap := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP, Owner: uint32(o.User), Group: uint32(o.User)}
 	if err := netlink.LinkAdd(tap); err != nil {
 		return tunError(g.Name, err)
 	}
 	g.Ifindex = tap.Index
 	err := netlink.LinkSetHardwareAddr(tap, hostMAC(g.IP))
 	if err == nil {
-		err = netlink.LinkSetTxQLen(tap, txQueueLen)
+		err = netlink.LinkSetTxQLen(tap, o.TxQueueLen)
 	}
 	if err == nil {
 		err = l.plug(tap, *g)

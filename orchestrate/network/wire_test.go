@@ -11,10 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -326,5 +328,68 @@ func TestVethComesUpLater(t *testing.T) {
 	}
 	if s := state(); s != "UP" {
 		t.Errorf("after Up: %v", s)
+	}
+}
+
+// TestVethMoves: a veth made down comes up in another process's namespace, answers
+// there as at home, and goes with that namespace.
+func TestVethMoves(t *testing.T) {
+	l, _ := newLab(t)
+	other := exec.Command("sleep", "1000")
+	other.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Process.Kill(); _ = other.Wait() })
+	v, err := l.Veth(VethOptions{Down: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.MoveTo(other.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	there, err := netns.GetFromPid(other.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := func(fn func() error) error { return do(there, fn) }
+	n := ipJSON(t, inside, "neigh")
+	if want := "198.18.0.1eth052:54:00:12:00:01[PERMANENT]"; len(n) != 1 || fmt.Sprint(n[0]["dst"], n[0]["dev"], n[0]["lladdr"], n[0]["state"]) != want {
+		t.Errorf("neighbours there: %v, want %s", n, want)
+	}
+	if links := ipJSON(t, v.Do, "link"); len(links) != 1 {
+		t.Errorf("links where it came from: %v, want lo only", links)
+	}
+	var ln net.Listener
+	if err := inside(func() error { ln, err = net.Listen("tcp4", "0.0.0.0:80"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	err = l.Do(func() error {
+		c, err := net.DialTimeout("tcp4", v.IP.String()+":80", 2*time.Second)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+	if err != nil {
+		t.Errorf("from the lab: %v", err)
+	}
+	for _, err := range []error{ln.Close(), there.Close(), other.Process.Kill()} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = other.Wait()
+	for end := time.Now().Add(2 * time.Second); len(ipJSON(t, l.Do, "link")) > 2 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond) // the kernel ends namespaces later
+	}
+	if links := ipJSON(t, l.Do, "link"); len(links) != 2 {
+		t.Errorf("links in the lab after that namespace's end: %v", links)
+	}
+	if err := v.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := v.MoveTo(1 << 29); err == nil || !strings.Contains(err.Error(), "pid 536870912") {
+		t.Errorf("to a process that is not there: %v", err)
 	}
 }

@@ -3,6 +3,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,33 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 )
 
-// firecrackerProgram is Firecracker's name in PATH.
-const firecrackerProgram = "firecracker"
+// Environment variables.
+const (
+	// EnvFirecracker names the Firecracker to run in place of the one in PATH: a
+	// path, or a name in PATH.
+	EnvFirecracker = "UKPROBE_FIRECRACKER"
+	// EnvJailer names the jailer, if microVMs are to be started by one, likewise.
+	EnvJailer = "UKPROBE_JAILER"
+)
+
+// firecrackerProgram is Firecracker's name in PATH, or the path that was given.
+func firecrackerProgram() string { return cmp.Or(os.Getenv(EnvFirecracker), "firecracker") }
+
+// findFirecracker returns the whole path of a program of Firecracker's, for a VMM
+// starts in the folder /.
+func findFirecracker(name, variable string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil && os.Getenv(variable) != "" {
+		return "", fmt.Errorf("find %s: %w: see %s", name, err, variable)
+	}
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w: put a release of firecracker-microvm/firecracker into PATH under that name, or its path into %s", name, err, variable)
+	}
+	return path, nil
+}
 
 // Events of a VMM that is told by an API what to do, in this order. They are
 // ukprobe's own times: from outside the VMM.
@@ -31,20 +57,22 @@ const (
 )
 
 // firecracker is Firecracker, configured and started over its API socket, by its
-// jailer if there is one.
-type firecracker struct {
-	jailer string // path; "" for none
-}
-
-// JailerVariable is the environment variable that has a microVM started by
-// Firecracker's jailer, whose path it is.
-const JailerVariable = "UKPROBE_JAILER"
+// jailer if there is to be one.
+type firecracker struct{}
 
 // Name implements Platform.
 func (firecracker) Name() string { return "firecracker" }
 
 // Program implements Platform.
-func (firecracker) Program() string { return firecrackerProgram }
+func (firecracker) Program() string { return firecrackerProgram() }
+
+// TapUser implements TapUser.
+func (firecracker) TapUser() int {
+	if os.Getenv(EnvJailer) != "" {
+		return jailUser
+	}
+	return 0
+}
 
 // Wire implements Platform.
 func (firecracker) Wire() Wire { return TapWire }
@@ -70,13 +98,13 @@ func (firecracker) Accel(want string, b system.Boot, h Host) (string, error) {
 const firecrackerLog = "/dev/stderr"
 
 // Launch implements Platform.
-func (f firecracker) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline string) (Launch, error) {
+func (firecracker) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline string) (Launch, error) {
 	if b.Kernel == "" {
 		return Launch{}, fmt.Errorf("%w: platform firecracker boots kernels; this system is not one", system.ErrUnsupported)
 	}
-	path, err := exec.LookPath(firecrackerProgram)
+	path, err := findFirecracker(firecrackerProgram(), EnvFirecracker)
 	if err != nil {
-		return Launch{}, fmt.Errorf("find %s: %w: put a release of firecracker-microvm/firecracker into PATH under that name", firecrackerProgram, err)
+		return Launch{}, err
 	}
 	v, err := firecrackerVersion(path)
 	if err != nil {
@@ -91,14 +119,16 @@ func (f firecracker) Launch(b system.Boot, r Resources, nic *network.Guest, cmdl
 		m.NICs = []fc.NIC{{ID: "eth0", Tap: nic.Name, MAC: nic.MAC.String()}}
 	}
 	socket := Dir + "/api.sock"
-	if f.jailer != "" {
-		if socket, err = f.jail(&l, &m, path, v); err != nil {
+	if os.Getenv(EnvJailer) != "" {
+		if socket, err = jail(&l, &m, path, v); err != nil {
 			return Launch{}, err
 		}
 	} else {
 		l.Argv = append([]string{path}, fc.Args(v, socket, m.Log)...)
 		for i, d := range m.Drives {
-			m.Drives[i].Path = l.share(d.Path, d.ReadOnly)
+			if !d.ReadOnly {
+				m.Drives[i].Path = l.copyOf(system.Disk{Path: d.Path})
+			}
 		}
 	}
 	if !v.Unknown() {
@@ -169,24 +199,6 @@ func firecrackerDrives(b system.Boot) []fc.Drive {
 	return out
 }
 
-// share gives the path at which a guest may have a file: itself if it is only read,
-// else a copy.
-func (l *Launch) share(path string, readOnly bool) string {
-	if readOnly {
-		return path
-	}
-	return Dir + "/" + l.copied(fmt.Sprintf("copy%d", len(l.Copies)), path)
-}
-
-// copied puts a copy of a file into the sample's folder and returns its name.
-func (l *Launch) copied(name, path string) string {
-	if l.Copies == nil {
-		l.Copies = map[string]string{}
-	}
-	l.Copies[name] = path
-	return name
-}
-
 // Who a jailed Firecracker is, and its jail: nobody, and one for each sample.
 const (
 	jailUser = 65534
@@ -196,14 +208,19 @@ const (
 // jail has the jailer start Firecracker, chrooted into a folder of the sample's with
 // copies of what it needs. The microVM's paths become those inside; returned is where
 // the API's socket will be, seen from outside.
-func (f firecracker) jail(l *Launch, m *fc.MicroVM, path string, v fc.Version) (socket string, err error) {
+func jail(l *Launch, m *fc.MicroVM, path string, v fc.Version) (socket string, err error) {
+	jailer, err := findFirecracker(os.Getenv(EnvJailer), EnvJailer)
+	if err != nil {
+		return "", err
+	}
 	if path, err = filepath.EvalSymlinks(path); err != nil { // as the jailer does, for the jail's name
 		return "", fmt.Errorf("firecracker: %w", err)
 	}
 	m.Log = "" // nothing is there that could take it
 	root := filepath.Join(filepath.Base(path), jailID, "root")
+	l.Copies = map[string]string{}
 	inside := func(name, path string) string {
-		l.copied(filepath.Join(root, name), path)
+		l.Copies[filepath.Join(root, name)] = path
 		return "/" + name
 	}
 	m.Kernel = inside("kernel", m.Kernel)
@@ -214,9 +231,9 @@ func (f firecracker) jail(l *Launch, m *fc.MicroVM, path string, v fc.Version) (
 		m.Drives[i].Path = inside(d.ID, d.Path)
 	}
 	const name = "/api.sock"
-	j := fc.Jail{Jailer: f.jailer, Firecracker: path, ID: jailID, UID: jailUser, GID: jailUser, Base: Dir}
+	j := fc.Jail{Jailer: jailer, Firecracker: path, ID: jailID, UID: jailUser, GID: jailUser, Base: Dir}
 	if l.Argv, err = j.Argv(v, fc.Args(v, name, "")); err != nil {
-		return "", fmt.Errorf("%w: %w: unset %s", system.ErrUnsupported, err, JailerVariable)
+		return "", fmt.Errorf("%w: %w: unset %s", system.ErrUnsupported, err, EnvJailer)
 	}
 	return Dir + "/" + root + name, nil
 }

@@ -90,12 +90,13 @@ func TestFirecrackerLaunch(t *testing.T) {
 		{"unknown to --version, by its API 0.21.3", "exit 1", "", initrd},
 		{"0.23.3", "echo Firecracker v0.23.3", "", bare},
 		{"1.14.2", "echo Firecracker v1.14.2", "", initrd},
-		{"1.14.2, jailed", "echo Firecracker v1.14.2", "/opt/jailer", disks},
-		{"1.7.0, jailed, with an initrd", "echo Firecracker v1.7.0", "/opt/jailer", initrd},
+		{"1.14.2, jailed", "echo Firecracker v1.14.2", "/bin/true", disks},
+		{"1.7.0, jailed, with an initrd", "echo Firecracker v1.7.0", "/bin/true", initrd},
 	} {
 		dir := namedFirecracker(t, tt.version)
+		t.Setenv(EnvJailer, tt.jailer)
 		nic := guestNIC()
-		l, err := firecracker{jailer: tt.jailer}.Launch(tt.image, Resources{MemoryMiB: 128, VCPUs: 2, Accel: KVM}, &nic, "a=b c")
+		l, err := firecracker{}.Launch(tt.image, Resources{MemoryMiB: 128, VCPUs: 2, Accel: KVM}, &nic, "a=b c")
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
@@ -147,20 +148,54 @@ func TestFirecrackerRefuses(t *testing.T) {
 		"early initrd":   {"echo firecracker 0.18.0", "", system.Boot{Kernel: kernel, Initrd: "/i"}, "firecracker 0.18.0 takes no initrd: the first that does is 0.21.0", true},
 		"too old":        {"echo firecracker 0.10.1", "", system.Boot{Kernel: kernel}, "is version 0.10.1: use 0.18.0 or newer", false},
 		"something else": {"echo hello", "", system.Boot{Kernel: kernel}, "is it Firecracker?", false},
-		"old jailer":     {"echo Firecracker v0.22.4", "/jailer", system.Boot{Kernel: kernel}, "only from 0.23.0 on: unset UKPROBE_JAILER", true},
-		"jailer unknown": {"exit 1", "/jailer", system.Boot{Kernel: kernel}, "of unknown version with its jailer", true},
+		"old jailer":     {"echo Firecracker v0.22.4", "/bin/true", system.Boot{Kernel: kernel}, "only from 0.23.0 on: unset UKPROBE_JAILER", true},
+		"jailer unknown": {"exit 1", "/bin/true", system.Boot{Kernel: kernel}, "of unknown version with its jailer", true},
 		"no kernel":      {"echo v1.14.2", "", system.Boot{Kernel: "/none"}, "no such file", false},
 	} {
 		namedFirecracker(t, tt.version)
-		_, err := firecracker{jailer: tt.jailer}.Launch(tt.image, Resources{MemoryMiB: 128, VCPUs: 1}, nil, "")
+		t.Setenv(EnvJailer, tt.jailer)
+		_, err := firecracker{}.Launch(tt.image, Resources{MemoryMiB: 128, VCPUs: 1}, nil, "")
 		if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, system.ErrUnsupported) != tt.unsupported {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 	}
+	t.Setenv(EnvJailer, "")
 	t.Setenv("PATH", t.TempDir())
 	_, err := firecracker{}.Launch(system.Boot{Kernel: kernel}, Resources{}, nil, "")
 	if err == nil || errors.Is(err, system.ErrUnsupported) || !strings.Contains(err.Error(), "put a release of firecracker-microvm/firecracker into PATH") {
 		t.Errorf("no Firecracker: %v", err)
+	}
+}
+
+// TestFirecrackerElsewhere: the environment's paths are taken, and errors name them.
+func TestFirecrackerElsewhere(t *testing.T) {
+	dir := namedFirecracker(t, "echo Firecracker v1.14.2")
+	t.Setenv("PATH", t.TempDir())
+	t.Chdir(dir)
+	b := system.Boot{Kernel: referenceKernel(t)}
+	r := Resources{MemoryMiB: 128, VCPUs: 1}
+	if n := (firecracker{}).TapUser(); n != 0 {
+		t.Errorf("its tap is for user %d, want root", n)
+	}
+	t.Setenv(EnvFirecracker, "./firecracker")
+	if l, err := (firecracker{}).Launch(b, r, nil, ""); err != nil || l.Argv[0] != filepath.Join(dir, "firecracker") {
+		t.Errorf("%q, %v: want a whole path", l.Argv, err)
+	}
+	if err := os.WriteFile("jailer", []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(EnvJailer, "./jailer")
+	if l, err := (firecracker{}).Launch(b, r, nil, ""); err != nil || l.Argv[0] != filepath.Join(dir, "jailer") {
+		t.Errorf("%q, %v: want the jailer", l.Argv, err)
+	}
+	if n := (firecracker{}).TapUser(); n != jailUser {
+		t.Errorf("its tap is for user %d, want the jail's", n)
+	}
+	for _, variable := range []string{EnvJailer, EnvFirecracker} {
+		t.Setenv(variable, "/none/x")
+		if _, err := (firecracker{}).Launch(b, r, nil, ""); err == nil || !strings.Contains(err.Error(), "find /none/x: ") || !strings.Contains(err.Error(), variable) {
+			t.Errorf("%s: %v", variable, err)
+		}
 	}
 }
 

@@ -149,6 +149,13 @@ type Versioner interface {
 	Version(context.Context) (string, error)
 }
 
+// TapUser is a platform whose VMM may not be root.
+type TapUser interface {
+	// TapUser is the number of the user and the group that have to be able to open
+	// the guest's tap; 0 for root.
+	TapUser() int
+}
+
 // Command makes the command with which a system's app is started on a platform.
 // nic is nil if there is no wire.
 func Command(s system.System, p Platform, b system.Boot, r Resources, nic *network.Guest) (Launch, error) {
@@ -177,7 +184,7 @@ func Command(s system.System, p Platform, b system.Boot, r Resources, nic *netwo
 func All() []Platform {
 	return []Platform{
 		qemu{name: "qemu"}, qemu{name: "qemu1nic", nic: true}, qemu{name: "qemumicrovm", nic: true, microvm: true},
-		firecracker{jailer: os.Getenv(JailerVariable)}, solo5HVT, solo5SPT, solo5Virtio{}, docker{}, process{},
+		firecracker{}, solo5HVT, solo5SPT, solo5Virtio{}, uhyve{}, docker{}, process{},
 	}
 }
 

@@ -121,7 +121,7 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 		return Launch{}, err
 	}
 	argv := append([]string{path}, firmwareArgs(path)...)
-	argv = append(argv, "-machine", q.machine(b, r.Accel), "-cpu", cpuModel(r),
+	argv = append(argv, "-machine", q.machine(b, r.Accel), "-cpu", cpuFor(b, r),
 		"-m", strconv.Itoa(r.MemoryMiB), "-smp", strconv.Itoa(r.VCPUs),
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot")
 	if b.Kernel != "" {
@@ -130,7 +130,11 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	if b.Initrd != "" {
 		argv = append(argv, "-initrd", b.Initrd)
 	}
-	for i, d := range b.Disks {
+	disks, files, err := disksWith(b, cmdline)
+	if err != nil {
+		return Launch{}, err
+	}
+	for i, d := range disks {
 		argv = append(argv, q.diskArgs(i, d)...)
 	}
 	if nic != nil {
@@ -143,7 +147,7 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 		argv = append(argv, "-append", cmdline)
 	}
 	argv = append(argv, b.QEMU.Args...)
-	l := Launch{Argv: argv, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Accel: r.Accel}
+	l := Launch{Argv: argv, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Files: files, Accel: r.Accel}
 	if r.Accel == KVM {
 		l.Console.Port = com1
 	} else {
@@ -161,6 +165,11 @@ func (q qemu) machine(b system.Boot, accel string) string {
 	// Without PIT, PIC and RTC a microvm boots fastest (E21, docs of QEMU); a guest
 	// without ACPI finds its devices on the command line.
 	words := "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,acpi=off"
+	if accel != KVM {
+		// There is no clock of KVM's to tell how fast the TSC is: without a PIT a
+		// Linux guest hangs.
+		words = "microvm,x-option-roms=off,pit=on,pic=on,rtc=on,acpi=off"
+	}
 	if b.QEMU.Microvm != "" {
 		words += "," + b.QEMU.Microvm
 	}
@@ -178,6 +187,14 @@ func cpuModel(r Resources) string {
 		return "host,-arch-capabilities"
 	}
 	return "host"
+}
+
+// cpuFor adds what the image needs of the host's own model.
+func cpuFor(b system.Boot, r Resources) string {
+	if r.Accel != KVM || r.Emulated || b.QEMU.CPU == "" {
+		return cpuModel(r)
+	}
+	return cpuModel(r) + "," + b.QEMU.CPU
 }
 
 // nicArgs: no script, no option ROM (a network boot ROM costs firmware time). Forced,

@@ -70,11 +70,11 @@ func TestBootsFromDisk(t *testing.T) {
 func TestImagesOwnWords(t *testing.T) {
 	fakeQEMU(t)
 	b := system.Boot{Kernel: "/k", QEMU: system.QEMU{Microvm: "pit=on", Args: []string{"-global", "a.b=c"}}}
-	l, err := qemu{name: "qemumicrovm", microvm: true}.Launch(b, Resources{Accel: TCG}, nil, "x")
+	l, err := qemu{name: "qemumicrovm", microvm: true}.Launch(b, Resources{Accel: KVM}, nil, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := after(l.Argv, "-machine")[0]; !strings.HasSuffix(m, "pit=off,pic=off,rtc=off,acpi=off,pit=on,accel=tcg") {
+	if m := after(l.Argv, "-machine")[0]; !strings.HasSuffix(m, "pit=off,pic=off,rtc=off,acpi=off,pit=on,accel=kvm") {
 		t.Errorf("machine %s", m)
 	}
 	if diff := cmp.Diff([]string{"-append", "x", "-global", "a.b=c"}, l.Argv[len(l.Argv)-4:]); diff != "" {

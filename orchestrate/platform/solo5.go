@@ -77,11 +77,20 @@ func (s solo5Tendered) Launch(b system.Boot, r Resources, nic *network.Guest, cm
 		return Launch{}, err
 	}
 	l.Argv = append(append(l.Argv, devices...), "--", b.Kernel)
-	if cmdline != "" {
-		// The tender joins its last words by blanks, which gives cmdline again.
-		l.Argv = append(l.Argv, strings.Split(cmdline, " ")...)
-	}
+	l.Argv = append(l.Argv, tenderWords(cmdline)...)
 	return l, nil
+}
+
+// tenderWords are the tender's last words, which it joins by blanks into cmdline
+// again. What is quoted stays whole, for those who read the command.
+func tenderWords(cmdline string) []string {
+	switch {
+	case cmdline == "":
+		return nil
+	case strings.ContainsAny(cmdline, `"'`):
+		return []string{cmdline}
+	}
+	return strings.Split(cmdline, " ")
 }
 
 // solo5Takes checks what all of Solo5's targets have in common.
@@ -120,24 +129,13 @@ func (s solo5Tendered) devices(l *Launch, t tender, b system.Boot, nic *network.
 		return nil, err
 	}
 	var out []string
-	for _, d := range devices.disks {
+	for _, d := range devices.disks { // copies: tenders open disks for writing
 		out = append(out, "--block:"+d.Name+"="+l.copyOf(d))
 	}
 	if devices.net != "" {
 		out = append(out, "--net:"+devices.net+"="+nic.Name, "--net-mac:"+devices.net+"="+nic.MAC.String())
 	}
 	return out, nil
-}
-
-// copyOf gives the sample a copy of a disk, since tenders open disks for writing,
-// and returns where it will be.
-func (l *Launch) copyOf(d system.Disk) string {
-	if l.Copies == nil {
-		l.Copies = map[string]string{}
-	}
-	name := fmt.Sprintf("disk%d", len(l.Copies))
-	l.Copies[name] = d.Path
-	return Dir + "/" + name
 }
 
 // oldDevices are the options of tenders before Solo5 0.6.0, which have room for one
@@ -161,4 +159,15 @@ func (t tender) oldDevices(l *Launch, b system.Boot, nic *network.Guest) ([]stri
 		out = append(out, "--net="+nic.Name, "--net-mac="+nic.MAC.String())
 	}
 	return out, nil
+}
+
+// copyOf gives the sample a copy of a disk, since tenders open disks for writing,
+// and returns where it will be.
+func (l *Launch) copyOf(d system.Disk) string {
+	if l.Copies == nil {
+		l.Copies = map[string]string{}
+	}
+	name := fmt.Sprintf("disk%d", len(l.Copies))
+	l.Copies[name] = d.Path
+	return Dir + "/" + name
 }

@@ -63,7 +63,9 @@ func (b *Boot) place(l catalogue.Local) {
 	for _, d := range l.Disks {
 		b.Disks = append(b.Disks, Disk{Path: d.Path, Format: d.Format, ReadOnly: d.ReadOnly, Name: d.Name})
 	}
-	b.Cmdline = cmp.Or(b.Entry.Cmdline, l.Cmdline, b.Cmdline)
+	if b.Cmdline = cmp.Or(b.Entry.Cmdline, b.Cmdline); b.Cmdline == "" && len(l.Args) > 0 {
+		b.Cmdline = "{network} -- " + strings.Join(l.Args, " ") // as Unikraft's kraft would
+	}
 }
 
 // words are those of the network: by the entry's template or else the system's own,
@@ -87,11 +89,29 @@ func (e Env) locate(ctx context.Context, b *Boot) error {
 		return err
 	}
 	b.place(l)
-	return b.measure(l)
+	return b.measureLocal(l)
 }
 
-// measure finds the size and checksum that stand for the image, and where it runs.
-func (b *Boot) measure(l catalogue.Local) (err error) {
+// find makes the files of a described boot local and measures them: the cell's own, and
+// for the others those of its entry.
+func (e Env) find(ctx context.Context, system string, w Want, b *Boot) error {
+	if _, err := e.entry(system, w); err != nil {
+		return err
+	}
+	switch {
+	case b.Entry != nil:
+		if err := e.locate(ctx, b); err != nil {
+			return err
+		}
+		b.override(w.Settings)
+	case b.Kernel == Unbuilt:
+		return e.errNoImage(system, w)
+	}
+	return b.examine()
+}
+
+// measureLocal finds the size and checksum that stand for the image, and where it runs.
+func (b *Boot) measureLocal(l catalogue.Local) (err error) {
 	switch {
 	case b.Platform == catalogue.Docker:
 		b.Image = Image{Path: b.Container, SHA256: strings.TrimPrefix(l.Container.Digest, "sha256:"), Size: l.Container.Size}

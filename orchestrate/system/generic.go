@@ -78,7 +78,7 @@ func (g *Generic) Prepare(ctx context.Context, w Want) (Boot, error) {
 		if err := g.env.locate(ctx, &b); err != nil {
 			return Boot{}, err
 		}
-	} else if err := b.measure(catalogue.Local{}); err != nil {
+	} else if err := b.measureLocal(catalogue.Local{}); err != nil {
 		return Boot{}, err
 	}
 	b.override(w.Settings) // the cell's own files again

@@ -23,13 +23,24 @@ func (*Linux) Name() string { return "linux" }
 // Apps implements System.
 func (*Linux) Apps() []string { return linux.Apps() }
 
-// Platforms implements System. Debian's cloud kernel hangs at the start on QEMU's
-// microvm with ACPI, and takes no virtio-mmio devices without.
-func (*Linux) Platforms() []string { return []string{"qemu", "qemu1nic"} }
+// Platforms implements System.
+func (*Linux) Platforms() []string { return []string{"qemu", "qemu1nic", "qemumicrovm", "firecracker"} }
+
+// Limit implements System. The kernel's configuration is Debian's; what was seen is
+// in docs/systems/linux.md.
+func (*Linux) Limit(_, platform string) string {
+	switch platform {
+	case "qemumicrovm":
+		return "Debian's cloud kernel takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off), and with ACPI it hangs at some starts: use system lupine"
+	case "firecracker":
+		return "Debian's cloud kernel is compressed, and takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off): use system lupine"
+	}
+	return ""
+}
 
 // Prepare implements System.
 func (l *Linux) Prepare(ctx context.Context, w Want) (Boot, error) {
-	kernel, initrd := w.Settings.Kernel, w.Settings.Initrd
+	kernel, initrd, version := w.Settings.Kernel, w.Settings.Initrd, ""
 	if kernel == "" {
 		k, err := l.builder.Kernel(ctx)
 		if err != nil {
@@ -42,7 +53,7 @@ func (l *Linux) Prepare(ctx context.Context, w Want) (Boot, error) {
 		if err != nil {
 			return Boot{}, err
 		}
-		initrd = i.Path
+		initrd, version = i.Path, i.Version
 	}
 	img, err := imageOf(kernel)
 	if err != nil {
@@ -56,7 +67,7 @@ func (l *Linux) Prepare(ctx context.Context, w Want) (Boot, error) {
 		return Boot{}, err
 	}
 	b := l.Describe(w)
-	b.Image, b.Kernel, b.Initrd, b.Segments = img, kernel, initrd, segs
+	b.Image, b.Version, b.Kernel, b.Initrd, b.Segments = img, version, kernel, initrd, segs
 	return b, nil
 }
 
@@ -80,12 +91,11 @@ func (b *Boot) linuxApp(app string) {
 	}
 }
 
-// Limit implements System.
-func (*Linux) Limit(_, _ string) string { return "" }
-
 // CommandLine implements System, with the address in the syntax of the kernel's
 // nfsroot.rst.
-func (*Linux) CommandLine(b Boot, net *Addresses) (string, error) {
+func (*Linux) CommandLine(b Boot, net *Addresses) (string, error) { return linuxCommandLine(b, net) }
+
+func linuxCommandLine(b Boot, net *Addresses) (string, error) {
 	if net == nil {
 		return b.commandLine(""), nil
 	}
@@ -114,12 +124,12 @@ func (p *Process) Prepare(ctx context.Context, w Want) (Boot, error) {
 	if err != nil {
 		return Boot{}, err
 	}
-	img, err := imageOf(root.Dir + root.Argv[0])
+	img, err := imageOf(root.Dir + root.Program)
 	if err != nil {
 		return Boot{}, err
 	}
 	b := p.Describe(w)
-	b.Image, b.RootFS, b.Argv, b.Env = img, root.Dir, slices.Clone(root.Argv), root.Env
+	b.Image, b.Version, b.RootFS, b.Argv, b.Env = img, root.Version, root.Dir, slices.Clone(root.Argv), root.Env
 	return b, nil
 }
 

@@ -3,7 +3,6 @@
 package system
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -20,22 +19,22 @@ const (
 
 // MirageOS is a unikernel in OCaml, and with it any other Solo5 image that reads the
 // same words or none.
-type MirageOS struct{}
+type MirageOS struct{ env Env }
 
 // Name implements System.
-func (MirageOS) Name() string { return "mirageos" }
+func (*MirageOS) Name() string { return "mirageos" }
 
 // Apps implements System.
-func (MirageOS) Apps() []string { return []string{Hello, HTTP} }
+func (*MirageOS) Apps() []string { return []string{Hello, HTTP} }
 
 // foreignApps are those of the matrix that are programs in C.
 var foreignApps = []string{Nginx, "redis", "sqlite", "memcached", "mysql"}
 
 // Platforms implements System.
-func (MirageOS) Platforms() []string { return []string{solo5HVT, solo5SPT, solo5Virtio} }
+func (*MirageOS) Platforms() []string { return []string{solo5HVT, solo5SPT, solo5Virtio} }
 
 // Limit implements System.
-func (MirageOS) Limit(app, _ string) string {
+func (*MirageOS) Limit(app, _ string) string {
 	if slices.Contains(foreignApps, app) {
 		return "MirageOS has no C library, no processes and no system calls: it runs programs in OCaml that are written for it, and there is no " + app + " among them"
 	}
@@ -48,8 +47,8 @@ const mirageHTTP = 8080
 
 // Describe implements System. hello is told nothing of its network: those that are
 // published declare no device, and would refuse options that they do not have.
-func (MirageOS) Describe(w Want) Boot {
-	b := Boot{Platform: w.Platform, Kernel: cmp.Or(w.Settings.Kernel, Unbuilt)}
+func (m *MirageOS) Describe(w Want) Boot {
+	b := Boot{Platform: w.Platform, Kernel: Unbuilt}
 	switch w.App {
 	case Hello:
 		// mirage-skeleton's logs it, E21's prints it.
@@ -57,17 +56,20 @@ func (MirageOS) Describe(w Want) Boot {
 	case HTTP:
 		b.Service = &Service{Port: mirageHTTP, Request: httpGet()}
 	}
+	if e, err := m.env.entry(m.Name(), w); err == nil {
+		b.describe(e)
+	}
+	if b.Entry != nil && b.Entry.Network != "" {
+		b.Unaddressed = false
+	}
 	b.override(w.Settings)
 	return b
 }
 
 // Prepare implements System.
-func (m MirageOS) Prepare(_ context.Context, w Want) (Boot, error) {
+func (m *MirageOS) Prepare(ctx context.Context, w Want) (Boot, error) {
 	b := m.Describe(w)
-	if b.Kernel == Unbuilt {
-		return Boot{}, fmt.Errorf("%w of %s on MirageOS: build one (mirage configure -t %s; make) and name it (kernel: in the cell)", ErrNoImage, w.App, mirageTarget(w.Platform))
-	}
-	if err := b.examine(); err != nil {
+	if err := m.env.find(ctx, m.Name(), w, &b); err != nil {
 		return Boot{}, err
 	}
 	img, err := solo5.ReadFile(b.Kernel)
@@ -83,14 +85,13 @@ func (m MirageOS) Prepare(_ context.Context, w Want) (Boot, error) {
 	return b, nil
 }
 
-// mirageTarget is what `mirage configure -t` calls a platform.
-func mirageTarget(platform string) string { return platform[len("solo5-"):] }
-
 // CommandLine implements System, with the options of Mirage's Key.ipv4 and
 // Key.ipv4_gateway, as E21's fig_13 impl/mirage-solo5-httpreply.sh gives them.
-func (MirageOS) CommandLine(b Boot, net *Addresses) (string, error) {
-	if net == nil || b.Unaddressed {
-		return b.commandLine(""), nil
+func (*MirageOS) CommandLine(b Boot, net *Addresses) (string, error) {
+	if b.Unaddressed {
+		net = nil
 	}
-	return b.commandLine("--ipv4=" + net.Prefix.String() + " --ipv4-gateway=" + net.Gateway.String()), nil
+	return b.commandLine(b.words(net, func(a Addresses) string {
+		return "--ipv4=" + a.Prefix.String() + " --ipv4-gateway=" + a.Gateway.String()
+	})), nil
 }

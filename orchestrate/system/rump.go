@@ -20,7 +20,7 @@ import (
 
 // Rump is rumprun: a POSIX program on drivers and C library of NetBSD. On QEMU it is
 // rumprun's own hw platform, on Solo5 that of nabla-containers' rumprun.
-type Rump struct{ workDir string }
+type Rump struct{ env Env }
 
 // Name implements System.
 func (*Rump) Name() string { return "rump" }
@@ -63,31 +63,40 @@ func onSolo5(platform string) bool { return strings.HasPrefix(platform, "solo5-"
 
 // Describe implements System.
 func (r *Rump) Describe(w Want) Boot {
-	b := Boot{Platform: w.Platform, Kernel: cmp.Or(w.Settings.Kernel, Unbuilt)}
+	b := Boot{Platform: w.Platform, Kernel: Unbuilt}
+	onDisk := ""
 	for _, a := range rumpApps {
 		if a.name != w.App {
 			continue
 		}
-		b.Ready, b.Args = a.ready, a.args
-		if w.Settings.Disk != "" && a.onDisk != "" {
-			b.Args = a.onDisk
-		}
+		b.Ready, b.Cmdline, onDisk = a.ready, a.args, a.onDisk
 		if a.service != nil {
 			svc := *a.service
 			b.Service = &svc
 		}
 	}
+	if e, err := r.env.entry(r.Name(), w); err == nil {
+		b.describe(e)
+	}
 	b.override(w.Settings)
-	if len(b.Disks) == 0 && onSolo5(w.Platform) && wantsDisk(b.Kernel) {
+	if len(b.Disks) > 0 {
+		b.Cmdline = cmp.Or(b.Cmdline, onDisk)
+	}
+	r.addDisk(&b)
+	return b
+}
+
+// addDisk adds an empty disk where one is declared that the app does not need.
+func (r *Rump) addDisk(b *Boot) {
+	if len(b.Disks) == 0 && onSolo5(b.Platform) && wantsDisk(b.Kernel) {
 		b.Disks = []Disk{{Path: r.emptyDisk(), Format: "raw"}}
 	}
-	return b
 }
 
 // emptyDisk is attached where the image declares a disk that its app does not need:
 // one sector of zeros, as the published evaluations make it (E21, fig_11
 // impl/rump.sh).
-func (r *Rump) emptyDisk() string { return filepath.Join(r.workDir, "rump-empty.raw") }
+func (r *Rump) emptyDisk() string { return filepath.Join(r.env.WorkDir, "rump-empty.raw") }
 
 // wantsDisk: images of the new port all declare one, named rootfs, and tenders of the
 // old one wanted one given.
@@ -97,19 +106,15 @@ func wantsDisk(kernel string) bool {
 }
 
 // Prepare implements System.
-func (r *Rump) Prepare(_ context.Context, w Want) (Boot, error) {
+func (r *Rump) Prepare(ctx context.Context, w Want) (Boot, error) {
+	if err := os.WriteFile(r.emptyDisk(), make([]byte, 512), 0o600); err != nil {
+		return Boot{}, fmt.Errorf("write an empty disk for rump: %w", err)
+	}
 	b := r.Describe(w)
-	if b.Kernel == Unbuilt {
-		return Boot{}, fmt.Errorf("%w of %s on rump: build one with rumprun and rumprun-bake, and name it (kernel: in the cell)", ErrNoImage, w.App)
-	}
-	if len(b.Disks) > 0 && b.Disks[0].Path == r.emptyDisk() {
-		if err := os.WriteFile(r.emptyDisk(), make([]byte, 512), 0o600); err != nil {
-			return Boot{}, fmt.Errorf("write an empty disk for rump: %w", err)
-		}
-	}
-	if err := b.examine(); err != nil {
+	if err := r.env.find(ctx, r.Name(), w, &b); err != nil {
 		return Boot{}, err
 	}
+	r.addDisk(&b) // an image that has only now been fetched
 	return b, nil
 }
 
@@ -142,7 +147,10 @@ type rumpBlk struct {
 // for -I, -W, -b and the program, without its line ends and trailing commas, and on
 // Solo5 what Lupine's scripts/benchmark_apps.sh gives the tender.
 func (r *Rump) CommandLine(b Boot, net *Addresses) (string, error) {
-	c := rumpConfig{Cmdline: strings.TrimSpace(filepath.Base(b.Kernel) + " " + b.Args)}
+	if b.Entry != nil && b.Entry.Network != "" {
+		return "", fmt.Errorf("%s: rump has its network in a configuration of its own: leave network: out", b.Entry.Pos)
+	}
+	c := rumpConfig{Cmdline: strings.TrimSpace(filepath.Base(b.Kernel) + " " + cmp.Or(b.Args, b.Cmdline))}
 	if err := rumpWords(c.Cmdline); err != nil {
 		return "", err
 	}

@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/guests/docker"
+	"github.com/ukprobe/ukprobe/guests/lupine"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
@@ -58,11 +59,21 @@ type Disk struct {
 	Name     string // of the device in a solo5 manifest; "" elsewhere
 }
 
+// DiskCmdline is where on a disk a guest finds its command line, which ends with a
+// zero byte. The disk's file is not written to: the guest gets an overlay.
+type DiskCmdline struct {
+	At   int64 // bytes from the disk's start
+	Room int   // bytes, with the zero; 0 if the command line is not there
+}
+
 // QEMU is what an image needs of QEMU beyond what all images of a platform get.
 type QEMU struct {
 	// Microvm are properties of machine microvm, such as "pit=on,rtc=on". By default
 	// it has neither PIT, PIC, RTC nor ACPI.
 	Microvm string
+	// CPU are features of the CPU model "host", for KVM with hardware behind it, such
+	// as "migratable=no,+invtsc".
+	CPU string
 	// Args are words for the end of the command line, such as "-global",
 	// "virtio-mmio.force-legacy=off".
 	Args []string
@@ -92,6 +103,11 @@ type Boot struct {
 	// Segments are the guest addresses of the image, by which the end of the
 	// firmware is recognised.
 	Segments []probe.Segment
+	// Unikraft is what the file of a Unikraft image says about its command line.
+	Unikraft UnikraftImage
+	// DiskCmdline is, for a guest that boots from its first disk, where on it the
+	// command line is.
+	DiskCmdline DiskCmdline
 	// FPUFree says that the guest touches neither x87 nor SSE, so that it also
 	// runs where KVM only emulates instructions.
 	FPUFree bool
@@ -129,7 +145,7 @@ type System interface {
 	// Platforms lists the platforms that it runs on.
 	Platforms() []string
 	// Limit is why the app does not run on the platform although the system has
-	// both; "" if it does.
+	// both; "" if it does. Of an app that the system does not have it may say why.
 	Limit(app, platform string) string
 	// Describe says all of an app but its files, for which Unbuilt stands: command
 	// line, ready line, service.
@@ -160,7 +176,12 @@ type Env struct {
 // that are in the catalogue only.
 func All(e Env) []System {
 	builder := e.builder()
-	return e.withGeneric([]System{&Reference{env: e}, &Linux{builder: builder}, MirageOS{}, &Rump{workDir: e.WorkDir}, &Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}}})
+	kernels := &lupine.Builder{Dir: e.CacheDir, Logf: e.Logf}
+	return e.withGeneric([]System{
+		&Reference{env: e}, &Linux{builder: builder}, &Lupine{apps: builder, kernels: kernels},
+		&Unikraft{env: e}, &MirageOS{env: e}, &OSv{env: e}, &HermiTux{env: e}, &Rump{env: e},
+		&Process{builder: builder}, &Docker{env: e, builder: &docker.Builder{Linux: builder}},
+	})
 }
 
 // Find returns the system of that name.
@@ -186,6 +207,9 @@ var ErrUnsupported = errors.New("unsupported")
 // the app or does not run on the platform.
 func Supports(s System, app, platform string) error {
 	if !slices.Contains(s.Apps(), app) {
+		if why := s.Limit(app, platform); why != "" {
+			return fmt.Errorf("%w: %s has no %s: %s", ErrUnsupported, s.Name(), app, why)
+		}
 		return fmt.Errorf("%w: %s has no %s (it has %s)", ErrUnsupported, s.Name(), app, strings.Join(s.Apps(), ", "))
 	}
 	if !slices.Contains(s.Platforms(), platform) {

@@ -58,7 +58,11 @@ func TestSupports(t *testing.T) {
 		{"process", "nginx", "process", ""},
 		{"reference", "nginx", "qemu", "unsupported: reference has no nginx (it has hello, http)"},
 		{"reference", "hello", "process", "unsupported: reference does not run on process (it runs on qemu, qemu1nic, qemumicrovm, firecracker)"},
-		{"linux", "hello", "qemumicrovm", "unsupported: linux does not run on qemumicrovm (it runs on qemu, qemu1nic)"},
+		{"linux", "hello", "qemumicrovm", "unsupported: hello on qemumicrovm: Debian's cloud kernel takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off), and with ACPI it hangs at some starts: use system lupine"},
+		{"lupine", "mysql", "qemumicrovm", ""},
+		{"lupine", "http", "qemu", "unsupported: lupine has no http (it has hello, memcached, mysql, nginx, redis, sqlite)"},
+		{"linux", "hello", "firecracker", "unsupported: hello on firecracker: Debian's cloud kernel is compressed, and takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off): use system lupine"},
+		{"lupine", "hello", "firecracker", ""},
 		{"process", "hello", "qemu", "unsupported: process does not run on qemu (it runs on process)"},
 	}
 	for _, tt := range tests {
@@ -78,6 +82,7 @@ func TestCommandLine(t *testing.T) {
 	for name, want := range map[string]string{
 		"reference": "own ip=198.18.0.9/24 gw=198.18.0.1 last  words",
 		"linux":     "own ip=198.18.0.9::198.18.0.1:255.255.255.0::eth0:off last  words",
+		"lupine":    "own ip=198.18.0.9::198.18.0.1:255.255.255.0::eth0:off last  words",
 		"process":   "",
 	} {
 		s, b := find(t, Env{}, name), Boot{Cmdline: "own ", Args: "last  words"}

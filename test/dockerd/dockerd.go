@@ -187,22 +187,25 @@ func (e *Engine) removeGroups() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopWait)
 	defer cancel()
-	for ctx.Err() == nil {
-		left, err := kill(e.group)
-		if err != nil {
+	for {
+		err := e.tryRemoveGroups()
+		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if left == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // those that were killed take a moment to be gone
+	}
+}
+
+func (e *Engine) tryRemoveGroups() error {
+	if _, err := kill(e.group); err != nil {
+		return err
 	}
 	all, err := filepath.Glob("/sys/fs/cgroup/*/" + e.name)
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, top := range append(all, e.group) {
+	errs := []error{removeTree(e.group)}
+	for _, top := range all {
 		errs = append(errs, removeTree(top))
 	}
 	return errors.Join(errs...)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ukprobe/ukprobe/guests/linux"
+	"github.com/ukprobe/ukprobe/guests/lupine"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -111,8 +113,12 @@ func TestLinux(t *testing.T) {
 		accel = "kvm"
 		needKVM(t)
 	}
-	m := matrix(t, "system: linux, app: [hello, nginx], platform: qemu1nic, accel: "+accel)
-	c := newRun(t, "--matrix", m, "--timeout", patience(30*time.Second).String()).start().wait(patience(90 * time.Second)).want(0)
+	apps := "[hello, memcached, mysql, nginx, redis, sqlite]"
+	if inside() {
+		apps = "[hello, nginx]" // each takes half a minute there
+	}
+	m := matrix(t, "system: linux, app: "+apps+", platform: qemu1nic, accel: "+accel)
+	c := newRun(t, "--matrix", m, "--timeout", patience(30*time.Second).String()).start().wait(patience(180 * time.Second)).want(0)
 	f := c.file()
 	for _, cell := range f.Cells {
 		t.Run(cell.App, func(t *testing.T) {
@@ -165,7 +171,7 @@ func missing(s results.Sample, event string) string {
 // The bare Linux process, behind a veth.
 func TestProcess(t *testing.T) {
 	needRoot(t)
-	m := matrix(t, "system: process, app: [hello, nginx], platform: process")
+	m := matrix(t, "system: process, app: [hello, memcached, mysql, nginx, redis, sqlite], platform: process")
 	c := newRun(t, "--matrix", m, "--samples", "2").run().want(0)
 	f := c.file()
 	for _, cell := range f.Cells {
@@ -185,16 +191,76 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// A kernel of lupine's, on all kinds of virtio: nginx's own, and as hello's too, to
+// build one kernel only.
+func TestLupine(t *testing.T) {
+	needRoot(t)
+	accel := "tcg"
+	if inside() {
+		accel = "kvm"
+		needKVM(t)
+	}
+	kernels := nginxKernel(t)
+	cells := []string{"system: lupine, app: nginx, platform: qemumicrovm, accel: " + accel}
+	if !inside() {
+		cells = append(cells,
+			"system: lupine, app: nginx, platform: qemu1nic, accel: "+accel,
+			"system: lupine, app: hello, platform: qemu, accel: "+accel+", kernel: "+kernels.BzImage)
+	}
+	c := newRun(t, "--matrix", matrix(t, cells...), "--timeout", patience(30*time.Second).String()).start().wait(patience(120 * time.Second)).want(0)
+	f := c.file()
+	for _, cell := range f.Cells {
+		t.Run(cell.App+" on "+cell.Platform, func(t *testing.T) {
+			s := cell.Samples[0]
+			checkOK(t, f, s)
+			checkApp(t, cell.App, s)
+			for _, line := range s.Console {
+				if line.Text != linux.ReadyLine(cell.App) {
+					t.Errorf("on the console: %q", line.Text)
+				}
+			}
+			want := kernels.BzImageSize
+			if cell.Platform == "qemumicrovm" {
+				want = kernels.VmlinuxSize
+			}
+			if cell.Image == nil || cell.Image.Size != want {
+				t.Errorf("image %+v, want one of %d bytes", cell.Image, want)
+			}
+			if accel == "kvm" {
+				checkOrder(t, s, results.EventGuestEntry, results.EventFirmwareEnd, results.EventFrameOut)
+			}
+		})
+	}
+}
+
+// nginxKernel returns the kernel that `make images` has built.
+func nginxKernel(t *testing.T) lupine.Kernel {
+	t.Helper()
+	dir, err := images()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := (&lupine.Builder{Dir: dir, Logf: t.Logf}).Kernel(t.Context(), "nginx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 // checkApp checks the events that the apps of guests/linux have wherever they run.
 func checkApp(t *testing.T, app string, s results.Sample) {
 	t.Helper()
-	if app == "nginx" {
-		checkOrder(t, s, service...)
-		checkOrder(t, s, results.EventVMMExec, results.EventSynAck)
-		// Of a process, the first frame out can be its namespace's RST, before it
-		// even runs.
-		checkOrder(t, s, results.EventFrameOut, results.EventSynAck)
+	if linux.Port(app) == 0 {
+		checkOrder(t, s, results.EventVMMExec, results.EventConsoleFirst, results.EventConsoleReady, results.EventVMMExit)
 		return
 	}
-	checkOrder(t, s, results.EventVMMExec, results.EventConsoleFirst, results.EventConsoleReady, results.EventVMMExit)
+	order := service
+	if len(linux.Request(app)) == 0 { // it speaks first
+		order = slices.DeleteFunc(slices.Clone(order), func(e string) bool { return e == "first_request" })
+	}
+	checkOrder(t, s, order...)
+	checkOrder(t, s, results.EventVMMExec, results.EventSynAck)
+	// Of a process, the first frame out can be its namespace's RST, before it even
+	// runs.
+	checkOrder(t, s, results.EventFrameOut, results.EventSynAck)
 }

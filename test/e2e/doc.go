@@ -16,5 +16,6 @@
 //
 //	UKPROBE_BINARY  the binary under test; built from the source if unset
 //	UKPROBE_IMAGES  cache of built images; <project>/.cache/images if unset
+//	UKPROBE_GUESTS  folder with real guests (docs/verified.md); without it their tests skip
 //	HOSTVM_KERNELS  suites for TestHostVM; "bookworm bookworm-backports" if unset
 package e2e

@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,6 +73,29 @@ func containers(t *testing.T, e *dockerd.Engine) []string {
 	return out
 }
 
+// imageOf is the reference of an image that an engine has.
+func imageOf(t *testing.T, e *dockerd.Engine, prefix string) string {
+	t.Helper()
+	api, err := client.New(client.WithHost(e.Host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer api.Close()
+	list, err := api.ImageList(t.Context(), client.ImageListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range list.Items {
+		for _, tag := range i.RepoTags {
+			if strings.HasPrefix(tag, prefix) {
+				return tag
+			}
+		}
+	}
+	t.Fatalf("the engine has no %s: %+v", prefix, list.Items)
+	return ""
+}
+
 // containerStart is how a container's timeline begins.
 var containerStart = []string{results.EventCreateSent, results.EventCreated, results.EventStartSent, results.EventRuntimeExec, results.EventVMMExec}
 
@@ -79,6 +103,7 @@ var containerStart = []string{results.EventCreateSent, results.EventCreated, res
 // apart, its network is behind the measured veth, it ends with the sample.
 func TestDocker(t *testing.T) {
 	needRoot(t)
+	needNative(t, "an engine wants a root that it can write to")
 	e := dockerd.Start(t, dockerd.Options{})
 	m := matrix(t, "system: docker, app: [hello, nginx], platform: docker, samples: 3",
 		"system: process, app: [hello, nginx], platform: process, samples: 3")
@@ -116,6 +141,10 @@ func TestDockerProbesNone(t *testing.T) {
 	needRoot(t)
 	e := dockerd.Start(t, dockerd.Options{})
 	m := matrix(t, "system: docker, app: [hello, nginx], platform: docker")
+	dockerRun(t, e, "--matrix", m, "--probes", "none").run().want(0)
+	// The first run has left its images with the engine.
+	m = matrix(t, "system: docker, app: hello, platform: docker, image: '"+imageOf(t, e, "ukprobe/hello")+"', args: '/bin/busybox sh /hello.sh'",
+		"system: docker, app: nginx, platform: docker, image: '"+imageOf(t, e, "ukprobe/nginx")+"'")
 	c := dockerRun(t, e, "--matrix", m, "--probes", "none").run().want(0)
 	f := c.file()
 	for _, cell := range f.Cells {
@@ -130,33 +159,24 @@ func TestDockerProbesNone(t *testing.T) {
 	}
 }
 
-// Containers that do not become what they should are failed with the reason, and the
-// run goes on.
+// Containers that do not become what they should are failed with the reason, and
+// removed.
 func TestDockerBadContainers(t *testing.T) {
 	notOnTheKernel(t)
 	needRoot(t)
 	e := dockerd.Start(t, dockerd.Options{})
-	m := matrix(t,
-		"system: docker, app: hello, platform: docker, args: '/bin/busybox false'",
-		"system: docker, app: hello, platform: docker, args: '/bin/no-such-program'",
-		// Ignores SIGTERM, as pid 1 does anyway, says that it is up, and stays.
-		`system: docker, app: hello, platform: docker, ready: "^here$", args: "/bin/busybox sh -c trap\t''\tTERM;echo\there;while\t:;do\t/bin/busybox\tsleep\t1;done"`,
-		"system: docker, app: hello, platform: docker, ready: 'this never comes', timeout: 3s",
-		"system: docker, app: hello, platform: docker, memory_mib: 1",
-		"system: docker, app: hello, platform: docker")
-	c := dockerRun(t, e, "--matrix", m).start().wait(patience(2 * time.Minute)).want(1)
-	for i, want := range []struct{ status, words string }{
-		{results.SampleFailed, "the container ended before the guest was ready: exit status 1"},
-		{results.SampleFailed, "no-such-program"},
-		{results.SampleOK, ""},
-		{results.SampleTimeout, "no console line matched"},
-		{results.SampleFailed, "emory limit"},
-		{results.SampleOK, ""},
+	for name, tc := range map[string]struct{ cell, status, words string }{
+		"ends":      {"args: '/bin/busybox false'", results.SampleFailed, "the container ended before the guest was ready: exit status 1"},
+		"no such":   {"args: '/bin/no-such-program'", results.SampleFailed, "no-such-program"},
+		"not ready": {"ready: 'this never comes', timeout: 3s", results.SampleTimeout, "no console line matched"},
+		"no memory": {"memory_mib: 1", results.SampleFailed, "emory limit"},
 	} {
-		s := c.file().Cells[i].Samples[0]
-		if s.Status != want.status || !strings.Contains(s.Reason, want.words) {
-			t.Errorf("cell %d: %s: %q, want %s: %q", i, s.Status, s.Reason, want.status, want.words)
-		}
+		t.Run(name, func(t *testing.T) {
+			c := dockerRun(t, e, "--matrix", matrix(t, "system: docker, app: hello, platform: docker, "+tc.cell)).run().want(1)
+			if s := c.cell(1).Samples[0]; s.Status != tc.status || !strings.Contains(s.Reason, tc.words) {
+				t.Errorf("%s: %q, want %s: %q", s.Status, s.Reason, tc.status, tc.words)
+			}
+		})
 	}
 }
 
@@ -177,19 +197,34 @@ func TestDockerWithoutEngine(t *testing.T) {
 	}
 }
 
-// holdingContainer has one container that is never ready.
+// inContainer is a cgroup of the runtime's making below a sample's.
+var inContainer = regexp.MustCompile(`(?m)^0::/ukprobe/[^/]+/s\d+/[0-9a-f]{64}$`)
+
+// holdingContainer starts a run with a container that is never ready, and that
+// SIGTERM does not end.
 func holdingContainer(t *testing.T, e *dockerd.Engine) *call {
 	t.Helper()
 	m := matrix(t, "system: docker, app: hello, platform: docker, ready: 'this never comes', timeout: 10m", "system: process, app: hello, platform: process")
 	c := dockerRun(t, e, "--matrix", m).start()
-	c.waitUntil("its container runs", patience(time.Minute), func() bool {
+	var app process
+	find := func() bool {
 		for _, p := range processesOf(t, c) {
-			if strings.Contains(p.cmdline, "sleep infinity") {
+			if strings.Contains(p.cmdline, "sleep infinity") && inContainer.MatchString(p.cgroup) {
+				app = p
 				return true
 			}
 		}
 		return false
-	})
+	}
+	c.waitUntil("its container runs", patience(time.Minute), find)
+	// The kernel drops what the first process of a pid namespace has no handler for.
+	if err := syscall.Kill(app.pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	if !find() {
+		t.Fatal("the container ends by SIGTERM")
+	}
 	return c
 }
 
@@ -230,7 +265,7 @@ func TestDockerEngineDies(t *testing.T) {
 		t.Errorf("it took %v to end", took)
 	}
 	s := c.file().Cells[0].Samples[0]
-	if s.Status != results.SampleFailed || !strings.Contains(s.Reason, "engine") {
+	if s.Status != results.SampleFailed || !strings.Contains(s.Reason, "no Docker Engine at ") {
 		t.Errorf("%s: %q: want the engine's end", s.Status, s.Reason)
 	}
 	c.says("docker-container", "ukprobe clean")

@@ -166,5 +166,9 @@ func buildImages(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	nginxKernel(t)
+	if _, err := b.PlainInitramfs(t.Context(), "nginx"); err != nil {
+		t.Fatal(err)
+	}
 	return outerImages()
 }

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ukprobe/ukprobe/internal/deb"
+	"github.com/ukprobe/ukprobe/internal/lockfile"
 )
 
 // Cache is a folder of built things. It may be used by several goroutines, and
@@ -66,7 +67,7 @@ func (c *Cache) Entry(ctx context.Context, name string, build func(dir, scratch 
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lock(ctx, filepath.Join(c.Dir, ".lock"))
+	unlock, err := lockfile.Take(ctx, filepath.Join(c.Dir, ".lock"))
 	if err != nil {
 		return "", err
 	}
@@ -113,31 +114,6 @@ func (c *Cache) build(name, entry string, build func(dir, scratch string) error)
 func isFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) ||
 		strings.Contains(err.Error(), "No space left on device")
-}
-
-// lock takes an exclusive lock on the file at path, waiting until it is free
-// or ctx ends. The lock also goes when the process dies.
-func lock(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			_ = f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		select {
-		case <-ctx.Done():
-			_ = f.Close()
-			return nil, fmt.Errorf("wait for the lock %s, held by another process: %w", path, ctx.Err())
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }
 
 // IsFolder says whether there is a folder at path.

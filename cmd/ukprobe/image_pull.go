@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
+)
+
+func imagePullCommand() *cli.Command {
+	return &cli.Command{
+		Name: "pull", Usage: "get images from their registries into the cache", ArgsUsage: "[NAME|oci://REFERENCE…]",
+		Description: "Without arguments all images of the catalogue that are in registries. A tag stays\n" +
+			"at the digest of its first pull until --update; from then on no network is needed.",
+		Flags: []cli.Flag{cacheFlag(), catalogueFlag(),
+			&cli.StringFlag{Name: "platform", Value: "qemu", Usage: "`P` of ukprobe's platforms that a REFERENCE is for; docker for a container"},
+			&cli.BoolFlag{Name: "update", Usage: "ask the registry what a tag points to now"}},
+		Action: pullImages,
+	}
+}
+
+func pullImages(c *cli.Context) error {
+	all, err := images(c)
+	if err != nil {
+		return err
+	}
+	list, err := toPull(c, all)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		for _, platform := range m.Platforms {
+			l, err := all.Local(c.Context, m, platform)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.App.Writer, "%s\t%s\t%s\n", m.Name, platform, fileOf(l))
+		}
+	}
+	return nil
+}
+
+// toPull are the images that the arguments name.
+func toPull(c *cli.Context, all *catalogue.Images) ([]catalogue.Image, error) {
+	if !c.Args().Present() {
+		if all.Catalogue == nil {
+			return nil, usage(errors.New("pull: there is no catalogue: name an image as oci://REFERENCE, or a catalogue with --catalogue"))
+		}
+		var out []catalogue.Image
+		for _, m := range all.Images {
+			if _, ok := m.File.Reference(); ok {
+				out = append(out, m)
+			}
+		}
+		return out, nil
+	}
+	var out []catalogue.Image
+	for _, word := range c.Args().Slice() {
+		if strings.HasPrefix(word, "oci://") {
+			out = append(out, catalogue.Image{Name: word, Platforms: []string{c.String("platform")}, File: catalogue.File{Path: word}, Pos: "command line"})
+			continue
+		}
+		m, err := all.Named(word)
+		if err != nil {
+			return nil, usage(err)
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+func imageVerifyCommand() *cli.Command {
+	return &cli.Command{
+		Name: "verify", Usage: "hold the files of the catalogue's images against their checksums", ArgsUsage: "[NAME…]",
+		Description: "Reads every byte. Images of registries have to be in the cache; their layers and\n" +
+			"what was unpacked from them is verified. Exit status 1 if anything is not what it\n" +
+			"should be.",
+		Flags:  []cli.Flag{cacheFlag(), catalogueFlag()},
+		Action: verifyImages,
+	}
+}
+
+func verifyImages(c *cli.Context) error {
+	all, err := someCatalogue(c)
+	if err != nil {
+		return err
+	}
+	list := all.Images
+	if c.Args().Present() {
+		if list, err = toPull(c, all); err != nil {
+			return err
+		}
+	}
+	bad := 0
+	for _, m := range list {
+		said, err := all.Verify(c.Context, m)
+		if err != nil {
+			bad++
+			said = err.Error()
+		}
+		fmt.Fprintf(c.App.Writer, "%s\t%s\n", m.Name, said)
+	}
+	if bad > 0 {
+		return fmt.Errorf("verify: %d of %d images are not what they should be", bad, len(list))
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
+	"github.com/ukprobe/ukprobe/orchestrate/inspect"
+)
+
+func imageListCommand() *cli.Command {
+	return &cli.Command{
+		Name: "list", Usage: "list the images of the catalogue",
+		Flags: []cli.Flag{cacheFlag(), catalogueFlag(), jsonFlag()},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			all, err := someCatalogue(c)
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return printJSON(c.App.Writer, listed(all))
+			}
+			return writeImages(c.App.Writer, all)
+		},
+	}
+}
+
+func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print it as JSON"} }
+
+// someCatalogue opens the catalogue, which has to be there.
+func someCatalogue(c *cli.Context) (*catalogue.Images, error) {
+	all, err := images(c)
+	if err == nil && all.Catalogue == nil {
+		err = usage(fmt.Errorf("there is no catalogue: name one with --catalogue, or put %s into the cache folder %s (docs/catalogue.md)", catalogue.FileName, c.String("cache")))
+	}
+	return all, err
+}
+
+// listedImage is an image as `image list --json` prints it.
+type listedImage struct {
+	Name      string          `json:"name"`
+	System    string          `json:"system"`
+	App       string          `json:"app"`
+	Version   string          `json:"version,omitempty"`
+	Platforms []string        `json:"platforms"`
+	Path      string          `json:"path,omitempty"`
+	SHA256    string          `json:"sha256,omitempty"`
+	Initrd    string          `json:"initrd,omitempty"`
+	Disks     []string        `json:"disks,omitempty"`
+	Cmdline   string          `json:"cmdline,omitempty"`
+	Network   string          `json:"network,omitempty"`
+	Ready     string          `json:"ready,omitempty"`
+	Port      int             `json:"port,omitempty"`
+	FPUFree   bool            `json:"fpu_free"`
+	Built     catalogue.Built `json:"built"`
+	Pos       string          `json:"pos"`
+}
+
+func listed(all *catalogue.Images) []listedImage {
+	out := []listedImage{}
+	for _, m := range all.Images {
+		l := listedImage{m.Name, m.System, m.App, m.Version, m.Platforms, m.File.Path, m.File.SHA256, m.Initrd.Path, nil, m.Cmdline, m.Network, m.Ready, m.Port, m.FPUFree, m.Built, m.Pos}
+		for _, d := range m.Disks {
+			l.Disks = append(l.Disks, d.Path)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+func writeImages(w io.Writer, all *catalogue.Images) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "name\tsystem\tapp\tversion\tplatforms\tpath")
+	for _, m := range all.Images {
+		path := m.File.Path
+		if path == "" {
+			path = m.Disks[0].Path
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.System, m.App, orDash(m.Version), strings.Join(m.Platforms, ","), path)
+	}
+	return t.Flush()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func imageInspectCommand() *cli.Command {
+	return &cli.Command{
+		Name: "inspect", Usage: "tell what an image is, and which platforms can take it", ArgsUsage: "FILE|NAME",
+		Description: "Format, entry, load segments, sections; for each platform whether it can take the\n" +
+			"file, and why not; for a program for Linux its loader, its libraries and the system\n" +
+			"calls that it can make, by its code. NAME is an image of the catalogue; it is made\n" +
+			"local first. docs/image-inspect.md explains the output.",
+		Flags: []cli.Flag{cacheFlag(), catalogueFlag(), jsonFlag()},
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usage(errors.New("inspect takes one file, folder or name of an image: see `ukprobe image inspect --help`"))
+			}
+			path, err := fileOrImage(c, c.Args().First())
+			if err != nil {
+				return err
+			}
+			r, err := inspect.File(path)
+			if err != nil {
+				return fmt.Errorf("inspect: %w", err)
+			}
+			if c.Bool("json") {
+				return printJSON(c.App.Writer, r)
+			}
+			return r.WriteText(c.App.Writer)
+		},
+	}
+}
+
+// fileOrImage is the path of a file, or of the image of that name.
+func fileOrImage(c *cli.Context, word string) (string, error) {
+	if _, err := os.Stat(word); err == nil || strings.Contains(word, "/") {
+		return word, nil
+	}
+	all, err := images(c)
+	if err != nil {
+		return "", err
+	}
+	m, err := all.Named(word)
+	if err != nil {
+		return "", usage(fmt.Errorf("%q is no file here, and as a name: %w", word, err))
+	}
+	l, err := all.Local(c.Context, m, m.Platforms[0])
+	if err != nil {
+		return "", err
+	}
+	return fileOf(l), nil
+}
+
+// fileOf is the one file or folder that an image is known by.
+func fileOf(l catalogue.Local) string {
+	switch {
+	case l.Kernel != "":
+		return l.Kernel
+	case l.Container.Path != "":
+		return l.Container.Path
+	}
+	return l.Disks[0].Path
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package system
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+)
+
+// Apps that are neither Linux' nor the reference guest's alone.
+const (
+	redisApp     = "redis"     // answers PING
+	sqliteApp    = "sqlite"    // the shell or a benchmark of it, on the console
+	memcachedApp = "memcached" // answers version
+)
+
+// Platforms that systems look at.
+const (
+	qemuPlatform      = "qemu"
+	qemu1NIC          = "qemu1nic"
+	qemuMicroVM       = "qemumicrovm"
+	firecrackerVMM    = "firecracker"
+	uhyvePlatform     = "uhyve"
+	maxGuestFile      = 512 << 20 // bytes of an image that are searched for text
+	xenPHYS32Entry    = 18        // XEN_ELFNOTE_PHYS32_ENTRY: where PVH begins (Xen's elfnote.h)
+	elfOSABIHermit    = 0x42      // of HermitCore: hermitux-kernel, include/hermit/… and tools/uhyve.c
+	elfOSABIEmbedded  = 0xff      // ELFOSABI_STANDALONE, which Hermit in Rust is linked with
+	maxNoteSize       = 1 << 20   // bytes of one segment of notes
+	elfNoteHeaderSize = 12
+)
+
+// loadable is what an image file says about who can load it.
+type loadable struct {
+	isELF     bool
+	class     elf.Class
+	machine   elf.Machine
+	kind      elf.Type
+	osABI     byte
+	multiboot bool // version 1
+	pvh       bool
+	bzImage   bool
+	hermit    bool // has the entry note of Hermit in Rust
+}
+
+// whoLoads reads it.
+func whoLoads(path string) (loadable, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return loadable{}, fmt.Errorf("image: %w", err)
+	}
+	defer f.Close()
+	k := kernelFile{f: f, path: path}
+	if err := k.read(); err != nil {
+		return loadable{}, fmt.Errorf("image %s: %w", path, err)
+	}
+	l := loadable{bzImage: isBzImage(k.head), isELF: bytes.HasPrefix(k.head, []byte(elf.ELFMAG))}
+	_, _, l.multiboot = findMultiboot(k.head)
+	if !l.isELF {
+		return l, nil
+	}
+	e, err := elf.NewFile(f)
+	if err != nil {
+		return loadable{}, fmt.Errorf("image %s: damaged ELF file: %w", path, err)
+	}
+	l.class, l.machine, l.kind, l.osABI = e.Class, e.Machine, e.Type, byte(e.OSABI)
+	for _, p := range e.Progs {
+		if p.Type == elf.PT_NOTE && p.Filesz <= maxNoteSize {
+			raw, err := io.ReadAll(p.Open())
+			if err != nil {
+				return loadable{}, fmt.Errorf("image %s: damaged ELF file: %w", path, err)
+			}
+			l.notes(raw, e.ByteOrder)
+		}
+	}
+	return l, nil
+}
+
+// notes looks through a segment of notes: name and content of each are padded to
+// four bytes.
+func (l *loadable) notes(raw []byte, order binary.ByteOrder) {
+	pad := func(n uint32) uint64 { return (uint64(n) + 3) &^ 3 }
+	for len(raw) >= elfNoteHeaderSize {
+		name, desc, kind := order.Uint32(raw), order.Uint32(raw[4:]), order.Uint32(raw[8:])
+		raw = raw[elfNoteHeaderSize:]
+		size := pad(name) + pad(desc)
+		if size > uint64(len(raw)) {
+			return
+		}
+		switch string(bytes.TrimRight(raw[:name], "\x00")) {
+		case "Xen":
+			l.pvh = l.pvh || kind == xenPHYS32Entry
+		case "HERMIT":
+			l.hermit = true
+		}
+		raw = raw[size:]
+	}
+}
+
+// x86 says whether an ELF file is for this kind of machine.
+func (l loadable) x86() bool { return l.machine == elf.EM_X86_64 || l.machine == elf.EM_386 }
+
+// what names the format, for messages.
+func (l loadable) what() string {
+	switch {
+	case l.bzImage:
+		return "a bzImage"
+	case !l.isELF && l.multiboot:
+		return "a multiboot image"
+	case !l.isELF:
+		return "no ELF file"
+	case !l.x86():
+		return "an ELF file for " + l.machine.String()
+	case l.multiboot:
+		return "an ELF file with a multiboot header"
+	case l.pvh:
+		return "an ELF file with a PVH entry"
+	case l.hermit || l.osABI == elfOSABIHermit:
+		return "an ELF file for uhyve"
+	case l.class == elf.ELFCLASS64:
+		return "a 64-bit ELF file without multiboot or PVH entry"
+	}
+	return "a 32-bit ELF file without multiboot or PVH entry"
+}
+
+// byQEMU says whether QEMU's -kernel loads it on a pc or microvm (its
+// x86_load_linux: multiboot, ELF with PVH, bzImage).
+func (l loadable) byQEMU() bool { return l.bzImage || l.multiboot || l.isELF && l.x86() && l.pvh }
+
+// byFirecracker says whether Firecracker loads it: a 64-bit ELF file, which it
+// starts by Linux' 64-bit protocol or by PVH (its src/vmm/src/arch/x86_64/mod.rs). A
+// multiboot header means that the entry expects another protocol.
+func (l loadable) byFirecracker() bool {
+	return l.isELF && l.class == elf.ELFCLASS64 && l.machine == elf.EM_X86_64 && (l.pvh || !l.multiboot)
+}
+
+// read returns a guest's file, to be searched for text.
+func readGuest(path string) ([]byte, error) {
+	img, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("image: %w", err)
+	}
+	defer img.Close()
+	raw, err := io.ReadAll(io.LimitReader(img, maxGuestFile))
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", path, err)
+	}
+	return raw, nil
+}
+
+// redisPing is what Redis answers with +PONG.
+func redisPing() []byte { return []byte("PING\r\n") }
+
+// Netmask is a prefix's length as an address: 255.255.255.0 for /24.
+func Netmask(p netip.Prefix) string {
+	return net.IP(net.CIDRMask(p.Bits(), p.Addr().BitLen())).String()
+}
