@@ -48,6 +48,28 @@ func TestRequests(t *testing.T) {
 	golden.Check(t, "requests.txt", out.String())
 }
 
+// TestInitArguments: before 1.0 devices are announced behind the "--" of a command
+// line, which is the guest's init's.
+func TestInitArguments(t *testing.T) {
+	nic := []NIC{{ID: "eth0", Tap: "uktap0"}}
+	for _, tt := range []struct {
+		v       Version
+		cmdline string
+		nics    []NIC
+		refused bool
+	}{
+		{Version{0, 25, 2}, "console=ttyS0 -- -x", nic, true},
+		{Version{0, 25, 2}, "console=ttyS0 --x -", nic, false},
+		{Version{0, 25, 2}, "console=ttyS0 -- -x", nil, false},
+		{Version{1, 0, 0}, "console=ttyS0 -- -x", nic, false},
+	} {
+		_, err := MicroVM{Kernel: "/k", Cmdline: tt.cmdline, NICs: tt.nics}.Calls(tt.v)
+		if (err != nil) != tt.refused || err != nil && !strings.Contains(err.Error(), "leave -- out, or use 1.0.0 or newer") {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+}
+
 // TestEmptyCommandLine: absent, it would be Firecracker's default for Linux.
 func TestEmptyCommandLine(t *testing.T) {
 	calls, err := MicroVM{Kernel: "/k"}.Calls(Version{1, 14, 2})

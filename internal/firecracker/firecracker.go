@@ -14,7 +14,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // MicroVM is what a microVM is to be.
@@ -67,6 +69,9 @@ func Start() Call { return put("/actions", map[string]string{"action_type": "Ins
 func (m MicroVM) Calls(v Version) ([]Call, error) {
 	if m.Initrd != "" && v.Before(initrdSince) {
 		return nil, fmt.Errorf("firecracker %s takes no initrd: the first that does is %s", v, initrdSince)
+	}
+	if len(m.Drives)+len(m.NICs) > 0 && v.Before(initArgsSince) && slices.Contains(strings.Fields(m.Cmdline), "--") {
+		return nil, fmt.Errorf("firecracker %s tells the kernel of its devices behind the -- of the command line, where that does not look for them: leave -- out, or use %s or newer", v, initArgsSince)
 	}
 	var out []Call
 	if m.Log != "" && v.Before(logArgsSince) {

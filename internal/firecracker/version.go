@@ -24,6 +24,7 @@ var (
 	bootTimerSince = Version{0, 23, 0} // --boot-timer; always there before
 	jailerSince    = Version{0, 23, 0} // no cgroup unless one is asked for
 	smtSince       = Version{1, 0, 0}  // was ht_enabled
+	initArgsSince  = Version{1, 0, 0}  // #2709: words of its own go before --
 	bzImageSince   = Version{1, 17, 0} // #6037, after 1.16
 )
 
