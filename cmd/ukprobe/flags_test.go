@@ -50,7 +50,7 @@ func writeFile(t *testing.T, text string) string {
 // exit status 2 and a text that says what would be right.
 func TestUsageErrors(t *testing.T) {
 	misspelt := writeFile(t, "version: 1\ncells:\n  - {system: reference, app: hello, platfrom: qemu}\n")
-	unknown := writeFile(t, "version: 1\ncells:\n  - {system: osv, app: hello, platform: qemu}\n")
+	unknown := writeFile(t, "version: 1\ncells:\n  - {system: plan9, app: hello, platform: qemu}\n")
 	tests := []struct {
 		args []string
 		text string

@@ -15,7 +15,7 @@ import (
 )
 
 // write makes the archive at dest, which appears there only when it is whole.
-func (c content) write(dest, layer string) (err error) {
+func (c content) write(dest string) (err error) {
 	temp, err := os.CreateTemp(filepath.Dir(dest), ".docker-*")
 	if err != nil {
 		return err
@@ -26,7 +26,7 @@ func (c content) write(dest, layer string) (err error) {
 			_ = os.Remove(temp.Name())
 		}
 	}()
-	if err := c.writeTo(temp, layer); err != nil {
+	if err := c.writeTo(temp); err != nil {
 		return fmt.Errorf("write %s: %w", dest, err)
 	}
 	if err := errors.Join(temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
@@ -37,23 +37,22 @@ func (c content) write(dest, layer string) (err error) {
 
 // writeTo writes the archive: blobs first, so that a reader of the indexes has
 // passed what they name.
-func (c content) writeTo(dest io.Writer, layerPath string) error {
-	layer, err := os.Open(layerPath)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = layer.Close() }()
+func (c content) writeTo(dest io.Writer) error {
 	w := tar.NewWriter(dest)
 	for _, dir := range []string{"blobs/", "blobs/sha256/"} {
 		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755, ModTime: time.Unix(0, 0)}); err != nil {
 			return err
 		}
 	}
-	if err := w.WriteHeader(header(blobPath(c.layer), c.layerSize)); err != nil {
-		return err
-	}
-	if _, err := io.Copy(w, layer); err != nil {
-		return err
+	written := map[string]bool{} // images may have a layer, such as an empty one, twice
+	for _, l := range c.layers {
+		if written[l.path] {
+			continue
+		}
+		written[l.path] = true
+		if err := l.writeTo(w); err != nil {
+			return err
+		}
 	}
 	for _, f := range []struct {
 		name string
@@ -73,6 +72,19 @@ func (c content) writeTo(dest io.Writer, layerPath string) error {
 		}
 	}
 	return w.Close()
+}
+
+func (l layerFile) writeTo(w *tar.Writer) error {
+	f, err := os.Open(l.path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if err := w.WriteHeader(header(blobPath(l.digest), l.size)); err != nil {
+		return err
+	}
+	_, err = io.Copy(w, f) // a file of another size is an error of the writer
+	return err
 }
 
 func header(name string, size int64) *tar.Header {

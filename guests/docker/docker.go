@@ -74,7 +74,7 @@ func (b *Builder) image(layer linux.Layer) (Image, error) {
 	}
 	img := Image{
 		App: layer.App, Reference: c.reference, ID: c.config.digest, Manifest: c.manifest.digest,
-		Layers: []digest.Digest{c.layer}, Argv: slices.Clone(layer.Argv), Packages: layer.Packages,
+		Layers: []digest.Digest{c.layers[0].digest}, Argv: slices.Clone(layer.Argv), Packages: layer.Packages,
 		Path: filepath.Join(b.Linux.Dir, fmt.Sprintf("docker-%s-%s.tar", layer.App, c.manifest.digest.Encoded()[:16])),
 	}
 	if img.Path, err = filepath.Abs(img.Path); err != nil {
@@ -84,7 +84,7 @@ func (b *Builder) image(layer linux.Layer) (Image, error) {
 		img.Size = st.Size()
 		return img, nil
 	}
-	if err := c.write(img.Path, layer.Path); err != nil {
+	if err := c.write(img.Path); err != nil {
 		return Image{}, err
 	}
 	st, err := os.Stat(img.Path)
@@ -114,16 +114,24 @@ func document(v any) (blob, error) {
 // content is all of an image but its layer's bytes.
 type content struct {
 	reference        string
-	layer            digest.Digest
-	layerSize        int64
+	layers           []layerFile // as they are stored
 	config, manifest blob
+	mediaType        string // of the manifest
 	index            []byte // index.json of the OCI image layout
 	docker           []byte // manifest.json of `docker save`
 }
 
+// layerFile is where a layer's bytes are.
+type layerFile struct {
+	path   string
+	digest digest.Digest
+	size   int64 // bytes
+}
+
 // describe makes an image's documents. All its times are the epoch.
 func describe(layer linux.Layer) (content, error) {
-	c := content{layer: digest.NewDigestFromEncoded(digest.SHA256, layer.SHA256), layerSize: layer.Size}
+	only := layerFile{path: layer.Path, digest: digest.NewDigestFromEncoded(digest.SHA256, layer.SHA256), size: layer.Size}
+	c := content{layers: []layerFile{only}, mediaType: ocispec.MediaTypeImageManifest}
 	epoch := time.Unix(0, 0).UTC()
 	var versions bytes.Buffer
 	for _, p := range layer.Packages {
@@ -137,7 +145,7 @@ func describe(layer linux.Layer) (content, error) {
 			"org.opencontainers.image.title": "ukprobe " + layer.App,
 			"ukprobe.packages":               string(bytes.TrimSpace(versions.Bytes())),
 		}},
-		RootFS:  ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{c.layer}},
+		RootFS:  ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{only.digest}},
 		History: []ocispec.History{{Created: &epoch, CreatedBy: "ukprobe", Comment: "unmodified binaries of Debian packages"}},
 	})
 	if err != nil {
@@ -146,9 +154,9 @@ func describe(layer linux.Layer) (content, error) {
 	c.reference = Repository + layer.App + ":" + c.config.digest.Encoded()[:12]
 	c.manifest, err = document(ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: ocispec.MediaTypeImageManifest,
+		MediaType: c.mediaType,
 		Config:    c.config.descriptor(ocispec.MediaTypeImageConfig),
-		Layers:    []ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageLayer, Digest: c.layer, Size: c.layerSize}},
+		Layers:    []ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageLayer, Digest: only.digest, Size: only.size}},
 	})
 	if err != nil {
 		return c, err
@@ -158,7 +166,7 @@ func describe(layer linux.Layer) (content, error) {
 
 // indexes makes the two tables of contents of the archive.
 func (c *content) indexes() error {
-	entry := c.manifest.descriptor(ocispec.MediaTypeImageManifest)
+	entry := c.manifest.descriptor(c.mediaType)
 	// The first is for containerd, which Docker's newer image store is; the second
 	// is the specification's.
 	entry.Annotations = map[string]string{
@@ -168,7 +176,11 @@ func (c *content) indexes() error {
 	index, err1 := document(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex,
 		Manifests: []ocispec.Descriptor{entry}})
 	// https://github.com/moby/docker-image-spec: the archive of `docker save`.
-	legacy, err2 := document([]map[string]any{{"Config": blobPath(c.config.digest), "RepoTags": []string{c.reference}, "Layers": []string{blobPath(c.layer)}}})
+	layers := make([]string, len(c.layers))
+	for i, l := range c.layers {
+		layers[i] = blobPath(l.digest)
+	}
+	legacy, err2 := document([]map[string]any{{"Config": blobPath(c.config.digest), "RepoTags": []string{c.reference}, "Layers": layers}})
 	c.index, c.docker = index.data, legacy.data
 	return errors.Join(err1, err2)
 }

@@ -54,6 +54,10 @@ type Cmdline struct {
 
 	End End
 
+	// BootTimer is where Firecracker's boot timer is told, before the ready line: a
+	// port (0x3f0) or, above 0xffff, an address (0xd0000000, 0xc0000000); 0 for none.
+	BootTimer int
+
 	// SpinEarly and CrashEarly replace the ready line and what follows.
 	SpinEarly, CrashEarly bool
 	// CrashGP makes a crash begin with a general protection fault instead of an
@@ -68,7 +72,7 @@ func (c Cmdline) Validate() error {
 		value, max int
 	}{
 		{"cpus", c.CPUs, MaxCPUs}, {"pio", c.PIO, maxCount}, {"cpuid", c.CPUID, maxCount}, {"hlt", c.HLT, maxCount},
-		{"mem", c.MemMiB, MaxMemMiB}, {"port", c.Port, 65535},
+		{"mem", c.MemMiB, MaxMemMiB}, {"port", c.Port, 65535}, {"boot-timer", c.BootTimer, maxCount},
 	} {
 		if n.value < 0 || n.value > n.max {
 			return fmt.Errorf("reference guest: %s=%d: give a number from 0 to %d", n.name, n.value, n.max)
@@ -134,6 +138,7 @@ func (c Cmdline) String() string {
 	flag("ip="+c.IP.String(), c.IP != (netip.Prefix{}))
 	flag("gw="+c.Gateway.String(), c.Gateway.IsValid())
 	number("port", c.Port)
+	number("boot-timer", c.BootTimer)
 	flag("spin=early", c.SpinEarly)
 	flag("crash=early", c.CrashEarly)
 	flag("crash=gp", c.CrashGP)

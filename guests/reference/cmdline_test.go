@@ -27,6 +27,7 @@ func TestCmdlineString(t *testing.T) {
 			},
 			"ip=198.18.0.2/24 gw=198.18.0.1 port=80 end=hold",
 		},
+		{"boot timer", Cmdline{BootTimer: 0x3f0}, "boot-timer=1008"},
 		{"early", Cmdline{SpinEarly: true}, "spin=early"},
 		{"crash", Cmdline{CrashEarly: true, CrashGP: true}, "crash=early crash=gp"},
 	} {

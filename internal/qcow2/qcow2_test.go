@@ -5,6 +5,7 @@ package qcow2
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -80,7 +81,7 @@ func TestReadAt(t *testing.T) {
 			if _, err := m.ReadAt(odd, 99_999); err != nil || !bytes.Equal(odd, want[99_999:200_000]) {
 				t.Errorf("a read across clusters differs, error %v", err)
 			}
-			if n, err := m.ReadAt(odd, m.Size-5); n != 5 || err != io.EOF {
+			if n, err := m.ReadAt(odd, m.Size-5); n != 5 || !errors.Is(err, io.EOF) {
 				t.Errorf("at the end: %d bytes, error %v", n, err)
 			}
 		})

@@ -159,8 +159,11 @@ func (c *Container) start(ctx context.Context) error {
 	c.spec.Event(probe.EventStartSent)
 	if _, err := c.engine.api.ContainerStart(ctx, c.id, client.ContainerStartOptions{}); err != nil {
 		cancel()
-		<-wired
-		return c.engine.failed("start container "+c.spec.Name, err)
+		failed := c.engine.failed("start container "+c.spec.Name, err)
+		if why := <-wired; why != nil && !errors.Is(why, context.Canceled) {
+			return errors.Join(failed, why)
+		}
+		return failed
 	}
 	c.spec.Event(probe.EventStarted)
 	select {

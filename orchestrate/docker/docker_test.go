@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -40,7 +41,7 @@ type bed struct {
 
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	b := &bed{t: t, host: dockerd.Start(t, dockerd.Options{})}
+	b := &bed{t: t, host: dockerd.Start(t, dockerd.Options{Args: []string{"--debug"}})}
 	t.Setenv("DOCKER_HOST", b.host.Host)
 	var err error
 	if b.engine, err = Connect(t.Context()); err != nil {
@@ -285,11 +286,15 @@ func TestRefused(t *testing.T) {
 // TestEnsureLoadsOnce: the image is loaded if the engine lacks it, and not again.
 func TestEnsureLoadsOnce(t *testing.T) {
 	b := newBed(t)
-	loads := strings.Count(b.host.Log(), "images/load")
+	const call = "Calling POST /v1.41/images/load"
+	loads := strings.Count(b.host.Log(), call)
+	if loads == 0 {
+		t.Fatal("the engine's log does not tell of its first load")
+	}
 	if again := b.ensure(); again.ID != b.image.ID {
 		t.Errorf("image %s, then %s", b.image.ID, again.ID)
 	}
-	if n := strings.Count(b.host.Log(), "images/load"); n != loads {
+	if n := strings.Count(b.host.Log(), call); n != loads {
 		t.Errorf("it was loaded %d times more", n-loads)
 	}
 	if _, err := b.engine.api.ImageRemove(t.Context(), b.image.ID, client.ImageRemoveOptions{Force: true}); err != nil {
@@ -300,6 +305,38 @@ func TestEnsureLoadsOnce(t *testing.T) {
 	}
 	if again := b.ensure(); again.ID != b.image.ID {
 		t.Errorf("image %s, then %s", b.image.ID, again.ID)
+	}
+}
+
+// TestEnsureLayout: an image of somebody else's OCI layout is
+// loaded by an engine that knows no layouts, and not loaded again.
+func TestEnsureLayout(t *testing.T) {
+	b := newBed(t)
+	builder := guest.Builder{Linux: &linux.Builder{Dir: "../../.cache/images"}}
+	img, err := builder.Image(t.Context(), "hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir() // the archive is a layout too
+	if out, err := exec.Command("tar", "-C", dir, "-xf", img.Path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	l, err := guest.OpenLayout(dir, img.Manifest.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first Image
+	for i := range 2 {
+		got, err := b.engine.EnsureLayout(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first.ID == "" {
+			first = got
+		}
+		if got.ID != b.image.ID || !slices.Contains(got.Tags, l.Reference) || got.ID != first.ID {
+			t.Errorf("time %d: %+v, want the image %s as %s", i, got, b.image.ID, l.Reference)
+		}
 	}
 }
 

@@ -150,10 +150,7 @@ func (e *Engine) Find(ctx context.Context, ref string) (Image, error) {
 	if err != nil {
 		return Image{}, e.failed("inspect image "+ref, err)
 	}
-	out := Image{ID: r.ID, Tags: r.RepoTags, Layers: make([]string, 0, len(r.RootFS.Layers)), Size: r.Size}
-	for _, l := range r.RootFS.Layers {
-		out.Layers = append(out.Layers, string(l))
-	}
+	out := Image{ID: r.ID, Tags: r.RepoTags, Layers: r.RootFS.Layers, Size: r.Size}
 	if r.Config != nil {
 		out.Cmd = append(append(out.Cmd, r.Config.Entrypoint...), r.Config.Cmd...)
 	}

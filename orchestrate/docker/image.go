@@ -11,58 +11,70 @@ import (
 	"slices"
 
 	"github.com/moby/moby/client"
+	"github.com/opencontainers/go-digest"
 
 	guest "github.com/ukprobe/ukprobe/guests/docker"
 )
 
-// Ensure makes the engine have an image that ukprobe has built: it is loaded only
-// if the engine has none of that reference with the very same layers. What was
-// loaded stays, as a cache like the one on disk, for the next run.
+// Ensure makes the engine have an image that ukprobe has built: see ensure.
 func (e *Engine) Ensure(ctx context.Context, img guest.Image) (Image, error) {
-	have, err := e.Find(ctx, img.Reference)
-	if err == nil && sameLayers(have, img) {
+	return e.ensure(ctx, img.Reference, img.Layers, func(w io.Writer) error {
+		f, err := os.Open(img.Path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(w, f)
+		return err
+	})
+}
+
+// EnsureLayout makes the engine have an image of an OCI image layout: see ensure.
+func (e *Engine) EnsureLayout(ctx context.Context, l *guest.Layout) (Image, error) {
+	return e.ensure(ctx, l.Reference, l.Layers, l.Archive)
+}
+
+// ensure loads an image if the engine has none of that reference with the very same
+// layers. What was loaded stays, as a cache like the one on disk, for the next run.
+func (e *Engine) ensure(ctx context.Context, ref string, layers []digest.Digest, archive func(io.Writer) error) (Image, error) {
+	have, err := e.Find(ctx, ref)
+	if err == nil && have.has(layers) {
 		return have, nil
 	}
 	if err != nil && !errors.Is(err, ErrNoImage) {
 		return Image{}, err
 	}
-	if err := e.load(ctx, img.Path); err != nil {
+	if err := e.load(ctx, ref, archive); err != nil {
 		return Image{}, err
 	}
-	have, err = e.Find(ctx, img.Reference)
+	have, err = e.Find(ctx, ref)
 	if err != nil {
-		return Image{}, fmt.Errorf("after loading %s: %w", img.Path, err)
+		return Image{}, fmt.Errorf("after loading it: %w", err)
 	}
-	if !sameLayers(have, img) {
-		return Image{}, fmt.Errorf("loaded %s, and the engine's %s has the layers %v, want %v", img.Path, img.Reference, have.Layers, img.Layers)
+	if !have.has(layers) {
+		return Image{}, fmt.Errorf("after loading %s the engine has it with the layers %v, want %v", ref, have.Layers, layers)
 	}
 	return have, nil
 }
 
-func sameLayers(have Image, img guest.Image) bool {
-	want := make([]string, len(img.Layers))
-	for i, l := range img.Layers {
-		want[i] = l.String()
-	}
-	return slices.Equal(have.Layers, want)
+func (i Image) has(layers []digest.Digest) bool {
+	return slices.EqualFunc(i.Layers, layers, func(have string, want digest.Digest) bool { return have == want.String() })
 }
 
 // load sends an archive to the engine.
-func (e *Engine) load(ctx context.Context, path string) error {
-	f, err := os.Open(path)
+func (e *Engine) load(ctx context.Context, ref string, archive func(io.Writer) error) error {
+	r, w := io.Pipe()
+	defer r.Close() // else its writer would wait for ever after an error
+	go func() { _ = w.CloseWithError(archive(w)) }()
+	said, err := e.api.ImageLoad(ctx, r, client.ImageLoadWithQuiet(true))
 	if err != nil {
-		return fmt.Errorf("load an image: %w", err)
-	}
-	defer f.Close()
-	said, err := e.api.ImageLoad(ctx, f, client.ImageLoadWithQuiet(true))
-	if err != nil {
-		return e.failed("load "+path, err)
+		return e.failed("load image "+ref, err)
 	}
 	defer said.Close()
 	// The answer's end is the loading's; an error in between is found by looking
 	// for the image.
 	if _, err := io.Copy(io.Discard, said); err != nil {
-		return e.failed("load "+path, err)
+		return e.failed("load image "+ref, err)
 	}
 	return nil
 }

@@ -169,3 +169,71 @@ func TestStartedElsewhereFails(t *testing.T) {
 	}
 	nothingIn(t, b.WorkDir)
 }
+
+// TestCopies: a sample writes to copies of its own, also in folders, and also as
+// somebody else; the original stays.
+func TestCopies(t *testing.T) {
+	original := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(original, []byte("as it was"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	b, s := newBoot(t, `cat "$1/jail/root/disk" > "$1/seen" && stat -c %a "$1/jail/root/disk" >> "$1/seen" && echo changed > "$1/jail/root/disk" && : > "$1/done"; sleep 60`)
+	var seen string
+	withLaunch(t, b, func(l *platform.Launch) {
+		l.Argv = append(l.Argv, "sh", platform.Dir)
+		l.Copies = map[string]string{"jail/root/disk": original}
+		l.Drive = func(ctx context.Context, d platform.Driven) error {
+			for ctx.Err() == nil {
+				if _, err := os.Stat(filepath.Join(d.Dir, "done")); err == nil {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			text, err := os.ReadFile(filepath.Join(d.Dir, "seen"))
+			seen = string(text)
+			s.happens(probe.EventConsoleReady, monotonicNs())
+			return err
+		}
+	})
+	if got := sample(t, t.Context(), b); got.Status != OK {
+		t.Fatalf("%s: %s", got.Status, got.Reason)
+	}
+	if seen != "as it was666\n" {
+		t.Errorf("the guest saw %q", seen)
+	}
+	if text, err := os.ReadFile(original); err != nil || string(text) != "as it was" {
+		t.Errorf("the original: %q, %v", text, err)
+	}
+	nothingIn(t, b.WorkDir)
+}
+
+// TestDriveOutOfTime: a VMM whose time is over while it is driven is a timeout, and
+// says what had not been answered.
+func TestDriveOutOfTime(t *testing.T) {
+	b, _ := newBoot(t, "sleep 60")
+	b.Settings.Timeout = 200 * time.Millisecond
+	withLaunch(t, b, func(l *platform.Launch) {
+		l.Drive = func(ctx context.Context, _ platform.Driven) error {
+			<-ctx.Done()
+			return errors.New("PUT /actions: not answered yet")
+		}
+	})
+	got := sample(t, t.Context(), b)
+	if got.Status != Timeout || !strings.Contains(got.Reason, "not ready after 200ms") || !strings.Contains(got.Reason, "(PUT /actions: not answered yet)") {
+		t.Errorf("%s: %s", got.Status, got.Reason)
+	}
+	nothingIn(t, b.WorkDir)
+}
+
+// TestDrivenDiesFirst: the API's connection breaks a moment before the VMM has ended;
+// that it ended is the reason.
+func TestDrivenDiesFirst(t *testing.T) {
+	b, _ := newBoot(t, "sleep 0.1; exit 7")
+	withLaunch(t, b, func(l *platform.Launch) {
+		l.Drive = func(context.Context, platform.Driven) error { return errors.New("PUT /a: closed") }
+	})
+	got := sample(t, t.Context(), b)
+	if got.Status != Failed || !strings.Contains(got.Reason, "ended before the guest was ready: exit status 7 (PUT /a: closed)") {
+		t.Errorf("%s: %s", got.Status, got.Reason)
+	}
+}

@@ -78,6 +78,9 @@ func (b *Boot) pinVCPU(p *pinning, s *Sample, tid int) {
 
 // pinned notes, at the end of a sample, what was not pinned.
 func (b *Boot) pinned(p *pinning, s *Sample) {
+	if b.Settings.Vhost && !p.vhost && len(b.CPUs.VMM) > 0 {
+		s.Taints = append(s.Taints, "vhost's thread not pinned: not found")
+	}
 	if b.Accel != platform.KVM || b.Settings.Probes == matrix.ProbesNone {
 		return
 	}

@@ -4,6 +4,7 @@ package matrix
 
 import (
 	"github.com/goccy/go-yaml/ast"
+	"regexp"
 
 	"github.com/ukprobe/ukprobe/internal/strictyaml"
 )
@@ -93,13 +94,29 @@ func (d *decoder) cells(n ast.Node, m *Matrix, defaults Settings) {
 	}
 }
 
+// imagePattern is a name in the catalogue, or the reference of a container's image
+// (github.com/distribution/reference), of which the engine is the judge.
+var imagePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$`)
+
+func (d *decoder) image(n ast.Node, out *string) {
+	var s string
+	if !d.String(n, "image", &s) {
+		return
+	}
+	if !imagePattern.MatchString(s) {
+		d.Fail(n, "image %q is neither a name nor a container image's reference: letters, digits, and . _ / : @ - after the first, at most 255", s)
+		return
+	}
+	*out = s
+}
+
 func (d *decoder) cell(n ast.Node, e *entry) {
 	s := &e.settings
 	fields := d.commonFields(s)
 	fields["args"] = func(v ast.Node) { d.Text(v, "args", MaxArgs, &s.Args) }
 	fields["kernel"] = func(v ast.Node) { d.Path(v, "kernel", &s.Kernel) }
 	fields["disk"] = func(v ast.Node) { d.Path(v, "disk", &s.Disk) }
-	fields["image"] = func(v ast.Node) { d.Name(v, "image", &s.Image) }
+	fields["image"] = func(v ast.Node) { d.image(v, &s.Image) }
 	fields["initrd"] = func(v ast.Node) { d.Path(v, "initrd", &s.Initrd) }
 	fields["ready"] = func(v ast.Node) { d.Regexp(v, "ready", MaxReady, &s.Ready) }
 	fields["port"] = func(v ast.Node) { d.Integer(v, "port", 1, 65535, &s.Port) }

@@ -121,7 +121,7 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 		return Launch{}, err
 	}
 	argv := append([]string{path}, firmwareArgs(path)...)
-	argv = append(argv, "-machine", q.machine(b, r.Accel), "-cpu", cpuModel(r),
+	argv = append(argv, "-machine", q.machine(b, r.Accel), "-cpu", cpuFor(b, r),
 		"-m", strconv.Itoa(r.MemoryMiB), "-smp", strconv.Itoa(r.VCPUs),
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot")
 	if b.Kernel != "" {
@@ -187,6 +187,14 @@ func cpuModel(r Resources) string {
 		return "host,-arch-capabilities"
 	}
 	return "host"
+}
+
+// cpuFor adds what the image needs of the host's own model.
+func cpuFor(b system.Boot, r Resources) string {
+	if r.Accel != KVM || r.Emulated || b.QEMU.CPU == "" {
+		return cpuModel(r)
+	}
+	return cpuModel(r) + "," + b.QEMU.CPU
 }
 
 // nicArgs: no script, no option ROM (a network boot ROM costs firmware time). Forced,

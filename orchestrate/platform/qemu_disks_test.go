@@ -91,3 +91,17 @@ func TestCommandLineOnADiskRefuses(t *testing.T) {
 		t.Errorf("short: %v", err)
 	}
 }
+
+// TestCPUFeatures: an image's own come on top of the host's CPU, and nowhere else.
+func TestCPUFeatures(t *testing.T) {
+	b := system.Boot{QEMU: system.QEMU{CPU: "migratable=no,+invtsc"}}
+	for want, r := range map[string]Resources{
+		"host,migratable=no,+invtsc": {Accel: KVM},
+		"host,-arch-capabilities":    {Accel: KVM, Emulated: true},
+		"max":                        {Accel: TCG},
+	} {
+		if got := cpuFor(b, r); got != want {
+			t.Errorf("%+v: %s, want %s", r, got, want)
+		}
+	}
+}

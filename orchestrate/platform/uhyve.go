@@ -43,13 +43,15 @@ func (uhyve) Wire() Wire { return TapWire }
 // Firmware implements Platform.
 func (uhyve) Firmware() Firmware { return Firmware{} }
 
-// Accel implements Platform.
-func (uhyve) Accel(want string, _ system.Boot, h Host) (string, error) {
+// Accel implements Platform: there is only KVM.
+func (uhyve) Accel(want string, b system.Boot, h Host) (string, error) {
 	switch {
 	case want == matrix.AccelTCG:
-		return "", fmt.Errorf("%w: platform uhyve runs on KVM only: there is no accel tcg for it", system.ErrUnsupported)
+		return "", fmt.Errorf("%w: accel tcg: platform uhyve has only KVM", system.ErrUnsupported)
 	case !h.KVM:
 		return "", h.errNoKVM()
+	case want == matrix.AccelAuto && !h.Hardware && !b.FPUFree:
+		return "", fmt.Errorf("%w: accel auto: platform uhyve has only KVM, and KVM here has no hardware behind it, so that guests that use the FPU or SSE fail: use --accel kvm to try", system.ErrUnsupported)
 	}
 	return KVM, nil
 }

@@ -139,9 +139,10 @@ func TestUhyveAccel(t *testing.T) {
 		got  string
 		err  string
 	}{
-		{matrix.AccelAuto, Host{KVM: true}, KVM, ""},
-		{matrix.AccelKVM, Host{KVM: true, Hardware: true}, KVM, ""},
-		{matrix.AccelTCG, Host{KVM: true}, "", "runs on KVM only"},
+		{matrix.AccelAuto, Host{KVM: true, Hardware: true}, KVM, ""},
+		{matrix.AccelKVM, Host{KVM: true}, KVM, ""},
+		{matrix.AccelAuto, Host{KVM: true}, "", "use --accel kvm to try"},
+		{matrix.AccelTCG, Host{KVM: true}, "", "platform uhyve has only KVM"},
 		{matrix.AccelAuto, Host{KVMReason: "no such device"}, "", "accel kvm: no such device"},
 	} {
 		got, err := uhyve{}.Accel(tt.want, system.Boot{}, tt.h)

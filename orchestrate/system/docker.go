@@ -14,8 +14,11 @@ import (
 )
 
 // Docker is a container: the same binaries as Linux and Process in an image of
-// ukprobe's own making, or any image that the engine has.
-type Docker struct{ builder *guest.Builder }
+// ukprobe's own making, or an image of the catalogue, or any that the engine has.
+type Docker struct {
+	env     Env
+	builder *guest.Builder
+}
 
 // Name implements System.
 func (*Docker) Name() string { return "docker" }
@@ -44,8 +47,14 @@ func (d *Docker) prepare(ctx context.Context, e *engine.Engine, w Want) (Boot, e
 	if err := e.Usable(); err != nil {
 		return Boot{}, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
+	if err := d.misnamed(w); err != nil {
+		return Boot{}, err
+	}
 	b := d.Describe(w)
-	if b.Container != Unbuilt {
+	switch {
+	case b.Entry != nil:
+		return b, d.ofCatalogue(ctx, e, &b)
+	case b.Container != Unbuilt:
 		return b, b.ofEngine(ctx, e)
 	}
 	img, err := d.builder.Image(ctx, w.App)
@@ -59,6 +68,40 @@ func (d *Docker) prepare(ctx context.Context, e *engine.Engine, w Want) (Boot, e
 	b.Container = have.ID
 	b.Image, err = imageOf(img.Path)
 	return b, err
+}
+
+// misnamed: an image of the catalogue that is for something else is not taken for an
+// engine's.
+func (d *Docker) misnamed(w Want) error {
+	if w.Settings.Image == "" || d.env.Images == nil {
+		return nil
+	}
+	_, err := d.env.Images.Named(w.Settings.Image)
+	if err == nil {
+		_, err = d.env.entry(d.Name(), w)
+		return err
+	}
+	return nil // not in the catalogue: the engine is asked
+}
+
+// ofCatalogue makes the image of a catalogue's entry local, and has the engine load
+// it.
+func (d *Docker) ofCatalogue(ctx context.Context, e *engine.Engine, b *Boot) error {
+	l, err := d.env.Images.Local(ctx, *b.Entry, b.Platform)
+	if err != nil {
+		return err
+	}
+	layout, err := guest.OpenLayout(l.Container.Path, l.Container.Digest)
+	if err != nil {
+		return fmt.Errorf("image %s (%s): %w", b.Entry.Name, b.Entry.Pos, err)
+	}
+	img, err := e.EnsureLayout(ctx, layout)
+	if err != nil {
+		return err
+	}
+	b.Container = img.ID
+	b.Image = Image{Path: l.Container.Path, SHA256: strings.TrimPrefix(l.Container.Digest, "sha256:"), Size: l.Container.Size}
+	return nil
 }
 
 // ofEngine takes an image that the engine has: it is called by its ID from here on,
@@ -84,14 +127,21 @@ func isSHA256(text string) bool {
 	return err == nil && len(sum) == 32
 }
 
-// Describe implements System.
-func (*Docker) Describe(w Want) Boot {
+// Describe implements System. A name that the catalogue does not have is an engine's.
+func (d *Docker) Describe(w Want) Boot {
 	b := Boot{Platform: w.Platform, Container: Unbuilt}
 	b.linuxApp(w.App)
+	if m, err := d.env.entry(d.Name(), w); err == nil && m != nil {
+		b.describe(m)
+	} else if w.Settings.Image != "" {
+		b.Container = w.Settings.Image
+	}
 	b.override(w.Settings)
 	return b
 }
 
-// CommandLine implements System: the words of the matrix, in place of the image's
-// own command. A container finds its network set up.
-func (*Docker) CommandLine(b Boot, _ *Addresses) (string, error) { return b.Args, nil }
+// CommandLine implements System: the words of the entry and of the matrix, in place
+// of the image's own command. A container finds its network set up.
+func (*Docker) CommandLine(b Boot, net *Addresses) (string, error) {
+	return b.commandLine(b.words(net, nil)), nil
+}

@@ -29,8 +29,7 @@ const (
 	uhyvePlatform     = "uhyve"
 	maxGuestFile      = 512 << 20 // bytes of an image that are searched for text
 	xenPHYS32Entry    = 18        // XEN_ELFNOTE_PHYS32_ENTRY: where PVH begins (Xen's elfnote.h)
-	elfOSABIHermit    = 0x42      // of HermitCore: hermitux-kernel, include/hermit/… and tools/uhyve.c
-	elfOSABIEmbedded  = 0xff      // ELFOSABI_STANDALONE, which Hermit in Rust is linked with
+	elfOSABIHermit    = 0xff      // of the whole family: ELFOSABI_STANDALONE (hermitux-kernel, tools/proxy.h)
 	maxNoteSize       = 1 << 20   // bytes of one segment of notes
 	elfNoteHeaderSize = 12
 )
@@ -45,7 +44,7 @@ type loadable struct {
 	multiboot bool // version 1
 	pvh       bool
 	bzImage   bool
-	hermit    bool // has the entry note of Hermit in Rust
+	hermit    bool // has the note of Hermit in Rust
 }
 
 // whoLoads reads it.

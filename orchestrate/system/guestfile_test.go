@@ -79,7 +79,7 @@ func TestWhoLoads(t *testing.T) {
 		{"cut notes", guestImage{class: elf.ELFCLASS64, notes: pvhNote()[:14]}.file(t), false, true, "a 64-bit ELF file without multiboot or PVH entry"},
 		{"32 bits and nothing", guestImage{class: elf.ELFCLASS32}.file(t), false, false, "a 32-bit ELF file without multiboot or PVH entry"},
 		{"bzImage", write(t, bzImage()), true, false, "a bzImage"},
-		{"Hermit", guestImage{class: elf.ELFCLASS64, osABI: elfOSABIEmbedded, notes: note("HERMIT", 1)}.file(t), false, true, "an ELF file for uhyve"},
+		{"Hermit", guestImage{class: elf.ELFCLASS64, osABI: elfOSABIHermit, notes: note("HERMIT", 1)}.file(t), false, true, "an ELF file for uhyve"},
 		{"text", write(t, []byte("#!/bin/sh\n")), false, false, "no ELF file"},
 		{"another machine", write(t, elf64(elf.EM_AARCH64)), false, false, "an ELF file for EM_AARCH64"},
 	}

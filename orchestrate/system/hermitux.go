@@ -8,6 +8,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,13 +109,13 @@ func (h *HermiTux) Prepare(ctx context.Context, w Want) (Boot, error) {
 // isHermitCore tells an image of HermitCore in C, such as HermiTux' kernel
 // (hermitux-kernel, tools/uhyve.c: load_kernel).
 func (l loadable) isHermitCore() bool {
-	return l.isELF && l.class == elf.ELFCLASS64 && l.machine == elf.EM_X86_64 && l.osABI == elfOSABIHermit
+	return l.isELF && l.class == elf.ELFCLASS64 && l.machine == elf.EM_X86_64 && l.kind == elf.ET_EXEC && l.osABI == elfOSABIHermit && !l.hermit
 }
 
-// isHermit tells an image of Hermit in Rust (hermit-entry: a note named HERMIT; its
-// older images have only the ABI).
+// isHermit tells an image of Hermit in Rust, by the note with the version of its entry
+// (hermit-entry).
 func (l loadable) isHermit() bool {
-	return l.isELF && l.class == elf.ELFCLASS64 && l.machine == elf.EM_X86_64 && (l.hermit || l.osABI == elfOSABIEmbedded)
+	return l.isELF && l.class == elf.ELFCLASS64 && l.machine == elf.EM_X86_64 && l.hermit
 }
 
 // hermituxProgram checks the program: it is loaded by itself, or for a dynamic one its
@@ -153,7 +154,7 @@ func (h *HermiTux) redisConfig(b *Boot) error {
 	if strings.ContainsAny(conf, ";\n") {
 		return fmt.Errorf("%s: HermiTux cannot be told a path with a semicolon: put it elsewhere", conf)
 	}
-	listing := filepath.Join(h.env.WorkDir, "hermitux-redis.minifs")
+	listing := filepath.Join(h.env.WorkDir, fmt.Sprintf("hermitux-%08x.minifs", crc32.ChecksumIEEE([]byte(conf)))) // one for each
 	// Format: hermitux apps/redis-2.0.4/.minifs.
 	if err := os.WriteFile(listing, []byte(conf+";redis.conf\n"), 0o600); err != nil {
 		return fmt.Errorf("write the list of HermiTux' files: %w", err)

@@ -58,7 +58,7 @@ func TestHermiTuxRedis(t *testing.T) {
 
 func TestHermiTuxImages(t *testing.T) {
 	program, kernel := linuxProgram(t), hermituxKernel(t)
-	hermit := guestImage{class: elf.ELFCLASS64, osABI: elfOSABIEmbedded}.file(t)
+	hermit := guestImage{class: elf.ELFCLASS64, osABI: elfOSABIHermit, notes: note("HERMIT", 0x5a00)}.file(t)
 	pie := guestImage{class: elf.ELFCLASS64, kind: elf.ET_DYN, notes: note("HERMIT", 0x5a00)}.file(t)
 	dynamic := write(t, elf64(elf.EM_X86_64, load{elf.PT_LOAD, rx, 1 << 20, 1 << 20, 4096}, load{typ: elf.PT_INTERP}))
 	tests := []struct {

@@ -181,7 +181,7 @@ func (b *Boot) fromOSvDisk() error {
 	d, err := openOSvDisk(b.Disks[0])
 	if err != nil {
 		if b.Kernel != "" { // then the disk may be any
-			return nil //nolint:nilerr // it is not asked for
+			return nil
 		}
 		return err
 	}

@@ -71,6 +71,9 @@ type QEMU struct {
 	// Microvm are properties of machine microvm, such as "pit=on,rtc=on". By default
 	// it has neither PIT, PIC, RTC nor ACPI.
 	Microvm string
+	// CPU are features of the CPU model "host", for KVM with hardware behind it, such
+	// as "migratable=no,+invtsc".
+	CPU string
 	// Args are words for the end of the command line, such as "-global",
 	// "virtio-mmio.force-legacy=off".
 	Args []string
@@ -177,7 +180,7 @@ func All(e Env) []System {
 	return e.withGeneric([]System{
 		&Reference{env: e}, &Linux{builder: builder}, &Lupine{apps: builder, kernels: kernels},
 		&Unikraft{env: e}, &MirageOS{env: e}, &OSv{env: e}, &HermiTux{env: e}, &Rump{env: e},
-		&Process{builder: builder}, &Docker{builder: &docker.Builder{Linux: builder}},
+		&Process{builder: builder}, &Docker{env: e, builder: &docker.Builder{Linux: builder}},
 	})
 }
 

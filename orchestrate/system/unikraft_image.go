@@ -10,11 +10,12 @@ import (
 // UnikraftNetwork is how an image is told its address.
 type UnikraftNetwork int
 
+// The forms, which changed with Unikraft's releases.
 const (
-	UnikraftUnknown   UnikraftNetwork = iota
-	UnikraftNoAddress                 // not at all: it has no network, or asks by DHCP
-	UnikraftIPv4                      // netdev.ipv4_addr=, ipv4_gw_addr=, ipv4_subnet_mask=: up to 0.16.0
-	UnikraftIP                        // netdev.ip=CIDR:GATEWAY:…: since 0.16.1
+	UnikraftUnknown   UnikraftNetwork = iota // the file does not tell
+	UnikraftNoAddress                        // not at all: it has no network, or asks by DHCP
+	UnikraftIPv4                             // netdev.ipv4_addr=, ipv4_gw_addr=, ipv4_subnet_mask=: up to 0.16.0
+	UnikraftIP                               // netdev.ip=CIDR:GATEWAY:…: since 0.16.1
 )
 
 // UnikraftImage is what an image's file says about its command line.

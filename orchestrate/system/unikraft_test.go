@@ -102,6 +102,9 @@ func TestUnikraftOnFirecracker(t *testing.T) {
 	if with != "kernel netdev.ip=198.18.0.2/24:198.18.0.1:::: -- -c /nginx/conf/nginx.conf" || without != "kernel -- -c /nginx/conf/nginx.conf" {
 		t.Errorf("with a network %q, without %q", with, without)
 	}
+	if b.QEMU.Microvm != "pit=on,rtc=on" {
+		t.Errorf("QEMU %+v", b.QEMU)
+	}
 	if b.Version != "0.16.3" || b.Image.Path != kernel || len(b.Segments) != 1 {
 		t.Errorf("%+v", b)
 	}

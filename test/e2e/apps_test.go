@@ -58,6 +58,30 @@ func TestReferenceHTTP(t *testing.T) {
 	}
 }
 
+// vhost-net moves the guest's frames: the marks and the counts are as without, and its
+// thread is found and pinned.
+func TestVhost(t *testing.T) {
+	needRoot(t)
+	needHostVM(t, "this machine has no vhost-net")
+	m := matrix(t, "system: reference, app: http, platform: qemu1nic, accel: kvm, vhost: true",
+		"system: reference, app: http, platform: qemumicrovm, accel: kvm, vhost: true")
+	f := newRun(t, "--matrix", m, "--timeout", patience(15*time.Second).String()).run().want(0).file()
+	for _, c := range f.Cells {
+		s := c.Samples[0]
+		checkOK(t, f, s)
+		checkOrder(t, s, service...)
+		checkOrder(t, s, results.EventVMMExec, results.EventFrameOut, results.EventFirstResponse)
+		if argv := strings.Join(c.Argv, " "); !strings.Contains(argv, "vhost=on") || !c.Settings.Vhost {
+			t.Errorf("%s: without vhost-net: %s", c.Name(), argv)
+		}
+		for _, taint := range s.Taints {
+			if strings.Contains(taint, "vhost") {
+				t.Errorf("%s: %s", c.Name(), taint)
+			}
+		}
+	}
+}
+
 // A Linux microVM that is told no address asks ukprobe's server, and answers on what
 // it was given. What it sends for that is the first frame out of it.
 func TestAsksForItsAddress(t *testing.T) {

@@ -46,7 +46,8 @@ func (c *call) withProgram(dir string) *call {
 var apiEvents = []string{"api_ready", "instance_start", "instance_started"}
 
 // checkAPI: the API's moments are there, told apart from the kernel's, and in their
-// places. They are not on a hook, so they are taken out for the checks of hooks.
+// places; an end of firmware is neither there nor missing. The sample is then made to
+// look, for the checks that are for all, like one with firmware and without an API.
 func checkAPI(t *testing.T, s *results.Sample) {
 	t.Helper()
 	checkOrder(t, *s, append([]string{results.EventVMMExec}, apiEvents...)...)
@@ -57,6 +58,10 @@ func checkAPI(t *testing.T, s *results.Sample) {
 			t.Errorf("%+v: want it told apart as ukprobe's own", e)
 		}
 	}
+	if e, there := at(*s, results.EventFirmwareEnd); there || missing(*s, results.EventFirmwareEnd) != "" {
+		t.Errorf("firmware_end: %+v, %q: Firecracker has no firmware", e, missing(*s, results.EventFirmwareEnd))
+	}
+	s.Missing = append(slices.Clone(s.Missing), results.Missing{Name: results.EventFirmwareEnd, Reason: "no firmware"})
 	s.Events = slices.DeleteFunc(slices.Clone(s.Events), func(e results.Event) bool { return slices.Contains(apiEvents, e.Name) })
 }
 
@@ -94,6 +99,55 @@ func TestFirecracker(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// bootTimers are where Firecracker's boot timer has been: a port until 0.22, memory
+// until 1.12, other memory since.
+var bootTimers = []int{0x3f0, 0xd0000000, 0xc0000000}
+
+// TestFirecrackerClaims: what the guest tells the boot timer is seen wherever it is,
+// and Firecracker's own line about it, from the one place where it listens, is judged
+// by the host's clock. So is the guest's TSC, from its first instruction on.
+func TestFirecrackerClaims(t *testing.T) {
+	needRoot(t)
+	needKVM(t)
+	for _, dir := range firecrackers(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			said := 0
+			for _, where := range bootTimers {
+				m := matrix(t, "system: reference, app: hello, platform: firecracker, experiment: timing-validation, args: '"+reference.Cmdline{BootTimer: where}.String()+"'")
+				cell := newRun(t, "--matrix", m).withProgram(dir).run().want(0).cell(1)
+				checkOrder(t, cell.Samples[0], results.EventGuestEntry, "boot_timer", results.EventConsoleReady)
+				for _, own := range claims(cell, "firecracker_boot", 0) {
+					said++
+					checkBootTimer(t, own)
+				}
+				readings := append(claims(cell, "reference_start", 0), claims(cell, "reference_ready", 0)...)
+				if len(readings) != 2 {
+					t.Errorf("%d readings of the TSC, want two", len(readings))
+				}
+				for _, own := range readings {
+					checkMapped(t, own)
+				}
+			}
+			if said != 1 {
+				t.Errorf("%d lines of Firecracker about its boot timer, want one: it is at one place", said)
+			}
+		})
+	}
+}
+
+// checkBootTimer: Firecracker counts from when it has read the request, ukprobe from
+// before it sends it, so that the former is a little short.
+func checkBootTimer(t *testing.T, c results.Claim) {
+	t.Helper()
+	if c.ClaimNS == nil || c.HostNS == nil {
+		t.Errorf("%+v: want both times", c)
+		return
+	}
+	if short := time.Duration(*c.HostNS - *c.ClaimNS); short < 0 || short > patience(50*time.Millisecond) {
+		t.Errorf("its boot timer is %v short of the host's clock: %+v", short, c)
 	}
 }
 

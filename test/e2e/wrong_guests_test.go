@@ -5,6 +5,8 @@ package e2e
 import (
 	"debug/elf"
 	"encoding/binary"
+	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -157,6 +159,69 @@ func TestVMMFails(t *testing.T) {
 				t.Errorf("QEMU's own words are not kept: %q", s.Stderr)
 			}
 		})
+	}
+}
+
+// tapThief waits for a run's lab, takes the first guest's tap before QEMU can and has it
+// until it is removed.
+const tapThief = `
+import ctypes, fcntl, os, struct, sys, time
+suffix, deadline = sys.argv[1], time.time() + 120
+def lab():
+    while time.time() < deadline:
+        for name in os.listdir("/run/netns") if os.path.isdir("/run/netns") else []:
+            if name.startswith("ukprobe-") and name.endswith(suffix):
+                return "/run/netns/" + name
+    sys.exit("no lab")
+path, libc = lab(), ctypes.CDLL(None, use_errno=True)
+while True: # until the name is more than a file
+    ns = os.open(path, os.O_RDONLY)
+    if libc.setns(ns, 0x40000000) == 0:
+        break
+    os.close(ns)
+tun = os.open("/dev/net/tun", os.O_RDWR)
+IFF_TAP, IFF_NO_PI, TUNSETIFF = 2, 0x1000, 0x400454ca
+while time.time() < deadline:
+    with open("/proc/thread-self/net/dev") as f:
+        if "uktap0:" not in f.read():
+            continue
+    try:
+        fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", b"uktap0", IFF_TAP | IFF_NO_PI))
+        break
+    except OSError:
+        pass
+while time.time() < deadline: # the lab cannot be taken down while anybody is inside
+    with open("/proc/thread-self/net/dev") as f:
+        if "uktap0:" not in f.read():
+            break
+`
+
+// A tap that another process holds fails the sample, with who that is; the run goes
+// on.
+func TestTapIsHeld(t *testing.T) {
+	notOnTheKernel(t)
+	needRoot(t)
+	python := needProgram(t, "python3", "python3")
+	m := matrix(t, "system: reference, app: http, platform: qemumicrovm, accel: tcg", "system: process, app: hello, platform: process")
+	c := newRun(t, "--matrix", m, "--timeout", "10s")
+	thief := exec.Command(python, "-c", tapThief, fmt.Sprintf("-%04x", c.seed))
+	if err := thief.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = thief.Wait()
+	}()
+	defer func() { _ = thief.Process.Kill(); <-ended }()
+	f := c.run().want(exitFailed).file()
+	s := f.Cells[0].Samples[0]
+	who := fmt.Sprintf("tap uktap0 is held by pid %d (python3)", thief.Process.Pid)
+	if s.Status != results.SampleFailed || !strings.Contains(s.Reason, "busy") || !strings.Contains(s.Reason, who) {
+		t.Errorf("%s: %q, want failed, busy, %q", s.Status, s.Reason, who)
+	}
+	if f.Cells[1].Status != results.CellOK {
+		t.Errorf("the other cell is %s: %s", f.Cells[1].Status, f.Cells[1].Reason)
 	}
 }
 

@@ -150,6 +150,8 @@ static int word(const char *w)
 		return early(v, &opt.spin_early);
 	if ((v = after(w, "crash=")))
 		return crash_kind(v);
+	if ((v = after(w, "boot-timer=")))
+		return whole_number(v, 0xffffffff, &opt.boot_timer);
 	if ((v = after(w, "virtio_mmio.device=")))
 		return mmio_device(v);
 	return same(w, "pci=off") ? 1 : -1; /* Firecracker's word, and true */

@@ -70,6 +70,15 @@ static void print_tsc(const char *what, u64 tsc)
 	put("\n");
 }
 
+/* Firecracker's boot timer is a port, in later versions memory. */
+static void tell_boot_timer(void)
+{
+	if (opt.boot_timer > 0xffff)
+		write_u8(opt.boot_timer, 123);
+	else if (opt.boot_timer)
+		outb(opt.boot_timer, 123);
+}
+
 /* isa-debug-exit if there is one, else the keyboard controller's reset line
  * (Firecracker ends on it), else a triple fault. */
 static _Noreturn void leave(void)
@@ -131,6 +140,7 @@ _Noreturn void reference_main(u32 protocol, u32 info, u64 tsc_start)
 		crash();
 	if (opt.spin_early)
 		spin_forever();
+	tell_boot_timer();
 	print_tsc("ready", rdtsc());
 	finish();
 }

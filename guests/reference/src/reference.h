@@ -66,6 +66,7 @@ struct options {
 	u32 port;
 	enum end end;
 	u32 spin_early, crash_early, crash_gp;
+	u32 boot_timer; /* port or address of Firecracker's, 0 for none */
 	struct mmio_device mmio[MMIO_DEVICES_MAX]; /* announced by the VMM */
 	u32 mmio_count;
 };
