@@ -200,9 +200,18 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 		c.refuse(err)
 		return
 	}
-	if image.Service != nil && image.Ready == "" && c.platform.Wire() == platform.NoWire {
-		c.refuse(fmt.Errorf("%w: %s is ready at its first response, and platform %s has no network", system.ErrUnsupported, c.App, c.Platform))
+	if err := wired(c.App, image, c.platform); err != nil {
+		c.refuse(err)
 	}
+}
+
+// wired refuses an app that only its network shows to be ready on a platform that has
+// none.
+func wired(app string, b system.Boot, p platform.Platform) error {
+	if b.Service != nil && b.Ready == "" && p.Wire() == platform.NoWire {
+		return fmt.Errorf("%w: %s is ready at its first response, and platform %s has no network", system.ErrUnsupported, app, p.Name())
+	}
+	return nil
 }
 
 // inContainer: the guest is in a cgroup below the sample's own.

@@ -32,7 +32,10 @@ func (c *cell) record() results.Cell {
 		out.Firmware = c.platform.Firmware().Name
 	}
 	if c.image.Image.Path != "" {
-		out.Image = &results.Image{Path: c.image.Image.Path, SHA256: c.image.Image.SHA256, Size: c.image.Image.Size}
+		out.Image = &results.Image{Path: c.image.Image.Path, SHA256: c.image.Image.SHA256, Size: c.image.Image.Size, Version: c.image.Version}
+		if e := c.image.Entry; e != nil {
+			out.Image.Name, out.Image.Built = e.Name, e.Built.Map()
+		}
 	}
 	return out
 }

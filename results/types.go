@@ -183,6 +183,11 @@ type Image struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"` // lower-case hex
 	Size   int64  `json:"size"`   // bytes
+
+	// What the catalogue says of it; all empty if it is not from there.
+	Name    string            `json:"name,omitempty"`
+	Version string            `json:"version,omitempty"` // of the app
+	Built   map[string]string `json:"built,omitempty"`   // from, compiler, flags, optimisations, allocator, scheduler, libc
 }
 
 // Sample is one repetition of a cell.

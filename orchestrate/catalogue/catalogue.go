@@ -80,6 +80,21 @@ type Built struct {
 	Libc          string `json:"libc,omitempty"`
 }
 
+// Map is what is known, by the catalogue's keys; nil if nothing is.
+func (b Built) Map() map[string]string {
+	out := map[string]string{}
+	for key, value := range map[string]string{"from": b.From, "compiler": b.Compiler, "flags": b.Flags, "optimisations": b.Optimisations,
+		"allocator": b.Allocator, "scheduler": b.Scheduler, "libc": b.Libc} {
+		if value != "" {
+			out[key] = value
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
 // ociScheme begins a reference to an image in a registry.
 const ociScheme = "oci://"
 
