@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -42,6 +43,7 @@ func connected(t *testing.T, socket string) *Client {
 // TestOneConnection: all requests go over the connection with which the API was
 // found, and arrive as they are.
 func TestOneConnection(t *testing.T) {
+	var mu sync.Mutex // an idle connection's ConnState may come after its answer
 	var got []string
 	peers := map[net.Conn]bool{}
 	socket := filepath.Join(t.TempDir(), "s")
@@ -50,9 +52,15 @@ func TestOneConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &http.Server{
-		ConnState: func(c net.Conn, _ http.ConnState) { peers[c] = true },
+		ConnState: func(c net.Conn, _ http.ConnState) {
+			mu.Lock()
+			defer mu.Unlock()
+			peers[c] = true
+		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
+			mu.Lock()
+			defer mu.Unlock()
 			got = append(got, r.Method+" "+r.URL.Path+" "+string(body)+" "+r.Header.Get("Content-Type"))
 			w.WriteHeader(http.StatusNoContent)
 		}),
@@ -70,6 +78,8 @@ func TestOneConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-served
+	mu.Lock()
+	defer mu.Unlock()
 	want := `PUT /a {"x":1} application/json|GET /  |PUT /actions {"action_type":"InstanceStart"} application/json`
 	if text := strings.Join(got, "|"); text != want || len(peers) != 1 {
 		t.Errorf("%d connections, %s; want one, %s", len(peers), text, want)
@@ -130,6 +140,7 @@ func TestNotHTTP(t *testing.T) {
 	defer l.Close()
 	go func() {
 		if conn, err := l.Accept(); err == nil {
+			_, _ = conn.Read(make([]byte, 1)) // the request has begun
 			_, _ = io.WriteString(conn, "220 mail ready\r\n")
 			_, _ = io.Copy(io.Discard, conn)
 		}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -34,6 +35,8 @@ import (
 type server struct {
 	*httptest.Server
 	registry http.Handler
+
+	mu       sync.Mutex
 	requests []string // METHOD PATH
 	// meddle answers a request in the registry's place if it returns true.
 	meddle func(w http.ResponseWriter, r *http.Request) bool
@@ -43,7 +46,9 @@ func serve(t *testing.T) *server {
 	t.Helper()
 	s := &server{registry: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
 		s.requests = append(s.requests, r.Method+" "+r.URL.Path)
+		s.mu.Unlock()
 		if s.meddle == nil || !s.meddle(w, r) {
 			s.registry.ServeHTTP(w, r)
 		}
@@ -55,10 +60,24 @@ func serve(t *testing.T) *server {
 // ref is a reference to that registry.
 func (s *server) ref(rest string) string { return strings.TrimPrefix(s.URL, "http://") + "/" + rest }
 
+// log is what was asked for.
+func (s *server) log() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// forget empties the log.
+func (s *server) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = nil
+}
+
 // asked tells how often a path with that word was asked for.
 func (s *server) asked(word string) int {
 	n := 0
-	for _, r := range s.requests {
+	for _, r := range s.log() {
 		if strings.Contains(r, word) {
 			n++
 		}
@@ -138,7 +157,7 @@ func (s *server) push(t *testing.T, tag string, images ...v1.Image) {
 	if err := remote.WriteIndex(ref, index); err != nil {
 		t.Fatal(err)
 	}
-	s.requests = nil
+	s.forget()
 }
 
 func readFile(t *testing.T, path string) string {
@@ -185,7 +204,7 @@ func TestGuest(t *testing.T) {
 		t.Errorf("guest %+v", g)
 	}
 	if n := s.asked("/blobs/"); n != 3 {
-		t.Errorf("%d blobs asked for, want a configuration and two layers: %q", n, s.requests)
+		t.Errorf("%d blobs asked for, want a configuration and two layers: %q", n, s.log())
 	}
 	if fc, err := c.Guest(t.Context(), s.ref("nginx:1.25"), "firecracker"); err != nil || readFile(t, fc.Kernel) != "fc kernel" || fc.Initrd != "" {
 		t.Errorf("firecracker: %+v, %v", fc, err)
@@ -299,8 +318,8 @@ func TestMovedTag(t *testing.T) {
 	}
 	first, _ := c.Guest(t.Context(), s.ref("a/b:latest"), "qemu")
 	s.push(t, "a/b:latest", pack("new"))
-	if got := kernel(s.ref("a/b:latest")); got != "old" || len(s.requests) != 0 {
-		t.Errorf("locked tag: kernel %q, requests %q", got, s.requests)
+	if got := kernel(s.ref("a/b:latest")); got != "old" || len(s.log()) != 0 {
+		t.Errorf("locked tag: kernel %q, requests %q", got, s.log())
 	}
 	var told []string
 	c.Update, c.Logf = true, func(format string, args ...any) { told = append(told, format) }

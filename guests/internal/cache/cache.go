@@ -88,7 +88,7 @@ func (c *Cache) Entry(ctx context.Context, name string, build func(dir, scratch 
 func (c *Cache) build(name, entry string, build func(dir, scratch string) error) error {
 	c.logf("building %s", entry)
 	start := time.Now()
-	temp := filepath.Join(c.Dir, ".build") // what a killed builder left goes first
+	temp := filepath.Join(filepath.Dir(entry), ".build") // what a killed builder left goes first
 	if err := os.RemoveAll(temp); err != nil {
 		return err
 	}
