@@ -6,12 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
-	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
@@ -60,7 +61,7 @@ var claimEvents = []string{
 
 // Vocabulary is the names that a matrix may use, with those of a catalogue.
 func Vocabulary(images *catalogue.Images) matrix.Vocabulary {
-	v := matrix.Vocabulary{Experiments: []string{matrix.DefaultExperiment, matrix.TimingValidation}, Events: claimEvents, Claims: claim.Builtin()}
+	v := matrix.Vocabulary{Experiments: slices.Sorted(maps.Keys(samplers)), Events: claimEvents, Claims: claim.Builtin()}
 	apps := map[string]bool{}
 	for _, s := range system.All(system.Env{Images: images}) {
 		v.Systems = append(v.Systems, s.Name())
@@ -248,16 +249,4 @@ func (c *cell) sampleNIC() *network.Guest {
 // resources are what the cell's guests are given.
 func (c *cell) resources() platform.Resources {
 	return platform.Resources{MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Accel: c.accel, Emulated: c.emulated, DHCP: c.Address == matrix.AddressDHCP, Vhost: c.Vhost}
-}
-
-// boot makes the experiment of a cell. A warm-up is not in the metrics.
-func (c *cell) boot(l *laboratory, warmup bool) *experiment.Boot {
-	b := &experiment.Boot{
-		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
-		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
-	}
-	if c.Experiment == matrix.TimingValidation {
-		b.Validate = &experiment.Validation{Patterns: c.claims, Controls: c.System == referenceSystem, KVM: c.accel == platform.KVM}
-	}
-	return b
 }

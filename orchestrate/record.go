@@ -12,6 +12,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -22,6 +23,7 @@ func (c *cell) record() results.Cell {
 		Accel: c.accel, Probes: c.Probes, Status: c.status, Reason: c.reason, Argv: []string{}}
 	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(),
 		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Address: c.Address, Vhost: c.Vhost, Args: c.Args, Ready: c.image.Ready}
+	recordExperiment(out.Settings, c.Cell)
 	for _, p := range c.Claims {
 		out.Settings.Claims = append(out.Settings.Claims, results.ClaimPattern{Name: p.Name, Pattern: p.Pattern, Unit: p.Unit, Since: p.Since})
 	}
@@ -40,6 +42,29 @@ func (c *cell) record() results.Cell {
 	return out
 }
 
+// recordExperiment adds the settings that only the cell's experiment has.
+func recordExperiment(out *results.Settings, c matrix.Cell) {
+	if c.Parallel > 1 {
+		out.Parallel = c.Parallel
+	}
+	if c.Cache != matrix.CacheAsIs {
+		out.Cache = c.Cache
+	}
+	if c.Until.WithinPercent > 0 {
+		out.Until = &results.Until{WithinPercent: c.Until.WithinPercent, AtMost: c.Until.AtMost}
+	}
+	if l := c.Load; slices.Contains(loaded, c.Experiment) {
+		out.Load = &results.Workload{DurationNs: l.Duration.Nanoseconds(), WarmupNs: l.Warmup.Nanoseconds(), Connections: l.Connections,
+			Threads: l.Threads, Pipeline: l.Pipeline, Rate: l.Rate, Requests: l.Requests, ValueBytes: l.ValueBytes}
+	}
+	switch c.Experiment {
+	case matrix.MemoryMin:
+		out.MemorySearch = &results.MemorySearch{FromMiB: c.MemorySearch.FromMiB, ToMiB: c.MemorySearch.ToMiB, StepMiB: c.MemorySearch.StepMiB, Confirm: c.MemorySearch.Confirm}
+	case matrix.Density:
+		out.Density = &results.Density{RAMMiB: c.Density.RAMMiB, AtMost: c.Density.AtMost}
+	}
+}
+
 // record turns a sample into what is stored of it.
 func record(s experiment.Sample) results.Sample {
 	out := results.Sample{Started: s.Started, Status: s.Status, Reason: s.Reason, Taints: s.Taints,
@@ -56,6 +81,15 @@ func record(s experiment.Sample) results.Sample {
 	}
 	for _, v := range s.Claims {
 		out.Claims = append(out.Claims, recordClaim(v))
+	}
+	out.Outputs = s.Outputs
+	for name, points := range s.Curves {
+		if out.Curves == nil {
+			out.Curves = map[string][]results.Point{}
+		}
+		for _, p := range points {
+			out.Curves[name] = append(out.Curves[name], results.Point{NS: p.NS, Value: p.Value})
+		}
 	}
 	if s.Status != experiment.OK {
 		out.Stderr = s.Stderr
@@ -117,6 +151,9 @@ func values(s experiment.Sample) map[string]float64 {
 	}
 	addTimes(out, s.Counts)
 	addNetwork(out, s.Counts.Network)
+	for name, v := range s.Values {
+		out[name] = v
+	}
 	if s.Client.SYNs > 0 {
 		out["client_syns"] = float64(s.Client.SYNs)
 		out["client_longest_gap_ns"] = float64(s.Client.LongestGap.Nanoseconds())

@@ -130,7 +130,7 @@ func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) erro
 		Samples: c.Samples, Warmup: step.Warmup, Left: r.left(i)}
 	r.opt.Observer.Begin(p)
 	begun := time.Now()
-	s, err := c.boot(r.lab, step.Warmup).Sample(ctx, fmt.Sprintf("s%d", i))
+	s, err := c.sampler(r.lab, step.Warmup).Sample(ctx, fmt.Sprintf("s%d", i))
 	if err != nil {
 		return fmt.Errorf("%s, sample %d: %w", c.ID(), step.Sample+1, err)
 	}

@@ -15,6 +15,8 @@ const (
 	MaxConsoleLines = 200      // half from the start, half from the end
 	MaxConsoleText  = 1024     // bytes of one line
 	MaxStderr       = 16 << 10 // bytes, from the end
+	MaxOutput       = 64 << 10 // bytes of a program's output, half from the start, half from the end
+	MaxCurve        = 10_000   // points; of more, every second, third … is kept
 )
 
 var sampleStatuses = []string{SampleOK, SampleFailed, SampleTimeout, SampleInterrupted}
@@ -37,6 +39,7 @@ func normalize(s Sample) (Sample, error) {
 	s.Missing = slices.Clone(orEmpty(s.Missing))
 	s.dropImpossible()
 	s.boundConsole()
+	s.boundOutputs()
 	s.Claims = slices.Clone(s.Claims)
 	for i := range s.Claims {
 		c := &s.Claims[i]
@@ -99,6 +102,30 @@ func (s *Sample) boundConsole() {
 		lines[i].Text = strings.ToValidUTF8(text, "\uFFFD")
 	}
 	s.Console = lines
+}
+
+// boundOutputs keeps beginning and end of what programs printed, and curves at a
+// resolution that a person can see.
+func (s *Sample) boundOutputs() {
+	outputs := make(map[string]string, len(s.Outputs))
+	for name, text := range s.Outputs {
+		if cut := len(text) - MaxOutput; cut > 0 {
+			text = fmt.Sprintf("%s\n[%d bytes left out]\n%s", text[:MaxOutput/2], cut, tail(text, MaxOutput/2))
+		}
+		outputs[name] = strings.ToValidUTF8(text, "\uFFFD")
+	}
+	curves := make(map[string][]Point, len(s.Curves))
+	for name, points := range s.Curves {
+		kept := make([]Point, 0, min(len(points), MaxCurve))
+		every := (len(points) + MaxCurve - 1) / MaxCurve
+		for i, p := range points {
+			if i%every == 0 && !notFinite(p.Value) {
+				kept = append(kept, p)
+			}
+		}
+		curves[name] = kept
+	}
+	s.Outputs, s.Curves = outputs, curves
 }
 
 func tail(s string, n int) string {

@@ -168,6 +168,46 @@ type Settings struct {
 	Port      int    `json:"port,omitempty"`
 
 	Claims []ClaimPattern `json:"claims,omitempty"` // of the matrix, beside the built-in ones
+
+	Parallel int    `json:"parallel,omitempty"` // guests started at once; absent: one
+	Cache    string `json:"cache,omitempty"`    // of the image, before the start: as-is, warm, cold
+	// Of experiments: absent where the cell's has none.
+	Load         *Workload     `json:"load,omitempty"`
+	MemorySearch *MemorySearch `json:"memory_search,omitempty"`
+	Density      *Density      `json:"density,omitempty"`
+	Until        *Until        `json:"until,omitempty"`
+}
+
+// Workload is the load that a service was put under.
+type Workload struct {
+	DurationNs  int64 `json:"duration_ns"`
+	WarmupNs    int64 `json:"warmup_ns"`
+	Connections int   `json:"connections"`
+	Threads     int   `json:"threads"`
+	Pipeline    int   `json:"pipeline"`
+	Rate        int   `json:"rate"`     // requests per second; 0: closed loop
+	Requests    int   `json:"requests"` // 0: by duration
+	ValueBytes  int   `json:"value_bytes"`
+}
+
+// MemorySearch bounds the search for the least memory.
+type MemorySearch struct {
+	FromMiB int `json:"from_mib"`
+	ToMiB   int `json:"to_mib"`
+	StepMiB int `json:"step_mib"`
+	Confirm int `json:"confirm"`
+}
+
+// Density bounds how many guests are started.
+type Density struct {
+	RAMMiB int `json:"ram_mib"`
+	AtMost int `json:"at_most"`
+}
+
+// Until is the stopping rule of a cell.
+type Until struct {
+	WithinPercent int `json:"within_percent"`
+	AtMost        int `json:"at_most"`
 }
 
 // ClaimPattern finds what a guest says of its own time.
@@ -205,6 +245,14 @@ type Sample struct {
 	ConsoleOmitted uint64             `json:"console_omitted,omitempty"` // lines cut from the middle
 	Stderr         string             `json:"stderr,omitempty"`          // tail of the VMM's, on failure
 	Claims         []Claim            `json:"claims,omitempty"`          // experiment timing-validation
+	Outputs        map[string]string  `json:"outputs,omitempty"`         // raw, of programs, by name
+	Curves         map[string][]Point `json:"curves,omitempty"`          // values over time; the unit is in the name
+}
+
+// Point is a value at a time.
+type Point struct {
+	NS    int64   `json:"ns"` // CLOCK_MONOTONIC
+	Value float64 `json:"value"`
 }
 
 // Statuses of a claim.

@@ -45,6 +45,8 @@ type Boot struct {
 	WorkDir    string             // of the run, for the samples' own folders
 	Services   *netservice.Server // that guests ask for their addresses; nil if none does
 
+	Experiment string // its name
+
 	System   system.System
 	Platform platform.Platform
 	Image    system.Boot
@@ -52,6 +54,9 @@ type Boot struct {
 	Emulated bool // KVM has no hardware behind it
 	Settings matrix.Settings
 	Validate *Validation // not nil: experiment timing-validation
+	// During, if not nil, is what happens between the moment when the guest is ready
+	// and its end: experiments that need a guest that runs.
+	During *During
 }
 
 // wire is a tap or veth of one sample.
@@ -111,24 +116,30 @@ func (b *Boot) planTaints() []string {
 	return out
 }
 
-// boot starts the guest, waits for the end of the sample and collects.
+// boot starts the guest, waits until it is ready, has the experiment use it, ends it
+// and collects.
 func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch platform.Launch, watch Watch, w wire, dir string) error {
-	ctx, cancel := context.WithTimeout(ctx, b.Settings.Timeout)
+	whole, cancel := context.WithTimeout(ctx, b.Settings.Timeout+b.During.limit())
 	defer cancel()
 	seen, _ := watch.(witness)
 	var own notes
-	gst, err := b.start(ctx, launch, g, w, dir, seen, own.add)
+	gst, err := b.start(whole, launch, g, w, dir, seen, own.add)
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
 		own.into(&s.Timeline)
 		return nil
 	}
-	gst.driving = drive(ctx, launch, platform.Driven{Dir: dir, Event: own.add})
-	answered := b.ask(ctx, w.guest.IP, seen)
-	s.Status, s.Reason = b.await(ctx, s, g, gst, watch)
+	gst.driving = drive(whole, launch, platform.Driven{Dir: dir, Event: own.add})
+	booting, stop := context.WithTimeout(whole, b.Settings.Timeout)
+	answered := b.ask(booting, w.guest.IP, seen)
+	s.Status, s.Reason = b.await(booting, s, g, gst, watch)
 	b.explain(s, w, gst)
-	cancel()
+	stop()
 	b.note(s, <-answered)
+	if s.Status == OK && b.During != nil {
+		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Watch: watch, Dir: dir, guest: gst, Sample: s})
+	}
+	cancel()
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer stop()
 	if err := errors.Join(g.Kill(killing), gst.kill(killing)); err != nil {

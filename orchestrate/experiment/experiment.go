@@ -9,6 +9,8 @@
 package experiment
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/client"
@@ -84,4 +86,46 @@ type Sample struct {
 	Argv     []string      // what was started
 	Client   client.Result // of the client, if the app serves
 	Claims   []Verdict     // of experiment timing-validation
+
+	// Values are what the experiment measured, by name; the unit is the end of the
+	// name (see [Live.Value]).
+	Values map[string]float64
+	// Outputs are raw outputs of programs, by name, as they were printed.
+	Outputs map[string]string
+	// Curves are values over time, by name.
+	Curves map[string][]Point
+}
+
+// Point is a value at a time.
+type Point struct {
+	NS    int64 // CLOCK_MONOTONIC
+	Value float64
+}
+
+// Value notes a figure.
+func (s *Sample) Value(name string, v float64) {
+	if s.Values == nil {
+		s.Values = map[string]float64{}
+	}
+	s.Values[name] = v
+}
+
+// Output keeps what a program printed.
+func (s *Sample) Output(name, text string) {
+	if s.Outputs == nil {
+		s.Outputs = map[string]string{}
+	}
+	s.Outputs[name] = text
+}
+
+// Taint notes a reason to distrust the sample.
+func (s *Sample) Taint(format string, args ...any) {
+	s.Taints = append(s.Taints, fmt.Sprintf(format, args...))
+}
+
+// Sampler is an experiment on one cell.
+type Sampler interface {
+	// Sample takes one sample, whose name is unique in the run. The error is about
+	// ukprobe or the host, and ends the run; what guests do is in the sample.
+	Sample(ctx context.Context, name string) (Sample, error)
 }

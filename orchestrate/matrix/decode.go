@@ -3,8 +3,9 @@
 package matrix
 
 import (
-	"github.com/goccy/go-yaml/ast"
 	"regexp"
+
+	"github.com/goccy/go-yaml/ast"
 
 	"github.com/ukprobe/ukprobe/internal/strictyaml"
 )
@@ -63,6 +64,12 @@ func (d *decoder) commonFields(s *Settings) map[string]strictyaml.Field {
 		"probes":     func(v ast.Node) { d.OneOf(v, "probes", ProbesLevels, &s.Probes) },
 		"vhost":      func(v ast.Node) { d.Bool(v, "vhost", &s.Vhost) },
 		"address":    func(v ast.Node) { d.OneOf(v, "address", []string{AddressStatic, AddressDHCP}, &s.Address) },
+
+		"until":         func(v ast.Node) { d.until(v, &s.Until) },
+		"cache":         func(v ast.Node) { d.OneOf(v, "cache", []string{CacheAsIs, CacheWarm, CacheCold}, &s.Cache) },
+		"load":          func(v ast.Node) { d.load(v, &s.Load) },
+		"memory_search": func(v ast.Node) { d.memorySearch(v, &s.MemorySearch) },
+		"density":       func(v ast.Node) { d.density(v, &s.Density) },
 	}
 }
 
@@ -120,6 +127,7 @@ func (d *decoder) cell(n ast.Node, e *entry) {
 	fields["initrd"] = func(v ast.Node) { d.Path(v, "initrd", &s.Initrd) }
 	fields["ready"] = func(v ast.Node) { d.Regexp(v, "ready", MaxReady, &s.Ready) }
 	fields["port"] = func(v ast.Node) { d.Integer(v, "port", 1, 65535, &s.Port) }
+	fields["parallel"] = func(v ast.Node) { d.parallel(v, &e.parallel) }
 	fields["claims"] = func(v ast.Node) { e.claimsAt = strictyaml.At(v); d.claims(v, e) }
 	for i, dim := range dimensions {
 		fields[dim] = func(v ast.Node) { e.names[i] = d.names(v, dim) }

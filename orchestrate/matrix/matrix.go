@@ -3,6 +3,7 @@
 package matrix
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/ukprobe/ukprobe/internal/strictyaml"
@@ -51,10 +52,6 @@ const (
 // DefaultExperiment is the experiment of a cell that names none.
 const DefaultExperiment = "boot"
 
-// TimingValidation is the experiment that holds what guests say of their own time
-// against what the host saw.
-const TimingValidation = "timing-validation"
-
 // Claim is a pattern for what guests of a cell say of their own time.
 type Claim struct {
 	Name    string
@@ -65,7 +62,8 @@ type Claim struct {
 
 // DefaultSettings are the settings of a cell where the file says nothing.
 func DefaultSettings() Settings {
-	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic}
+	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic,
+		Cache: CacheAsIs, Parallel: 1, Load: DefaultLoad(), MemorySearch: DefaultMemorySearch(), Density: DensityLimit{RAMMiB: 1024, AtMost: 64}}
 }
 
 // Settings say how a cell is sampled.
@@ -87,6 +85,13 @@ type Settings struct {
 	Ready     string // regular expression in place of the app's ready line; "" for that one
 	Port      int    // TCP port in place of the app's; 0 for that one
 	Claims    []Claim
+
+	Until        Until        // the stopping rule, beside Samples
+	Cache        string       // as-is, warm or cold
+	Parallel     int          // guests that are started at once
+	Load         Workload     // of experiments with a client
+	MemorySearch MemorySearch // of memory-min
+	Density      DensityLimit // of density
 }
 
 // Cell is one cell of the expanded matrix.
@@ -96,9 +101,14 @@ type Cell struct {
 	Pos string // of its entry in the file: name:line:column
 }
 
-// ID names the cell: system/app/platform/experiment.
+// ID names the cell: system/app/platform/experiment, and how many guests start at once
+// if that is more than one.
 func (c Cell) ID() string {
-	return c.System + "/" + c.App + "/" + c.Platform + "/" + c.Experiment
+	id := c.System + "/" + c.App + "/" + c.Platform + "/" + c.Experiment
+	if c.Parallel > 1 {
+		id += "/parallel=" + strconv.Itoa(c.Parallel)
+	}
+	return id
 }
 
 // Matrix is a parsed matrix file.
@@ -113,6 +123,7 @@ type entry struct {
 	at       strictyaml.Pos
 	names    [4][]name // in the order of dimensions
 	settings Settings
+	parallel []int // nil: one
 	claims   []claimNames
 	claimsAt strictyaml.Pos
 }
@@ -164,9 +175,12 @@ func (e *entry) cells(src *strictyaml.Source) func(yield func(Cell) bool) {
 			for _, a := range e.names[1] {
 				for _, p := range e.names[2] {
 					for _, x := range e.names[3] {
-						c := Cell{s.text, a.text, p.text, x.text, e.settings, src.Position(e.at)}
-						if !yield(c) {
-							return
+						for _, n := range e.parallels() {
+							c := Cell{s.text, a.text, p.text, x.text, e.settings, src.Position(e.at)}
+							c.Parallel = n
+							if !yield(c) {
+								return
+							}
 						}
 					}
 				}
@@ -175,10 +189,18 @@ func (e *entry) cells(src *strictyaml.Source) func(yield func(Cell) bool) {
 	}
 }
 
+// parallels are how many guests the cells of the entry start at once.
+func (e *entry) parallels() []int {
+	if len(e.parallel) == 0 {
+		return []int{e.settings.Parallel}
+	}
+	return e.parallel
+}
+
 // size is the number of cells that the entry expands to; above MaxCells it is
 // no more than a larger number.
 func (e *entry) size() int {
-	n := 1
+	n := len(e.parallels())
 	for _, ns := range e.names {
 		n = min(n*len(ns), MaxCells+1) // cannot overflow
 	}

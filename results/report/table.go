@@ -95,11 +95,11 @@ func (o Options) block(b *strings.Builder, g group) {
 	t := table.NewWriter()
 	t.SetStyle(o.style())
 	header := table.Row{"system", "app", "platform", "ok/n"}
-	for _, p := range phases {
+	for _, p := range g.columns() {
 		header = append(header, p.title)
 	}
 	t.AppendHeader(append(header, "taints"))
-	t.SetColumnConfigs(columns())
+	t.SetColumnConfigs(columns(len(header) + 1))
 	var notes []string
 	for _, c := range g.cells {
 		row, note := o.row(g, c, len(notes)+1)
@@ -121,8 +121,8 @@ func writeTable(b *strings.Builder, t table.Writer) {
 	}
 }
 
-func columns() []table.ColumnConfig {
-	cs := make([]table.ColumnConfig, 9)
+func columns(n int) []table.ColumnConfig {
+	cs := make([]table.ColumnConfig, n)
 	for i := range cs {
 		cs[i] = table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight}
 		if i < 3 {
@@ -169,11 +169,14 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 		mark = fmt.Sprintf("[%d]", number)
 		note = mark + " " + note
 	}
-	row := table.Row{o.clean(c.System), o.clean(c.App), o.clean(c.Platform), strings.TrimSuffix(fmt.Sprintf("%d/%d\n%s", ok, asked, mark), "\n")}
+	row := table.Row{o.clean(c.System), o.clean(c.App), o.platform(c), strings.TrimSuffix(fmt.Sprintf("%d/%d\n%s", ok, asked, mark), "\n")}
 	if c.Status != results.CellOK {
-		row = append(row, o.paint(statusColor(c.Status), o.clean(c.Status)), "", "", "")
+		row = append(row, o.paint(statusColor(c.Status), o.clean(c.Status)))
+		for range g.columns()[1:] {
+			row = append(row, "")
+		}
 	} else {
-		for _, p := range phases {
+		for _, p := range g.columns() {
 			row = append(row, o.figure(c, p.metric))
 		}
 	}
@@ -184,12 +187,22 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	return append(row, taints), note
 }
 
+// platform is a cell's platform, and how many guests it starts at once if that is
+// more than one.
+func (o Options) platform(c *results.Cell) string {
+	name := o.clean(c.Platform)
+	if s := c.Settings; s != nil && s.Parallel > 1 {
+		name += fmt.Sprintf(" %s%d", o.pick("×", "x"), s.Parallel)
+	}
+	return name
+}
+
 func (o Options) figure(c *results.Cell, metric string) string {
 	s, ok := c.Summary[metric]
 	if !ok {
 		return o.pick("–", "-")
 	}
-	return o.median(s)
+	return o.summary(metric, s)
 }
 
 func statusColor(status string) text.Color {
@@ -244,10 +257,9 @@ func (o Options) mixedRungs(c *results.Cell) []string {
 func (o Options) legend(cells []results.Cell) []string {
 	interval, none := false, false
 	taints := map[string]int{}
-	measured := append(slices.Clone(phases), parts...)
 	for i := range cells {
 		c := &cells[i]
-		for _, p := range measured {
+		for _, p := range append(slices.Clone(group{experiment: c.Experiment}.columns()), parts...) {
 			if s, ok := c.Summary[p.metric]; ok {
 				interval = interval || s.CI95 != nil
 				none = none || s.CI95 == nil

@@ -4,8 +4,6 @@ package report
 
 import (
 	"strconv"
-
-	"github.com/ukprobe/ukprobe/results"
 )
 
 // unit is a unit of time for people.
@@ -46,15 +44,7 @@ func (o Options) duration(ns float64) string {
 	return number(ns/u.ns) + " " + u.name
 }
 
-// median writes a summary of nanoseconds on two lines: the median, and below
-// it the larger distance to an end of its interval.
-func (o Options) median(s results.Summary) string {
-	line := o.duration(s.Median)
-	if s.CI95 == nil {
-		return line
-	}
-	d := max(s.CI95[1]-s.Median, s.Median-s.CI95[0])
-	return line + "\n" + o.plusMinus() + o.duration(d)
-}
+// number0 writes a whole number.
+func number0(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
 
 func (o Options) plusMinus() string { return o.pick("±", "+-") }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+)
+
+// samplers make the experiments, by their names, of what boots a cell's guest.
+var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
+	matrix.Boot: func(_ *cell, b *experiment.Boot) experiment.Sampler { return b },
+	matrix.TimingValidation: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		b.Validate = &experiment.Validation{Patterns: c.claims, Controls: c.System == referenceSystem, KVM: c.accel == platform.KVM}
+		return b
+	},
+}
+
+// loaded are the experiments that put a service under load.
+var loaded = []string{matrix.Throughput, matrix.HTTP, matrix.DNS, matrix.FileSystem, matrix.MemoryMin, matrix.MemoryUse, matrix.Density}
+
+// sampler makes the experiment of a cell. A warm-up is not in the metrics.
+func (c *cell) sampler(l *laboratory, warmup bool) experiment.Sampler {
+	return samplers[c.Experiment](c, &experiment.Boot{
+		Experiment: c.Experiment,
+		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
+		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
+	})
+}

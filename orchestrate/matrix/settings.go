@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package matrix
+
+import (
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/ukprobe/ukprobe/internal/strictyaml"
+)
+
+// The experiments.
+const (
+	Boot             = DefaultExperiment
+	TimingValidation = "timing-validation"
+	ImageSize        = "image-size"
+	MemoryMin        = "memory-min"
+	MemoryUse        = "memory-use"
+	Density          = "density"
+	Throughput       = "throughput"
+	FileSystem       = "fs"
+	DNS              = "dns"
+	HTTP             = "http"
+	ASLR             = "aslr"
+)
+
+// What the host's page cache holds of an image before a guest is started.
+const (
+	CacheAsIs = "as-is" // nothing is done about it
+	CacheWarm = "warm"  // all of it: it is read first
+	CacheCold = "cold"  // nothing: it is dropped first
+)
+
+// Workload says how a service is put under load, for the experiments throughput, http,
+// dns and fs, and for the short load of memory-min.
+type Workload struct {
+	Duration    time.Duration // of what is measured
+	Warmup      time.Duration // before that, not measured; zero for none
+	Connections int           // at the same time
+	Threads     int           // of the client
+	Pipeline    int           // requests on their way on each connection
+	Rate        int           // requests a second; 0: as many as are answered (closed loop)
+	Requests    int           // in all, in place of a duration; 0: by duration
+	ValueBytes  int           // of what is stored, for key-value stores and fs
+}
+
+// DefaultLoad is the load where the file says nothing.
+func DefaultLoad() Workload {
+	return Workload{Duration: 10 * time.Second, Warmup: 2 * time.Second, Connections: 30, Threads: 1, Pipeline: 1, ValueBytes: 3}
+}
+
+// MemorySearch bounds the search of memory-min.
+type MemorySearch struct {
+	FromMiB, ToMiB, StepMiB int
+	Confirm                 int // so many passes of so many make a size enough
+}
+
+// DefaultMemorySearch is the search where the file says nothing.
+func DefaultMemorySearch() MemorySearch {
+	return MemorySearch{FromMiB: 1, ToMiB: 1024, StepMiB: 1, Confirm: 3}
+}
+
+// Until is a stopping rule: samples are taken until the 95 % interval of the median
+// is within so many percent of it to both sides.
+type Until struct {
+	WithinPercent int // 0: no such rule
+	AtMost        int // samples, at which it stops in any case
+}
+
+// DensityLimit bounds the experiment density.
+type DensityLimit struct {
+	RAMMiB int // that all guests and their VMMs may use together
+	AtMost int // guests
+}
+
+// Limits of the keys in this file.
+const (
+	maxConnections = 100_000
+	maxRate        = 10_000_000
+	maxRequests    = 1_000_000_000
+	maxValueBytes  = 1 << 20
+	maxParallel    = 1000
+)
+
+func (d *decoder) load(n ast.Node, l *Workload) {
+	d.Mapping(n, "load", map[string]strictyaml.Field{
+		"duration":    func(v ast.Node) { d.Duration(v, "duration", &l.Duration) },
+		"warmup":      func(v ast.Node) { d.durationOrZero(v, "warmup", &l.Warmup) },
+		"connections": func(v ast.Node) { d.Integer(v, "connections", 1, maxConnections, &l.Connections) },
+		"threads":     func(v ast.Node) { d.Integer(v, "threads", 1, MaxVCPUs, &l.Threads) },
+		"pipeline":    func(v ast.Node) { d.Integer(v, "pipeline", 1, maxConnections, &l.Pipeline) },
+		"rate":        func(v ast.Node) { d.Integer(v, "rate", 0, maxRate, &l.Rate) },
+		"requests":    func(v ast.Node) { d.Integer(v, "requests", 0, maxRequests, &l.Requests) },
+		"value_bytes": func(v ast.Node) { d.Integer(v, "value_bytes", 1, maxValueBytes, &l.ValueBytes) },
+	})
+}
+
+// durationOrZero takes the number 0 for none.
+func (d *decoder) durationOrZero(n ast.Node, what string, out *time.Duration) {
+	if i, ok := n.(*ast.IntegerNode); ok && i.GetToken().Value == "0" {
+		*out = 0
+		return
+	}
+	d.Duration(n, what, out)
+}
+
+func (d *decoder) memorySearch(n ast.Node, m *MemorySearch) {
+	before := d.Errs.Len()
+	d.Mapping(n, "memory_search", map[string]strictyaml.Field{
+		"from_mib": func(v ast.Node) { d.Integer(v, "from_mib", 1, MaxMemoryMiB, &m.FromMiB) },
+		"to_mib":   func(v ast.Node) { d.Integer(v, "to_mib", 1, MaxMemoryMiB, &m.ToMiB) },
+		"step_mib": func(v ast.Node) { d.Integer(v, "step_mib", 1, MaxMemoryMiB, &m.StepMiB) },
+		"confirm":  func(v ast.Node) { d.Integer(v, "confirm", 1, 100, &m.Confirm) },
+	})
+	if d.Errs.Len() == before && m.FromMiB >= m.ToMiB {
+		d.Fail(n, "memory_search from %d to %d MiB holds no sizes: from_mib has to be the smaller", m.FromMiB, m.ToMiB)
+	}
+}
+
+func (d *decoder) until(n ast.Node, u *Until) {
+	u.AtMost = 100
+	seen := d.Mapping(n, "until", map[string]strictyaml.Field{
+		"within_percent": func(v ast.Node) { d.Integer(v, "within_percent", 1, 100, &u.WithinPercent) },
+		"at_most":        func(v ast.Node) { d.Integer(v, "at_most", 6, MaxSamples, &u.AtMost) },
+	})
+	if seen != nil && !seen["within_percent"] {
+		d.Fail(n, "until has no within_percent: how narrow the interval has to be")
+	}
+}
+
+func (d *decoder) density(n ast.Node, l *DensityLimit) {
+	d.Mapping(n, "density", map[string]strictyaml.Field{
+		"ram_mib": func(v ast.Node) { d.Integer(v, "ram_mib", 1, MaxMemoryMiB, &l.RAMMiB) },
+		"at_most": func(v ast.Node) { d.Integer(v, "at_most", 1, maxParallel, &l.AtMost) },
+	})
+}
+
+// parallel is a number or a list of numbers of guests that start at once.
+func (d *decoder) parallel(n ast.Node, out *[]int) {
+	items := []ast.Node{n}
+	if seq, ok := n.(*ast.SequenceNode); ok {
+		items = seq.Values
+		if len(items) == 0 {
+			d.Fail(n, "parallel is an empty list: the cell would never run")
+		}
+	}
+	*out = nil
+	for _, item := range items {
+		v := 0
+		d.Integer(item, "parallel", 1, maxParallel, &v)
+		if v == 0 {
+			continue
+		}
+		for _, other := range *out {
+			if other == v {
+				d.Fail(item, "parallel %d is already in the list", v)
+			}
+		}
+		*out = append(*out, v)
+	}
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package matrix
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestExperimentSettings: what the keys of the experiments become, and parallel as a
+// dimension of its own.
+func TestExperimentSettings(t *testing.T) {
+	m, err := Parse("m.yaml", []byte(`version: 1
+defaults:
+  load: {connections: 5, warmup: 0}
+cells:
+- system: a
+  app: x
+  platform: p
+  experiment: [boot, throughput]
+  parallel: [1, 8]
+  cache: cold
+  until: {within_percent: 5}
+  load: {duration: 1m, rate: 100, pipeline: 2}
+  memory_search: {from_mib: 2, to_mib: 64, step_mib: 2, confirm: 5}
+  density: {ram_mib: 512, at_most: 9}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells, err := m.Expand()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, c := range cells {
+		ids = append(ids, c.ID())
+	}
+	if diff := cmp.Diff([]string{"a/x/p/boot", "a/x/p/boot/parallel=8", "a/x/p/throughput", "a/x/p/throughput/parallel=8"}, ids); diff != "" {
+		t.Errorf("cells (-want +got):\n%s", diff)
+	}
+	want := DefaultSettings()
+	want.Parallel, want.Cache, want.Until = 8, CacheCold, Until{WithinPercent: 5, AtMost: 100}
+	want.Load = Workload{Duration: time.Minute, Connections: 5, Threads: 1, Pipeline: 2, Rate: 100, ValueBytes: 3}
+	want.MemorySearch, want.Density = MemorySearch{FromMiB: 2, ToMiB: 64, StepMiB: 2, Confirm: 5}, DensityLimit{RAMMiB: 512, AtMost: 9}
+	if diff := cmp.Diff(want, cells[3].Settings); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+}
+
+func TestBadExperimentSettings(t *testing.T) {
+	for line, want := range map[string]string{
+		"load: {duration: 0}":                       "duration has no unit",
+		"load: {connections: 0}":                    "connections 0 is not between 1 and",
+		"load: {conections: 1}":                     `did you mean "connections"?`,
+		"parallel: []":                              "parallel is an empty list",
+		"parallel: [2, 2]":                          "parallel 2 is already in the list",
+		"parallel: 0":                               "parallel 0 is not between 1 and",
+		"until: {at_most: 10}":                      "until has no within_percent",
+		"until: {within_percent: 5, at_most: 2}":    "at_most 2 is not between 6 and",
+		"memory_search: {from_mib: 64, to_mib: 64}": "holds no sizes",
+		"cache: hot":                                "cache",
+		"density: {ram_mib: 0}":                     "ram_mib 0 is not between",
+	} {
+		_, err := Parse("m.yaml", []byte("version: 1\ncells:\n- system: a\n  app: x\n  platform: p\n  "+line+"\n"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", line, err, want)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"math"
+	"strings"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// experimentColumns are the figures that a table of an experiment shows; an
+// experiment that is not here has a boot's. All others are in run.json.
+var experimentColumns = map[string][]phase{
+	"image-size": {
+		{"file_bytes", "file"}, {"allocated_bytes", "allocated"}, {"compressed_bytes", "zstd"},
+		{"kernel_bytes", "kernel"}, {"app_bytes", "app"}, {"libraries_bytes", "libraries"}, {"rootfs_bytes", "root fs"},
+	},
+	"memory-min": {{"memory_min_bytes", "least memory"}, {"memory_failing_bytes", "fails with"}, {"boots", "boots"}},
+	"memory-use": {
+		{"guest_ready_bytes", "guest, ready"}, {"guest_idle_bytes", "idle"}, {"guest_load_bytes", "under load"},
+		{"vmm_ready_bytes", "VMM"}, {"shared_ready_bytes", "shared"}, {"page_tables_ready_bytes", "page tables"},
+	},
+	"density": {
+		{"instances", "instances"}, {"memory_per_instance_bytes", "memory each"},
+		{"boot_first_ns", "boot of the 1st"}, {"boot_last_ns", "of the last"}, {"latency_first_ns", "latency of the 1st"}, {"latency_last_ns", "of the last"},
+	},
+	"throughput": {
+		{"requests_per_second", "requests/s"}, {"latency_p50_ns", "p50"}, {"latency_p99_ns", "p99"}, {"errors", "errors"},
+		{"exits_per_request", "exits/req"}, {"guest_per_request_ns", "guest/req"}, {"kvm_per_request_ns", "KVM/req"}, {"vmm_per_request_ns", "VMM/req"},
+	},
+	"http": {
+		{"requests_per_second", "requests/s"}, {"latency_p50_ns", "p50"}, {"latency_p90_ns", "p90"}, {"latency_p99_ns", "p99"},
+		{"latency_p999_ns", "p99.9"}, {"errors", "errors"},
+	},
+	"dns": {{"requests_per_second", "queries/s"}, {"latency_p50_ns", "p50"}, {"latency_p99_ns", "p99"}, {"errors", "errors"}},
+	"fs": {
+		{"read_latency_p50_ns", "read p50"}, {"read_bytes_per_second", "read/s"}, {"write_latency_p50_ns", "write p50"}, {"write_bytes_per_second", "write/s"},
+		{"flush_latency_p50_ns", "flush p50"},
+	},
+	"aslr": {{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy"}},
+}
+
+// columns are the figures that a block of cells shows.
+func (g group) columns() []phase {
+	if c := experimentColumns[g.experiment]; c != nil {
+		return c
+	}
+	return phases
+}
+
+// quantity writes a figure in the unit that its name ends with.
+func (o Options) quantity(metric string, v float64) string {
+	switch {
+	case strings.HasSuffix(metric, "_bytes_per_second"):
+		return size(v) + "/s"
+	case strings.HasSuffix(metric, "_bytes"):
+		return size(v)
+	case strings.HasSuffix(metric, "_ns"):
+		return o.duration(v)
+	case strings.HasSuffix(metric, "_percent"):
+		return number(v) + " %"
+	case strings.HasSuffix(metric, "_bits"):
+		return number(v) + " bit"
+	case !strings.HasSuffix(metric, "_per_second") && v == math.Trunc(v) && math.Abs(v) < 1e6:
+		return number0(v)
+	}
+	return scaled(v, 1000, []string{"", " k", " M", " G"})
+}
+
+// size writes a size with binary prefixes (IEC 80000-13).
+func size(v float64) string {
+	return scaled(v, 1024, []string{" B", " KiB", " MiB", " GiB", " TiB"})
+}
+
+func scaled(v, step float64, units []string) string {
+	i := 0
+	for math.Abs(v) >= step && i < len(units)-1 {
+		v /= step
+		i++
+	}
+	if i == 0 && v == math.Trunc(v) {
+		return number0(v) + units[0]
+	}
+	return number(v) + units[i]
+}
+
+// summary writes a median, and below it the larger distance to an end of its
+// interval.
+func (o Options) summary(metric string, s results.Summary) string {
+	line := o.quantity(metric, s.Median)
+	if s.CI95 == nil {
+		return line
+	}
+	d := max(s.CI95[1]-s.Median, s.Median-s.CI95[0])
+	return line + "\n" + o.plusMinus() + o.quantity(metric, d)
+}
