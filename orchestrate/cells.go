@@ -96,8 +96,8 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 		return nil, err
 	}
 	for i := range cells {
-		if c := cells[i]; c.System == processSystem && c.Args+c.Kernel+c.Initrd+c.Disk != "" {
-			return nil, fmt.Errorf("%s: system %s takes no args, kernel, initrd or disk: it runs the app of its Debian package", c.Pos, c.System)
+		if c := cells[i]; c.System == processSystem && c.Args+c.Kernel+c.Initrd+c.Disk+c.Image != "" {
+			return nil, fmt.Errorf("%s: system %s takes no args, kernel, initrd, disk or image: it runs the app of its Debian package", c.Pos, c.System)
 		}
 		if c := cells[i]; c.System == containerSystem && c.Kernel+c.Initrd+c.Disk != "" {
 			return nil, fmt.Errorf("%s: system %s takes no kernel, initrd or disk: it runs a container's image", c.Pos, c.System)
@@ -149,7 +149,7 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	if out.platform, err = platform.Find(c.Platform); err != nil {
 		return out.refuse(err)
 	}
-	if err := system.Supports(out.system, c.App, c.Platform); err != nil {
+	if err := system.Supports(out.system, out.want()); err != nil {
 		return out.refuse(err)
 	}
 	if c.Experiment == matrix.TimingValidation && c.Probes == matrix.ProbesNone {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/ukprobe/ukprobe/internal/regular"
 	"github.com/ukprobe/ukprobe/internal/strictyaml"
 )
 
@@ -166,7 +167,7 @@ func TestLocal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	digest, err := Digest(filepath.Join(dir, "k.elf"))
+	digest, _, err := regular.Digest(t.Context(), filepath.Join(dir, "k.elf"))
 	if err != nil {
 		t.Fatal(err)
 	}
