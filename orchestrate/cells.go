@@ -205,9 +205,12 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	}
 }
 
-// wired refuses an app that only its network shows to be ready on a platform that has
-// none.
+// wired refuses an app of which nothing shows that it is ready, or only its network on a
+// platform that has none.
 func wired(app string, b system.Boot, p platform.Platform) error {
+	if b.Service == nil && b.Ready == "" {
+		return fmt.Errorf("nothing says when %s is ready: give a line of its console (ready:) or a port that it serves (port:), in the cell or in the catalogue", app)
+	}
 	if b.Service != nil && b.Ready == "" && p.Wire() == platform.NoWire {
 		return fmt.Errorf("%w: %s is ready at its first response, and platform %s has no network", system.ErrUnsupported, app, p.Name())
 	}

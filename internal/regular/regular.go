@@ -31,12 +31,18 @@ var ErrNotRegular = errors.New("not a regular file")
 // Open opens a regular file for reading. It never waits: not for the writer of a named
 // pipe either.
 func Open(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	st, err := os.Stat(path) // first: opening a device may do something, such as arm a watchdog
+	if err == nil {
+		err = check(path, st)
+	}
 	if err != nil {
 		return nil, err
 	}
-	st, err := f.Stat()
-	if err == nil {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // it may be another by now
+	if err != nil {
+		return nil, err
+	}
+	if st, err = f.Stat(); err == nil {
 		err = check(path, st)
 	}
 	if err != nil {
