@@ -229,7 +229,8 @@ func (qemu) vhost(r Resources) error {
 // QEMU.
 func (q qemu) diskArgs(i int, d system.Disk) []string {
 	id := fmt.Sprintf("hd%d", i)
-	drive := fmt.Sprintf("file=%s,if=none,id=%s,format=%s", strings.ReplaceAll(d.Path, ",", ",,"), id, d.Format)
+	path := strings.ReplaceAll(strings.ReplaceAll(d.Path, ",", ",,"), Dir, DirOption)
+	drive := fmt.Sprintf("file=%s,if=none,id=%s,format=%s", path, id, d.Format)
 	if d.ReadOnly {
 		drive += ",readonly=on"
 	} else {
