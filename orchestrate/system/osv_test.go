@@ -68,6 +68,9 @@ func TestOSvCommandLine(t *testing.T) {
 		if modern := slices.Contains(b.QEMU.Args, "virtio-mmio.force-legacy=off"); modern != (tt.platform == qemuMicroVM) {
 			t.Errorf("%s: QEMU's arguments %q", tt.name, b.QEMU.Args)
 		}
+		if tt.platform == qemuMicroVM && !strings.Contains(b.QEMU.MicrovmKVM, "HPET") {
+			t.Errorf("%s: may run without KVM: %+v", tt.name, b.QEMU)
+		}
 	}
 }
 
