@@ -85,7 +85,7 @@ func TestOSvBootsItself(t *testing.T) {
 	if b.Kernel != "" || b.Image.Path != path || b.DiskCmdline != (DiskCmdline{At: 512, Room: 32256}) || b.Disks[0].Format != "raw" {
 		t.Errorf("%+v", b)
 	}
-	if diff := cmp.Diff([]probe.Stage{probe.StageImage, probe.StageDecompress}, stages(b.Segments)); diff != "" || b.Segments[0].Lo != 0x7c00 || b.Segments[1].Lo != 0x101000 {
+	if diff := cmp.Diff([]probe.Stage{probe.StageImage, probe.StageDecompress, probe.StageKernel}, stages(b.Segments)); diff != "" || b.Segments[0].Lo != 0x7c00 || b.Segments[1].Lo != 0x101000 {
 		t.Errorf("%s%+v", diff, b.Segments)
 	}
 	b.Args = strings.Repeat("x", 32250)
@@ -141,7 +141,7 @@ func FuzzOSvDisk(f *testing.F) {
 		if err := os.WriteFile(path, disk, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if d, err := openOSvDisk(Disk{Path: path, Format: diskFormat(path)}); err == nil && (len(d.segments) < 2 || len(d.segments) > maxSegments) {
+		if d, err := openOSvDisk(Disk{Path: path, Format: diskFormat(path)}); err == nil && (len(d.segments) < 3 || len(d.segments) > maxSegments) {
 			t.Errorf("%d segments", len(d.segments))
 		}
 	})
