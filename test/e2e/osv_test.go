@@ -31,6 +31,7 @@ var osvCells = []struct {
 	{name: "nginx by PVH", kernel: "loader.elf", disk: "nginx.raw", cell: "app: nginx, platform: qemu1nic", service: true,
 		cmdline: "--ip=eth0,198.18.0.2,255.255.255.0 --defaultgw=198.18.0.1 --nameserver=198.18.0.1 --rootfs=rofs /nginx -c /etc/nginx.conf"},
 	{name: "nginx from its disk", disk: "nginx.raw", cell: "app: nginx, platform: qemu1nic", service: true},
+	{name: "nginx from its disk, compressed, with another network's address", disk: "nginx-addressed.img", cell: "app: nginx, platform: qemu1nic", service: true},
 	{name: "nginx by DHCP", kernel: "loader.elf", disk: "nginx.raw", cell: "app: nginx, platform: qemu1nic, address: dhcp", service: true,
 		cmdline: "--rootfs=rofs /nginx -c /etc/nginx.conf"},
 	{name: "redis by PVH", kernel: "loader.elf", disk: "redis.raw", cell: "app: redis, platform: qemu1nic", service: true},
