@@ -44,7 +44,7 @@ func (l *Linux) Limit(w Want) string {
 	case w.Platform == firecrackerVMM:
 		return "Debian's cloud kernel is compressed, and takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off): use system lupine"
 	case len(b.Disks) > 0 && b.Initrd == "":
-		return "Debian's cloud kernel has its drivers for disks and file systems as modules, and finds no root on disk " + b.Disks[0].Path + ": use system lupine, or name an initramfs that loads them (initrd:) or a kernel that has them built in (kernel:)"
+		return "Debian's cloud kernel has its virtio drivers as modules (CONFIG_VIRTIO_BLK=m), and finds no root on disk " + b.Disks[0].Path + ": use system lupine, or name an initramfs that loads them (initrd:) or a kernel that has them built in (kernel:)"
 	}
 	return ""
 }
