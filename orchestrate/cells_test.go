@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -173,6 +174,35 @@ func TestCatalogueVocabulary(t *testing.T) {
 	}
 	if got := resolve(cells[0], system.All(system.Env{Images: images}), platform.Host{}); got.status != "" {
 		t.Errorf("%s: %s", got.status, got.reason)
+	}
+}
+
+// TestPlansOfPipes: a plan waits for no writer of a pipe that a cell names, whatever looks
+// into the file.
+func TestPlansOfPipes(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	systems := system.All(system.Env{WorkDir: t.TempDir(), CacheDir: t.TempDir()})
+	for _, s := range systems {
+		for _, p := range s.Platforms() {
+			for what, settings := range map[string]matrix.Settings{
+				"kernel": {Kernel: pipe}, "initrd": {Kernel: "/nowhere", Initrd: pipe}, "disk": {Kernel: "/nowhere", Disk: pipe}, "disk alone": {Disk: pipe},
+			} {
+				settings.MemoryMiB, settings.VCPUs = 64, 1
+				done := make(chan bool)
+				go func() {
+					defer close(done)
+					resolve(matrix.Cell{System: s.Name(), App: "hello", Platform: p, Settings: settings}, systems, platform.Host{KVM: true, Hardware: true}).planned()
+				}()
+				select {
+				case <-done:
+				case <-time.After(10 * time.Second):
+					t.Fatalf("%s on %s waits for the %s", s.Name(), p, what)
+				}
+			}
+		}
 	}
 }
 
