@@ -102,11 +102,29 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 		if c := cells[i]; c.System == containerSystem && c.Kernel+c.Initrd+c.Disk != "" {
 			return nil, fmt.Errorf("%s: system %s takes no kernel, initrd or disk: it runs a container's image", c.Pos, c.System)
 		}
+		if err := o.imageOf(cells[i]); err != nil {
+			return nil, err
+		}
 		if err := o.override(&cells[i].Settings); err != nil {
 			return nil, err
 		}
 	}
 	return cells, nil
+}
+
+// imageOf checks the image that a cell names: it has to be in the catalogue, for that
+// system, app and platform. A name that is not there may be an engine's, for containers.
+func (o *Options) imageOf(c matrix.Cell) error {
+	if c.Image == "" {
+		return nil
+	}
+	if c.System == containerSystem && !o.Images.Has(c.Image) {
+		return nil
+	}
+	if _, _, err := o.Images.For(c.Image, c.System, c.App, c.Platform); err != nil {
+		return fmt.Errorf("%s: %w", c.Pos, err)
+	}
+	return nil
 }
 
 func (o *Options) override(s *matrix.Settings) error {

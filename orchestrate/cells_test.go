@@ -159,6 +159,34 @@ func TestExpandRefuses(t *testing.T) {
 	}
 }
 
+// TestNamedImages: a name that is not in the catalogue, or is of another cell's image, is
+// a mistake in the matrix, and no plan is made of another image.
+func TestNamedImages(t *testing.T) {
+	c, err := catalogue.Parse("c.yaml", []byte("version: 1\nimages:\n  - {name: lin, system: linux, app: hello, platform: qemu, path: /k}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		cell   string
+		images *catalogue.Images
+		want   string
+	}{
+		{"system: linux, app: hello, platform: qemu, image: lin", &catalogue.Images{Catalogue: c}, ""},
+		{"system: linux, app: hello, platform: qemu, image: line", &catalogue.Images{Catalogue: c}, `image "line": not in the catalogue c.yaml: did you mean lin?`},
+		{"system: linux, app: hello, platform: qemu, image: lin", nil, "there is no catalogue"},
+		{"system: linux, app: hello, platform: [qemu, qemu1nic], image: lin", &catalogue.Images{Catalogue: c}, `image "lin" (c.yaml:3:5) is linux/hello for qemu, and not for linux/hello on qemu1nic`},
+		{"system: docker, app: hello, platform: docker, image: lin", &catalogue.Images{Catalogue: c}, "and not for docker/hello on docker"},
+		{"system: docker, app: hello, platform: docker, image: 'nginx:1'", &catalogue.Images{Catalogue: c}, ""},
+		{"system: docker, app: hello, platform: docker, image: 'nginx:1'", nil, ""},
+	} {
+		o := Options{Images: tt.images, Matrix: parse(t, "version: 1\ncells:\n  - {"+tt.cell+"}\n")}
+		_, err := o.expand()
+		if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "test.yaml:3:")) {
+			t.Errorf("%s: %v, want %q", tt.cell, err, tt.want)
+		}
+	}
+}
+
 // TestCatalogueVocabulary: an app that only an entry of a system with a Go file has is
 // one that a matrix may name, and its cell is supported.
 func TestCatalogueVocabulary(t *testing.T) {

@@ -50,6 +50,15 @@ func (s *Images) For(name, system, app, platform string) (Image, bool, error) {
 	return s.Catalogue.For(name, system, app, platform)
 }
 
+// Has says whether there is an image of that name.
+func (s *Images) Has(name string) bool {
+	if s == nil {
+		return false
+	}
+	_, err := s.Named(name)
+	return err == nil
+}
+
 // Docker is the platform whose images are containers, and Process the one that takes
 // none: it runs the app of a package.
 const (

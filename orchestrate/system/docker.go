@@ -86,15 +86,11 @@ func (d *Docker) ofBuilder(ctx context.Context, e *engine.Engine, app string, b 
 // misnamed: an image of the catalogue that is for something else is not taken for an
 // engine's.
 func (d *Docker) misnamed(w Want) error {
-	if w.Settings.Image == "" || d.env.Images == nil {
-		return nil
+	if !d.env.Images.Has(w.Settings.Image) {
+		return nil // not in the catalogue: the engine is asked
 	}
-	_, err := d.env.Images.Named(w.Settings.Image)
-	if err == nil {
-		_, err = d.env.entry(d.Name(), w)
-		return err
-	}
-	return nil // not in the catalogue: the engine is asked
+	_, err := d.env.entry(d.Name(), w)
+	return err
 }
 
 // containerOf makes the image of a catalogue's entry local, and has the engine load
