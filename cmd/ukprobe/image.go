@@ -37,8 +37,8 @@ func imageCommand() *cli.Command {
 			ArgsUsage: "[APP…] | lupine [APP…]",
 			Description: "From Debian's unmodified packages: the cloud kernel, and per app an initramfs and\n" +
 				"a root folder. With the word lupine: per app a kernel of its own, compiled from\n" +
-				"Debian's sources (four minutes each on two cores), and an initramfs; the app\n" +
-				"\"general\" is one kernel for all of them. `ukprobe run` does the same when it needs one.",
+				"Debian's sources (four minutes each on two cores), an initramfs and an ext2 disk;\n" +
+				"the app \"general\" is one kernel for all of them, and for the disks. `ukprobe run` does the same when it needs one.",
 			Flags:  []cli.Flag{cacheFlag()},
 			Action: buildImages,
 		}},
@@ -107,6 +107,11 @@ func buildLupine(c *cli.Context, b *linux.Builder, apps []string) error {
 			return err
 		}
 		fmt.Fprintf(c.App.Writer, "lupine initramfs %s\t%s\t%d\n", app, i.Path, i.Size)
+		d, err := b.PlainDisk(c.Context, app)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.App.Writer, "lupine disk %s\t%s\t%d\n", app, d.Path, d.Size)
 	}
 	return nil
 }

@@ -31,8 +31,7 @@ func (t tree) ext2Size() int64 {
 }
 
 // writeExt2 writes the tree to a new file as an ext2 file system in which all belongs
-// to root, whoever builds it. It needs e2fsprogs, which is essential in Debian up to
-// 13.
+// to root, whoever builds it. It needs e2fsprogs.
 func (t tree) writeExt2(ctx context.Context, dest string) (err error) {
 	stage, err := os.MkdirTemp(filepath.Dir(filepath.Dir(dest)), "stage-")
 	if err != nil {
