@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -96,24 +98,46 @@ func TestWriteExt2Fails(t *testing.T) {
 	}
 }
 
-// TestPlainDisk: the app, its first process where a kernel looks for it, and where
-// the kernel puts its devices.
+// TestPlainDisk: each app, its first process where a kernel looks for it, where the
+// kernel puts its devices, and room.
 func TestPlainDisk(t *testing.T) {
 	need(t, "mke2fs", "debugfs", "e2fsck")
-	disk, err := treeBuilder(t).PlainDisk(t.Context(), "redis")
+	for _, app := range Apps() {
+		disk, err := treeBuilder(t).PlainDisk(t.Context(), app)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if text, err := exec.Command("e2fsck", "-f", "-n", disk.Path).CombinedOutput(); err != nil {
+			t.Errorf("%s: e2fsck: %v: %s", app, err, text)
+		}
+		r := apps[app]
+		want := []string{"/40755/0/0/dev", "/100755/0/0/init", "/100755/0/0/" + path.Base(r.programs[0])}
+		if r.proc {
+			want = append(want, "/40755/0/0/proc")
+		}
+		got := strings.Join(listing(t, disk.Path, "/", "/sbin", path.Dir(r.programs[0])), "\n") + "\n"
+		for _, w := range want {
+			if !strings.Contains(got, w+"\n") {
+				t.Errorf("%s: no %s in\n%s", app, w, got)
+			}
+		}
+		if free := freeBytes(t, disk.Path); free < 30<<20 {
+			t.Errorf("%s: %d bytes free of %d", app, free, disk.Size)
+		}
+		if disk.App != app || disk.Version == "" || disk.SHA256 == "" {
+			t.Errorf("%+v", disk)
+		}
+	}
+}
+
+// freeBytes is the room in a file system of blocks of 4 KiB.
+func freeBytes(t *testing.T, disk string) int64 {
+	t.Helper()
+	_, rest, _ := strings.Cut(debugfs(t, disk, "show_super_stats -h"), "Free blocks:")
+	blocks, err := strconv.ParseInt(strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]), 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := exec.Command("e2fsck", "-f", "-n", disk.Path).CombinedOutput(); err != nil {
-		t.Errorf("e2fsck: %v: %s", err, text)
-	}
-	got := strings.Join(listing(t, disk.Path, "/", "/sbin", "/usr/bin"), "\n")
-	for _, want := range []string{"/40755/0/0/dev", "/40755/0/0/proc", "/100755/0/0/init", "/100755/0/0/redis-server"} {
-		if !strings.Contains(got+"\n", want+"\n") {
-			t.Errorf("no %s in\n%s", want, got)
-		}
-	}
-	if disk.App != "redis" || disk.Version == "" || disk.SHA256 == "" || disk.Size < 32<<20 {
-		t.Errorf("%+v", disk)
-	}
+	return blocks * 4096
 }
