@@ -82,7 +82,7 @@ func (b *Builder) image(ctx context.Context, app string, m made, with ...deb.Pac
 	if err != nil {
 		return Initramfs{}, err
 	}
-	all := append(with, pkgs...)
+	all := slices.Concat(with, pkgs)
 	name, err := key(m.kind+app, all...)
 	if err != nil {
 		return Initramfs{}, err
