@@ -4,11 +4,11 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/guests/docker"
 	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/guests/lupine"
 )
@@ -33,16 +33,27 @@ func imageCommand() *cli.Command {
 		},
 		Subcommands: []*cli.Command{imageListCommand(), imageInspectCommand(), imageVerifyCommand(), imagePullCommand(), {
 			Name:      "build",
-			Usage:     "build, or find in the cache, what the systems linux, process and lupine boot",
-			ArgsUsage: "[APP…] | lupine [APP…]",
-			Description: "From Debian's unmodified packages: the cloud kernel, and per app an initramfs and\n" +
-				"a root folder. With the word lupine: per app a kernel of its own, compiled from\n" +
-				"Debian's sources (four minutes each on two cores), an initramfs and an ext2 disk;\n" +
-				"the app \"general\" is one kernel for all of them, and for the disks. `ukprobe run` does the same when it needs one.",
+			Usage:     "build, or find in the cache, what the systems linux, process, docker and lupine boot",
+			ArgsUsage: "[SYSTEM] [APP…]",
+			Description: "From Debian's unmodified packages. SYSTEM is linux (the cloud kernel, and per app an\n" +
+				"initramfs), process (a root folder per app), docker (a container image per app) or\n" +
+				"lupine (per app a kernel of its own, compiled from Debian's sources, four minutes each\n" +
+				"on two cores, an initramfs and an ext2 disk; the app \"general\" is one kernel for all\n" +
+				"of them, and for the disks).\n" +
+				"Without SYSTEM it is linux and process, without APP all of them. `ukprobe run` does\n" +
+				"the same when it needs an image; `ukprobe image list` says what is there.",
 			Flags:  []cli.Flag{cacheFlag()},
 			Action: buildImages,
 		}},
 	}
+}
+
+// builders build the images of an app for a system, and write a line about each.
+var builders = map[string]func(c *cli.Context, b *linux.Builder, apps []string) error{
+	"linux":   buildLinux,
+	"process": buildRoots,
+	"docker":  buildContainers,
+	"lupine":  buildLupine,
 }
 
 func buildImages(c *cli.Context) error {
@@ -52,36 +63,59 @@ func buildImages(c *cli.Context) error {
 	}
 	b := &linux.Builder{Dir: dir, Logf: func(format string, args ...any) { fmt.Fprintf(c.App.ErrWriter, format+"\n", args...) }}
 	apps := c.Args().Slice()
-	if len(apps) > 0 && apps[0] == "lupine" {
-		return buildLupine(c, b, apps[1:])
+	if len(apps) > 0 && builders[apps[0]] != nil {
+		return builders[apps[0]](c, b, apps[1:])
 	}
+	if err := buildLinux(c, b, apps); err != nil {
+		return err
+	}
+	return buildRoots(c, b, apps)
+}
+
+// orAll is apps, or all that can be built if none is named.
+func orAll(apps []string) []string {
 	if len(apps) == 0 {
-		apps = linux.Apps()
+		return linux.Apps()
 	}
+	return apps
+}
+
+func buildLinux(c *cli.Context, b *linux.Builder, apps []string) error {
 	k, err := b.Kernel(c.Context)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(c.App.Writer, "kernel\t%s\t%d\n", k.Path, k.Size)
-	for _, app := range apps {
-		if err := buildApp(c, c.App.Writer, b, app); err != nil {
+	for _, app := range orAll(apps) {
+		i, err := b.Initramfs(c.Context, app)
+		if err != nil {
 			return err
 		}
+		fmt.Fprintf(c.App.Writer, "initramfs %s\t%s\t%d\n", app, i.Path, i.Size)
 	}
 	return nil
 }
 
-func buildApp(c *cli.Context, w io.Writer, b *linux.Builder, app string) error {
-	i, err := b.Initramfs(c.Context, app)
-	if err != nil {
-		return err
+func buildRoots(c *cli.Context, b *linux.Builder, apps []string) error {
+	for _, app := range orAll(apps) {
+		r, err := b.RootFS(c.Context, app)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.App.Writer, "rootfs %s\t%s\t%d\n", app, r.Dir, r.Size)
 	}
-	fmt.Fprintf(w, "initramfs %s\t%s\t%d\n", app, i.Path, i.Size)
-	r, err := b.RootFS(c.Context, app)
-	if err != nil {
-		return err
+	return nil
+}
+
+func buildContainers(c *cli.Context, b *linux.Builder, apps []string) error {
+	containers := docker.Builder{Linux: b}
+	for _, app := range orAll(apps) {
+		i, err := containers.Image(c.Context, app)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.App.Writer, "container %s\t%s\t%d\n", app, i.Path, i.Size)
 	}
-	fmt.Fprintf(w, "rootfs %s\t%s\t%d\n", app, r.Dir, r.Size)
 	return nil
 }
 

@@ -9,31 +9,43 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/inspect"
 )
 
 func imageListCommand() *cli.Command {
 	return &cli.Command{
-		Name: "list", Usage: "list the images of the catalogue",
+		Name: "list", Usage: "list the images of the catalogue, and those that ukprobe has built",
 		Flags: []cli.Flag{cacheFlag(), catalogueFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			all, err := someCatalogue(c)
+			all, err := images(c)
+			if err != nil {
+				return err
+			}
+			built, err := linux.InCache(c.String("cache"))
 			if err != nil {
 				return err
 			}
 			if c.Bool("json") {
-				return printJSON(c.App.Writer, listed(all))
+				return printJSON(c.App.Writer, imageLists{listed(all), built})
 			}
-			return writeImages(c.App.Writer, all)
+			return writeImages(c.App.Writer, c.String("cache"), all, built)
 		},
 	}
+}
+
+// imageLists is what `image list --json` prints.
+type imageLists struct {
+	Catalogue []listedImage  `json:"catalogue"`
+	Built     []linux.Cached `json:"built"`
 }
 
 func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print it as JSON"} }
@@ -69,6 +81,9 @@ type listedImage struct {
 
 func listed(all *catalogue.Images) []listedImage {
 	out := []listedImage{}
+	if all.Catalogue == nil {
+		return out
+	}
 	for _, m := range all.Images {
 		l := listedImage{m.Name, m.System, m.App, m.Version, m.Platforms, m.File.Path, m.File.SHA256, m.Initrd.Path, nil, m.Cmdline, m.Network, m.Ready, m.Port, m.FPUFree, m.Built, m.Pos}
 		for _, d := range m.Disks {
@@ -79,15 +94,31 @@ func listed(all *catalogue.Images) []listedImage {
 	return out
 }
 
-func writeImages(w io.Writer, all *catalogue.Images) error {
+func writeImages(w io.Writer, cache string, all *catalogue.Images, built []linux.Cached) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "name\tsystem\tapp\tversion\tplatforms\tpath")
-	for _, m := range all.Images {
-		path := m.File.Path
-		if path == "" {
-			path = m.Disks[0].Path
+	if all.Catalogue == nil {
+		fmt.Fprintf(w, "no catalogue: name one with --catalogue, or put %s into %s (docs/catalogue.md)\n", catalogue.FileName, cache)
+	} else {
+		fmt.Fprintln(t, "name\tsystem\tapp\tversion\tplatforms\tpath")
+		for _, m := range all.Images {
+			path := m.File.Path
+			if path == "" {
+				path = m.Disks[0].Path
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.System, m.App, orDash(m.Version), strings.Join(m.Platforms, ","), path)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.System, m.App, orDash(m.Version), strings.Join(m.Platforms, ","), path)
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	if len(built) == 0 {
+		fmt.Fprintf(w, "\nnone built in %s: `ukprobe image build`, or a run, builds them\n", cache)
+		return nil
+	}
+	fmt.Fprintf(w, "\nbuilt, in %s\n", cache)
+	fmt.Fprintln(t, "system\tapp\tkind\tbytes\tbuilt\tpath")
+	for _, b := range built {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", b.System, orDash(b.App), b.Kind, b.Size, b.Built.Format(time.DateTime), b.Path)
 	}
 	return t.Flush()
 }

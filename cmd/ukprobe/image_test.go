@@ -64,8 +64,12 @@ func TestImageCommands(t *testing.T) {
 }
 
 func TestNoCatalogue(t *testing.T) {
-	if _, errText, status := ukprobe(t, "image", "list", "--cache", t.TempDir()); status != exitUsage || !strings.Contains(errText, "there is no catalogue") {
+	if _, errText, status := ukprobe(t, "image", "verify", "--cache", t.TempDir()); status != exitUsage || !strings.Contains(errText, "there is no catalogue") {
 		t.Errorf("exit status %d: %s", status, errText)
+	}
+	out, errText, status := ukprobe(t, "image", "list", "--cache", t.TempDir())
+	if status != 0 || !strings.Contains(out, "no catalogue: name one") || !strings.Contains(out, "none built in") {
+		t.Errorf("exit status %d, %s%s", status, out, errText)
 	}
 	if _, errText, status := ukprobe(t, "run", "--dry-run", "--catalogue", "/nosuch.yaml"); status != exitUsage || !strings.Contains(errText, "/nosuch.yaml") {
 		t.Errorf("exit status %d: %s", status, errText)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/ukprobe/ukprobe/internal/deb"
+	"github.com/ukprobe/ukprobe/internal/rootpath"
 )
 
 // appTree returns what the app needs in its root file system, the same for
@@ -46,7 +47,7 @@ func appTree(ctx context.Context, r recipe, pkgs []deb.Package, scratch string) 
 // take adds the file that is at name below root, a link's target under the
 // link's name.
 func (t tree) take(root, name string, perm fs.FileMode) error {
-	src, err := resolve(root, name)
+	src, err := rootpath.Resolve(root, name)
 	if err != nil {
 		return err
 	}

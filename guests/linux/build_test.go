@@ -134,6 +134,14 @@ func TestSameBytes(t *testing.T) {
 			sums = append(sums, r.SHA256)
 		}
 		checkEntries(t, dir, "kernel-", "initramfs-hello-")
+		// The list of what is there knows the builders' names.
+		listed, err := InCache(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(listed) != 2 || listed[0].Kind != "kernel" || listed[1].Path != results[0].Path || listed[1].Size != results[0].Size {
+			t.Errorf("in the cache: %+v, want the kernel and %+v", listed, results[0])
+		}
 	}
 	for _, s := range sums[1:] {
 		if s != sums[0] {

@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/rootpath"
 )
 
 // libraryFolders are where the loader of Debian amd64 looks by default, in
@@ -57,7 +57,7 @@ const maxLoaderName = 4096
 // dependencies returns the loader (its absolute path) and the libraries
 // (their sonames) that the ELF file at name below root asks for.
 func dependencies(root, name string) (interp string, needed []string, err error) {
-	real, err := resolve(root, name)
+	real, err := rootpath.Resolve(root, name)
 	if err != nil {
 		return "", nil, err
 	}
@@ -103,7 +103,7 @@ func findLibrary(root, lib string, found []string) (string, error) {
 		}
 	}
 	for _, c := range candidates {
-		_, err := resolve(root, c)
+		_, err := rootpath.Resolve(root, c)
 		if err == nil {
 			return c, nil
 		}
@@ -112,31 +112,4 @@ func findLibrary(root, lib string, found []string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("it is in none of the recipe's packages (looked for %s)", strings.Join(candidates, ", "))
-}
-
-// resolve returns the host's path of the regular file name below root,
-// following links of the last component as if root were "/".
-func resolve(root, name string) (string, error) {
-	const maxLinks = 40 // the kernel's limit (path_resolution(7))
-	for range maxLinks {
-		host := filepath.Join(root, name)
-		info, err := os.Lstat(host)
-		switch {
-		case err != nil:
-			return "", err
-		case info.Mode().IsRegular():
-			return host, nil
-		case info.Mode()&fs.ModeSymlink == 0:
-			return "", fmt.Errorf("%s is neither a file nor a link", host)
-		}
-		target, err := os.Readlink(host)
-		if err != nil {
-			return "", err
-		}
-		if !path.IsAbs(target) {
-			target = path.Join(path.Dir(name), target)
-		}
-		name = path.Clean("/" + target)
-	}
-	return "", fmt.Errorf("%s below %s: too many links", name, root)
 }

@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+
+	"github.com/ukprobe/ukprobe/internal/rootpath"
 )
 
 // Program is a Linux program or library: what it needs, and which system calls it can
@@ -161,39 +163,13 @@ func (p *Program) add(name string) string {
 	}
 	l := Library{Name: name}
 	for _, c := range candidates {
-		if real, err := resolve(p.Root, c); err == nil {
+		if real, err := rootpath.Resolve(p.Root, c); err == nil {
 			l.Path = real
 			break
 		}
 	}
 	p.Libraries = append(p.Libraries, l)
 	return l.Path
-}
-
-// resolve returns the host's path of a regular file below a root, following the links
-// of its last component as if the root were "/".
-func resolve(root, name string) (string, error) {
-	for range 40 { // the kernel's limit (path_resolution(7))
-		host := filepath.Join(root, name)
-		st, err := os.Lstat(host)
-		switch {
-		case err != nil:
-			return "", err
-		case st.Mode().IsRegular():
-			return host, nil
-		case st.Mode()&os.ModeSymlink == 0:
-			return "", fmt.Errorf("%s: neither a file nor a link", host)
-		}
-		target, err := os.Readlink(host)
-		if err != nil {
-			return "", err
-		}
-		if !path.IsAbs(target) {
-			target = path.Join(path.Dir(name), target)
-		}
-		name = path.Clean("/" + target)
-	}
-	return "", errors.New("too many links")
 }
 
 // followImports adds what libraries do for the program's imports, and what else they
