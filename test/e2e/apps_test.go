@@ -246,7 +246,9 @@ func TestLupineFromDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.ContainsFunc(cached, func(c linux.Cached) bool { return c.System == "lupine" && c.Kind == "kernel" && c.App == lupine.General }) {
+	if !slices.ContainsFunc(cached, func(c linux.Cached) bool {
+		return c.System == "lupine" && c.Kind == "kernel" && c.App == lupine.General
+	}) {
 		t.Skipf("NOT TESTED: no general kernel in %s, which takes minutes: ukprobe image build --cache %s lupine general", dir, dir)
 	}
 	var cells []string
