@@ -22,7 +22,9 @@ import (
 // unpack makes the sample's own folder, if the launch wants one, writes its files
 // and copies there and puts the folder's path into the command. remove takes the folder away.
 func unpack(l *platform.Launch, dir string) (remove func() error, err error) {
-	inDir := func(s string) bool { return strings.Contains(s, platform.Dir) }
+	inDir := func(s string) bool {
+		return strings.Contains(s, platform.Dir) || strings.Contains(s, platform.DirOption)
+	}
 	if len(l.Files)+len(l.Copies) == 0 && l.Drive == nil && l.Start == nil && !slices.ContainsFunc(slices.Concat(l.Argv, l.Env), inDir) {
 		return func() error { return nil }, nil
 	}
@@ -40,9 +42,10 @@ func unpack(l *platform.Launch, dir string) (remove func() error, err error) {
 		}
 	}
 	l.Argv, l.Env = slices.Clone(l.Argv), slices.Clone(l.Env)
+	path := strings.NewReplacer(platform.Dir, dir, platform.DirOption, strings.ReplaceAll(dir, ",", ",,"))
 	for _, words := range [][]string{l.Argv, l.Env} {
 		for i := range words {
-			words[i] = strings.ReplaceAll(words[i], platform.Dir, dir)
+			words[i] = path.Replace(words[i])
 		}
 	}
 	return func() error { return os.RemoveAll(dir) }, nil

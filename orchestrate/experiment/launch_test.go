@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -205,6 +207,29 @@ func TestCopies(t *testing.T) {
 		t.Errorf("the original: %q, %v", text, err)
 	}
 	nothingIn(t, b.WorkDir)
+}
+
+// TestFolderWithComma: the sample's folder stands in the command as it is, and for
+// QEMU's options with its commas doubled.
+func TestFolderWithComma(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a,b")
+	argv := []string{"qemu", platform.Dir + "/api,sock", "file=" + platform.DirOption + "/disk,format=raw"}
+	l := platform.Launch{Argv: argv}
+	remove, err := unpack(&l, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"qemu", dir + "/api,sock", "file=" + strings.ReplaceAll(dir, ",", ",,") + "/disk,format=raw"}
+	if diff := cmp.Diff(want, l.Argv); diff != "" || argv[1] != platform.Dir+"/api,sock" {
+		t.Errorf("(-want +got):\n%s%q", diff, argv)
+	}
+	if err := remove(); err != nil {
+		t.Error(err)
+	}
+	only := platform.Launch{Argv: argv[2:]}
+	if _, err := unpack(&only, dir); err != nil || strings.Contains(only.Argv[0], "{") {
+		t.Errorf("an option alone: %q, %v", only.Argv, err)
+	}
 }
 
 // TestDriveOutOfTime: a VMM whose time is over while it is driven is a timeout, and

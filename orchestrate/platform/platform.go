@@ -51,6 +51,10 @@ type Console struct {
 // own.
 const Dir = "{dir}"
 
+// DirOption is Dir within an option of QEMU's, where a comma ends a value: those of
+// the folder's path are doubled.
+const DirOption = "{dir,,}"
+
 // Launch is a command to start.
 type Launch struct {
 	Argv    []string // Argv[0] is a path, inside Chroot if that is set
