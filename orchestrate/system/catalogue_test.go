@@ -253,6 +253,28 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
+// TestCellsOfOneSystem: preparing a cell changes nothing that another has measured.
+func TestCellsOfOneSystem(t *testing.T) {
+	rump := guestImage{class: elf.ELFCLASS64}.file(t) // from before Solo5's notes: it gets an empty disk
+	for _, tt := range []struct{ system, platform, kernel string }{{"reference", qemuPlatform, ""}, {"rump", solo5HVT, rump}} {
+		s := find(t, Env{WorkDir: t.TempDir()}, tt.system)
+		w := want(Hello, tt.platform, matrix.Settings{Kernel: tt.kernel})
+		first, err := s.Prepare(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Prepare(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+		if err := first.Unchanged(); err != nil || len(first.Files) == 0 {
+			t.Errorf("%s: %v, %d files", tt.system, err, len(first.Files))
+		}
+		if tt.system == "rump" && (len(first.Disks) != 1 || len(first.Files) != 2) {
+			t.Errorf("rump: disks %+v, %d files", first.Disks, len(first.Files))
+		}
+	}
+}
+
 // packed serves a unikernel as kraft packs it: kernel, initrd and arguments, for QEMU
 // and for Firecracker.
 func packed(t *testing.T, args ...string) (ref string) {

@@ -3,10 +3,12 @@
 package system
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/ukprobe/ukprobe/internal/qcow2"
 	"github.com/ukprobe/ukprobe/internal/regular"
@@ -61,6 +63,16 @@ func (b *Boot) examine(ctx context.Context) (err error) {
 	}
 	b.Segments, err = segmentsOf(b.Kernel)
 	return err
+}
+
+// writeOnce writes a file of the run's folder, unless another cell has done so: to write
+// it again would change what that cell has measured.
+func writeOnce(path string, data []byte) error {
+	have, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(have, data) {
+		return nil
+	}
+	return os.WriteFile(path, data, 0o644)
 }
 
 // Unchanged returns an error if a file that Prepare has measured is no longer the same:

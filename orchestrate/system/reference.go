@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
@@ -50,7 +49,7 @@ func (r *Reference) Prepare(ctx context.Context, w Want) (Boot, error) {
 	}
 	if b.Kernel == Unbuilt {
 		b.Kernel = filepath.Join(r.env.WorkDir, "reference.elf")
-		if err := os.WriteFile(b.Kernel, reference.Image(), 0o644); err != nil {
+		if err := writeOnce(b.Kernel, reference.Image()); err != nil {
 			return Boot{}, fmt.Errorf("write the reference guest: %w", err)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -107,7 +106,7 @@ func wantsDisk(kernel string) bool {
 
 // Prepare implements System.
 func (r *Rump) Prepare(ctx context.Context, w Want) (Boot, error) {
-	if err := os.WriteFile(r.emptyDisk(), make([]byte, 512), 0o600); err != nil {
+	if err := writeOnce(r.emptyDisk(), make([]byte, 512)); err != nil {
 		return Boot{}, fmt.Errorf("write an empty disk for rump: %w", err)
 	}
 	b, err := r.env.prepared(ctx, r, w)
