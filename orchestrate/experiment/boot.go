@@ -73,12 +73,20 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	launch, err := b.launch(w)
-	if err != nil {
-		return s, err
+	if err != nil { // such as an image that has gone since it was prepared
+		s.Status, s.Reason = Failed, err.Error()
+		return s, nil
 	}
 	dir := filepath.Join(b.WorkDir, name)
-	remove, err := unpack(&launch, dir)
-	if err != nil {
+	remove, err := unpack(ctx, &launch, dir)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		s.Status, s.Reason = Interrupted, "interrupted"
+		return s, nil
+	case errors.Is(err, errOriginal):
+		s.Status, s.Reason = Failed, err.Error()
+		return s, nil
+	case err != nil:
 		return s, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
@@ -93,7 +101,11 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, b.Lab.Do(watch.Close)) }()
-	return s, b.boot(ctx, &s, g, launch, watch, w, dir)
+	err = b.boot(ctx, &s, g, launch, watch, w, dir)
+	if s.Status == Failed && ctx.Err() != nil { // as if it were the guest's fault
+		s.Status, s.Reason = Interrupted, "interrupted"
+	}
+	return s, err
 }
 
 // planTaints are the CPU plan's, as far as they apply: what is not virtualised has no
@@ -131,12 +143,19 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	b.note(s, <-answered)
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer stop()
-	if err := errors.Join(g.Kill(killing), gst.kill(killing)); err != nil {
-		return err
+	if err := gst.kill(killing); err != nil {
+		s.Taints = append(s.Taints, "its end: "+err.Error())
+	}
+	if err := g.Kill(killing); err != nil {
+		return errors.Join(err, gst.close())
 	}
 	<-gst.done
 	<-gst.driving.done
-	return errors.Join(b.collect(s, gst, watch, &own), gst.close())
+	err = b.collect(s, gst, watch, &own)
+	if err := gst.close(); err != nil { // it is in the journal, and tried again at the run's end
+		s.Taints = append(s.Taints, "its removal: "+err.Error())
+	}
+	return err
 }
 
 // start starts the guest, or has it started.

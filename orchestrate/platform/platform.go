@@ -47,7 +47,7 @@ type Console struct {
 	Write bool   // else the VMM's write(2)s to its standard output
 }
 
-// Dir stands, in a launch's Argv and Env, for the folder that each sample has of its
+// Dir stands, in a launch's Argv, Env and Chroot, for the folder that each sample has of its
 // own.
 const Dir = "{dir}"
 
@@ -61,8 +61,8 @@ type Launch struct {
 
 	// Files are written into the sample's folder first: content by name.
 	Files map[string][]byte
-	// Copies are of files that the guest may write to, put there likewise: the path
-	// of the original by the copy's name.
+	// Copies are of files and folders that the guest may write to, put there likewise:
+	// the path of the original by the copy's name.
 	Copies map[string]string
 	// Drive, if not nil, is called once the VMM has been started, for VMMs that are
 	// told what to do by an API. Its error fails the sample. It has to return soon

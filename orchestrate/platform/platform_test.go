@@ -95,7 +95,7 @@ func TestProcessLaunch(t *testing.T) {
 	}
 	b := system.Boot{RootFS: "/root", Argv: []string{"/bin/app", "-x"}, Env: []string{"A=b"}}
 	got, err := p.Launch(b, Resources{Accel: None}, nil, "ignored")
-	want := Launch{Argv: []string{"/bin/app", "-x"}, Env: []string{"A=b"}, Chroot: "/root", Console: Console{Write: true}, Accel: None}
+	want := Launch{Argv: []string{"/bin/app", "-x"}, Env: []string{"A=b"}, Chroot: "{dir}/root", Copies: map[string]string{"root": "/root"}, Console: Console{Write: true}, Accel: None}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}

@@ -133,8 +133,8 @@ func outerImages() string {
 }
 
 // images is the cache of built images that the tests give to ukprobe. Inside the
-// hostvm the project's tree is read-only, and a process's root folder has to be
-// written to: there it is a copy, without the packages.
+// hostvm the project's tree is read-only, and what is built has to be kept: there it is
+// a copy, without the packages.
 var images = sync.OnceValues(func() (string, error) {
 	if !inside() {
 		return outerImages(), nil
