@@ -90,10 +90,12 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	s.Argv = launch.Argv
 	g, err := b.Cgroups.New(b.Journal, b.RunID, name)
 	if err != nil {
 		return s, err
+	}
+	for _, word := range launch.Argv {
+		s.Argv = append(s.Argv, strings.ReplaceAll(word, platform.Cgroup, b.Cgroups.Name(g)))
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
 	watch, err := b.watch(g, launch, w)
@@ -143,10 +145,11 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	b.note(s, <-answered)
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer stop()
+	err = g.Kill(killing)
 	if err := gst.kill(killing); err != nil {
 		s.Taints = append(s.Taints, "its end: "+err.Error())
 	}
-	if err := g.Kill(killing); err != nil {
+	if err != nil {
 		return errors.Join(err, gst.close())
 	}
 	<-gst.done
@@ -161,7 +164,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 // start starts the guest, or has it started.
 func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
 	if l.Start != nil {
-		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), CPUs: b.CPUs.VMM, Journal: b.Journal, NetNS: w.move, Event: event}, seen)
+		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), Journal: b.Journal, NetNS: w.move, Event: event}, seen)
 	}
 	err = w.do(func() error {
 		gst, err = start(l, g, b.CPUs.VMM, seen)
@@ -433,7 +436,7 @@ func (b *Boot) newWire() (wire, error) {
 }
 
 func (b *Boot) launch(w wire) (platform.Launch, error) {
-	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel, DHCP: b.Settings.Address == matrix.AddressDHCP, Vhost: b.Settings.Vhost}
+	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel, DHCP: b.Settings.Address == matrix.AddressDHCP, Vhost: b.Settings.Vhost, CPUs: b.CPUs.VMM}
 	if b.Platform.Wire() == platform.NoWire {
 		return platform.Command(b.System, b.Platform, b.Image, r, nil)
 	}

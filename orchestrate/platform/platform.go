@@ -51,6 +51,10 @@ type Console struct {
 // own.
 const Dir = "{dir}"
 
+// Cgroup stands, in a launch's Argv, for the path of the sample's cgroup below the root
+// of the hierarchy, such as /ukprobe/RUN/SAMPLE.
+const Cgroup = "{cgroup}"
+
 // Launch is a command to start.
 type Launch struct {
 	Argv    []string // Argv[0] is a path, inside Chroot if that is set
@@ -85,7 +89,6 @@ type Driven struct {
 type StartOptions struct {
 	Dir            string // of the sample
 	Cgroup         string // its path below the root of the hierarchy, such as /ukprobe/RUN/SAMPLE
-	CPUs           []int  // none: any
 	Journal        *journal.Journal
 	Stdout, Stderr io.Writer
 	// NetNS moves the sample's network device to the process's namespace.
@@ -116,9 +119,10 @@ type Resources struct {
 	MemoryMiB int
 	VCPUs     int
 	Accel     string
-	Emulated  bool // KVM has no hardware behind it
-	DHCP      bool // the guest asks for its address, and is not told it
-	Vhost     bool // vhost-net moves the guest's frames
+	Emulated  bool  // KVM has no hardware behind it
+	DHCP      bool  // the guest asks for its address, and is not told it
+	Vhost     bool  // vhost-net moves the guest's frames
+	CPUs      []int // of the VMM or process; none: any
 }
 
 // Platform is one column of the boot matrix.
