@@ -462,9 +462,8 @@ func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) 
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
 		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
-		// Firecracker's own clock ends at a write of its guest.
-		BootTimer: b.Platform.Name() == "firecracker" || strings.Contains(b.Platform.Program(), "firecracker"),
 	}
+	_, t.BootTimer = b.Platform.(platform.BootTimed)
 	if b.Image.Ready != "" {
 		re, err := regexp.Compile(b.Image.Ready)
 		if err != nil {

@@ -55,6 +55,10 @@ const Dir = "{dir}"
 // of the hierarchy, such as /ukprobe/RUN/SAMPLE.
 const Cgroup = "{cgroup}"
 
+// vmmEnv is the whole environment of a VMM. It is short: HermitCore's guests get it, and
+// have little room.
+func vmmEnv() []string { return []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"} }
+
 // Launch is a command to start.
 type Launch struct {
 	Argv    []string // Argv[0] is a path, inside Chroot if that is set
@@ -160,6 +164,9 @@ type TapUser interface {
 	TapUser() int
 }
 
+// BootTimed is a platform whose VMM has a boot timer, which ends at a write of the guest.
+type BootTimed interface{ BootTimer() }
+
 // Command makes the command with which a system's app is started on a platform.
 // nic is nil if there is no wire.
 func Command(s system.System, p Platform, b system.Boot, r Resources, nic *network.Guest) (Launch, error) {
@@ -249,6 +256,19 @@ func notKVM(f *os.File) string {
 // errNoKVM explains why KVM cannot be used.
 func (h Host) errNoKVM() error {
 	return fmt.Errorf("%w: accel kvm: %s", system.ErrUnsupported, h.KVMReason)
+}
+
+// kvmOnly is the choice of a VMM that has nothing else.
+func (h Host) kvmOnly(platform, want string, b system.Boot) (string, error) {
+	switch {
+	case want == matrix.AccelTCG:
+		return "", fmt.Errorf("%w: accel tcg: platform %s has only KVM", system.ErrUnsupported, platform)
+	case !h.KVM:
+		return "", h.errNoKVM()
+	case want == matrix.AccelAuto && !h.Hardware && !b.FPUFree:
+		return "", fmt.Errorf("%w: accel auto: platform %s has only KVM, and KVM here has no hardware behind it, so that guests that use the FPU or SSE fail: use --accel kvm to try", system.ErrUnsupported, platform)
+	}
+	return KVM, nil
 }
 
 // resolve is the choice of accelerator that all VMMs share: KVM where hardware

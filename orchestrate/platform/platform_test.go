@@ -229,3 +229,14 @@ func TestNotKVM(t *testing.T) {
 		t.Errorf("/dev/kvm: %q", got)
 	}
 }
+
+// TestBootTimed: it is the platform that has a boot timer, whatever its program is called.
+func TestBootTimed(t *testing.T) {
+	t.Setenv(EnvQEMU, "/opt/firecracker-lab/qemu-system-x86_64")
+	t.Setenv(EnvFirecracker, "/opt/fc")
+	for _, p := range All() {
+		if _, ok := p.(BootTimed); ok != (p.Name() == "firecracker") {
+			t.Errorf("%s: %v", p.Name(), ok)
+		}
+	}
+}
