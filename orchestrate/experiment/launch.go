@@ -21,7 +21,9 @@ import (
 // away. An error that wraps errOriginal is about a file that was to be copied, one that
 // wraps ctx's says that it was interrupted, others are about the folder.
 func unpack(ctx context.Context, l *platform.Launch, dir string) (remove func() error, err error) {
-	inDir := func(s string) bool { return strings.Contains(s, platform.Dir) }
+	inDir := func(s string) bool {
+		return strings.Contains(s, platform.Dir) || strings.Contains(s, platform.DirOption)
+	}
 	if len(l.Files)+len(l.Copies) == 0 && l.Drive == nil && l.Start == nil && !slices.ContainsFunc(slices.Concat(l.Argv, l.Env, []string{l.Chroot}), inDir) {
 		return func() error { return nil }, nil
 	}
@@ -39,12 +41,13 @@ func unpack(ctx context.Context, l *platform.Launch, dir string) (remove func() 
 		}
 	}
 	l.Argv, l.Env = slices.Clone(l.Argv), slices.Clone(l.Env)
+	path := strings.NewReplacer(platform.Dir, dir, platform.DirOption, strings.ReplaceAll(dir, ",", ",,"))
 	for _, words := range [][]string{l.Argv, l.Env} {
 		for i := range words {
-			words[i] = strings.ReplaceAll(words[i], platform.Dir, dir)
+			words[i] = path.Replace(words[i])
 		}
 	}
-	l.Chroot = strings.ReplaceAll(l.Chroot, platform.Dir, dir)
+	l.Chroot = path.Replace(l.Chroot)
 	return func() error { return os.RemoveAll(dir) }, nil
 }
 

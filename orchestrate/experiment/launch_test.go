@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
@@ -339,6 +340,29 @@ func (g *stuckGuest) Kill(context.Context) error {
 func (g *stuckGuest) Close() error {
 	g.closed = true
 	return unix.EBUSY
+}
+
+// TestFolderWithComma: the sample's folder stands in the command as it is, and for
+// QEMU's options with its commas doubled.
+func TestFolderWithComma(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a,b")
+	argv := []string{"qemu", platform.Dir + "/api,sock", "file=" + platform.DirOption + "/disk,format=raw"}
+	l := platform.Launch{Argv: argv}
+	remove, err := unpack(t.Context(), &l, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"qemu", dir + "/api,sock", "file=" + strings.ReplaceAll(dir, ",", ",,") + "/disk,format=raw"}
+	if diff := cmp.Diff(want, l.Argv); diff != "" || argv[1] != platform.Dir+"/api,sock" {
+		t.Errorf("(-want +got):\n%s%q", diff, argv)
+	}
+	if err := remove(); err != nil {
+		t.Error(err)
+	}
+	only := platform.Launch{Argv: argv[2:]}
+	if _, err := unpack(t.Context(), &only, dir); err != nil || strings.Contains(only.Argv[0], "{") {
+		t.Errorf("an option alone: %q, %v", only.Argv, err)
+	}
 }
 
 // TestDriveOutOfTime: a VMM whose time is over while it is driven is a timeout, and

@@ -79,11 +79,13 @@ func padded(head string, at int, more string) []byte {
 func TestKinds(t *testing.T) {
 	bz := make([]byte, 0x8000)
 	binary.LittleEndian.PutUint16(bz[0x1fe:], 0xaa55)
-	copy(bz[0x202:], "HdrS")
+	copy(bz[0x200:], "\xeb\x66HdrS")
 	binary.LittleEndian.PutUint16(bz[0x206:], 0x20f)
 	binary.LittleEndian.PutUint16(bz[0x20e:], 0x300)
 	binary.LittleEndian.PutUint16(bz[0x236:], 1)
 	copy(bz[0x500:], "6.1.0-test\x00")
+	osv := bytes.Clone(bz)
+	copy(osv[0x200:], "\x00\x00")
 	qcow2 := padded("QFI\xfb\x00\x00\x00\x03", 24, "\x00\x00\x00\x00\x40\x00\x00\x00")
 	mb := make([]byte, 4096)
 	for i, v := range []uint32{0x1badb002, 1 << 16, 0, 0x100000, 0x100000, 0, 0, 0x100020} {
@@ -99,6 +101,8 @@ func TestKinds(t *testing.T) {
 		verdict  string
 	}{
 		{"bzImage", bz, "bzImage (compressed Linux kernel): 6.1.0-test", "qemu", "yes: Linux boot protocol 2.15, 32-bit and 64-bit entry"},
+		{"OSv's vmlinuz.bin", osv, "bzImage", "qemu", "no: a bzImage with nothing at its real-mode entry"},
+		{"OSv's vmlinuz.bin on a microvm", osv, "bzImage", "qemumicrovm", "no: a bzImage with nothing at its real-mode entry"},
 		{"bzImage on Firecracker", bz, "bzImage", "firecracker", "no: a bzImage: Firecracker takes uncompressed kernels"},
 		{"multiboot with addresses", mb, "multiboot, no ELF file", "qemu", "yes: multiboot, loaded by the addresses in its header"},
 		{"qcow2", qcow2, "qcow2 disk image, version 3", "firecracker", "no: qcow2"},

@@ -51,6 +51,10 @@ type Console struct {
 // own.
 const Dir = "{dir}"
 
+// DirOption is Dir within an option of QEMU's, where a comma ends a value: those of
+// the folder's path are doubled.
+const DirOption = "{dir,,}"
+
 // Cgroup stands, in a launch's Argv, for the path of the sample's cgroup below the root
 // of the hierarchy, such as /ukprobe/RUN/SAMPLE.
 const Cgroup = "{cgroup}"

@@ -161,6 +161,7 @@ func TestFind(t *testing.T) {
 
 func TestAccel(t *testing.T) {
 	fpu, free := system.Boot{}, system.Boot{FPUFree: true}
+	clock := system.Boot{QEMU: system.QEMU{MicrovmKVM: "no clock"}}
 	none := Host{KVMReason: "open /dev/kvm: permission denied: run as root or join group kvm"}
 	emulating, hardware := Host{KVM: true}, Host{KVM: true, Hardware: true}
 	tests := []struct {
@@ -178,6 +179,10 @@ func TestAccel(t *testing.T) {
 		{"qemu", "auto", free, Host{Hardware: true}, TCG, ""}, // the CPU alone is not enough
 		{"qemu1nic", "tcg", free, hardware, TCG, ""},
 		{"qemumicrovm", "kvm", fpu, emulating, KVM, ""}, // who asks for it gets it
+		{"qemumicrovm", "tcg", clock, hardware, "", "unsupported: accel tcg: platform qemumicrovm without KVM: no clock"},
+		{"qemumicrovm", "auto", clock, emulating, "", "unsupported: accel tcg: platform qemumicrovm without KVM: no clock"},
+		{"qemumicrovm", "auto", clock, hardware, KVM, ""},
+		{"qemu", "auto", clock, emulating, TCG, ""},
 		{"qemu", "kvm", fpu, none, "", "unsupported: accel kvm: open /dev/kvm: permission denied: run as root or join group kvm"},
 		{"process", "kvm", fpu, none, None, ""},
 		{"process", "tcg", fpu, hardware, None, ""},

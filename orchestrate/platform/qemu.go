@@ -84,7 +84,13 @@ func (q qemu) Wire() Wire {
 }
 
 // Accel implements Platform.
-func (qemu) Accel(want string, b system.Boot, h Host) (string, error) { return h.resolve(want, b) }
+func (q qemu) Accel(want string, b system.Boot, h Host) (string, error) {
+	accel, err := h.resolve(want, b)
+	if err == nil && accel != KVM && q.microvm && b.QEMU.MicrovmKVM != "" {
+		return "", fmt.Errorf("%w: accel %s: platform %s without KVM: %s", system.ErrUnsupported, accel, q.name, b.QEMU.MicrovmKVM)
+	}
+	return accel, err
+}
 
 // loaderROM is where the firmware of a pc runs the option ROM that loads what -kernel
 // names: linuxboot_dma.bin for a bzImage, multiboot_dma.bin, pvh.bin.
@@ -233,7 +239,8 @@ func (qemu) vhost(r Resources) error {
 // QEMU.
 func (q qemu) diskArgs(i int, d system.Disk) []string {
 	id := fmt.Sprintf("hd%d", i)
-	drive := fmt.Sprintf("file=%s,if=none,id=%s,format=%s", strings.ReplaceAll(d.Path, ",", ",,"), id, d.Format)
+	path := strings.ReplaceAll(strings.ReplaceAll(d.Path, ",", ",,"), Dir, DirOption)
+	drive := fmt.Sprintf("file=%s,if=none,id=%s,format=%s", path, id, d.Format)
 	if d.ReadOnly {
 		drive += ",readonly=on"
 	} else {

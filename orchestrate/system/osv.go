@@ -27,7 +27,7 @@ var osvApps = map[string]struct {
 	Hello:        {ready: "^Hello"}, // osv-apps native-example/hello.c: "Hello from C code"
 	Nginx:        {service: &Service{Port: 80, Request: httpGet()}},
 	redisApp:     {service: &Service{Port: 6379, Request: redisPing()}},
-	sqliteApp:    {ready: "^SQLite version "},
+	sqliteApp:    {ready: "^(SQLite version |ukprobe-sqlite: ready$)"}, // the shell, or the other systems' script
 	memcachedApp: {service: &Service{Port: 11211, Request: []byte("version\r\n")}},
 }
 
@@ -51,6 +51,7 @@ func (o *OSv) Describe(w Want) Boot {
 	}
 	if w.Platform == qemuMicroVM { // as scripts/run.py starts it; the rest is the platform's anyway
 		b.QEMU.Args = []string{"-global", "virtio-mmio.force-legacy=off"}
+		b.QEMU.MicrovmKVM = "OSv looks for KVM's clock or an HPET and stops without: use platform qemu or qemu1nic, or a machine with KVM"
 	}
 	if app.service != nil {
 		b.Service = &Service{Port: app.service.Port, Request: app.service.Request}

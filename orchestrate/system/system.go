@@ -71,6 +71,8 @@ type QEMU struct {
 	// Microvm are properties of machine microvm, such as "pit=on,rtc=on". By default
 	// it has neither PIT, PIC, RTC nor ACPI.
 	Microvm string
+	// MicrovmKVM is why machine microvm boots it under KVM only; "" if not so.
+	MicrovmKVM string
 	// CPU are features of the CPU model "host", for KVM with hardware behind it, such
 	// as "migratable=no,+invtsc".
 	CPU string
