@@ -18,10 +18,14 @@ func imagePullCommand() *cli.Command {
 		Description: "Without arguments all images of the catalogue that are in registries. A tag stays\n" +
 			"at the digest of its first pull until --update; from then on no network is needed.",
 		Flags: []cli.Flag{cacheFlag(), catalogueFlag(),
-			&cli.StringFlag{Name: "platform", Value: "qemu", Usage: "`P` of ukprobe's platforms that a REFERENCE is for; docker for a container"},
+			referencePlatformFlag(),
 			&cli.BoolFlag{Name: "update", Usage: "ask the registry what a tag points to now"}},
 		Action: pullImages,
 	}
+}
+
+func referencePlatformFlag() cli.Flag {
+	return &cli.StringFlag{Name: "platform", Value: "qemu", Usage: "`P` of ukprobe's platforms that a REFERENCE is for; docker for a container"}
 }
 
 func pullImages(c *cli.Context) error {
@@ -76,25 +80,36 @@ func toPull(c *cli.Context, all *catalogue.Images) ([]catalogue.Image, error) {
 
 func imageVerifyCommand() *cli.Command {
 	return &cli.Command{
-		Name: "verify", Usage: "hold the files of the catalogue's images against their checksums", ArgsUsage: "[NAME…]",
+		Name: "verify", Usage: "hold the files of the catalogue's images against their checksums", ArgsUsage: "[NAME|oci://REFERENCE…]",
 		Description: "Reads every byte. Images of registries have to be in the cache; their layers and\n" +
 			"what was unpacked from them is verified. Exit status 1 if anything is not what it\n" +
 			"should be.",
-		Flags:  []cli.Flag{cacheFlag(), catalogueFlag()},
+		Flags:  []cli.Flag{cacheFlag(), catalogueFlag(), referencePlatformFlag()},
 		Action: verifyImages,
 	}
 }
 
+// toVerify are the images that the arguments name, or all of the catalogue.
+func toVerify(c *cli.Context) (*catalogue.Images, []catalogue.Image, error) {
+	if !c.Args().Present() {
+		all, err := someCatalogue(c)
+		if err != nil {
+			return nil, nil, err
+		}
+		return all, all.Images, nil
+	}
+	all, err := images(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := toPull(c, all)
+	return all, list, err
+}
+
 func verifyImages(c *cli.Context) error {
-	all, err := someCatalogue(c)
+	all, list, err := toVerify(c)
 	if err != nil {
 		return err
-	}
-	list := all.Images
-	if c.Args().Present() {
-		if list, err = toPull(c, all); err != nil {
-			return err
-		}
 	}
 	bad := 0
 	for _, m := range list {

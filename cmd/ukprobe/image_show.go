@@ -146,7 +146,7 @@ func imageInspectCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			r, err := inspect.File(path)
+			r, err := inspect.File(c.Context, path)
 			if err != nil {
 				return fmt.Errorf("inspect: %w", err)
 			}

@@ -46,6 +46,7 @@ type Image struct {
 	Manifest  digest.Digest // the image ID of an engine with containerd's image store
 	Layers    []digest.Digest
 	Size      int64    // of the archive, in bytes
+	Content   int64    // bytes of manifest, configuration and layers, as the manifest has them
 	Argv      []string // what it runs
 	Packages  []deb.Package
 }
@@ -74,7 +75,7 @@ func (b *Builder) image(layer linux.Layer) (Image, error) {
 	}
 	img := Image{
 		App: layer.App, Reference: c.reference, ID: c.config.digest, Manifest: c.manifest.digest,
-		Layers: []digest.Digest{c.layers[0].digest}, Argv: slices.Clone(layer.Argv), Packages: layer.Packages,
+		Layers: []digest.Digest{c.layers[0].digest}, Content: c.size(), Argv: slices.Clone(layer.Argv), Packages: layer.Packages,
 		Path: filepath.Join(b.Linux.Dir, fmt.Sprintf("docker-%s-%s.tar", layer.App, c.manifest.digest.Encoded()[:16])),
 	}
 	if img.Path, err = filepath.Abs(img.Path); err != nil {
@@ -119,6 +120,15 @@ type content struct {
 	mediaType        string // of the manifest
 	index            []byte // index.json of the OCI image layout
 	docker           []byte // manifest.json of `docker save`
+}
+
+// size is that of manifest, configuration and layers, in bytes.
+func (c *content) size() int64 {
+	n := int64(len(c.manifest.data) + len(c.config.data))
+	for _, l := range c.layers {
+		n += l.size
+	}
+	return n
 }
 
 // layerFile is where a layer's bytes are.

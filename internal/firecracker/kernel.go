@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/ukprobe/ukprobe/internal/bzimage"
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // highMemory is where Firecracker lets a kernel begin: arch/x86_64 layout,
@@ -21,7 +21,7 @@ const highMemory = 1 << 20
 // physical addresses, entered in 64-bit mode or, from 1.12 on, by their PVH note;
 // and, from 1.17 on, bzImages. An unknown version is given the benefit of the doubt.
 func CheckKernel(v Version, path string, memoryMiB int) error {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return fmt.Errorf("kernel: %w", err)
 	}

@@ -67,6 +67,10 @@ type wire struct {
 // host, and ends the run; whatever the guest does is in the sample.
 func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	s = Sample{Started: time.Now(), Taints: b.planTaints()}
+	if err := b.Image.Unchanged(); err != nil { // the results would name another image
+		s.Status, s.Reason = Failed, err.Error()
+		return s, nil
+	}
 	w, err := b.wire()
 	if err != nil {
 		return s, err

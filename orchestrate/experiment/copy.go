@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // errOriginal is wrapped by errors about what was to be copied, as opposed to the
@@ -38,14 +40,11 @@ func copyTo(ctx context.Context, to, from string) error {
 
 // copyFile copies a regular file. On a file system that can share blocks it shares them.
 func copyFile(ctx context.Context, to, from string, mode fs.FileMode) (err error) {
-	src, err := os.OpenFile(from, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not hang
+	src, err := regular.Open(from)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errOriginal, err)
 	}
 	defer src.Close()
-	if st, err := src.Stat(); err != nil || !st.Mode().IsRegular() {
-		return fmt.Errorf("%w: %s: not a regular file", errOriginal, from)
-	}
 	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func write(t testing.TB, name string, content []byte) string {
 
 func inspectFile(t *testing.T, path string) *Report {
 	t.Helper()
-	r, err := File(path)
+	r, err := File(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestKinds(t *testing.T) {
 
 func TestLayout(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := File(dir); err == nil || !strings.Contains(err.Error(), "no OCI layout") {
+	if _, err := File(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "no OCI layout") {
 		t.Errorf("a folder: %v", err)
 	}
 	index := `{"schemaVersion":2,"manifests":[{"digest":"sha256:00","platform":{"os":"linux","architecture":"amd64"},"annotations":{"org.opencontainers.image.ref.name":"example.org/a:1"}}]}`
@@ -273,7 +273,7 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte("\x7fELF\x02\x01\x01"))
 	f.Add(padded("QFI\xfb", 24, "\xff"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		r, err := File(write(t, "f", content))
+		r, err := File(t.Context(), write(t, "f", content))
 		if err != nil {
 			return
 		}

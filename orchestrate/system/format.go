@@ -6,7 +6,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // kernelVersionAt is the field of a bzImage that points to its version's text, less
@@ -33,7 +34,7 @@ type Format struct {
 
 // FormatOf looks a file's head through.
 func FormatOf(path string) (Format, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return Format{}, fmt.Errorf("image: %w", err)
 	}

@@ -17,7 +17,9 @@ import (
 type OSv struct{ env Env }
 
 // Name implements System.
-func (*OSv) Name() string { return "osv" }
+func (*OSv) Name() string { return osvName }
+
+const osvName = "osv"
 
 // osvApps: what makes them ready.
 var osvApps = map[string]struct {
@@ -32,7 +34,9 @@ var osvApps = map[string]struct {
 }
 
 // Apps implements System.
-func (*OSv) Apps() []string { return []string{Hello, Nginx, redisApp, sqliteApp, memcachedApp} }
+func (o *OSv) Apps() []string {
+	return o.env.apps(o.Name(), Hello, Nginx, redisApp, sqliteApp, memcachedApp)
+}
 
 // Platforms implements System.
 func (*OSv) Platforms() []string {
@@ -40,7 +44,7 @@ func (*OSv) Platforms() []string {
 }
 
 // Limit implements System.
-func (*OSv) Limit(_, _ string) string { return "" }
+func (*OSv) Limit(Want) string { return "" }
 
 // Describe implements System. Of a disk that is named its own command line is read.
 func (o *OSv) Describe(w Want) Boot {

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/ukprobe/ukprobe/internal/qcow2"
+	"github.com/ukprobe/ukprobe/internal/regular"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -42,7 +42,7 @@ type osvDisk struct {
 
 // openOSvDisk reads it, of a raw or a qcow2 image.
 func openOSvDisk(d Disk) (osvDisk, error) {
-	f, err := os.Open(d.Path)
+	f, err := regular.Open(d.Path)
 	if err != nil {
 		return osvDisk{}, fmt.Errorf("disk: %w", err)
 	}
