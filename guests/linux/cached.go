@@ -19,7 +19,7 @@ type Cached struct {
 	System string `json:"system"`
 	// App is the app that it is for; "" for Debian's kernel, which all apps share.
 	App string `json:"app,omitempty"`
-	// Kind is kernel, initramfs, rootfs or container.
+	// Kind is kernel, initramfs, disk, rootfs or container.
 	Kind string `json:"kind"`
 	// Path is that of the file, or of the folder of a root file system.
 	Path string `json:"path"`
@@ -37,6 +37,7 @@ var cachedNames = []struct {
 }{
 	{regexp.MustCompile(`^kernel-()[0-9a-f]{16}$`), "linux", "kernel", "vmlinuz*"},
 	{regexp.MustCompile(`^initramfs-plain-([a-z]+)-[0-9a-f]{16}$`), "lupine", "initramfs", "initramfs.cpio.gz"},
+	{regexp.MustCompile(`^disk-plain-([a-z]+)-[0-9a-f]{16}$`), "lupine", "disk", diskFile},
 	{regexp.MustCompile(`^initramfs-([a-z]+)-[0-9a-f]{16}$`), "linux", "initramfs", "initramfs.cpio.gz"},
 	{regexp.MustCompile(`^rootfs-([a-z]+)-[0-9a-f]{16}$`), "process", "rootfs", "root"},
 	{regexp.MustCompile(`^docker-([a-z]+)-[0-9a-f]{16}\.tar$`), "docker", "container", ""},

@@ -23,6 +23,7 @@ func TestInCache(t *testing.T) {
 		"initramfs-nginx-" + older + "/initramfs.cpio.gz":       7,
 		"initramfs-nginx-" + newer + "/initramfs.cpio.gz":       8,
 		"initramfs-plain-redis-" + older + "/initramfs.cpio.gz": 9,
+		"disk-plain-redis-" + older + "/root.ext2":              10,
 		"rootfs-redis-" + older + "/root/bin/redis-server":      30,
 		"rootfs-redis-" + older + "/root/etc/redis.conf":        3,
 		"rootfs-redis-" + older + "/root.json":                  100,
@@ -58,6 +59,7 @@ func TestInCache(t *testing.T) {
 		{System: "linux", App: "nginx", Kind: "initramfs", Path: at("initramfs-nginx-"+older, "initramfs.cpio.gz"), Size: 7},
 		{System: "lupine", App: "general", Kind: "kernel", Path: at("lupine", "kernel-general-"+older, "vmlinux"), Size: 12},
 		{System: "lupine", App: "general", Kind: "kernel", Path: at("lupine", "kernel-general-"+older, "bzImage"), Size: 13},
+		{System: "lupine", App: "redis", Kind: "disk", Path: at("disk-plain-redis-"+older, "root.ext2"), Size: 10},
 		{System: "lupine", App: "redis", Kind: "initramfs", Path: at("initramfs-plain-redis-"+older, "initramfs.cpio.gz"), Size: 9},
 		{System: "process", App: "redis", Kind: "rootfs", Path: at("rootfs-redis-"+older, "root"), Size: 33},
 	}

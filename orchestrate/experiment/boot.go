@@ -464,7 +464,7 @@ func (b *Boot) noFirmware() bool {
 // watch arms the probes.
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
-		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
+		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1, IdlePort: l.IdlePort,
 		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
 	}
 	_, t.BootTimer = b.Platform.(platform.BootTimed)

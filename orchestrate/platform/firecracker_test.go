@@ -147,7 +147,7 @@ func TestFirecrackerRefuses(t *testing.T) {
 		"a program":      {"echo v1.14.2", "", system.Boot{RootFS: "/", Argv: []string{"/bin/true"}}, "boots kernels; this system is not one", true, 0},
 		"a bzImage":      {"echo v1.14.2", "", system.Boot{Kernel: bzImage}, "takes only an uncompressed ELF kernel", true, 0},
 		"qcow2":          {"echo v1.14.2", "", system.Boot{Kernel: kernel, Disks: []system.Disk{{Path: "/d", Format: "qcow2"}}}, "takes raw disks, this is qcow2", true, 0},
-		"early initrd":   {"echo firecracker 0.18.0", "", system.Boot{Kernel: kernel, Initrd: "/i"}, "firecracker 0.18.0 takes no initrd: the first that does is 0.21.0", true, 0},
+		"early initrd":   {"echo firecracker 0.18.0", "", system.Boot{Kernel: kernel, Initrd: "/i"}, "firecracker 0.18.0 takes no initrd, the first that does is 0.21.0: give the guest a disk instead (disk: in the cell)", true, 0},
 		"too old":        {"echo firecracker 0.10.1", "", system.Boot{Kernel: kernel}, "is version 0.10.1: use 0.18.0 or newer", false, 0},
 		"something else": {"echo hello", "", system.Boot{Kernel: kernel}, "is it Firecracker?", false, 0},
 		"old jailer":     {"echo Firecracker v0.22.4", "/bin/true", system.Boot{Kernel: kernel}, "only from 0.23.0 on: unset UKPROBE_JAILER", true, 0},

@@ -69,7 +69,10 @@ type Launch struct {
 	Env     []string // the whole environment
 	Chroot  string
 	Console Console
-	Accel   string
+	// IdlePort is the port to which the guest writes to wait for something to happen,
+	// where that is how a guest of this VMM goes idle; 0 where it halts.
+	IdlePort uint16
+	Accel    string
 
 	// Files are written into the sample's folder first: content by name.
 	Files map[string][]byte

@@ -112,7 +112,7 @@ func TestSolo5Argv(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s, %s: %v", tt.platform, tt.name, err)
 		}
-		fmt.Fprintf(&out, "# %s, %s, %s\nconsole port 0x%x, write %v; accel %s; env %q; copies %v\n", tt.platform, tt.accel, tt.name, l.Console.Port, l.Console.Write, l.Accel, l.Env, l.Copies)
+		fmt.Fprintf(&out, "# %s, %s, %s\nconsole port 0x%x, write %v; idle port 0x%x; accel %s; env %q; copies %v\n", tt.platform, tt.accel, tt.name, l.Console.Port, l.Console.Write, l.IdlePort, l.Accel, l.Env, l.Copies)
 		for _, arg := range l.Argv {
 			arg = strings.ReplaceAll(strings.ReplaceAll(arg, f.dir, "/images"), f.bin, "/path/to")
 			fmt.Fprintf(&out, "%s\n", arg)

@@ -272,6 +272,44 @@ func TestLupine(t *testing.T) {
 	}
 }
 
+// From a disk: lupine's general kernel and the app's ext2 image, without an initramfs
+// and with nothing said about either but the disk's name.
+func TestLupineFromDisk(t *testing.T) {
+	needNative(t, "the disks were booted there by hand: docs/verified.md")
+	needRoot(t)
+	dir, err := images()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cached, err := linux.InCache(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(cached, func(c linux.Cached) bool {
+		return c.System == "lupine" && c.Kind == "kernel" && c.App == lupine.General
+	}) {
+		t.Skipf("NOT TESTED: no general kernel in %s, which takes minutes: ukprobe image build --cache %s lupine general", dir, dir)
+	}
+	var cells []string
+	for app, platform := range map[string]string{"nginx": "qemu1nic", "redis": "qemumicrovm", "hello": "qemu"} {
+		disk, err := (&linux.Builder{Dir: dir, Logf: t.Logf}).PlainDisk(t.Context(), app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cells = append(cells, "system: lupine, accel: tcg, app: "+app+", platform: "+platform+", disk: "+disk.Path)
+	}
+	c := newRun(t, "--matrix", matrix(t, cells...), "--timeout", patience(30*time.Second).String()).start().wait(patience(120 * time.Second)).want(0)
+	for _, cell := range c.file().Cells {
+		t.Run(cell.App, func(t *testing.T) {
+			checkOK(t, c.file(), cell.Samples[0])
+			checkApp(t, cell.App, cell.Samples[0])
+			if argv := strings.Join(cell.Argv, " "); strings.Contains(argv, "-initrd") || !strings.Contains(argv, " root=/dev/vda rw") {
+				t.Errorf("%s", argv)
+			}
+		})
+	}
+}
+
 // nginxKernel returns the kernel that `make images` has built.
 func nginxKernel(t *testing.T) lupine.Kernel {
 	t.Helper()
