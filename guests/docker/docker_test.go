@@ -22,8 +22,8 @@ import (
 	"github.com/ukprobe/ukprobe/guests/linux"
 )
 
-// cache is the checkout's, which make uses too.
-const cache = "../../.cache/images"
+// cacheDir is the checkout's, which make uses too.
+const cacheDir = "../../.cache/images"
 
 func layerOf(t *testing.T, app string) linux.Layer {
 	t.Helper()
@@ -32,7 +32,7 @@ func layerOf(t *testing.T, app string) linux.Layer {
 			t.Skipf("%s not found", p)
 		}
 	}
-	l, err := (&linux.Builder{Dir: cache, Logf: log.Printf}).Layer(t.Context(), app)
+	l, err := (&linux.Builder{Dir: cacheDir, Logf: log.Printf}).Layer(t.Context(), app)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestImageIsWhole(t *testing.T) {
 	for _, app := range Apps() {
 		t.Run(app, func(t *testing.T) {
 			layer := layerOf(t, app)
-			img, err := (&Builder{Linux: &linux.Builder{Dir: cache}}).Image(t.Context(), app)
+			img, err := (&Builder{Linux: &linux.Builder{Dir: cacheDir}}).Image(t.Context(), app)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,7 +158,7 @@ func TestSameBinary(t *testing.T) {
 		t.Skip("root is needed for mknod")
 	}
 	layer := layerOf(t, "nginx")
-	root, err := (&linux.Builder{Dir: cache}).RootFS(t.Context(), "nginx")
+	root, err := (&linux.Builder{Dir: cacheDir}).RootFS(t.Context(), "nginx")
 	if err != nil {
 		t.Fatal(err)
 	}
