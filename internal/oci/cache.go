@@ -57,7 +57,7 @@ func (c *Cache) pull(ctx context.Context, ref string, do func(s *source, digest 
 	if err := os.MkdirAll(filepath.Join(c.Dir, "blobs", "sha256"), 0o755); err != nil {
 		return fmt.Errorf("image cache: %w", err)
 	}
-	unlock, err := lockfile.Take(ctx, filepath.Join(c.Dir, ".lock"))
+	unlock, err := lockfile.Take(ctx, filepath.Join(c.Dir, ".lock"), c.logf)
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func TestProcessLaunch(t *testing.T) {
 	}
 	b := system.Boot{RootFS: "/root", Argv: []string{"/bin/app", "-x"}, Env: []string{"A=b"}}
 	got, err := p.Launch(b, Resources{Accel: None}, nil, "ignored")
-	want := Launch{Argv: []string{"/bin/app", "-x"}, Env: []string{"A=b"}, Chroot: "/root", Console: Console{Write: true}, Accel: None}
+	want := Launch{Argv: []string{"/bin/app", "-x"}, Env: []string{"A=b"}, Chroot: "{dir}/root", Copies: map[string]string{"root": "/root"}, Console: Console{Write: true}, Accel: None}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
@@ -232,5 +232,16 @@ func TestNotKVM(t *testing.T) {
 	defer kvm.Close()
 	if got := notKVM(kvm); got != "" {
 		t.Errorf("/dev/kvm: %q", got)
+	}
+}
+
+// TestBootTimed: it is the platform that has a boot timer, whatever its program is called.
+func TestBootTimed(t *testing.T) {
+	t.Setenv(EnvQEMU, "/opt/firecracker-lab/qemu-system-x86_64")
+	t.Setenv(EnvFirecracker, "/opt/fc")
+	for _, p := range All() {
+		if _, ok := p.(BootTimed); ok != (p.Name() == "firecracker") {
+			t.Errorf("%s: %v", p.Name(), ok)
+		}
 	}
 }

@@ -126,6 +126,10 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	if err != nil {
 		return Launch{}, err
 	}
+	initrd, err := initrdFor(b)
+	if err != nil {
+		return Launch{}, err
+	}
 	argv := append([]string{path}, firmwareArgs(path)...)
 	argv = append(argv, "-machine", q.machine(b, r.Accel), "-cpu", cpuFor(b, r),
 		"-m", strconv.Itoa(r.MemoryMiB), "-smp", strconv.Itoa(r.VCPUs),
@@ -133,8 +137,8 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	if b.Kernel != "" {
 		argv = append(argv, "-kernel", b.Kernel)
 	}
-	if b.Initrd != "" {
-		argv = append(argv, "-initrd", b.Initrd)
+	if initrd != "" {
+		argv = append(argv, "-initrd", initrd)
 	}
 	disks, files, err := disksWith(b, cmdline)
 	if err != nil {
@@ -153,7 +157,7 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 		argv = append(argv, "-append", cmdline)
 	}
 	argv = append(argv, b.QEMU.Args...)
-	l := Launch{Argv: argv, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Files: files, Accel: r.Accel}
+	l := Launch{Argv: argv, Env: vmmEnv(), Files: files, Accel: r.Accel}
 	if r.Accel == KVM {
 		l.Console.Port = com1
 	} else {

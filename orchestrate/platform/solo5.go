@@ -74,7 +74,7 @@ func (s solo5Tendered) Launch(b system.Boot, r Resources, nic *network.Guest, cm
 	if err != nil {
 		return Launch{}, err
 	}
-	l := Launch{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Console: Console{Write: true}, Accel: r.Accel}
+	l := Launch{Env: vmmEnv(), Console: Console{Write: true}, Accel: r.Accel}
 	if s.target == solo5.HVT {
 		l.IdlePort = hvtPoll
 	}

@@ -30,7 +30,7 @@ func images(t *testing.T, text string) (e Env, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Env{Images: &catalogue.Images{Catalogue: c}}, dir
+	return Env{WorkDir: t.TempDir(), Images: &catalogue.Images{Catalogue: c}}, dir
 }
 
 const twoApps = `

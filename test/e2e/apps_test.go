@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -172,7 +175,11 @@ func missing(s results.Sample, event string) string {
 func TestProcess(t *testing.T) {
 	needRoot(t)
 	m := matrix(t, "system: process, app: [hello, memcached, mysql, nginx, redis, sqlite], platform: process")
+	before := processRoots(t)
 	c := newRun(t, "--matrix", m, "--samples", "2").run().want(0)
+	if diff := cmp.Diff(before, processRoots(t)); diff != "" {
+		t.Errorf("they have written into the cache (-before +after):\n%s", diff)
+	}
 	f := c.file()
 	for _, cell := range f.Cells {
 		t.Run(cell.App, func(t *testing.T) {
@@ -189,6 +196,38 @@ func TestProcess(t *testing.T) {
 			}
 		})
 	}
+}
+
+// processRoots is what is in the cached root folders of processes: name, size, mode and
+// time of all, which are made if they are not there.
+func processRoots(t *testing.T) []string {
+	t.Helper()
+	dir, err := images()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := linux.Builder{Dir: dir, Logf: t.Logf}
+	var out []string
+	for _, app := range linux.Apps() {
+		root, err := b.RootFS(t.Context(), app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = filepath.WalkDir(root.Dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := e.Info()
+			if err == nil {
+				out = append(out, fmt.Sprint(path, " ", info.Size(), " ", info.Mode(), " ", info.ModTime().UnixNano()))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
 }
 
 // A kernel of lupine's, on all kinds of virtio: nginx's own, and as hello's too, to
@@ -242,12 +281,12 @@ func TestLupineFromDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cached, err := linux.InCache(dir)
+	cached, err := lupine.InCache(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.ContainsFunc(cached, func(c linux.Cached) bool {
-		return c.System == "lupine" && c.Kind == "kernel" && c.App == lupine.General
+		return c.App == lupine.General
 	}) {
 		t.Skipf("NOT TESTED: no general kernel in %s, which takes minutes: ukprobe image build --cache %s lupine general", dir, dir)
 	}

@@ -143,8 +143,8 @@ func outerImages() string {
 }
 
 // images is the cache of built images that the tests give to ukprobe. Inside the
-// hostvm the project's tree is read-only, and a process's root folder has to be
-// written to: there it is under a layer. (A copy of the gigabytes that such a cache
+// hostvm the project's tree is read-only, and what is built has to be kept: there it is
+// under a layer. (A copy of the gigabytes that such a cache
 // comes to would take longer than all tests.)
 var images = sync.OnceValues(func() (string, error) {
 	if !inside() {

@@ -65,7 +65,7 @@ func (c *Cache) Entry(ctx context.Context, name string, build func(dir, scratch 
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lockfile.Take(ctx, filepath.Join(c.Dir, ".lock"))
+	unlock, err := lockfile.Take(ctx, filepath.Join(c.Dir, ".lock"), c.logf)
 	if err != nil {
 		return "", err
 	}
