@@ -124,7 +124,8 @@ struct target {
 	u16 console_port; /* a UART's base port, or 0 */
 	u16 console_fd; /* 1 + the descriptor whose write(2)s are the console, or 0 */
 	u32 flags; /* TARGET_* */
-	u32 pad;
+	u16 idle_port; /* to which the guest writes to wait for an event, or 0 */
+	u16 pad;
 	u64 born_ns; /* of a VM that was found: when; tells it from others in its slot or with its pid */
 };
 
@@ -227,7 +228,8 @@ struct vcpu_state {
 	u32 user_exit_class;
 	u16 console_port;
 	u16 flags; /* TARGET_* */
-	u32 pad;
+	u16 idle_port;
+	u16 pad;
 };
 
 /* What a CPU remembers of the last vCPU on it, which saves looking it up. */

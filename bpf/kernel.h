@@ -155,6 +155,10 @@ struct tun_struct {
 	struct net_device *dev;
 };
 
+struct iov_iter {
+	u64 count;
+};
+
 #pragma clang attribute pop
 
 #endif

@@ -276,12 +276,12 @@ static __noinline int check_rip(u32 slot, u64 rip, u32 hook, u64 now)
 	return 0;
 }
 
-static __always_inline void halted(u32 slot, u64 since)
+/* hook: what told that the guest waits since then. */
+static __always_inline void idled(u32 slot, u32 hook, u64 since)
 {
 	struct slot *s = bpf_map_lookup_elem(&slots, &slot);
 	struct record *r;
 
-	count(slot, COUNT_HALT, 1);
 	/* A halt that is told at its end may have begun before the last activity. */
 	if (!s || !s->active_ns || since < s->active_ns)
 		return;
@@ -295,7 +295,7 @@ static __always_inline void halted(u32 slot, u64 since)
 	r->last_ns = since;
 	r->kind = RECORD_HALT;
 	r->slot = slot;
-	r->hook = HOOK_HALT;
+	r->hook = hook;
 	r->arg = 0;
 	bpf_ringbuf_submit(r, 0);
 }
@@ -542,6 +542,8 @@ static __always_inline int port_access(u32 out, u16 port, u32 size, u32 times, c
 	base = v->console_port;
 	count(slot, out ? COUNT_PIO_OUT : COUNT_PIO_IN, times);
 	count_port(slot, port, out, times);
+	if (out && port == v->idle_port && port)
+		idled(slot, HOOK_PIO, bpf_ktime_get_ns());
 	if (!out || size != 1)
 		return 0;
 	if (port == BOOT_TIMER_PORT && v->flags & TARGET_BOOT_TIMER &&
@@ -682,8 +684,10 @@ static __always_inline int on_halt(u64 ns)
 {
 	struct vcpu_state *v = current_vcpu(HOOK_HALT);
 
-	if (v)
-		halted(v->slot, bpf_ktime_get_ns() - ns);
+	if (!v)
+		return 0;
+	count(v->slot, COUNT_HALT, 1);
+	idled(v->slot, HOOK_HALT, bpf_ktime_get_ns() - ns);
 	return 0;
 }
 

@@ -227,7 +227,8 @@ type KVMTarget struct {
 	ConsolePort uint16
 	ConsoleFd   uint16
 	Flags       uint32
-	Pad         uint32
+	IdlePort    uint16
+	Pad         uint16
 	BornNs      uint64
 }
 
@@ -247,7 +248,8 @@ type KVMVcpuState struct {
 	UserExitClass uint32
 	ConsolePort   uint16
 	Flags         uint16
-	Pad           uint32
+	IdlePort      uint16
+	Pad           uint16
 }
 
 // Names of all BPF objects in the ELF.

@@ -148,16 +148,30 @@ static __always_inline int tap_frame(struct net_device *dev, u32 hook, u32 count
 #define tap_out(dev) tap_frame(dev, HOOK_TAP_OUT, COUNT_TAP_OUT, MARK_FRAME_OUT)
 #define tap_in(dev) tap_frame(dev, HOOK_TAP_IN, COUNT_TAP_IN, MARK_FRAME_IN)
 
-SEC("kprobe/tun_get_user")
-int BPF_KPROBE(kprobe_tap_out, struct tun_struct *tun)
+/*
+ * A write of a VMM to its tap. Some write nothing, to learn whether the tap is there
+ * (HermiTux, after Solo5): what is shorter than a frame's header is no frame, and
+ * refused.
+ */
+static __always_inline int tap_write(struct tun_struct *tun, struct iov_iter *from)
 {
+	if (BPF_CORE_READ(from, count) < ETH_LEN)
+		return 0;
 	return tap_out(BPF_CORE_READ(tun, dev));
 }
 
-SEC("fentry/tun_get_user")
-int BPF_PROG(fentry_tap_out, struct tun_struct *tun)
+SEC("kprobe/tun_get_user")
+int BPF_KPROBE(kprobe_tap_out, struct tun_struct *tun, void *file, void *control,
+	       struct iov_iter *from)
 {
-	return tap_out(BPF_CORE_READ(tun, dev));
+	return tap_write(tun, from);
+}
+
+SEC("fentry/tun_get_user")
+int BPF_PROG(fentry_tap_out, struct tun_struct *tun, void *file, void *control,
+	     struct iov_iter *from)
+{
+	return tap_write(tun, from);
 }
 
 SEC("tp_btf/netif_receive_skb")

@@ -327,6 +327,7 @@ static __always_inline int write_exit(long ret)
 		count(t->slot, LOST_CONSOLE, n);
 		bpf_ringbuf_discard(r, 0);
 	} else {
+		s->active_ns = w->ns;
 		bpf_ringbuf_submit(r, 0);
 	}
 done:

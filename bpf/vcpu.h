@@ -118,6 +118,7 @@ static __noinline struct vcpu_state *find_vcpu(struct per_cpu *cpu, u64 pid_tgid
 	__builtin_memset(v, 0, sizeof(*v));
 	v->slot = t->slot;
 	v->console_port = t->console_port;
+	v->idle_port = t->idle_port;
 	v->flags = t->flags;
 	v->tid = tid;
 	if (bpf_map_update_elem(&threads, &tid, &i, BPF_ANY)) {

@@ -97,17 +97,35 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 		return nil, err
 	}
 	for i := range cells {
-		if c := cells[i]; c.System == processSystem && c.Args+c.Kernel+c.Initrd+c.Disk != "" {
-			return nil, fmt.Errorf("%s: system %s takes no args, kernel, initrd or disk: it runs the app of its Debian package", c.Pos, c.System)
+		if c := cells[i]; c.System == processSystem && c.Args+c.Kernel+c.Initrd+c.Disk+c.Image != "" {
+			return nil, fmt.Errorf("%s: system %s takes no args, kernel, initrd, disk or image: it runs the app of its Debian package", c.Pos, c.System)
 		}
 		if c := cells[i]; c.System == containerSystem && c.Kernel+c.Initrd+c.Disk != "" {
 			return nil, fmt.Errorf("%s: system %s takes no kernel, initrd or disk: it runs a container's image", c.Pos, c.System)
+		}
+		if err := o.imageOf(cells[i]); err != nil {
+			return nil, err
 		}
 		if err := o.override(&cells[i].Settings); err != nil {
 			return nil, err
 		}
 	}
 	return cells, nil
+}
+
+// imageOf checks the image that a cell names: it has to be in the catalogue, for that
+// system, app and platform. A name that is not there may be an engine's, for containers.
+func (o *Options) imageOf(c matrix.Cell) error {
+	if c.Image == "" {
+		return nil
+	}
+	if c.System == containerSystem && !o.Images.Has(c.Image) {
+		return nil
+	}
+	if _, _, err := o.Images.For(c.Image, c.System, c.App, c.Platform); err != nil {
+		return fmt.Errorf("%s: %w", c.Pos, err)
+	}
+	return nil
 }
 
 func (o *Options) override(s *matrix.Settings) error {
@@ -150,7 +168,7 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	if out.platform, err = platform.Find(c.Platform); err != nil {
 		return out.refuse(err)
 	}
-	if err := system.Supports(out.system, c.App, c.Platform); err != nil {
+	if err := system.Supports(out.system, out.want()); err != nil {
 		return out.refuse(err)
 	}
 	if c.Experiment == matrix.TimingValidation && c.Probes == matrix.ProbesNone {
@@ -206,9 +224,12 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	}
 }
 
-// wired refuses an app that only its network shows to be ready on a platform that has
-// none.
+// wired refuses an app of which nothing shows that it is ready, or only its network on a
+// platform that has none.
 func wired(app string, b system.Boot, p platform.Platform) error {
+	if b.Service == nil && b.Ready == "" {
+		return fmt.Errorf("nothing says when %s is ready: give a line of its console (ready:) or a port that it serves (port:), in the cell or in the catalogue", app)
+	}
 	if b.Service != nil && b.Ready == "" && p.Wire() == platform.NoWire {
 		return fmt.Errorf("%w: %s is ready at its first response, and platform %s has no network", system.ErrUnsupported, app, p.Name())
 	}

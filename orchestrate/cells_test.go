@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ukprobe/ukprobe/matrices"
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -141,6 +143,7 @@ func TestExpandRefuses(t *testing.T) {
 		strings.Replace(twoCells, "reference", "refrence", 1): "refrence",
 		strings.Replace(twoCells, "hello", "helo", 1):         "helo",
 		strings.Replace(twoCells, "[qemu,", "[xen,", 1):       "xen",
+		strings.Replace(twoCells, "{system: reference, app: hello, platform: [qemu, qemumicrovm]}", "{system: process, app: hello, platform: process, image: x}", 1): "takes no args, kernel, initrd, disk or image",
 	} {
 		o := Options{Matrix: parse(t, text)}
 		if _, err := o.expand(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "test.yaml:4:") {
@@ -153,6 +156,81 @@ func TestExpandRefuses(t *testing.T) {
 	}
 	if err := o.Check(); err == nil {
 		t.Error("Check finds nothing")
+	}
+}
+
+// TestNamedImages: a name that is not in the catalogue, or is of another cell's image, is
+// a mistake in the matrix, and no plan is made of another image.
+func TestNamedImages(t *testing.T) {
+	c, err := catalogue.Parse("c.yaml", []byte("version: 1\nimages:\n  - {name: lin, system: linux, app: hello, platform: qemu, path: /k}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		cell   string
+		images *catalogue.Images
+		want   string
+	}{
+		{"system: linux, app: hello, platform: qemu, image: lin", &catalogue.Images{Catalogue: c}, ""},
+		{"system: linux, app: hello, platform: qemu, image: line", &catalogue.Images{Catalogue: c}, `image "line": not in the catalogue c.yaml: did you mean lin?`},
+		{"system: linux, app: hello, platform: qemu, image: lin", nil, "there is no catalogue"},
+		{"system: linux, app: hello, platform: [qemu, qemu1nic], image: lin", &catalogue.Images{Catalogue: c}, `image "lin" (c.yaml:3:5) is linux/hello for qemu, and not for linux/hello on qemu1nic`},
+		{"system: docker, app: hello, platform: docker, image: lin", &catalogue.Images{Catalogue: c}, "and not for docker/hello on docker"},
+		{"system: docker, app: hello, platform: docker, image: 'nginx:1'", &catalogue.Images{Catalogue: c}, ""},
+		{"system: docker, app: hello, platform: docker, image: 'nginx:1'", nil, ""},
+	} {
+		o := Options{Images: tt.images, Matrix: parse(t, "version: 1\ncells:\n  - {"+tt.cell+"}\n")}
+		_, err := o.expand()
+		if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "test.yaml:3:")) {
+			t.Errorf("%s: %v, want %q", tt.cell, err, tt.want)
+		}
+	}
+}
+
+// TestCatalogueVocabulary: an app that only an entry of a system with a Go file has is
+// one that a matrix may name, and its cell is supported.
+func TestCatalogueVocabulary(t *testing.T) {
+	c, err := catalogue.Parse("c.yaml", []byte("version: 1\nimages:\n  - {name: l, system: unikraft, app: lua, platform: qemu, path: /k}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := &catalogue.Images{Catalogue: c}
+	o := Options{Images: images, Matrix: parse(t, "version: 1\ncells:\n  - {system: unikraft, app: lua, platform: qemu}\n")}
+	cells, err := o.expand()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := resolve(cells[0], system.All(system.Env{Images: images}), platform.Host{}); got.status != "" {
+		t.Errorf("%s: %s", got.status, got.reason)
+	}
+}
+
+// TestPlansOfPipes: a plan waits for no writer of a pipe that a cell names, whatever looks
+// into the file.
+func TestPlansOfPipes(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	systems := system.All(system.Env{WorkDir: t.TempDir(), CacheDir: t.TempDir()})
+	for _, s := range systems {
+		for _, p := range s.Platforms() {
+			for what, settings := range map[string]matrix.Settings{
+				"kernel": {Kernel: pipe}, "initrd": {Kernel: "/nowhere", Initrd: pipe}, "disk": {Kernel: "/nowhere", Disk: pipe}, "disk alone": {Disk: pipe},
+			} {
+				settings.MemoryMiB, settings.VCPUs = 64, 1
+				done := make(chan bool)
+				go func() {
+					defer close(done)
+					resolve(matrix.Cell{System: s.Name(), App: "hello", Platform: p, Settings: settings}, systems, platform.Host{KVM: true, Hardware: true}).planned()
+				}()
+				select {
+				case <-done:
+				case <-time.After(10 * time.Second):
+					t.Fatalf("%s on %s waits for the %s", s.Name(), p, what)
+				}
+			}
+		}
 	}
 }
 
@@ -262,6 +340,24 @@ func TestPrepare(t *testing.T) {
 			if got.prepare(t.Context(), host); got.reason != before.reason {
 				t.Errorf("%s: refused again as %q", tt.name, got.reason)
 			}
+		}
+	}
+}
+
+// TestNothingIsReady: a guest of which nothing says when it is ready is refused, and not
+// waited for.
+func TestNothingIsReady(t *testing.T) {
+	p, err := platform.Find("qemu1nic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		boot system.Boot
+		err  string
+	}{{system.Boot{}, "nothing says when lua is ready: give a line"}, {system.Boot{Ready: "x"}, ""}, {system.Boot{Service: &system.Service{Port: 1}}, ""}} {
+		err := wired("lua", tt.boot, p)
+		if (err == nil) != (tt.err == "") || err != nil && !strings.HasPrefix(err.Error(), tt.err) {
+			t.Errorf("%+v: %v", tt.boot, err)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/docker"
@@ -64,7 +66,7 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 	if l.journal, err = journal.Open(o.JournalDir, runID); err != nil {
 		return nil, err
 	}
-	l.workDir = filepath.Join(os.TempDir(), "ukprobe-"+runID)
+	l.workDir = filepath.Join(workRoot(os.Getenv("TMPDIR"), os.TempDir(), "/var/tmp"), "ukprobe-"+runID)
 	if err := l.journal.Record(journal.Entry{Kind: kindTempDir, Name: l.workDir}); err != nil {
 		return nil, err
 	}
@@ -90,6 +92,23 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 		l.services, err = netservice.Start(l.net)
 	}
 	return l, err
+}
+
+// workRoot is where a run's folder goes: the folder for temporary files, but where that
+// takes no devices, as systemd mounts /tmp, or no programs, and nobody has asked for it,
+// the one for large ones: the roots of processes are made there.
+func workRoot(asked, temp, large string) string {
+	if asked == "" && noRoots(temp) && !noRoots(large) {
+		return large
+	}
+	return temp
+}
+
+// noRoots tells whether devices do not open in a folder, or programs do not start, or
+// there is no folder.
+func noRoots(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) != nil || st.Flags&(unix.ST_NODEV|unix.ST_NOEXEC) != 0
 }
 
 // mostVCPUs is the largest number of vCPUs that a guest has.

@@ -106,7 +106,7 @@ func (r *readiness) docker() error {
 var ownImages = []string{"reference", "linux", "lupine", "process", "docker"}
 
 func (r *readiness) app(s system.System, p platform.Platform, app string) error {
-	if err := system.Supports(s, app, p.Name()); err != nil {
+	if err := system.Supports(s, system.Want{App: app, Platform: p.Name()}); err != nil {
 		return err
 	}
 	if _, ok := r.images.Find(s.Name(), app, p.Name()); !ok && !slices.Contains(ownImages, s.Name()) {

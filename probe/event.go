@@ -25,7 +25,7 @@ const (
 	EventSYNACK        = "syn_ack"        // the service's port answered
 	EventFirstRequest  = "first_request"  // first payload byte to the service
 	EventFirstResponse = "first_response" // first payload byte of the answer
-	EventIdle          = "idle"           // first halt after ready
+	EventIdle          = "idle"           // first halt, or request to wait, after ready
 	EventBootTimer     = "boot_timer"     // the guest wrote Firecracker's boot timer
 	EventInternalError = "internal_error" // KVM_EXIT_INTERNAL_ERROR: KVM gave the guest up
 	EventShutdown      = "shutdown"       // KVM_EXIT_SHUTDOWN: triple fault

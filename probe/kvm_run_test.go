@@ -259,6 +259,41 @@ func TestHaltsReportTheFirstAfterWork(t *testing.T) {
 	}
 }
 
+// TestIdlePort: a guest that never halts is idle at the first write to its port for
+// that after it was ready; reads, other ports and what follows at once are not told,
+// and none of it is a halt.
+func TestIdlePort(t *testing.T) {
+	const port = 0x503
+	b := newBench(t, 1, SVM)
+	target := kvmTarget(t)
+	target.ConsolePort, target.IdlePort, target.Ready = com1, port, regexp.MustCompile("^ready$")
+	w := b.open(target)
+	b.ran(w)
+	u := newUART(b)
+	waits := func() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.halts) }
+
+	u.print("booting\n")
+	u.access(pioOut, port, 4, 1, 0)
+	u.access(pioOut, port, 4, 1, 0)
+	eventually(t, "the wait after the first line", func() bool { return waits() == 1 })
+	u.print("ready\n")
+	u.access(pioIn, port, 4, 1, 0)
+	u.access(pioOut, port+1, 4, 1, 0)
+	before := now()
+	u.access(pioOut, port, 4, 1, 0)
+	after := now()
+	u.access(pioOut, port, 4, 1, 0)
+	eventually(t, "the wait after the ready line", func() bool { return waits() == 2 })
+
+	idle, ok := w.Timeline().At(EventIdle)
+	if !ok || idle.NS < before || idle.NS > after || idle.Hook != HookPIO {
+		t.Errorf("idle %+v, %v: want the write between %d and %d", idle, ok, before, after)
+	}
+	if got := countsOf(t, w).Values["halts"]; got != 0 {
+		t.Errorf("%d halts, want 0", got)
+	}
+}
+
 // TestVCPUTableOverflows: a vCPU beyond the table is lost, and said to be.
 func TestVCPUTableOverflows(t *testing.T) {
 	b := newBench(t, 1, SVM)

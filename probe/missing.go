@@ -53,9 +53,13 @@ func (w *Watch) whyMissing(t Timeline, name string) string {
 	case name == EventIdle && !t.Ready():
 		return "the guest did not become ready"
 	}
-	return w.whySilent(slices.DeleteFunc(slices.Clone(eventHooks[name]), func(hook string) bool {
+	hooks := slices.DeleteFunc(slices.Clone(eventHooks[name]), func(hook string) bool {
 		return hook == HookRIP && w.p.state(hook) == nil // of no use on this ISA
-	}))
+	})
+	if name == EventIdle && w.target.IdlePort != 0 {
+		hooks = append(hooks, HookPIO)
+	}
+	return w.whySilent(hooks)
 }
 
 // whyNoOptionROM tells apart the hooks that could have seen one and those that

@@ -117,7 +117,8 @@ func (w *Watch) consoleLines() (first, ready *Line) {
 	return first, ready
 }
 
-// idleEvent is the first halt after the ready event.
+// idleEvent is the first halt after the ready event, or the first write to the port
+// by which the guest says that it waits.
 func (w *Watch) idleEvent(t Timeline) (Event, bool) {
 	ready, ok := t.At(t.ReadyEvent)
 	if !ok {
@@ -125,9 +126,9 @@ func (w *Watch) idleEvent(t Timeline) (Event, bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, ns := range w.halts {
-		if ns >= ready.NS {
-			return Event{Name: EventIdle, NS: ns, Rung: w.rungOf(HookHalt), Hook: HookHalt}, true
+	for _, h := range w.halts {
+		if h.ns >= ready.NS {
+			return Event{Name: EventIdle, NS: h.ns, Rung: w.rungOf(h.hook), Hook: h.hook}, true
 		}
 	}
 	return Event{}, false

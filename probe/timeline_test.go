@@ -69,7 +69,7 @@ func TestTimelineIsSorted(t *testing.T) {
 		t.Fatal(err)
 	}
 	take := func(kind bpf.KVMRecordKind, first, last int64, text string) {
-		r := bpf.KVMRecord{Ns: uint64(first), LastNs: uint64(last), Kind: uint32(kind), Arg: uint32(len(text))}
+		r := bpf.KVMRecord{Ns: uint64(first), LastNs: uint64(last), Kind: uint32(kind), Arg: uint32(len(text)), Hook: uint32(bpf.KVMHookHOOK_HALT)}
 		copy(r.Data[:], text)
 		w.take(r)
 	}

@@ -31,6 +31,9 @@ type Target struct {
 	// ConsoleFD: for TCG and processes, whose console is no port.
 	ConsoleWrite bool
 	ConsoleFD    int
+	// IdlePort is the port to which the guest writes when it waits for something to
+	// happen, for guests that never halt; 0 for none.
+	IdlePort uint16
 	// Image is where the guest runs what, at most eight segments; none:
 	// firmware_end is missing.
 	Image []Segment
@@ -79,9 +82,15 @@ type Watch struct {
 	closed  bool
 	lines   []Line
 	ready   *Line // the first that matched the ready pattern
-	halts   []int64
+	halts   []halt
 	partial Line // of a console that comes by write(2)
 	over    uint64
+}
+
+// halt is when a guest began to wait, and the hook that told it.
+type halt struct {
+	ns   int64
+	hook string
 }
 
 // maxLines and maxHalts bound what one guest can make ukprobe remember.
@@ -173,7 +182,7 @@ func (w *Watch) demand() error {
 // arm makes the programs count what belongs to a key: a cgroup, or a process, which
 // has the time that tells it from others.
 func (w *Watch) arm(table string, key any, born uint64) error {
-	t := bpf.KVMTarget{Slot: w.slot, ConsolePort: w.target.ConsolePort, BornNs: born}
+	t := bpf.KVMTarget{Slot: w.slot, ConsolePort: w.target.ConsolePort, IdlePort: w.target.IdlePort, BornNs: born}
 	if w.target.ConsoleWrite {
 		t.ConsoleFd = uint16(w.target.ConsoleFD) + 1
 	}
@@ -495,7 +504,7 @@ func (w *Watch) take(r bpf.KVMRecord) {
 			return
 		}
 		if len(w.halts) < maxHalts {
-			w.halts = append(w.halts, int64(r.Ns))
+			w.halts = append(w.halts, halt{int64(r.Ns), hookName(bpf.KVMHook(r.Hook))})
 		} else {
 			w.over++
 		}

@@ -221,8 +221,8 @@ type ClaimPattern struct {
 // Image is the file that was booted.
 type Image struct {
 	Path   string `json:"path"`
-	SHA256 string `json:"sha256"` // lower-case hex
-	Size   int64  `json:"size"`   // bytes
+	SHA256 string `json:"sha256"`         // lower-case hex
+	Size   int64  `json:"size,omitempty"` // bytes; 0 if it is not known
 
 	// What the catalogue says of it; all empty if it is not from there.
 	Name    string            `json:"name,omitempty"`

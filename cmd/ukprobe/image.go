@@ -38,7 +38,8 @@ func imageCommand() *cli.Command {
 			Description: "From Debian's unmodified packages. SYSTEM is linux (the cloud kernel, and per app an\n" +
 				"initramfs), process (a root folder per app), docker (a container image per app) or\n" +
 				"lupine (per app a kernel of its own, compiled from Debian's sources, four minutes each\n" +
-				"on two cores, and an initramfs; the app \"general\" is one kernel for all of them).\n" +
+				"on two cores, an initramfs and an ext2 disk; the app \"general\" is one kernel for all\n" +
+				"of them, and for the disks).\n" +
 				"Without SYSTEM it is linux and process, without APP all of them. `ukprobe run` does\n" +
 				"the same when it needs an image; `ukprobe image list` says what is there.",
 			Flags:  []cli.Flag{cacheFlag()},
@@ -140,6 +141,11 @@ func buildLupine(c *cli.Context, b *linux.Builder, apps []string) error {
 			return err
 		}
 		fmt.Fprintf(c.App.Writer, "lupine initramfs %s\t%s\t%d\n", app, i.Path, i.Size)
+		d, err := b.PlainDisk(c.Context, app)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.App.Writer, "lupine disk %s\t%s\t%d\n", app, d.Path, d.Size)
 	}
 	return nil
 }

@@ -18,10 +18,14 @@ func imagePullCommand() *cli.Command {
 		Description: "Without arguments all images of the catalogue that are in registries. A tag stays\n" +
 			"at the digest of its first pull until --update; from then on no network is needed.",
 		Flags: []cli.Flag{cacheFlag(), catalogueFlag(),
-			&cli.StringFlag{Name: "platform", Value: "qemu", Usage: "`P` of ukprobe's platforms that a REFERENCE is for; docker for a container"},
+			referencePlatformFlag(),
 			&cli.BoolFlag{Name: "update", Usage: "ask the registry what a tag points to now"}},
 		Action: pullImages,
 	}
+}
+
+func referencePlatformFlag() cli.Flag {
+	return &cli.StringFlag{Name: "platform", Value: "qemu", Usage: "`P` of ukprobe's platforms that a REFERENCE is for; docker for a container"}
 }
 
 func pullImages(c *cli.Context) error {
@@ -72,41 +76,4 @@ func toPull(c *cli.Context, all *catalogue.Images) ([]catalogue.Image, error) {
 		out = append(out, m)
 	}
 	return out, nil
-}
-
-func imageVerifyCommand() *cli.Command {
-	return &cli.Command{
-		Name: "verify", Usage: "hold the files of the catalogue's images against their checksums", ArgsUsage: "[NAME…]",
-		Description: "Reads every byte. Images of registries have to be in the cache; their layers and\n" +
-			"what was unpacked from them is verified. Exit status 1 if anything is not what it\n" +
-			"should be.",
-		Flags:  []cli.Flag{cacheFlag(), catalogueFlag()},
-		Action: verifyImages,
-	}
-}
-
-func verifyImages(c *cli.Context) error {
-	all, err := someCatalogue(c)
-	if err != nil {
-		return err
-	}
-	list := all.Images
-	if c.Args().Present() {
-		if list, err = toPull(c, all); err != nil {
-			return err
-		}
-	}
-	bad := 0
-	for _, m := range list {
-		said, err := all.Verify(c.Context, m)
-		if err != nil {
-			bad++
-			said = err.Error()
-		}
-		fmt.Fprintf(c.App.Writer, "%s\t%s\n", m.Name, said)
-	}
-	if bad > 0 {
-		return fmt.Errorf("verify: %d of %d images are not what they should be", bad, len(list))
-	}
-	return nil
 }

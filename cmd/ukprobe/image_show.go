@@ -13,7 +13,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/guests/docker"
 	"github.com/ukprobe/ukprobe/guests/linux"
+	"github.com/ukprobe/ukprobe/guests/lupine"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/inspect"
 )
@@ -30,7 +32,7 @@ func imageListCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			built, err := linux.InCache(c.String("cache"))
+			built, err := inCache(c.String("cache"))
 			if err != nil {
 				return err
 			}
@@ -40,6 +42,20 @@ func imageListCommand() *cli.Command {
 			return writeImages(c.App.Writer, c.String("cache"), all, built)
 		},
 	}
+}
+
+// inCache lists what ukprobe has built, by system, app and kind, the newest first.
+func inCache(dir string) ([]linux.Cached, error) {
+	var out []linux.Cached
+	for _, list := range []func(string) ([]linux.Cached, error){linux.InCache, lupine.InCache, docker.InCache} {
+		found, err := list(dir)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	linux.SortCached(out)
+	return out, nil
 }
 
 // imageLists is what `image list --json` prints.
@@ -146,7 +162,7 @@ func imageInspectCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			r, err := inspect.File(path)
+			r, err := inspect.File(c.Context, path)
 			if err != nil {
 				return fmt.Errorf("inspect: %w", err)
 			}

@@ -44,6 +44,8 @@ func TestImageCommands(t *testing.T) {
 		{[]string{"inspect"}, exitUsage, []string{"inspect takes one file"}},
 		{[]string{"verify", "one"}, 0, []string{"there; the catalogue has no checksum"}},
 		{[]string{"verify"}, exitFailed, []string{"1 of 2 images are not what they should be"}},
+		{[]string{"verify", "oci://example.org/x:1"}, exitFailed, []string{"oci://example.org/x:1: not in the cache: `ukprobe image pull` gets it", "1 of 1 images"}},
+		{[]string{"verify", "--platform", "docker", "oci://example.org/x:1"}, exitFailed, []string{"not in the cache"}},
 		{[]string{"pull"}, 0, nil},
 		{[]string{"pull", "oci://"}, exitFailed, []string{"write registry/repository:tag"}},
 	}

@@ -14,9 +14,15 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// write makes the archive at dest, which appears there only when it is whole.
+// newArchive is what an archive is called, in the cache folder, until it is whole. It is
+// one name for all, written to with the cache locked, so that a killed writer leaves one
+// file at most, and the next one takes its place.
+const newArchive = ".docker.new"
+
+// write makes the archive at dest, which appears there only when it is whole. The cache
+// has to be locked.
 func (c content) write(dest string) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(dest), ".docker-*")
+	temp, err := os.OpenFile(filepath.Join(filepath.Dir(dest), newArchive), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/internal/deb"
+	"github.com/ukprobe/ukprobe/internal/lockfile"
 )
 
 // Repository begins the references of the images: ukprobe/nginx:<12 digits of the
@@ -46,6 +47,7 @@ type Image struct {
 	Manifest  digest.Digest // the image ID of an engine with containerd's image store
 	Layers    []digest.Digest
 	Size      int64    // of the archive, in bytes
+	Content   int64    // bytes of manifest, configuration and layers, as the manifest has them
 	Argv      []string // what it runs
 	Packages  []deb.Package
 }
@@ -60,39 +62,51 @@ func (b *Builder) Image(ctx context.Context, app string) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	img, err := b.image(layer)
+	img, err := b.image(ctx, layer)
 	if err != nil {
 		return Image{}, fmt.Errorf("build the image of %s: %w", app, err)
 	}
 	return img, nil
 }
 
-func (b *Builder) image(layer linux.Layer) (Image, error) {
+func (b *Builder) image(ctx context.Context, layer linux.Layer) (Image, error) {
 	c, err := describe(layer)
 	if err != nil {
 		return Image{}, err
 	}
 	img := Image{
 		App: layer.App, Reference: c.reference, ID: c.config.digest, Manifest: c.manifest.digest,
-		Layers: []digest.Digest{c.layers[0].digest}, Argv: slices.Clone(layer.Argv), Packages: layer.Packages,
+		Layers: []digest.Digest{c.layers[0].digest}, Content: c.size(), Argv: slices.Clone(layer.Argv), Packages: layer.Packages,
 		Path: filepath.Join(b.Linux.Dir, fmt.Sprintf("docker-%s-%s.tar", layer.App, c.manifest.digest.Encoded()[:16])),
 	}
 	if img.Path, err = filepath.Abs(img.Path); err != nil {
 		return Image{}, err
 	}
-	if st, err := os.Stat(img.Path); err == nil {
-		img.Size = st.Size()
-		return img, nil
-	}
-	if err := c.write(img.Path); err != nil {
-		return Image{}, err
-	}
 	st, err := os.Stat(img.Path)
+	if errors.Is(err, os.ErrNotExist) {
+		st, err = b.make(ctx, c, img.Path)
+	}
 	if err != nil {
 		return Image{}, err
 	}
 	img.Size = st.Size()
 	return img, nil
+}
+
+// make writes the archive, with the cache locked, unless another process has meanwhile.
+func (b *Builder) make(ctx context.Context, c content, path string) (os.FileInfo, error) {
+	unlock, err := lockfile.Take(ctx, filepath.Join(filepath.Dir(path), ".lock"), b.Linux.Logf)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if st, err := os.Stat(path); err == nil {
+		return st, nil
+	}
+	if err := c.write(path); err != nil {
+		return nil, err
+	}
+	return os.Stat(path)
 }
 
 // blob is a document of an image.
@@ -119,6 +133,15 @@ type content struct {
 	mediaType        string // of the manifest
 	index            []byte // index.json of the OCI image layout
 	docker           []byte // manifest.json of `docker save`
+}
+
+// size is that of manifest, configuration and layers, in bytes.
+func (c *content) size() int64 {
+	n := int64(len(c.manifest.data) + len(c.config.data))
+	for _, l := range c.layers {
+		n += l.size
+	}
+	return n
 }
 
 // layerFile is where a layer's bytes are.
@@ -161,7 +184,8 @@ func describe(layer linux.Layer) (content, error) {
 	if err != nil {
 		return c, err
 	}
-	return c, c.indexes()
+	err = c.indexes()
+	return c, err
 }
 
 // indexes makes the two tables of contents of the archive.

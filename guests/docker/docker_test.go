@@ -22,8 +22,8 @@ import (
 	"github.com/ukprobe/ukprobe/guests/linux"
 )
 
-// cache is the checkout's, which make uses too.
-const cache = "../../.cache/images"
+// cacheDir is the checkout's, which make uses too.
+const cacheDir = "../../.cache/images"
 
 func layerOf(t *testing.T, app string) linux.Layer {
 	t.Helper()
@@ -32,7 +32,7 @@ func layerOf(t *testing.T, app string) linux.Layer {
 			t.Skipf("%s not found", p)
 		}
 	}
-	l, err := (&linux.Builder{Dir: cache, Logf: log.Printf}).Layer(t.Context(), app)
+	l, err := (&linux.Builder{Dir: cacheDir, Logf: log.Printf}).Layer(t.Context(), app)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestImageIsWhole(t *testing.T) {
 	for _, app := range Apps() {
 		t.Run(app, func(t *testing.T) {
 			layer := layerOf(t, app)
-			img, err := (&Builder{Linux: &linux.Builder{Dir: cache}}).Image(t.Context(), app)
+			img, err := (&Builder{Linux: &linux.Builder{Dir: cacheDir}}).Image(t.Context(), app)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,12 +122,19 @@ func TestImageIsWhole(t *testing.T) {
 	}
 }
 
-// TestReproducible: the same layer gives the same bytes, wherever it is built.
+// TestReproducible: the same layer gives the same bytes, wherever it is built, also where
+// a killed process has left a part of an archive, which goes.
 func TestReproducible(t *testing.T) {
 	layer := layerOf(t, "hello")
 	var sums []digest.Digest
-	for range 2 {
-		img, err := (&Builder{Linux: &linux.Builder{Dir: t.TempDir()}}).image(layer)
+	for i := range 2 {
+		dir := t.TempDir()
+		if i == 1 {
+			if err := os.WriteFile(filepath.Join(dir, newArchive), make([]byte, 64<<20), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		img, err := (&Builder{Linux: &linux.Builder{Dir: dir}}).image(t.Context(), layer)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +143,7 @@ func TestReproducible(t *testing.T) {
 			t.Fatal(err)
 		}
 		sums = append(sums, digest.FromBytes(data))
-		if left, err := filepath.Glob(filepath.Join(filepath.Dir(img.Path), ".docker-*")); err != nil || len(left) > 0 {
+		if left, err := filepath.Glob(filepath.Join(filepath.Dir(img.Path), ".docker*")); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %v, %v", left, err)
 		}
 	}
@@ -151,7 +158,7 @@ func TestSameBinary(t *testing.T) {
 		t.Skip("root is needed for mknod")
 	}
 	layer := layerOf(t, "nginx")
-	root, err := (&linux.Builder{Dir: cache}).RootFS(t.Context(), "nginx")
+	root, err := (&linux.Builder{Dir: cacheDir}).RootFS(t.Context(), "nginx")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,8 @@ const maxDocument = 4 << 20
 type Layout struct {
 	Reference string          // that Archive gives it
 	Layers    []digest.Digest // diff IDs
+	Digest    digest.Digest   // of the manifest
+	Size      int64           // bytes of manifest, configuration and layers, as the manifest has them
 	content   content
 }
 
@@ -73,7 +75,7 @@ func openLayout(dir, manifest string) (*Layout, error) {
 	if err := c.indexes(); err != nil {
 		return nil, err
 	}
-	return &Layout{Reference: c.reference, Layers: config.RootFS.DiffIDs, content: c}, nil
+	return &Layout{Reference: c.reference, Layers: config.RootFS.DiffIDs, Digest: sum, Size: c.size(), content: c}, nil
 }
 
 // Archive writes what `docker load` takes, and is an OCI image layout too.

@@ -5,6 +5,7 @@ package linux
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,13 +24,10 @@ func TestInCache(t *testing.T) {
 		"initramfs-nginx-" + older + "/initramfs.cpio.gz":       7,
 		"initramfs-nginx-" + newer + "/initramfs.cpio.gz":       8,
 		"initramfs-plain-redis-" + older + "/initramfs.cpio.gz": 9,
+		"disk-plain-redis-" + older + "/root.ext2":              10,
 		"rootfs-redis-" + older + "/root/bin/redis-server":      30,
-		"rootfs-redis-" + older + "/root/etc/redis.conf":        3,
+		"rootfs-redis-" + older + "/root/etc/redis.conf":        3000,
 		"rootfs-redis-" + older + "/root.json":                  100,
-		"docker-hello-" + older + ".tar":                        11,
-		"lupine/kernel-general-" + older + "/vmlinux":           12,
-		"lupine/kernel-general-" + older + "/bzImage":           13,
-		"lupine/kernel-general-" + older + "/config":            14,
 		"layer-nginx-" + older + "/layer.tar":                   15,
 		".build/rootfs-redis-" + older + "/root/x":              16,
 		"packages/nginx.deb":                                    17,
@@ -38,7 +36,11 @@ func TestInCache(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, make([]byte, size), 0o600); err != nil {
+		data := make([]byte, size)
+		if strings.HasSuffix(name, "/"+rootInfo) { // the root's own files may not be its only ones
+			data = []byte(`{"size":33}`)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,12 +54,10 @@ func TestInCache(t *testing.T) {
 	}
 	at := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
 	want := []Cached{
-		{System: "docker", App: "hello", Kind: "container", Path: at("docker-hello-" + older + ".tar"), Size: 11},
 		{System: "linux", Kind: "kernel", Path: at("kernel-"+older, "vmlinuz-6.1.0-1-cloud-amd64"), Size: 5},
 		{System: "linux", App: "nginx", Kind: "initramfs", Path: at("initramfs-nginx-"+newer, "initramfs.cpio.gz"), Size: 8},
 		{System: "linux", App: "nginx", Kind: "initramfs", Path: at("initramfs-nginx-"+older, "initramfs.cpio.gz"), Size: 7},
-		{System: "lupine", App: "general", Kind: "kernel", Path: at("lupine", "kernel-general-"+older, "vmlinux"), Size: 12},
-		{System: "lupine", App: "general", Kind: "kernel", Path: at("lupine", "kernel-general-"+older, "bzImage"), Size: 13},
+		{System: "lupine", App: "redis", Kind: "disk", Path: at("disk-plain-redis-"+older, "root.ext2"), Size: 10},
 		{System: "lupine", App: "redis", Kind: "initramfs", Path: at("initramfs-plain-redis-"+older, "initramfs.cpio.gz"), Size: 9},
 		{System: "process", App: "redis", Kind: "rootfs", Path: at("rootfs-redis-"+older, "root"), Size: 33},
 	}

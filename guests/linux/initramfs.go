@@ -34,7 +34,7 @@ func (b *Builder) Initramfs(ctx context.Context, app string) (Initramfs, error) 
 // Initramfs; /init is shorter, and the device nodes are in the archive. /proc is
 // mounted for apps that read it.
 func (b *Builder) PlainInitramfs(ctx context.Context, app string) (Initramfs, error) {
-	i, err := b.initramfs(ctx, app, "initramfs-plain-", nil, tree.addPlainInit)
+	i, err := b.image(ctx, app, made{"initramfs-plain-", initramfsFile, tree.addPlainInit, tree.writeInitramfs})
 	if err != nil {
 		return Initramfs{}, fmt.Errorf("build the plain initramfs of %s: %w", app, err)
 	}
@@ -54,14 +54,22 @@ func (b *Builder) debianInitramfs(ctx context.Context, app string) (Initramfs, e
 		return Initramfs{}, err
 	}
 	modules := filepath.Join(filepath.Dir(kernel.Path), modulesFolder)
-	return b.initramfs(ctx, app, "initramfs-", []deb.Package{pkg}, func(t tree, r recipe, root string) error {
-		return t.addInit(r, root, modules)
-	})
+	m := made{"initramfs-", initramfsFile, func(t tree, r recipe, root string) error { return t.addInit(r, root, modules) }, tree.writeInitramfs}
+	return b.image(ctx, app, m, pkg)
 }
 
-// initramfs builds an initramfs, or finds it: the app's tree and what addInit adds
-// to it, from the packages with and those of the app.
-func (b *Builder) initramfs(ctx context.Context, app, kind string, with []deb.Package, addInit func(t tree, r recipe, root string) error) (Initramfs, error) {
+// made says how an image is made of the app's tree.
+type made struct {
+	kind string // of cache entry: its name's beginning
+	file string // the image's name inside it
+	// addInit adds to the tree what starts the app. root has the unpacked packages.
+	addInit func(t tree, r recipe, root string) error
+	write   func(t tree, ctx context.Context, dest string) error
+}
+
+// image builds an image of an app, or finds it: of the app's tree, from the packages
+// with and those of the app.
+func (b *Builder) image(ctx context.Context, app string, m made, with ...deb.Package) (Initramfs, error) {
 	r, err := lookup(app)
 	if err != nil {
 		return Initramfs{}, err
@@ -74,8 +82,8 @@ func (b *Builder) initramfs(ctx context.Context, app, kind string, with []deb.Pa
 	if err != nil {
 		return Initramfs{}, err
 	}
-	all := append(slices.Clone(with), pkgs...)
-	name, err := key(kind+app, all...)
+	all := slices.Concat(with, pkgs)
+	name, err := key(m.kind+app, all...)
 	if err != nil {
 		return Initramfs{}, err
 	}
@@ -84,15 +92,15 @@ func (b *Builder) initramfs(ctx context.Context, app, kind string, with []deb.Pa
 		if err != nil {
 			return err
 		}
-		if err := addInit(t, r, scratch); err != nil {
+		if err := m.addInit(t, r, scratch); err != nil {
 			return err
 		}
-		return t.writeInitramfs(filepath.Join(dir, initramfsFile))
+		return m.write(t, ctx, filepath.Join(dir, m.file))
 	})
 	if err != nil {
 		return Initramfs{}, err
 	}
-	i := Initramfs{Path: filepath.Join(dir, initramfsFile), App: app, Version: r.version(pkgs), Packages: all}
+	i := Initramfs{Path: filepath.Join(dir, m.file), App: app, Version: r.version(pkgs), Packages: all}
 	i.SHA256, i.Size, err = cache.Digest(i.Path)
 	return i, err
 }
@@ -100,7 +108,7 @@ func (b *Builder) initramfs(ctx context.Context, app, kind string, with []deb.Pa
 // addInit adds what turns the root of an app into the root of a microVM: the
 // first process, its shell, and the kernel's modules.
 func (t tree) addInit(r recipe, root, modules string) error {
-	if err := t.addFirstProcess(r, root, "init"); err != nil {
+	if err := t.addFirstProcess(r, root, "/init", "init"); err != nil {
 		return err
 	}
 	if err := t.own("/lib/ukprobe/udhcpc.sh", "udhcpc.sh", 0o755); err != nil {
@@ -125,7 +133,7 @@ var console = device{"/dev/console", 5, 1}
 
 // addPlainInit adds the first process of a kernel that needs little help.
 func (t tree) addPlainInit(r recipe, root string) error {
-	if err := t.addFirstProcess(r, root, "init-plain"); err != nil {
+	if err := t.addFirstProcess(r, root, "/init", "init-plain"); err != nil {
 		return err
 	}
 	for _, d := range append([]device{console}, devices...) {
@@ -137,9 +145,9 @@ func (t tree) addPlainInit(r recipe, root string) error {
 	return nil
 }
 
-// addFirstProcess adds /init, its parts and its shell.
-func (t tree) addFirstProcess(r recipe, root, init string) error {
-	for name, source := range map[string]string{"/init": init, "/lib/ukprobe/cmdline.sh": "cmdline.sh"} {
+// addFirstProcess adds the first process as path, its parts and its shell.
+func (t tree) addFirstProcess(r recipe, root, path, init string) error {
+	for name, source := range map[string]string{path: init, "/lib/ukprobe/cmdline.sh": "cmdline.sh"} {
 		if err := t.own(name, source, 0o755); err != nil {
 			return err
 		}
@@ -153,7 +161,7 @@ func (t tree) addFirstProcess(r recipe, root, init string) error {
 }
 
 // writeInitramfs writes the tree to a new file.
-func (t tree) writeInitramfs(dest string) error {
+func (t tree) writeInitramfs(_ context.Context, dest string) error {
 	var archive bytes.Buffer
 	z, err := gzip.NewWriterLevel(&archive, gzip.DefaultCompression) // the best takes three times as long for 1 %
 	if err != nil {

@@ -73,9 +73,9 @@ type Initramfs struct {
 	Packages []deb.Package
 }
 
-// RootFS is a folder to chroot into, as root, and what to run there. The
-// program needs no /proc. It writes below /run, /tmp and /var/lib, and its
-// console is its standard output and standard error.
+// RootFS is a folder and what to run there, as root, after a chroot into a copy of
+// it: the program writes below /run, /tmp and /var/lib, and the folder belongs to the
+// cache. It needs no /proc. Its console is its standard output and standard error.
 type RootFS struct {
 	Dir      string
 	App      string

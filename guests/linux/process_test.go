@@ -28,16 +28,20 @@ func process(t *testing.T, app string) RootFS {
 	return root
 }
 
-// run starts the app as the system process does: in its root folder, with its
-// own argv and environment, in the caller's network namespace.
+// run starts the app as the system process does: in a copy of its root folder, with
+// its own argv and environment, in the caller's network namespace.
 func (r RootFS) run(t *testing.T) *running {
 	t.Helper()
+	root := filepath.Join(t.TempDir(), "root")
+	if out, err := exec.Command("cp", "-a", r.Dir, root).CombinedOutput(); err != nil {
+		t.Fatalf("copy the root folder: %v: %s", err, out)
+	}
 	return start(t, &exec.Cmd{
 		Path:        r.Argv[0],
 		Args:        r.Argv,
 		Env:         r.Env,
 		Dir:         "/",
-		SysProcAttr: &syscall.SysProcAttr{Chroot: r.Dir},
+		SysProcAttr: &syscall.SysProcAttr{Chroot: root},
 	})
 }
 

@@ -139,7 +139,7 @@ var embedded embed.FS
 // sources are the Go files that decide what an image holds: with files/ they
 // are the recipe, so that a change of either makes the cache build anew.
 //
-//go:embed apptree.go elf.go initramfs.go initscript.go kernel.go layer.go modules.go pack.go recipe.go rootfs.go tree.go
+//go:embed apptree.go disk.go elf.go ext2.go initramfs.go initscript.go kernel.go layer.go modules.go pack.go recipe.go rootfs.go tree.go
 var sources embed.FS
 
 // file returns a file of files/; its name is known at compile time.

@@ -19,7 +19,7 @@ const (
 	rootInfo   = "root.json"
 )
 
-// info is kept beside the root folder, which the app writes to.
+// info is kept beside the root folder.
 type info struct {
 	Size int64 `json:"size"` // as built
 }
@@ -40,7 +40,7 @@ var devices = []device{
 	{"/dev/urandom", 1, 9},
 }
 
-// RootFS returns the folder in which the bare process of an app runs after
+// RootFS returns the folder in a copy of which the bare process of an app runs after
 // chroot, building it if the cache does not hold it. Building it needs root
 // (mknod).
 func (b *Builder) RootFS(ctx context.Context, app string) (RootFS, error) {

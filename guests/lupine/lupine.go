@@ -84,6 +84,9 @@ type Builder struct {
 	store *cache.Cache
 }
 
+// folder is where the kernels are in the cache folder of all images.
+const folder = "lupine"
+
 // cache returns where the kernels are: in a folder of their own, whose lock is
 // held for minutes.
 func (b *Builder) cache() *cache.Cache {
@@ -95,7 +98,7 @@ func (b *Builder) cache() *cache.Cache {
 		const needMB = 1500
 		dir := ""
 		if b.Dir != "" {
-			dir = filepath.Join(b.Dir, "lupine")
+			dir = filepath.Join(b.Dir, folder)
 		}
 		b.store = &cache.Cache{Dir: dir, Packages: packages, Suite: suite, NeedMB: needMB, Logf: b.Logf}
 	})

@@ -165,7 +165,7 @@ func (f *Fetcher) locked(ctx context.Context, fn func(*apt) error) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	unlock, err := lockfile.Take(ctx, filepath.Join(dir, ".lock"))
+	unlock, err := lockfile.Take(ctx, filepath.Join(dir, ".lock"), f.logf)
 	if err != nil {
 		return err
 	}

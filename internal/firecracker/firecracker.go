@@ -68,7 +68,7 @@ func Start() Call { return put("/actions", map[string]string{"action_type": "Ins
 // the command line).
 func (m MicroVM) Calls(v Version) ([]Call, error) {
 	if m.Initrd != "" && v.Before(initrdSince) {
-		return nil, fmt.Errorf("firecracker %s takes no initrd: the first that does is %s", v, initrdSince)
+		return nil, fmt.Errorf("firecracker %s takes no initrd, the first that does is %s: give the guest a disk instead (disk: in the cell)", v, initrdSince)
 	}
 	if len(m.Drives)+len(m.NICs) > 0 && v.Before(initArgsSince) && slices.Contains(strings.Fields(m.Cmdline), "--") {
 		return nil, fmt.Errorf("firecracker %s tells the kernel of its devices behind the -- of the command line, where that does not look for them: leave -- out, or use %s or newer", v, initArgsSince)

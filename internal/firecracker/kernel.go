@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/ukprobe/ukprobe/internal/bzimage"
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // highMemory is where Firecracker lets a kernel begin: arch/x86_64 layout,
@@ -19,7 +21,7 @@ const highMemory = 1 << 20
 // physical addresses, entered in 64-bit mode or, from 1.12 on, by their PVH note;
 // and, from 1.17 on, bzImages. An unknown version is given the benefit of the doubt.
 func CheckKernel(v Version, path string, memoryMiB int) error {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return fmt.Errorf("kernel: %w", err)
 	}
@@ -31,7 +33,8 @@ func CheckKernel(v Version, path string, memoryMiB int) error {
 }
 
 func checkKernel(v Version, r io.ReaderAt, memoryMiB int) error {
-	if isBzImage(r) {
+	head := make([]byte, bzimage.HeadSize)
+	if n, _ := r.ReadAt(head, 0); bzimage.Is(head[:n]) {
 		if !v.Unknown() && v.Before(bzImageSince) {
 			return fmt.Errorf("a bzImage: firecracker %s takes only an uncompressed ELF kernel: give its vmlinux (the first that takes a bzImage is %d.%d)", v, bzImageSince.Major, bzImageSince.Minor)
 		}
@@ -76,18 +79,6 @@ func checkSegments(e *elf.File, memory uint64) error {
 		return errors.New("an ELF file without a load segment: is it an object file?")
 	}
 	return nil
-}
-
-// isBzImage: the boot flag and the magic of Linux' setup header
-// (Documentation/arch/x86/boot.rst).
-func isBzImage(r io.ReaderAt) bool {
-	var flag [2]byte
-	var magic [4]byte
-	if n, _ := r.ReadAt(flag[:], 0x1fe); n < len(flag) || flag != [2]byte{0x55, 0xaa} {
-		return false
-	}
-	n, _ := r.ReadAt(magic[:], 0x202)
-	return n == len(magic) && string(magic[:]) == "HdrS"
 }
 
 func ignoreEOF(err error) error {

@@ -287,6 +287,195 @@ func TestDamagedCache(t *testing.T) {
 	}
 }
 
+// flip changes one bit of a file, and not its size.
+func flip(t *testing.T, path string) {
+	t.Helper()
+	text := []byte(readFile(t, path))
+	text[len(text)/2] ^= 1
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFlippedBits: what is used of the cache is what the digest says, also where only a
+// bit is another: it is got again, or without a registry reported.
+func TestFlippedBits(t *testing.T) {
+	s, c := serve(t), newCache(t)
+	layer := s.hello(t, 5000)
+	g, err := c.Guest(t.Context(), s.ref("hello:1"), "qemu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := readFile(t, g.Kernel)
+	offline := *c
+	offline.Offline = true
+	again := func(what string) {
+		t.Helper()
+		if _, err := c.Guest(t.Context(), s.ref("hello:1"), "qemu"); err != nil || readFile(t, g.Kernel) != good {
+			t.Errorf("%s: %v, and the kernel is the image's: %v", what, err, readFile(t, g.Kernel) == good)
+		}
+	}
+	flip(t, g.Kernel)
+	again("the kernel")
+	if err := os.Remove(filepath.Join(filepath.Dir(g.Kernel), sumsFile)); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, g.Kernel)
+	again("a kernel without its digest")
+	flip(t, c.path(layer.Digest))
+	flip(t, g.Kernel)
+	if err := offline.Verify(t.Context(), g.Digest); !errors.Is(err, ErrDigest) || !strings.Contains(err.Error(), layer.Digest.Hex) {
+		t.Errorf("verifying the layer: %v", err)
+	}
+	s.forget()
+	again("kernel and layer")
+	if s.asked("/blobs/") != 1 {
+		t.Errorf("asked for %q, want the layer", s.log())
+	}
+	if l := leftovers(t, c); l != nil {
+		t.Errorf("left over: %q", l)
+	}
+}
+
+// TestFlippedContainer: the same for a layout, whose blobs are the cache's.
+func TestFlippedContainer(t *testing.T) {
+	s, c := serve(t), newCache(t)
+	img := kraftImage(t, "linux", "amd64", map[string][]byte{kernelPath: []byte("a layer")})
+	s.push(t, "app:1", img)
+	l, err := c.Container(t.Context(), s.ref("app:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := filepath.Join(l.Path, "blobs", "sha256", m.Layers[0].Digest.Hex)
+	flip(t, blob)
+	if _, err := OpenLayout(t.Context(), l.Path); !errors.Is(err, ErrDigest) || !strings.Contains(err.Error(), blob) {
+		t.Errorf("opened with a flipped bit: %v", err)
+	}
+	offline := *c
+	offline.Offline = true
+	if _, err := offline.Container(t.Context(), s.ref("app:1")); !errors.Is(err, ErrDigest) {
+		t.Errorf("offline: %v", err)
+	}
+	if again, err := c.Container(t.Context(), s.ref("app:1")); err != nil || again != l {
+		t.Errorf("%+v, %v", again, err)
+	}
+	if _, err := OpenLayout(t.Context(), l.Path); err != nil {
+		t.Errorf("pulled again: %v", err)
+	}
+}
+
+// TestOffline: nothing is asked for, and what is not there says how to get it.
+func TestOffline(t *testing.T) {
+	s, c := serve(t), newCache(t)
+	layer := s.hello(t, 10)
+	s.forget()
+	offline := *c
+	offline.Offline = true
+	refused(t, s, &offline, "not in the cache: `ukprobe image pull` gets it")
+	g, err := c.Guest(t.Context(), s.ref("hello:1"), "qemu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.forget()
+	if got, err := offline.Guest(t.Context(), s.ref("hello:1"), "qemu"); err != nil || got.Kernel != g.Kernel {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Dir(g.Kernel)), os.Remove(c.path(layer.Digest))); err != nil {
+		t.Fatal(err)
+	}
+	if err := refused(t, s, &offline, layer.Digest.Hex); !errors.Is(err, ErrOffline) {
+		t.Errorf("error %v", err)
+	}
+	if l := s.log(); l != nil {
+		t.Errorf("asked for %q", l)
+	}
+}
+
+// TestBoundless: sizes that would fill the disk are refused before a byte is asked for.
+func TestBoundless(t *testing.T) {
+	one := int64(maxImage)/2 + 1
+	for name, sizes := range map[string][]int64{"a layer": {1 << 50}, "the sum": {one, one}, "less than nothing": {-1}} {
+		s, c := serve(t), newCache(t)
+		img := kraftImage(t, "qemu", "x86_64", map[string][]byte{kernelPath: []byte("k"), initrdPath: []byte("i")})
+		s.push(t, "hello:0", img)
+		m, err := img.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m = m.DeepCopy()
+		for i, size := range sizes {
+			m.Layers[i].Size = size
+		}
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.meddle = func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/manifests/1") {
+				return false
+			}
+			w.Header().Set("Content-Type", string(m.MediaType))
+			_, _ = w.Write(text)
+			return true
+		}
+		s.forget()
+		refused(t, s, c, "images of more than")
+		if s.asked("/blobs/") != 0 {
+			t.Errorf("%s: asked for %q", name, s.log())
+		}
+	}
+}
+
+// TestBadLayout: what is wrong with a folder that somebody names, each with the place.
+func TestBadLayout(t *testing.T) {
+	s, c := serve(t), newCache(t)
+	s.push(t, "app:1", kraftImage(t, "linux", "amd64", nil))
+	l, err := c.Container(t.Context(), s.ref("app:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := filepath.Join(l.Path, "index.json")
+	good := readFile(t, index)
+	double := strings.Replace(good, `"manifests":[`, `"manifests":[`+good[strings.Index(good, "[")+1:strings.LastIndex(good, "]")]+",", 1)
+	for text, want := range map[string]string{"{": "index.json: ", `{"manifests":[]}`: "names 0 manifests", double: "names 2 manifests"} {
+		if err := os.WriteFile(index, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenLayout(t.Context(), l.Path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), l.Path) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	if err := os.Remove(index); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(index, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenLayout(t.Context(), l.Path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a pipe: %v", err)
+	}
+	if _, err := OpenLayout(t.Context(), filepath.Join(l.Path, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("nothing: %v", err)
+	}
+}
+
+// TestInterruptedUnpacking: the end of the context ends the inflating of a layer.
+func TestInterruptedUnpacking(t *testing.T) {
+	blob := filepath.Join(t.TempDir(), "blob")
+	if err := os.WriteFile(blob, gzipped(t, tarOf(t, kernelPath, make([]byte, 1<<20))), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := unpackLayer(ctx, blob, v1.Descriptor{}, t.TempDir()); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestVerify: every byte that is kept is read again.
 func TestVerify(t *testing.T) {
 	s, c := serve(t), newCache(t)
@@ -295,19 +484,19 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Verify(g.Digest); err != nil {
+	if err := c.Verify(t.Context(), g.Digest); err != nil {
 		t.Error(err)
 	}
 	if err := os.WriteFile(g.Kernel, []byte("patched"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Verify(g.Digest); !errors.Is(err, ErrDigest) || !strings.Contains(err.Error(), g.Kernel) {
+	if err := c.Verify(t.Context(), g.Digest); !errors.Is(err, ErrDigest) || !strings.Contains(err.Error(), g.Kernel) {
 		t.Errorf("a changed kernel: %v", err)
 	}
 	if err := os.WriteFile(c.path(layer.Digest), []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Verify(g.Digest); !errors.Is(err, ErrDigest) || !strings.Contains(err.Error(), layer.Digest.Hex) {
+	if err := c.Verify(t.Context(), g.Digest); !errors.Is(err, ErrDigest) || !strings.Contains(err.Error(), layer.Digest.Hex) {
 		t.Errorf("a changed layer: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +19,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 const (
@@ -64,17 +67,50 @@ func (s *source) blob(ctx context.Context, d v1.Descriptor) (string, error) {
 	if d.Digest.Algorithm != "sha256" {
 		return "", fmt.Errorf("digest %s: only sha256 is known", d.Digest)
 	}
-	if st, err := os.Stat(path); err == nil && st.Size() == d.Size {
+	err := s.cache.sound(ctx, d)
+	switch {
+	case err == nil:
 		return path, nil
+	case errors.Is(err, ErrDigest) && !s.cache.Offline: // the disk lied
+		s.cache.logf("%v: pulling it again", err)
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", err
 	}
 	if err := s.connect(ctx); err != nil {
-		return "", err
+		return "", fmt.Errorf("blob %s: %w", d.Digest, err)
 	}
-	part, err := openPart(path + ".part")
+	return path, s.pull(ctx, d, path)
+}
+
+// sound reads a blob that is there and holds it against its descriptor.
+func (c *Cache) sound(ctx context.Context, d v1.Descriptor) error {
+	return checkBlob(ctx, c.path(d.Digest), d)
+}
+
+// checkBlob holds a file against a descriptor.
+func checkBlob(ctx context.Context, path string, d v1.Descriptor) error {
+	got, stamp, err := regular.Digest(ctx, path)
 	if err != nil {
-		return "", err
+		return err
+	}
+	if got != d.Digest.Hex || stamp.Size != d.Size {
+		return fmt.Errorf("%w: %s has sha256 %s and %d bytes, and its manifest says %d: it is damaged", ErrDigest, path, got, stamp.Size, d.Size)
+	}
+	return nil
+}
+
+// pull gets a blob from the registry. Of what is not its digest's nothing is kept.
+func (s *source) pull(ctx context.Context, d v1.Descriptor, path string) (err error) {
+	part, err := openPart(ctx, path+".part")
+	if err != nil {
+		return err
 	}
 	defer part.file.Close()
+	defer func() {
+		if errors.Is(err, ErrDigest) {
+			_ = os.Remove(path + ".part")
+		}
+	}()
 	s.cache.logf("pulling %s, %d bytes, of which %d are there", d.Digest, d.Size, part.have)
 	for try := 1; ; try++ {
 		err = s.download(ctx, d, part)
@@ -82,13 +118,13 @@ func (s *source) blob(ctx context.Context, d v1.Descriptor) (string, error) {
 			break
 		}
 		if !resumable(err) || try == attempts || ctx.Err() != nil {
-			return "", fmt.Errorf("blob %s: %d of %d bytes: %w", d.Digest, part.have, d.Size, err)
+			return fmt.Errorf("blob %s: %d of %d bytes: %w", d.Digest, part.have, d.Size, err)
 		}
 	}
 	if err := part.file.Sync(); err != nil {
-		return "", err
+		return err
 	}
-	return path, os.Rename(path+".part", path)
+	return os.Rename(path+".part", path)
 }
 
 // resumable tells a connection that broke from a registry that said no and from a
@@ -111,13 +147,13 @@ type part struct {
 }
 
 // openPart opens what is there of a blob, and hashes it.
-func openPart(path string) (*part, error) {
+func openPart(ctx context.Context, path string) (*part, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	p := &part{file: f, hash: sha256.New()}
-	if p.have, err = io.Copy(p.hash, f); err != nil {
+	if p.have, err = io.Copy(p.hash, regular.NewReader(ctx, f)); err != nil {
 		_ = f.Close()
 		return nil, err
 	}

@@ -26,13 +26,18 @@ type Cache struct {
 	Dir string
 	// Update asks the registry again what a tag points to, instead of taking the
 	// digest that it had at the first pull.
-	Update    bool
+	Update bool
+	// Offline asks no registry: what is not in the cache, or damaged there, is an error.
+	Offline   bool
 	Transport http.RoundTripper // nil: the registry library's
 	Logf      func(format string, args ...any)
 }
 
 // ErrDigest is wrapped by errors about bytes that are not what their digest says.
 var ErrDigest = errors.New("wrong digest")
+
+// ErrOffline is wrapped if something is not in a cache that asks no registry.
+var ErrOffline = errors.New("not in the cache: `ukprobe image pull` gets it")
 
 // ErrNoPlatform is wrapped if an image is for other platforms only.
 var ErrNoPlatform = errors.New("no manifest for the platform")
@@ -52,7 +57,7 @@ func (c *Cache) pull(ctx context.Context, ref string, do func(s *source, digest 
 	if err := os.MkdirAll(filepath.Join(c.Dir, "blobs", "sha256"), 0o755); err != nil {
 		return fmt.Errorf("image cache: %w", err)
 	}
-	unlock, err := lockfile.Take(ctx, filepath.Join(c.Dir, ".lock"))
+	unlock, err := lockfile.Take(ctx, filepath.Join(c.Dir, ".lock"), c.logf)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 type Layout struct {
 	Path   string
 	Digest string // of its manifest: sha256:…
-	Size   int64  // bytes of its layers, as the registry has them
+	Size   int64  // bytes of manifest, configuration and layers, as the manifest has them
 }
 
 // Container makes the Linux image at ref (without oci://) local. Its layers are kept
@@ -41,22 +41,27 @@ func (c *Cache) Container(ctx context.Context, ref string) (l Layout, err error)
 }
 
 // layout makes the folder of a manifest, if it is not there. Its blobs are links to
-// the cache's.
+// the cache's, which are verified each time.
 func (s *source) layout(ctx context.Context, digest v1.Hash, m *v1.Manifest) (Layout, error) {
-	l := Layout{Path: filepath.Join(s.cache.Dir, "containers", digest.Hex), Digest: digest.String()}
-	for _, layer := range m.Layers {
-		l.Size += layer.Size
+	st, err := os.Stat(s.cache.path(digest))
+	if err != nil {
+		return Layout{}, err
 	}
-	if exists(l.Path) {
-		return l, nil
-	}
+	l := Layout{Path: filepath.Join(s.cache.Dir, "containers", digest.Hex), Digest: digest.String(), Size: st.Size()}
 	blobs := []string{s.cache.path(digest)}
 	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		l.Size += d.Size
 		path, err := s.blob(ctx, d)
 		if err != nil {
 			return Layout{}, err
 		}
 		blobs = append(blobs, path)
+	}
+	if linked(l.Path, blobs) {
+		return l, nil
+	}
+	if err := os.RemoveAll(l.Path); err != nil {
+		return Layout{}, err
 	}
 	temp := l.Path + ".new"
 	if err := errors.Join(os.RemoveAll(temp), os.MkdirAll(filepath.Join(temp, "blobs", "sha256"), 0o755)); err != nil {
@@ -73,6 +78,19 @@ func (s *source) layout(ctx context.Context, digest v1.Hash, m *v1.Manifest) (La
 		return Layout{}, err
 	}
 	return l, os.Rename(temp, l.Path)
+}
+
+// linked says whether a layout is of these very files: a blob that was pulled again is
+// another.
+func linked(layout string, blobs []string) bool {
+	for _, blob := range blobs {
+		have, err := os.Stat(filepath.Join(layout, "blobs", "sha256", filepath.Base(blob)))
+		want, err2 := os.Stat(blob)
+		if err != nil || err2 != nil || !os.SameFile(have, want) {
+			return false
+		}
+	}
+	return true
 }
 
 // describeLayout writes the two files that make a folder of blobs a layout.

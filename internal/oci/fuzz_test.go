@@ -3,6 +3,9 @@
 package oci
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +34,7 @@ func FuzzUnpackLayer(f *testing.F) {
 		if err := os.Mkdir(out, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		_ = unpackLayer(blob, v1.Descriptor{MediaType: types.MediaType(mediaType)}, out)
+		_ = unpackLayer(t.Context(), blob, v1.Descriptor{MediaType: types.MediaType(mediaType)}, out)
 		for _, pattern := range []string{"*", "out/*"} {
 			found, _ := filepath.Glob(filepath.Join(dir, pattern))
 			for _, path := range found {
@@ -54,6 +57,34 @@ func FuzzParse(f *testing.F) {
 		parsed, err := parse(ref)
 		if err == nil && (parsed.Context().RegistryStr() == "" || parsed.Context().RepositoryStr() == "") {
 			t.Fatalf("%q is %#v", ref, parsed)
+		}
+	})
+}
+
+// FuzzOpenLayout: whatever index and manifest are, no panic, and what is taken has a
+// digest.
+func FuzzOpenLayout(f *testing.F) {
+	dir := f.TempDir()
+	blobs := filepath.Join(dir, "blobs", "sha256")
+	if err := os.MkdirAll(blobs, 0o755); err != nil {
+		f.Fatal(err)
+	}
+	const config = `{"schemaVersion":2,"config":{"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0}}`
+	for _, seed := range []string{config, "{", `{"layers":[{"size":-1}]}`, `{"config":{"digest":"sha256:../../x"}}`} {
+		f.Add([]byte(seed), []byte(`{"manifests":[{"digest":"sha256:%s"}]}`))
+	}
+	f.Fuzz(func(t *testing.T, manifest, index []byte) {
+		sum := sha256.Sum256(manifest)
+		path := filepath.Join(blobs, hex.EncodeToString(sum[:]))
+		text := bytes.ReplaceAll(index, []byte("%s"), []byte(hex.EncodeToString(sum[:])))
+		for name, data := range map[string][]byte{path: manifest, filepath.Join(dir, "index.json"): text} {
+			if err := os.WriteFile(name, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer os.Remove(path)
+		if l, err := OpenLayout(t.Context(), dir); err == nil && len(l.Digest) != len("sha256:")+64 {
+			t.Errorf("%+v", l)
 		}
 	})
 }

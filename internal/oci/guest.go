@@ -8,15 +8,20 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // How Unikraft's kraft packs an image (kraftkit at f02a533: oci/wellknown.go,
@@ -78,10 +83,8 @@ func (s *source) guest(ctx context.Context, digest v1.Hash, m *v1.Manifest) (Gue
 	}
 	dir := filepath.Join(s.cache.Dir, "guests", digest.Hex)
 	g := Guest{Kernel: filepath.Join(dir, "kernel"), Args: slices.Concat(config.Config.Entrypoint, config.Config.Cmd), Digest: digest.String()}
-	if _, err := os.Stat(g.Kernel); err != nil {
-		if err := s.unpack(ctx, m, dir); err != nil {
-			return Guest{}, err
-		}
+	if err := s.unpacked(ctx, m, dir); err != nil {
+		return Guest{}, err
 	}
 	if initrd := filepath.Join(dir, "initrd"); exists(initrd) {
 		g.Initrd = initrd
@@ -92,6 +95,59 @@ func (s *source) guest(ctx context.Context, digest v1.Hash, m *v1.Manifest) (Gue
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// unpacked makes the folder of a guest's files, unless it is there and its files are
+// what was unpacked.
+func (s *source) unpacked(ctx context.Context, m *v1.Manifest, dir string) error {
+	if !exists(filepath.Join(dir, "kernel")) {
+		return s.unpack(ctx, m, dir)
+	}
+	if s.cache.Offline { // Verify compares with the layers, and reports
+		return nil
+	}
+	err := checkUnpacked(ctx, dir)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	s.cache.logf("%s: %v: unpacking it again", dir, err)
+	return s.unpack(ctx, m, dir)
+}
+
+// sumsFile has the digests of a guest's files, by their names.
+const sumsFile = "sha256.json"
+
+// checkUnpacked holds a guest's files against their digests.
+func checkUnpacked(ctx context.Context, dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, sumsFile))
+	if err != nil {
+		return err
+	}
+	var want map[string]string
+	if err := json.Unmarshal(text, &want); err != nil {
+		return err
+	}
+	got, err := sumsOf(ctx, dir)
+	if err == nil && !maps.Equal(got, want) {
+		err = fmt.Errorf("%w: its files are not those of the image", ErrDigest)
+	}
+	return err
+}
+
+// sumsOf are the digests of the files that a guest may have.
+func sumsOf(ctx context.Context, dir string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, name := range []string{"kernel", "initrd"} {
+		sum, _, err := regular.Digest(ctx, filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[name] = sum
+	}
+	return out, nil
 }
 
 // unpack takes kernel and initrd out of the layers, into a folder that gets its name
@@ -107,36 +163,55 @@ func (s *source) unpack(ctx context.Context, m *v1.Manifest, dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := unpackLayer(blob, layer, temp); err != nil {
+		if err := unpackLayer(ctx, blob, layer, temp); err != nil {
 			return fmt.Errorf("layer %s: %w", layer.Digest, err)
 		}
 	}
 	if !exists(filepath.Join(temp, "kernel")) {
 		return fmt.Errorf("no %s in its layers: it is no unikernel of Unikraft's kraft; a Linux container is for platform docker", kernelPath)
 	}
-	return os.Rename(temp, dir)
+	sums, err := sumsOf(ctx, temp)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(sums)
+	if err != nil {
+		return err
+	}
+	err = writeFile(filepath.Join(temp, sumsFile), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+	return errors.Join(err, os.RemoveAll(dir), os.Rename(temp, dir))
 }
 
 // unpackLayer takes out of a layer what a guest needs.
-func unpackLayer(blob string, layer v1.Descriptor, dir string) error {
-	f, err := os.Open(blob)
+func unpackLayer(ctx context.Context, blob string, layer v1.Descriptor, dir string) error {
+	return guestFiles(ctx, blob, layer, func(name string, size int64, content io.Reader) error {
+		return save(content, filepath.Join(dir, name), size)
+	})
+}
+
+// guestFiles calls do for what a guest needs of a layer, as "kernel" or "initrd".
+func guestFiles(ctx context.Context, blob string, layer v1.Descriptor, do func(name string, size int64, content io.Reader) error) error {
+	f, err := regular.Open(blob)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	r, err := plain(f)
+	r, err := plain(regular.NewReader(ctx, f))
 	if err != nil {
 		return err
 	}
 	if string(layer.MediaType) == initrdMediaType && !isTar(r) { // older kraft: the file itself
-		return save(r, filepath.Join(dir, "initrd"), maxFile)
+		return do("initrd", maxFile, r)
 	}
 	return eachFile(r, func(name string, size int64, content io.Reader) error {
 		switch name {
 		case kernelPath:
-			return save(content, filepath.Join(dir, "kernel"), size)
+			return do("kernel", size, content)
 		case initrdPath:
-			return save(content, filepath.Join(dir, "initrd"), size)
+			return do("initrd", size, content)
 		}
 		return nil
 	})

@@ -286,8 +286,14 @@ func TestContainer(t *testing.T) {
 	wantLayers, _ := img.Layers()
 	gotLayers, _ := got.Layers()
 	size, _ := wantLayers[0].Size()
+	raw, _ := img.RawManifest()
+	config, _ := img.RawConfigFile()
+	size += int64(len(raw) + len(config))
 	if len(gotLayers) != 1 || l.Digest != want.String() || l.Size != size {
 		t.Errorf("%d layers, %+v, want digest %s and size %d", len(gotLayers), l, want, size)
+	}
+	if again, err := OpenLayout(t.Context(), l.Path); err != nil || again != l {
+		t.Errorf("opened: %+v, %v, want %+v", again, err, l)
 	}
 	s.Close()
 	if again, err := c.Container(t.Context(), s.ref("app:1")); err != nil || again != l {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"strings"
 	"syscall"
@@ -40,6 +41,9 @@ func (s *source) options(ctx context.Context) []remote.Option {
 
 // askTag asks which digest the tag has now, and keeps the manifest that came with it.
 func (s *source) askTag(ctx context.Context) (v1.Hash, error) {
+	if s.cache.Offline {
+		return v1.Hash{}, ErrOffline
+	}
 	d, err := remote.Get(s.ref, s.options(ctx)...)
 	if err != nil {
 		return v1.Hash{}, err
@@ -49,8 +53,12 @@ func (s *source) askTag(ctx context.Context) (v1.Hash, error) {
 
 // manifest returns the bytes of an index or a manifest.
 func (s *source) manifest(ctx context.Context, digest v1.Hash) ([]byte, error) {
-	if text, err := s.cache.read(digest); err == nil {
+	text, err := s.cache.read(digest)
+	if err == nil {
 		return text, nil
+	}
+	if s.cache.Offline {
+		return nil, offline(err)
 	}
 	d, err := remote.Get(s.ref.Context().Digest(digest.String()), s.options(ctx)...)
 	if err != nil {
@@ -59,8 +67,19 @@ func (s *source) manifest(ctx context.Context, digest v1.Hash) ([]byte, error) {
 	return d.Manifest, s.cache.keep(digest, d.Manifest)
 }
 
+// offline is why something of the cache cannot be had without a registry.
+func offline(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrOffline
+	}
+	return err
+}
+
 // connect makes a client that authenticates itself, for blobs.
 func (s *source) connect(ctx context.Context) error {
+	if s.cache.Offline {
+		return ErrOffline
+	}
 	if s.client != nil {
 		return nil
 	}
@@ -146,7 +165,26 @@ func parseManifest(digest v1.Hash, text []byte) (*v1.Manifest, error) {
 	if m.MediaType.IsIndex() || m.Config.Digest == (v1.Hash{}) {
 		return nil, fmt.Errorf("manifest %s: no image: it has no configuration", digest)
 	}
+	if err := bounded(m); err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", digest, err)
+	}
 	return m, nil
+}
+
+// maxImage bounds an image, in bytes as a registry has them: what a manifest says of its
+// sizes must not fill the disk. The largest images in public registries have some 20 GB.
+const maxImage = 32 << 30
+
+// bounded holds the sizes that a manifest says against the limit.
+func bounded(m *v1.Manifest) error {
+	room := int64(maxImage)
+	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		if d.Size < 0 || d.Size > room {
+			return fmt.Errorf("blob %s of %d bytes: images of more than %d bytes are not taken", d.Digest, d.Size, int64(maxImage))
+		}
+		room -= d.Size
+	}
+	return nil
 }
 
 // maxConfig bounds a configuration, in bytes; containerd's own limit is 8 MiB.

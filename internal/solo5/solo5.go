@@ -14,7 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // Target is what an image is built for.
@@ -91,7 +92,7 @@ var ErrNoNotes = errors.New("no Solo5 notes in it: it is no Solo5 image, or one 
 
 // ReadFile reads the notes of the image at path.
 func ReadFile(path string) (Image, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return Image{}, fmt.Errorf("image: %w", err)
 	}

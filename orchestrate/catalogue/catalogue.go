@@ -185,7 +185,7 @@ func (c *Catalogue) collect(of func(Image) bool, say func(Image) []string) []str
 	return out
 }
 
-// Check reports every platform that is none of those.
+// Check reports every platform that is none of those, or takes no images.
 func (c *Catalogue) Check(platforms []string) error {
 	if c == nil {
 		return nil
@@ -193,6 +193,10 @@ func (c *Catalogue) Check(platforms []string) error {
 	var errs strictyaml.ErrorList
 	for _, m := range c.Images {
 		for i, p := range m.Platforms {
+			if p == Process {
+				errs.Add(c.src.ErrorAt(m.platformAt[i], "platform %s takes no images: it runs the app of its Debian package", p))
+				continue
+			}
 			if !slices.Contains(platforms, p) {
 				errs.Add(c.src.ErrorAt(m.platformAt[i], "unknown platform %q%s (known: %s)", p, strictyaml.Suggestion(p, platforms), strings.Join(platforms, ", ")))
 			}

@@ -3,16 +3,23 @@
 package catalogue
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/ukprobe/ukprobe/internal/oci"
+	"github.com/ukprobe/ukprobe/internal/regular"
 	"github.com/ukprobe/ukprobe/internal/strictyaml"
 )
 
@@ -83,6 +90,7 @@ func TestMistakes(t *testing.T) {
 		{"fpu", image("fpu_free: yes"), "fpu_free is true or false, not a text"},
 		{"platforms", strings.Replace(image(), "platform: qemu", "platform: [a, a]", 1), `platform "a" is already in the list`},
 		{"no platforms", strings.Replace(image(), "platform: qemu", "platform: []", 1), "the image would never be used"},
+		{"digest of a folder", strings.Replace(image("sha256: '"+zeros+"'"), "platform: qemu", "platform: [docker]", 1), "c.yaml:3:5: sha256 is for files: a container's image is a folder"},
 		{"alias", "version: &a 1\nimages: *a\n", "anchors, aliases and merge keys are not part of a catalogue: write each entry out"},
 	}
 	for _, tt := range tests {
@@ -103,6 +111,13 @@ func TestCheck(t *testing.T) {
 	}
 	if err := c.Check([]string{"qemu", "qemu1nic", "qemu1nik"}); err != nil {
 		t.Error(err)
+	}
+	p, err := Parse("c.yaml", []byte(strings.Replace(image(), "platform: qemu", "platform: process", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check([]string{"process"}); err == nil || !strings.HasPrefix(err.Error(), "c.yaml:6:15: platform process takes no images") {
+		t.Errorf("for process: %v", err)
 	}
 	err = c.Check([]string{"qemu", "qemu1nic"})
 	if want := `c.yaml:6:22: unknown platform "qemu1nik"; did you mean "qemu1nic"?`; err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -166,7 +181,7 @@ func TestLocal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	digest, err := Digest(filepath.Join(dir, "k.elf"))
+	digest, _, err := regular.Digest(t.Context(), filepath.Join(dir, "k.elf"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,5 +222,122 @@ func TestOpen(t *testing.T) {
 	}
 	if c, err := Open("", dir); err != nil || len(c.Images) != 1 {
 		t.Errorf("in the cache folder: %v, %v", c, err)
+	}
+}
+
+// layoutDir writes an OCI image layout with one layer, and says its manifest's digest.
+func layoutDir(t *testing.T, dir string) (manifest, layer string) {
+	t.Helper()
+	blobs := filepath.Join(dir, "blobs", "sha256")
+	if err := os.MkdirAll(blobs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		name := hex.EncodeToString(sum[:])
+		if err := os.WriteFile(filepath.Join(blobs, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	layer = put("a layer")
+	manifest = put(`{"schemaVersion":2,"config":{"digest":"sha256:` + put("{}") + `","size":2},"layers":[{"digest":"sha256:` + layer + `","size":7}]}`)
+	if err := os.WriteFile(filepath.Join(dir, "index.json"), []byte(`{"manifests":[{"digest":"sha256:`+manifest+`"}]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return "sha256:" + manifest, filepath.Join(blobs, layer)
+}
+
+// TestLocalContainer: a layout is held against its own digests, wherever it is, and one
+// that is not there is no image.
+func TestLocalContainer(t *testing.T) {
+	dir := t.TempDir()
+	manifest, layer := layoutDir(t, filepath.Join(dir, "layout"))
+	images := func(path string) *Images {
+		text := strings.NewReplacer("platform: qemu", "platform: docker", "k.elf", path).Replace(image())
+		c, err := Parse(filepath.Join(dir, "c.yaml"), []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &Images{Catalogue: c}
+	}
+	here := images("layout")
+	l, err := here.Local(t.Context(), here.Images[0], Docker)
+	if err != nil || l.Kernel != "" || l.Container.Path != filepath.Join(dir, "layout") || l.Container.Digest != manifest || l.Container.Size < 9 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if said, err := here.Verify(t.Context(), here.Images[0]); err != nil || said != "ok: docker: manifest "+manifest {
+		t.Errorf("%q, %v", said, err)
+	}
+	if err := os.WriteFile(layer, []byte("a l4yer"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := here.Verify(t.Context(), here.Images[0]); !errors.Is(err, oci.ErrDigest) || !strings.Contains(err.Error(), layer) {
+		t.Errorf("a damaged layer: %q, %v", said, err)
+	}
+	none := images("no-such-layout")
+	if said, err := none.Verify(t.Context(), none.Images[0]); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "no-such-layout") {
+		t.Errorf("nothing there: %q, %v", said, err)
+	}
+}
+
+// TestVerify: what is held against a checksum, and what is only there.
+func TestVerify(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"k.elf", "i.cpio", "d.img"} {
+		if err := os.WriteFile(path(name), []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const x = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881" // of sha256sum
+	c, err := Parse(path("c.yaml"), []byte(image("sha256: "+x, "initrd: i.cpio", "disks: [{path: d.img, sha256: '"+x+"'}]")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Images{Catalogue: c}
+	want := "ok: " + path("k.elf") + ": sha256 " + x + "; " + path("d.img") + ": sha256 " + x + "; there; the catalogue has no checksum of " + path("i.cpio")
+	if said, err := s.Verify(t.Context(), c.Images[0]); err != nil || said != want {
+		t.Errorf("%q, %v, want %q", said, err, want)
+	}
+	// What lies beside an image of a registry is named too.
+	m := c.Images[0]
+	m.File = File{Path: "oci://example.org/x:1"}
+	if got, want := words(m, []string{"qemu: manifest sha256:1"}), "ok: qemu: manifest sha256:1; "+path("d.img")+": sha256 "+x+"; there; the catalogue has no checksum of "+path("i.cpio"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Verify(ctx, c.Images[0]); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
+
+var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
+
+// TestPages: the catalogues that the pages show can be read.
+func TestPages(t *testing.T) {
+	found := map[string]int{}
+	err := filepath.WalkDir("../../docs", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range yamlBlock.FindAllSubmatch(text, -1) {
+			if !strings.Contains(string(m[1]), "\nimages:\n") {
+				continue
+			}
+			found[filepath.Base(path)]++
+			if _, err := Parse(path, m[1]); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	})
+	if err != nil || found["catalogue.md"] == 0 || found["adding-a-system.md"] == 0 {
+		t.Errorf("found %v, %v", found, err)
 	}
 }

@@ -4,16 +4,14 @@ package catalogue
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/ukprobe/ukprobe/internal/oci"
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // Images is a catalogue, and what makes local files of its entries. The nil *Images
@@ -52,8 +50,21 @@ func (s *Images) For(name, system, app, platform string) (Image, bool, error) {
 	return s.Catalogue.For(name, system, app, platform)
 }
 
-// Docker is the platform whose images are containers.
-const Docker = "docker"
+// Has says whether there is an image of that name.
+func (s *Images) Has(name string) bool {
+	if s == nil {
+		return false
+	}
+	_, err := s.Named(name)
+	return err == nil
+}
+
+// Docker is the platform whose images are containers, and Process the one that takes
+// none: it runs the app of a package.
+const (
+	Docker  = "docker"
+	Process = "process"
+)
 
 // Local is an image whose files are here and are what the catalogue says.
 type Local struct {
@@ -77,27 +88,37 @@ func (m Image) Files(platform string) Local {
 // Local makes the image's files local and verifies their checksums.
 func (s *Images) Local(ctx context.Context, m Image, platform string) (Local, error) {
 	out := m.Files(platform)
-	if ref, ok := m.File.Reference(); ok {
-		if err := s.fetch(ctx, m, ref, platform, &out); err != nil {
-			return Local{}, fmt.Errorf("image %s (%s): %w", m.Name, m.Pos, err)
-		}
-	}
-	files := []*File{{out.Kernel, m.File.SHA256}, {out.Initrd, m.Initrd.SHA256}}
-	for i := range out.Disks {
-		files = append(files, &out.Disks[i].File)
-	}
-	for _, f := range files {
-		if f.Path == "" {
-			continue
-		}
-		if err := f.verify(); err != nil {
-			return Local{}, fmt.Errorf("image %s (%s): %w", m.Name, m.Pos, err)
-		}
+	if err := s.local(ctx, m, platform, &out); err != nil {
+		return Local{}, fmt.Errorf("image %s (%s): %w", m.Name, m.Pos, err)
 	}
 	if err := makeAbsolute(&out); err != nil {
 		return Local{}, err
 	}
 	return out, nil
+}
+
+func (s *Images) local(ctx context.Context, m Image, platform string, out *Local) (err error) {
+	if ref, ok := m.File.Reference(); ok {
+		err = s.fetch(ctx, m, ref, platform, out)
+	} else if out.Container.Path != "" {
+		out.Container, err = oci.OpenLayout(ctx, out.Container.Path)
+	}
+	if err != nil {
+		return err
+	}
+	files := []File{{out.Kernel, m.File.SHA256}, {out.Initrd, m.Initrd.SHA256}}
+	for _, d := range out.Disks {
+		files = append(files, d.File)
+	}
+	for _, f := range files {
+		if f.Path == "" {
+			continue
+		}
+		if err := f.verify(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Images) fetch(ctx context.Context, m Image, ref, platform string, out *Local) error {
@@ -140,12 +161,12 @@ func makeAbsolute(l *Local) error {
 var ErrMismatch = errors.New("checksum mismatch")
 
 // verify holds a file against its checksum, if it has one.
-func (f File) verify() error {
+func (f File) verify(ctx context.Context) error {
 	if f.SHA256 == "" {
 		_, err := os.Stat(f.Path)
 		return err
 	}
-	got, err := Digest(f.Path)
+	got, _, err := regular.Digest(ctx, f.Path)
 	if err != nil {
 		return err
 	}
@@ -153,25 +174,4 @@ func (f File) verify() error {
 		return fmt.Errorf("%w: %s has sha256 %s, and the catalogue says %s: get the file again, or correct the catalogue", ErrMismatch, f.Path, got, f.SHA256)
 	}
 	return nil
-}
-
-// Digest is a regular file's SHA-256 in lower-case hex.
-func Digest(path string) (string, error) {
-	st, err := os.Stat(path) // first: opening a named pipe would wait for a writer
-	if err != nil {
-		return "", err
-	}
-	if !st.Mode().IsRegular() {
-		return "", fmt.Errorf("%s: not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

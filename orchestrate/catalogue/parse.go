@@ -111,6 +111,9 @@ func (d *decoder) image(n ast.Node) {
 	if _, ok := m.File.Reference(); ok && m.File.SHA256 != "" {
 		d.Fail(n, "sha256 is for local files: write the digest of an image in a registry as oci://…@sha256:…")
 	}
+	if m.File.SHA256 != "" && slices.Contains(m.Platforms, Docker) {
+		d.Fail(n, "sha256 is for files: a container's image is a folder whose manifest has the digests of all that is in it, and they are verified")
+	}
 	d.out.Images = append(d.out.Images, m)
 }
 

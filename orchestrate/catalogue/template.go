@@ -45,13 +45,13 @@ func (m Image) NetworkWords(a Address) string {
 	return strings.NewReplacer(
 		"{address}", a.Prefix.Addr().String(),
 		"{prefix}", strconv.Itoa(a.Prefix.Bits()),
-		"{netmask}", netmask(a.Prefix),
+		"{netmask}", Netmask(a.Prefix),
 		"{gateway}", a.Gateway.String(),
 	).Replace(m.Network)
 }
 
-// netmask is a prefix's length as an address: 255.255.255.0 for /24.
-func netmask(p netip.Prefix) string {
+// Netmask is a prefix's length as an address: 255.255.255.0 for /24.
+func Netmask(p netip.Prefix) string {
 	return net.IP(net.CIDRMask(p.Bits(), p.Addr().BitLen())).String()
 }
 

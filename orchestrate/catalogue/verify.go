@@ -8,36 +8,56 @@ import (
 )
 
 // Verify holds all files of an image against what they have to be, and says in words
-// what it could hold them against.
+// what it could hold them against. It asks no registry: an image of one has to be in
+// the cache.
 func (s *Images) Verify(ctx context.Context, m Image) (string, error) {
-	var said []string
+	here := *s
+	if s.Registry != nil {
+		registry := *s.Registry
+		registry.Offline, registry.Update = true, false
+		here.Registry = &registry
+	}
+	var ok []string
 	for _, platform := range m.Platforms {
-		l, err := s.Local(ctx, m, platform)
+		l, err := here.Local(ctx, m, platform)
 		if err != nil {
 			return "", err
 		}
-		if digest := l.digest(); digest != "" {
-			if err := s.Registry.Verify(digest); err != nil {
+		switch digest := l.digest(); {
+		case digest == "":
+		case l.fromRegistry(m):
+			if err := here.Registry.Verify(ctx, digest); err != nil {
 				return "", err
 			}
-			said = append(said, "ok: "+platform+": manifest "+digest)
+			fallthrough
+		default:
+			ok = append(ok, platform+": manifest "+digest)
 		}
 	}
-	if len(said) > 0 {
-		return strings.Join(said, "; "), nil
-	}
-	for _, f := range m.files() {
-		if f.SHA256 == "" {
-			said = append(said, f.Path)
-		}
-	}
-	if len(said) > 0 {
-		return "there; the catalogue has no checksum of " + strings.Join(said, ", "), nil
-	}
-	return "ok: sha256 " + m.files()[0].SHA256, nil
+	return words(m, ok), nil
 }
 
-// digest is the manifest's of an image of a registry; "" for others.
+// words say which files are sound, and which are only there.
+func words(m Image, ok []string) string {
+	var only []string
+	for _, f := range m.files(len(ok) > 0) {
+		if f.SHA256 == "" {
+			only = append(only, f.Path)
+			continue
+		}
+		ok = append(ok, f.Path+": sha256 "+f.SHA256)
+	}
+	var out []string
+	if len(ok) > 0 {
+		out = append(out, "ok: "+strings.Join(ok, "; "))
+	}
+	if len(only) > 0 {
+		out = append(out, "there; the catalogue has no checksum of "+strings.Join(only, ", "))
+	}
+	return strings.Join(out, "; ")
+}
+
+// digest is the manifest's of an image of a registry or a container; "" for others.
 func (l Local) digest() string {
 	if l.Manifest != "" {
 		return l.Manifest
@@ -45,11 +65,17 @@ func (l Local) digest() string {
 	return l.Container.Digest
 }
 
-// files are those that the entry names.
-func (m Image) files() []File {
+// fromRegistry says whether the image is kept in the registries' cache.
+func (Local) fromRegistry(m Image) bool {
+	_, ok := m.File.Reference()
+	return ok
+}
+
+// files are those that the entry names; if it has a manifest, those beside it.
+func (m Image) files(manifest bool) []File {
 	var out []File
-	for _, f := range []File{m.File, m.Initrd} {
-		if f.Path != "" {
+	for i, f := range []File{m.File, m.Initrd} {
+		if f.Path != "" && (i > 0 || !manifest) {
 			out = append(out, f)
 		}
 	}

@@ -31,6 +31,7 @@ var Sources = []Source{
 	{"ocaml-solo5", "ocaml-solo5: README.md", "github.com/mirage/ocaml-solo5, README.md at 017ced4"},
 	{"s5-building", "Solo5: docs/building.md", "github.com/Solo5/solo5, docs/building.md at 469c1a8"},
 	{"ukprobe-linux", "ukprobe: system linux", "docs/systems/linux.md"},
+	{"ukprobe-lupine", "ukprobe: system lupine", "docs/systems/lupine.md"},
 	{"ukprobe-process", "ukprobe: system process", "docs/systems/process.md"},
 	{"ukprobe-docker", "ukprobe: the container's image", "guests/docker"},
 }
@@ -83,14 +84,14 @@ var Systems = []System{
 	},
 	{
 		Name:          "lupine",
-		Platforms:     fact("Firecracker; QEMU with CONFIG_PCI and CONFIG_VIRTIO_PCI", "lup-readme"),
+		Platforms:     fact("Firecracker; QEMU with CONFIG_PCI and CONFIG_VIRTIO_PCI; here: QEMU's pc and microvm, Firecracker", "lup-readme", "ukprobe-lupine"),
 		Languages:     fact("any for Linux: its configurations are for programs in C, Go, Java, JavaScript, PHP, Python and others", "lup-configs"),
 		LinkTime:      fact("none: LTO is named as future work", "lup-readme"),
-		CompileTime:   fact("Linux 4.0 configured for one application (Kconfig), one variant with -O2", "lup-readme", "lup-configs"),
-		RunTime:       fact("no mode switch between program and kernel (KML, in some variants)", "lup-readme"),
+		CompileTime:   fact("Linux 4.0 configured for one application (Kconfig), one variant with -O2; here: Debian's 6.1, configured by the same method, -O2", "lup-readme", "lup-configs", "ukprobe-lupine"),
+		RunTime:       fact("no mode switch between program and kernel (KML, in some variants); here: without KML", "lup-readme", "ukprobe-lupine"),
 		Applications:  fact("20 configurations, among them nginx, redis, memcached, mysql, mariadb, postgres", "lup-configs"),
-		CLibrary:      fact("musl, of Alpine's images: \"Lupine use musl libc rather than glibc\"", "lup-readme"),
-		Compatibility: fact("is Linux: the programs are those of Alpine's container images", "lup-readme"),
+		CLibrary:      fact("musl, of Alpine's images: \"Lupine use musl libc rather than glibc\"; here: glibc, Debian's", "lup-readme", "ukprobe-lupine"),
+		Compatibility: fact("is Linux: the programs are those of Alpine's container images; here: Debian's binaries, unmodified", "lup-readme", "ukprobe-lupine"),
 	},
 	{
 		Name:          "rump",

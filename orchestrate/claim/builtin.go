@@ -57,9 +57,12 @@ var builtin = []Pattern{
 
 	// OSv: cloudius-systems/osv core/chart.cc, print_total_time: "Booted up in
 	// %.2f ms", last stamp less the first; the first is the TSC at OSv's own
-	// start (arch/x64/arch-setup.cc, osv_multiboot_info.tsc_init).
+	// start (arch/x64/arch-setup.cc, osv_multiboot_info.tsc_init). Of its clocks only
+	// KVM's and Xen's turn ticks into time; others leave clock.hh's
+	// processor_to_nano, which is zero.
 	{Name: "osv_boot", Kind: Duration, Unit: "ms", Since: GuestClock,
-		Regex: regexp.MustCompile(`^Booted up in (?P<value>[0-9]{1,10}\.[0-9]{2}) ms$`)},
+		NotZero: "OSv had no clock that turns ticks into time (KVM's or Xen's), and then prints zero",
+		Regex:   regexp.MustCompile(`^Booted up in (?P<value>[0-9]{1,10}\.[0-9]{2}) ms$`)},
 
 	// HermitCore and HermiTux: ssrg-vt/hermitux-kernel kernel/main.c, initd:
 	// LOG_INFO("Boot time: %d ms\n", (get_clock_tick() * 1000) / TIMER_FREQ). It

@@ -53,6 +53,7 @@ type Claim struct {
 	Until        string // the event that ends it; "": its line's first byte
 	Moment       string // tsc: the event that it is a reading of; "": its line's first byte
 	CannotTell   string // why the host has nothing to hold against it; "" otherwise
+	None         string // why what is printed is no value at all; "" otherwise
 }
 
 // Pattern finds claims of one name. The group "value" of the expression is a
@@ -66,6 +67,8 @@ type Pattern struct {
 	ResolutionNS         int64
 	Since, Until, Moment string
 	CannotTell           string
+	// NotZero, if not "", is why a zero is no value: the guest did not know.
+	NotZero string
 }
 
 // Units are the units of a pattern, in nanoseconds; tsc is none of them.
@@ -151,6 +154,9 @@ func (p *Pattern) find(text string) (Claim, bool) {
 	var ok bool
 	c.NS, c.ResolutionNS, ok = parseDecimal(value, Units[p.Unit])
 	c.ResolutionNS = max(c.ResolutionNS, p.ResolutionNS)
+	if c.NS == 0 {
+		c.None = p.NotZero
+	}
 	return c, ok
 }
 

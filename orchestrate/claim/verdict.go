@@ -95,6 +95,8 @@ func Judge(claims []Claim, e Evidence) []Verdict {
 func judgeOne(c Claim, e Evidence, output int64) Verdict {
 	v := Verdict{Name: c.Name, Kind: c.Kind, Text: c.Line.Text}
 	switch {
+	case c.None != "":
+		return v.unknown(c.None)
 	case c.CannotTell != "":
 		v.ClaimNS = ptr(c.NS)
 		return v.unknown(c.CannotTell)

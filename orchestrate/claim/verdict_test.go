@@ -145,6 +145,17 @@ func TestJudgeUnknown(t *testing.T) {
 	}
 }
 
+// TestJudgeNoValue: OSv without KVM's clock prints a zero, which is no time.
+func TestJudgeNoValue(t *testing.T) {
+	v := judge(t, line("Booted up in 0.00 ms", 1_050_000_000), boot())
+	if v.Status != Unknown || v.ClaimNS != nil || v.HostNS != nil || !strings.Contains(v.Reason, "prints zero") {
+		t.Errorf("%+v", v)
+	}
+	if v := judge(t, line("Booted up in 0.01 ms", 1_050_000_000), boot()); v.Status == Unknown || v.ClaimNS == nil {
+		t.Errorf("a small one: %+v", v)
+	}
+}
+
 // TestJudgeGuestClock: a span since the guest's own zero is held against all that
 // the guest did, and says what it leaves out.
 func TestJudgeGuestClock(t *testing.T) {

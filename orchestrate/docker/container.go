@@ -21,8 +21,13 @@ import (
 	"github.com/ukprobe/ukprobe/probe"
 )
 
-// removeTime bounds how long the engine may take to kill and remove a container.
-const removeTime = 30 * time.Second
+// How long the engine may take to create a container, to kill one and tell that it has
+// ended, and to remove one.
+var (
+	createTime = 30 * time.Second
+	killTime   = 10 * time.Second
+	removeTime = 30 * time.Second
+)
 
 // drainTime bounds how long a container's last words are waited for after its end.
 const drainTime = time.Second
@@ -53,8 +58,11 @@ type Container struct {
 	id     string
 	group  string // its cgroup on the v2 hierarchy
 	stop   context.CancelFunc
-	ended  chan struct{} // closed when err is valid
-	err    error
+	// unknown: the engine has not said whether it has created the container, so that
+	// it may still come.
+	unknown bool
+	ended   chan struct{} // closed when err is valid
+	err     error
 }
 
 // Start creates a container, in the journal first, and has it started: it returns
@@ -67,17 +75,16 @@ func (e *Engine) Start(ctx context.Context, s Spec) (_ *Container, err error) {
 		return nil, err
 	}
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.remove(context.WithoutCancel(ctx)))
+		if err == nil {
+			return
+		}
+		if left := c.remove(context.WithoutCancel(ctx)); !errors.Is(err, ErrNoEngine) { // that has been said
+			err = errors.Join(err, left)
 		}
 	}()
-	s.Event(probe.EventCreateSent)
-	created, err := e.api.ContainerCreate(ctx, s.options())
-	if err != nil {
-		return nil, e.failed("create container "+s.Name, err)
+	if err := c.create(ctx); err != nil {
+		return nil, err
 	}
-	s.Event(probe.EventCreated)
-	c.id = created.ID
 	if c.group, err = groupOf(s.Cgroup, c.id); err != nil {
 		return nil, err
 	}
@@ -89,6 +96,27 @@ func (e *Engine) Start(ctx context.Context, s Spec) (_ *Container, err error) {
 	c.stop = stop
 	go c.run(ctx, run, stream.HijackedResponse)
 	return c, nil
+}
+
+// create has the container created. That is not broken off by ctx: an engine goes on
+// creating when its client has gone (Docker 20.10 does), and what cannot be found yet
+// cannot be removed.
+func (c *Container) create(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTime)
+	defer cancel()
+	c.spec.Event(probe.EventCreateSent)
+	created, err := c.engine.api.ContainerCreate(bound, c.spec.options())
+	if err != nil {
+		err = c.engine.failed("create container "+c.spec.Name, err)
+		c.unknown = errors.Is(err, ErrNoEngine)
+		return err
+	}
+	c.spec.Event(probe.EventCreated)
+	c.id = created.ID
+	return nil
 }
 
 // options is what the engine is asked for: what docker run would, with no network
@@ -107,6 +135,18 @@ func (s *Spec) options() client.ContainerCreateOptions {
 	config := &container.Config{Image: s.Image, Cmd: s.Args, AttachStdout: true, AttachStderr: true,
 		Labels: map[string]string{"ukprobe": s.Name}}
 	return client.ContainerCreateOptions{Name: s.Name, Config: config, HostConfig: host}
+}
+
+// Argv is the command by which docker's own client asks for the same, but for the
+// container's name and label.
+func (s *Spec) Argv() []string {
+	memory := strconv.Itoa(s.MemoryMiB) + "m"
+	argv := []string{"docker", "run", "--rm", "--network", "none", "--log-driver", "none",
+		"--cgroup-parent", s.Cgroup, "--memory", memory, "--memory-swap", memory}
+	if len(s.CPUs) > 0 {
+		argv = append(argv, "--cpuset-cpus", cpuList(s.CPUs))
+	}
+	return append(append(argv, s.Image), s.Args...)
 }
 
 func cpuList(cpus []int) string {
@@ -134,6 +174,7 @@ func (c *Container) run(ctx, run context.Context, stream client.HijackedResponse
 	}()
 	wait := c.engine.api.ContainerWait(run, c.id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	if c.err = c.start(ctx); c.err != nil {
+		c.err = c.alsoEnded(c.err, wait)
 		return
 	}
 	select {
@@ -144,6 +185,29 @@ func (c *Container) run(ctx, run context.Context, stream client.HijackedResponse
 	case <-run.Done():
 		c.err = errors.New("killed")
 	}
+}
+
+// errUnwired says that a container has been started and could not be given its network.
+var errUnwired = errors.New("no network")
+
+// alsoEnded adds how a container has ended to the error that it could not be wired: one
+// that ends at once has no process left to wire.
+func (c *Container) alsoEnded(err error, wait client.ContainerWaitResult) error {
+	if !errors.Is(err, errUnwired) {
+		return err
+	}
+	select {
+	case r := <-wait.Result:
+		how := c.verdict(r)
+		if how == nil {
+			how = errors.New("exit status 0")
+		}
+		return fmt.Errorf("%w: %w", how, err)
+	case unknown := <-wait.Error:
+		return errors.Join(err, c.engine.failed("wait for container "+c.spec.Name, unknown))
+	case <-time.After(drainTime):
+	}
+	return err
 }
 
 // start has the container started, and gives it its network on the way.
@@ -167,13 +231,21 @@ func (c *Container) start(ctx context.Context) error {
 	}
 	c.spec.Event(probe.EventStarted)
 	select {
-	case err := <-wired:
-		return err
+	case err = <-wired:
 	case <-time.After(time.Second): // it has been started: whatever there was to see has been there
 		cancel()
-		return <-wired
+		err = <-wired
 	}
+	if err != nil {
+		return unwired{err}
+	}
+	return nil
 }
+
+// unwired marks an error as errUnwired, and reads as it is.
+type unwired struct{ error }
+
+func (u unwired) Unwrap() []error { return []error{u.error, errUnwired} }
 
 // wire finds the container's first process and gives it its network.
 func (c *Container) wire(ctx context.Context, groups *groupWatch) error {
@@ -229,25 +301,28 @@ func (c *Container) Wait() error {
 // that does not answer any more is no error: the container's cgroup is the
 // caller's to kill.
 func (c *Container) Kill(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, killTime)
+	defer cancel()
 	_, err := c.engine.api.ContainerKill(ctx, c.id, client.ContainerKillOptions{Signal: "KILL"})
-	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) && !client.IsErrConnectionFailed(err) && ctx.Err() == nil {
-		err = c.engine.failed("kill container "+c.spec.Name, err)
-	} else {
+	switch {
+	case errdefs.IsNotFound(err), errdefs.IsConflict(err):
 		err = nil
+	case err != nil:
+		if err = c.engine.failed("kill container "+c.spec.Name, err); errors.Is(err, ErrNoEngine) {
+			c.stop() // it will not tell of the end either
+			return nil
+		}
 	}
 	select {
 	case <-c.ended:
-	case <-time.After(killTime):
+	case <-ctx.Done():
 		c.stop() // the engine does not tell: it is not waited for
 	}
 	return err
 }
 
-// killTime is how long the engine may take to tell that a container has ended.
-const killTime = 10 * time.Second
-
-// Close removes the container and its cgroups. If the engine does not answer, the
-// container stays in the journal, for `ukprobe clean`.
+// Close removes the container and its cgroups. On an error the container stays in the
+// journal, for the run's end and `ukprobe clean`.
 func (c *Container) Close() error {
 	if c.stop != nil {
 		c.stop()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -401,6 +403,137 @@ func TestUsable(t *testing.T) {
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s, %s: %v, want %q", tt.host, tt.driver, err, tt.want)
 		}
+	}
+}
+
+// TestEndsBeforeItIsWired: of a container that has no process left to be given its
+// network, how it has ended is said too.
+func TestEndsBeforeItIsWired(t *testing.T) {
+	b := newBed(t)
+	var s said
+	spec := b.spec(&s, "/bin/busybox", "sh", "-c", "exit 3")
+	spec.NetNS = func(pid int) error {
+		proc := fmt.Sprintf("/proc/%d", pid)
+		_, err := os.Stat(proc)
+		for ; err == nil; _, err = os.Stat(proc) {
+			time.Sleep(time.Millisecond)
+		}
+		return err
+	}
+	if err := b.start(spec).Wait(); err == nil || !regexp.MustCompile("^exit status 3: container .*: give it its network: stat .*no such file").MatchString(err.Error()) {
+		t.Errorf("wait: %v", err)
+	}
+}
+
+// TestInterruptedCreate: a client that goes while the engine creates would leave a
+// container behind that nobody knows of.
+func TestInterruptedCreate(t *testing.T) {
+	b := newBed(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	var s said
+	spec := b.spec(&s, "/bin/busybox", "true")
+	spec.Event = func(name string) {
+		if name == probe.EventCreateSent {
+			time.AfterFunc(5*time.Millisecond, interrupt) // once it is sent
+		}
+	}
+	if _, err := b.engine.Start(ctx, spec); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want that it was interrupted", err)
+	}
+	for range 100 { // it takes the engine some 50 ms
+		if left := b.names(); len(left) > 0 {
+			t.Fatalf("left: %v", left)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if entries := b.journal.Entries(); len(entries) != 1 { // the cgroup's
+		t.Errorf("the journal has %v", entries)
+	}
+}
+
+// TestEngineHangs: an engine that does not answer a creation may still do it later, so
+// the container stays in the journal until it has been removed.
+func TestEngineHangs(t *testing.T) {
+	b := newBed(t)
+	for _, limit := range []*time.Duration{&createTime, &removeTime} {
+		before := *limit
+		*limit = time.Second
+		t.Cleanup(func() { *limit = before })
+	}
+	if err := syscall.Kill(b.host.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	goOn := func() { _ = syscall.Kill(b.host.PID(), syscall.SIGCONT) }
+	defer goOn()
+	var s said
+	spec := b.spec(&s, "/bin/busybox", "true")
+	if _, err := b.engine.Start(t.Context(), spec); !errors.Is(err, ErrNoEngine) || !strings.Contains(err.Error(), "answers in time") {
+		t.Errorf("%v, want that the engine does not answer", err)
+	}
+	entries := b.journal.Entries()
+	if len(entries) != 2 || entries[1].Kind != Kind {
+		t.Fatalf("the journal has %v, want the container too", entries)
+	}
+	goOn()
+	for end := time.Now().Add(10 * time.Second); len(b.names()) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the engine has not gone on, so this proves nothing")
+		}
+	}
+	report, err := b.journal.Rollback(t.Context(), map[journal.Kind]journal.Undoer{Kind: Undo, journal.KindCgroup: cgroup.Undo})
+	if err != nil || len(report.Runs[0].Undone) != 2 {
+		t.Errorf("%v: %v", report, err)
+	}
+	if left := b.names(); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestSpecArgv: the command says all that the engine is asked for.
+func TestSpecArgv(t *testing.T) {
+	s := Spec{Name: "n", Image: "image:1", Args: []string{"a", "b"}, MemoryMiB: 64, CPUs: []int{1, 3}, Cgroup: "/ukprobe/r/s"}
+	got := strings.Join(s.Argv(), " ")
+	if want := "docker run --rm --network none --log-driver none --cgroup-parent /ukprobe/r/s --memory 64m --memory-swap 64m --cpuset-cpus 1,3 image:1 a b"; got != want {
+		t.Errorf("argv\n%s\nwant\n%s", got, want)
+	}
+	o := s.options()
+	h := o.HostConfig
+	if h.CgroupParent != "/ukprobe/r/s" || h.Memory != 64<<20 || h.MemorySwap != h.Memory || h.CpusetCpus != "1,3" || h.NetworkMode != "none" || h.LogConfig.Type != "none" || o.Config.Image != "image:1" {
+		t.Errorf("options %+v, %+v", h, o.Config)
+	}
+	s.CPUs = nil
+	if got := strings.Join(s.Argv(), " "); strings.Contains(got, "cpuset") {
+		t.Errorf("without CPUs: %s", got)
+	}
+}
+
+// TestLoadError: engines tell within their answer, of status 200, what went wrong.
+func TestLoadError(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "",
+		`{"stream":"Loaded image: a:1\n"}` + "\r\n":                                                                                             "",
+		`{"status":"Loading layer","progressDetail":{"current":1}}{"id":"x"}`:                                                                   "",
+		`{"status":"x"}` + "\n" + `{"errorDetail":{"message":"write /a: no space left on device"},"error":"write /a: no space left on device"}`: "write /a: no space left on device",
+		`{"error":"old"}`: "old",
+		`{"status":`:      "its answer: unexpected EOF",
+		"<html>":          "its answer: invalid character",
+	} {
+		err := loadError(strings.NewReader(text))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestLoadFails: the engine's own words are the error.
+func TestLoadFails(t *testing.T) {
+	b := newBed(t)
+	err := b.engine.load(t.Context(), "broken:1", func(w io.Writer) error {
+		_, err := io.WriteString(w, "this is no archive")
+		return err
+	})
+	if err == nil || !regexp.MustCompile("load image broken:1: the engine at .* says: .*(tar|EOF)").MatchString(err.Error()) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -157,10 +157,14 @@ func (e *Engine) Find(ctx context.Context, ref string) (Image, error) {
 	return out, nil
 }
 
-// failed words the error of a call.
+// failed words the error of a call. An engine that has gone, or does not answer in time,
+// is ErrNoEngine.
 func (e *Engine) failed(what string, err error) error {
 	gone := client.IsErrConnectionFailed(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s: %w at %s that answers in time: %w: see its log, and restart it", what, ErrNoEngine, e.host, err)
+	}
 	if gone {
 		return fmt.Errorf("%s: %w", what, e.unreachable(err))
 	}

@@ -3,7 +3,9 @@
 package docker
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -71,10 +73,31 @@ func (e *Engine) load(ctx context.Context, ref string, archive func(io.Writer) e
 		return e.failed("load image "+ref, err)
 	}
 	defer said.Close()
-	// The answer's end is the loading's; an error in between is found by looking
-	// for the image.
-	if _, err := io.Copy(io.Discard, said); err != nil {
+	if err := loadError(said); err != nil {
 		return e.failed("load image "+ref, err)
 	}
 	return nil
+}
+
+// loadError reads what an engine says while it loads an image, to its end, which is the
+// loading's: JSON objects, of which one may say what went wrong (the Engine's API, POST
+// /images/load; JSONMessage in the client's own stream).
+func loadError(said io.Reader) error {
+	for d := json.NewDecoder(said); ; {
+		var line struct {
+			Error       string `json:"error"`
+			ErrorDetail struct {
+				Message string `json:"message"`
+			} `json:"errorDetail"`
+		}
+		err := d.Decode(&line)
+		switch why := cmp.Or(line.ErrorDetail.Message, line.Error); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("its answer: %w", err)
+		case why != "":
+			return errors.New(why)
+		}
+	}
 }

@@ -27,16 +27,16 @@ func (c *Container) entry() journal.Entry {
 	return journal.Entry{Kind: Kind, Name: c.spec.Name, Data: map[string]string{"host": c.engine.host, "cgroup": c.spec.Cgroup}}
 }
 
-// remove removes the container and forgets it. Without an engine it stays in the
-// journal, and that is said at the end of the run.
+// remove removes the container and forgets it. One that the engine does not remove, or
+// may yet create, stays in the journal: it is tried again at the end of the run, where
+// what is left is told of.
 func (c *Container) remove(ctx context.Context) error {
 	e := c.entry()
-	err := c.engine.remove(ctx, e)
-	if errors.Is(err, ErrNoEngine) {
-		return removeGroups(c.spec.Cgroup)
+	if err := c.engine.remove(ctx, e); err != nil {
+		return errors.Join(err, removeGroups(c.spec.Cgroup))
 	}
-	if err != nil {
-		return err
+	if c.unknown {
+		return nil
 	}
 	return c.spec.Journal.Forget(e)
 }
@@ -66,9 +66,18 @@ func Undo(ctx context.Context, e journal.Entry) error {
 func (e *Engine) remove(ctx context.Context, entry journal.Entry) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTime)
 	defer cancel()
-	_, err := e.api.ContainerRemove(ctx, entry.Name, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	if err != nil && !errdefs.IsNotFound(err) {
-		return e.failed("remove container "+entry.Name, err)
+	for {
+		_, err := e.api.ContainerRemove(ctx, entry.Name, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		if err == nil || errdefs.IsNotFound(err) {
+			break
+		}
+		if !errdefs.IsConflict(err) || ctx.Err() != nil { // a conflict: it is being removed already
+			return e.failed("remove container "+entry.Name, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 	return removeGroups(entry.Data["cgroup"])
 }

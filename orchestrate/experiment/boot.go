@@ -72,25 +72,39 @@ type wire struct {
 // host, and ends the run; whatever the guest does is in the sample.
 func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	s = Sample{Started: time.Now(), Taints: b.planTaints()}
+	if err := b.Image.Unchanged(); err != nil { // the results would name another image
+		s.Status, s.Reason = Failed, err.Error()
+		return s, nil
+	}
 	w, err := b.wire()
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	launch, err := b.launch(w)
-	if err != nil {
-		return s, err
+	if err != nil { // such as an image that has gone since it was prepared
+		s.Status, s.Reason = Failed, err.Error()
+		return s, nil
 	}
 	dir := filepath.Join(b.WorkDir, name)
-	remove, err := unpack(&launch, dir)
-	if err != nil {
+	remove, err := unpack(ctx, &launch, dir)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		s.Status, s.Reason = Interrupted, "interrupted"
+		return s, nil
+	case errors.Is(err, errOriginal):
+		s.Status, s.Reason = Failed, err.Error()
+		return s, nil
+	case err != nil:
 		return s, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	s.Argv = launch.Argv
 	g, err := b.Cgroups.New(b.Journal, b.RunID, name)
 	if err != nil {
 		return s, err
+	}
+	for _, word := range launch.Argv {
+		s.Argv = append(s.Argv, strings.ReplaceAll(word, platform.Cgroup, b.Cgroups.Name(g)))
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
 	watch, err := b.watch(g, launch, w)
@@ -98,7 +112,11 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, b.Lab.Do(watch.Close)) }()
-	return s, b.boot(ctx, &s, g, launch, watch, w, dir)
+	err = b.boot(ctx, &s, g, launch, watch, w, dir)
+	if s.Status == Failed && ctx.Err() != nil { // as if it were the guest's fault
+		s.Status, s.Reason = Interrupted, "interrupted"
+	}
+	return s, err
 }
 
 // planTaints are the CPU plan's, as far as they apply: what is not virtualised has no
@@ -142,18 +160,26 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	cancel()
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer stop()
-	if err := errors.Join(g.Kill(killing), gst.kill(killing)); err != nil {
-		return err
+	err = g.Kill(killing)
+	if err := gst.kill(killing); err != nil {
+		s.Taints = append(s.Taints, "its end: "+err.Error())
+	}
+	if err != nil {
+		return errors.Join(err, gst.close())
 	}
 	<-gst.done
 	<-gst.driving.done
-	return errors.Join(b.collect(s, gst, watch, &own), gst.close())
+	err = b.collect(s, gst, watch, &own)
+	if err := gst.close(); err != nil { // it is in the journal, and tried again at the run's end
+		s.Taints = append(s.Taints, "its removal: "+err.Error())
+	}
+	return err
 }
 
 // start starts the guest, or has it started.
 func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
 	if l.Start != nil {
-		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), CPUs: b.CPUs.VMM, Journal: b.Journal, NetNS: w.move, Event: event}, seen)
+		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), Journal: b.Journal, NetNS: w.move, Event: event}, seen)
 	}
 	err = w.do(func() error {
 		gst, err = start(l, g, b.CPUs.VMM, seen)
@@ -425,7 +451,7 @@ func (b *Boot) newWire() (wire, error) {
 }
 
 func (b *Boot) launch(w wire) (platform.Launch, error) {
-	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel, DHCP: b.Settings.Address == matrix.AddressDHCP, Vhost: b.Settings.Vhost}
+	r := platform.Resources{Emulated: b.Emulated, MemoryMiB: b.Settings.MemoryMiB, VCPUs: b.Settings.VCPUs, Accel: b.Accel, DHCP: b.Settings.Address == matrix.AddressDHCP, Vhost: b.Settings.Vhost, CPUs: b.CPUs.VMM}
 	if b.Platform.Wire() == platform.NoWire {
 		return platform.Command(b.System, b.Platform, b.Image, r, nil)
 	}
@@ -449,11 +475,10 @@ func (b *Boot) noFirmware() bool {
 // watch arms the probes.
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
-		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1,
+		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1, IdlePort: l.IdlePort,
 		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
-		// Firecracker's own clock ends at a write of its guest.
-		BootTimer: b.Platform.Name() == "firecracker" || strings.Contains(b.Platform.Program(), "firecracker"),
 	}
+	_, t.BootTimer = b.Platform.(platform.BootTimed)
 	if b.Image.Ready != "" {
 		re, err := regexp.Compile(b.Image.Ready)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ukprobe/ukprobe/internal/regular"
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -364,6 +365,28 @@ func TestWires(t *testing.T) {
 
 // TestErrorsEndTheSample: what is wrong with ukprobe or the host is an error, and
 // nothing is left behind even then.
+// TestChangedImage: an image that is not the measured one any more is not booted, and
+// fails its sample only.
+func TestChangedImage(t *testing.T) {
+	b, s := newBoot(t, "echo ready; exec sleep 60")
+	path := filepath.Join(t.TempDir(), "kernel")
+	if err := os.WriteFile(path, []byte("measured"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stamp, err := regular.Digest(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Image.Files = []regular.Stamp{stamp}
+	if err := os.WriteFile(path, []byte("rebuilt meanwhile"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := sample(t, t.Context(), b)
+	if got.Status != Failed || !strings.Contains(got.Reason, path+" has changed") || got.Argv != nil || s.target.CgroupID != 0 {
+		t.Errorf("%s: %q, argv %q", got.Status, got.Reason, got.Argv)
+	}
+}
+
 func TestErrorsEndTheSample(t *testing.T) {
 	broken := errors.New("broken")
 	tests := []struct {

@@ -6,24 +6,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
 // unpack makes the sample's own folder, if the launch wants one, writes its files
-// and copies there and puts the folder's path into the command. remove takes the folder away.
-func unpack(l *platform.Launch, dir string) (remove func() error, err error) {
-	inDir := func(s string) bool { return strings.Contains(s, platform.Dir) }
-	if len(l.Files)+len(l.Copies) == 0 && l.Drive == nil && l.Start == nil && !slices.ContainsFunc(slices.Concat(l.Argv, l.Env), inDir) {
+// and copies there and puts the folder's path into the command. remove takes the folder
+// away. An error that wraps errOriginal is about a file that was to be copied, one that
+// wraps ctx's says that it was interrupted, others are about the folder.
+func unpack(ctx context.Context, l *platform.Launch, dir string) (remove func() error, err error) {
+	inDir := func(s string) bool {
+		return strings.Contains(s, platform.Dir) || strings.Contains(s, platform.DirOption)
+	}
+	if len(l.Files)+len(l.Copies) == 0 && l.Drive == nil && l.Start == nil && !slices.ContainsFunc(slices.Concat(l.Argv, l.Env, []string{l.Chroot}), inDir) {
 		return func() error { return nil }, nil
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -35,43 +36,19 @@ func unpack(l *platform.Launch, dir string) (remove func() error, err error) {
 		}
 	}
 	for name, from := range l.Copies {
-		if err := copyFile(filepath.Join(dir, name), from); err != nil {
-			return nil, errors.Join(fmt.Errorf("copy a file for the sample: %w", err), os.RemoveAll(dir))
+		if err := copyTo(ctx, filepath.Join(dir, name), from); err != nil {
+			return nil, errors.Join(fmt.Errorf("copy %s for the sample: %w", from, err), os.RemoveAll(dir))
 		}
 	}
 	l.Argv, l.Env = slices.Clone(l.Argv), slices.Clone(l.Env)
+	path := strings.NewReplacer(platform.Dir, dir, platform.DirOption, strings.ReplaceAll(dir, ",", ",,"))
 	for _, words := range [][]string{l.Argv, l.Env} {
 		for i := range words {
-			words[i] = strings.ReplaceAll(words[i], platform.Dir, dir)
+			words[i] = path.Replace(words[i])
 		}
 	}
+	l.Chroot = path.Replace(l.Chroot)
 	return func() error { return os.RemoveAll(dir) }, nil
-}
-
-// copyFile copies a file, making the folders on the way. On a file system that can
-// share blocks it shares them. Everybody may read and write the copy, since a VMM in a
-// jail is somebody else; the sample's folder keeps others out.
-func copyFile(to, from string) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	src, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := dst.Chmod(0o666); err != nil {
-		return errors.Join(err, dst.Close())
-	}
-	if err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())); err != nil {
-		_, err = io.Copy(dst, src) // by copy_file_range
-		return errors.Join(err, dst.Close())
-	}
-	return dst.Close()
 }
 
 // notes are events that ukprobe saw itself, beside the kernel's.

@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -205,6 +208,161 @@ func TestCopies(t *testing.T) {
 		t.Errorf("the original: %q, %v", text, err)
 	}
 	nothingIn(t, b.WorkDir)
+}
+
+// TestCopiedRoot: each sample is chrooted into a copy of a folder, with its modes, links
+// and devices; the folder stays as it was.
+func TestCopiedRoot(t *testing.T) {
+	root := t.TempDir()
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Skipf("needs a static busybox (scripts/setup test): %v", err)
+	}
+	b, s := newBoot(t, "unused")
+	var st unix.Stat_t
+	if err := unix.Stat("/dev/null", &st); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		os.MkdirAll(root+"/var/lib", 0o755), os.Mkdir(root+"/dev", 0o755), os.Mkdir(root+"/tmp", 0o777), os.Chmod(root+"/tmp", 0o777|fs.ModeSticky),
+		os.WriteFile(root+"/busybox", busybox, 0o755), os.Symlink("busybox", root+"/sh"), os.Chown(root+"/var/lib", 33, 34),
+		unix.Mknod(root+"/dev/null", st.Mode, int(st.Rdev)), os.Chmod(root+"/dev/null", 0o666),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Platform = program{argv: []string{"/sh", "-c", `/busybox stat -c "%n %a %u %g %t" /tmp /var/lib /dev/null > /modes && echo x > /dev/null && echo first > /var/lib/data; /busybox sleep 60`}}
+	var dir string
+	withLaunch(t, b, func(l *platform.Launch) {
+		l.Chroot, l.Copies = platform.Dir+"/root", map[string]string{"root": root}
+		l.Drive = func(ctx context.Context, d platform.Driven) error {
+			dir = d.Dir
+			for ctx.Err() == nil {
+				if data, _ := os.ReadFile(d.Dir + "/root/var/lib/data"); string(data) == "first\n" {
+					text, err := os.ReadFile(d.Dir + "/root/modes")
+					if want := "/tmp 1777 0 0 0\n/var/lib 755 33 34 0\n/dev/null 666 0 0 1\n"; err != nil || string(text) != want {
+						t.Errorf("it sees\n%s(%v), want\n%s", text, err, want)
+					}
+					s.happens(probe.EventConsoleReady, monotonicNs())
+					return nil
+				}
+				time.Sleep(time.Millisecond)
+			}
+			return ctx.Err()
+		}
+	})
+	for _, name := range []string{"s0", "s1"} {
+		s.events = nil
+		got, err := b.Sample(t.Context(), name)
+		if err != nil || got.Status != OK {
+			t.Fatalf("%s: %v, %s: %s %s", name, err, got.Status, got.Reason, got.Stderr)
+		}
+		if want := filepath.Join(b.WorkDir, name); dir != want {
+			t.Errorf("folder %s, want %s", dir, want)
+		}
+	}
+	if left, err := os.ReadDir(root + "/var/lib"); err != nil || len(left) > 0 {
+		t.Errorf("written into the original: %v, %v", left, err)
+	}
+	nothingIn(t, b.WorkDir)
+}
+
+// TestOriginalGone: what is to be copied and is not there, or is no file, fails the
+// sample, and not the run; an interrupt in the middle is one.
+func TestOriginalGone(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(unix.Mkfifo(dir+"/fifo", 0o600), os.WriteFile(dir+"/file", []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for from, tt := range map[string]struct {
+		ctx            context.Context
+		status, reason string
+	}{
+		dir + "/nosuch": {t.Context(), Failed, "no such file or directory"},
+		dir + "/fifo":   {t.Context(), Failed, "not a regular file"},
+		dir + "/file":   {over, Interrupted, "interrupted"},
+	} {
+		b, _ := newBoot(t, "sleep 60")
+		withLaunch(t, b, func(l *platform.Launch) { l.Copies = map[string]string{"disk": from} })
+		got := sample(t, tt.ctx, b)
+		if got.Status != tt.status || !strings.Contains(got.Reason, tt.reason) {
+			t.Errorf("%s: %s: %s, want %s: %s", from, got.Status, got.Reason, tt.status, tt.reason)
+		}
+		nothingIn(t, b.WorkDir)
+	}
+}
+
+// TestWorkFolderGone: without a place for its samples the run is over.
+func TestWorkFolderGone(t *testing.T) {
+	b, _ := newBoot(t, "sleep 60")
+	withLaunch(t, b, func(l *platform.Launch) { l.Files = map[string][]byte{"a": nil} })
+	b.WorkDir += "/nosuch"
+	if s, err := b.Sample(t.Context(), "s0"); err == nil {
+		t.Errorf("%s: %s", s.Status, s.Reason)
+	}
+}
+
+// TestRemovalFails: what somebody else started and does not end or remove is told of,
+// and the run goes on; it is closed in any case.
+func TestRemovalFails(t *testing.T) {
+	b, s := newBoot(t, "unused")
+	stuck := &stuckGuest{ended: make(chan struct{})}
+	withLaunch(t, b, func(l *platform.Launch) {
+		l.Start = func(context.Context, platform.StartOptions) (platform.Started, error) {
+			s.happens(probe.EventConsoleReady, monotonicNs())
+			return stuck, nil
+		}
+	})
+	got := sample(t, t.Context(), b)
+	text := strings.Join(got.Taints, "; ")
+	if got.Status != OK || !stuck.closed || !strings.Contains(text, "does not answer") || !strings.Contains(text, "device or resource busy") {
+		t.Errorf("%s: %s; closed %v, taints %s", got.Status, got.Reason, stuck.closed, text)
+	}
+	nothingIn(t, b.WorkDir)
+}
+
+// stuckGuest neither ends well nor goes.
+type stuckGuest struct {
+	ended  chan struct{}
+	closed bool
+}
+
+func (g *stuckGuest) Wait() error { <-g.ended; return nil }
+
+func (g *stuckGuest) Kill(context.Context) error {
+	close(g.ended)
+	return errors.New("kill it: the engine does not answer")
+}
+
+func (g *stuckGuest) Close() error {
+	g.closed = true
+	return unix.EBUSY
+}
+
+// TestFolderWithComma: the sample's folder stands in the command as it is, and for
+// QEMU's options with its commas doubled.
+func TestFolderWithComma(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a,b")
+	argv := []string{"qemu", platform.Dir + "/api,sock", "file=" + platform.DirOption + "/disk,format=raw"}
+	l := platform.Launch{Argv: argv}
+	remove, err := unpack(t.Context(), &l, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"qemu", dir + "/api,sock", "file=" + strings.ReplaceAll(dir, ",", ",,") + "/disk,format=raw"}
+	if diff := cmp.Diff(want, l.Argv); diff != "" || argv[1] != platform.Dir+"/api,sock" {
+		t.Errorf("(-want +got):\n%s%q", diff, argv)
+	}
+	if err := remove(); err != nil {
+		t.Error(err)
+	}
+	only := platform.Launch{Argv: argv[2:]}
+	if _, err := unpack(t.Context(), &only, dir); err != nil || strings.Contains(only.Argv[0], "{") {
+		t.Errorf("an option alone: %q, %v", only.Argv, err)
+	}
 }
 
 // TestDriveOutOfTime: a VMM whose time is over while it is driven is a timeout, and

@@ -87,13 +87,18 @@ func TestValidationWithoutAClock(t *testing.T) {
 	}
 }
 
+// bootTimed is a program with a boot timer.
+type bootTimed struct{ program }
+
+func (bootTimed) BootTimer() {}
+
 func TestValidationClock(t *testing.T) {
 	b, s := newBoot(t, "echo 'Guest-boot-time =   2000 us 2 ms,   1000 CPU us 1 CPU ms' >&2; exec sleep 60")
 	c := &clocked{script: s, tscErr: errors.New("no TSC here")}
 	b.Instrument, b.Validate = c, &Validation{Controls: true, KVM: true}
 	p := b.Platform.(program)
 	p.vmm = "firecracker"
-	b.Platform = p
+	b.Platform = bootTimed{p}
 	s.lines = []probe.Line{
 		{FirstNS: 5, LastNS: 6, Text: "ukprobe-reference: ready tsc=5\n"},
 		{FirstNS: 7, LastNS: 8, Text: "ukprobe-reference: start tsc=5", Partial: true},

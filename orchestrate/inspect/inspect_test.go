@@ -27,7 +27,7 @@ func write(t testing.TB, name string, content []byte) string {
 
 func inspectFile(t *testing.T, path string) *Report {
 	t.Helper()
-	r, err := File(path)
+	r, err := File(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,11 +79,13 @@ func padded(head string, at int, more string) []byte {
 func TestKinds(t *testing.T) {
 	bz := make([]byte, 0x8000)
 	binary.LittleEndian.PutUint16(bz[0x1fe:], 0xaa55)
-	copy(bz[0x202:], "HdrS")
+	copy(bz[0x200:], "\xeb\x66HdrS")
 	binary.LittleEndian.PutUint16(bz[0x206:], 0x20f)
 	binary.LittleEndian.PutUint16(bz[0x20e:], 0x300)
 	binary.LittleEndian.PutUint16(bz[0x236:], 1)
 	copy(bz[0x500:], "6.1.0-test\x00")
+	osv := bytes.Clone(bz)
+	copy(osv[0x200:], "\x00\x00")
 	qcow2 := padded("QFI\xfb\x00\x00\x00\x03", 24, "\x00\x00\x00\x00\x40\x00\x00\x00")
 	mb := make([]byte, 4096)
 	for i, v := range []uint32{0x1badb002, 1 << 16, 0, 0x100000, 0x100000, 0, 0, 0x100020} {
@@ -99,6 +101,8 @@ func TestKinds(t *testing.T) {
 		verdict  string
 	}{
 		{"bzImage", bz, "bzImage (compressed Linux kernel): 6.1.0-test", "qemu", "yes: Linux boot protocol 2.15, 32-bit and 64-bit entry"},
+		{"OSv's vmlinuz.bin", osv, "bzImage", "qemu", "no: a bzImage with nothing at its real-mode entry"},
+		{"OSv's vmlinuz.bin on a microvm", osv, "bzImage", "qemumicrovm", "no: a bzImage with nothing at its real-mode entry"},
 		{"bzImage on Firecracker", bz, "bzImage", "firecracker", "no: a bzImage: Firecracker takes uncompressed kernels"},
 		{"multiboot with addresses", mb, "multiboot, no ELF file", "qemu", "yes: multiboot, loaded by the addresses in its header"},
 		{"qcow2", qcow2, "qcow2 disk image, version 3", "firecracker", "no: qcow2"},
@@ -124,7 +128,7 @@ func TestKinds(t *testing.T) {
 
 func TestLayout(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := File(dir); err == nil || !strings.Contains(err.Error(), "no OCI layout") {
+	if _, err := File(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "no OCI layout") {
 		t.Errorf("a folder: %v", err)
 	}
 	index := `{"schemaVersion":2,"manifests":[{"digest":"sha256:00","platform":{"os":"linux","architecture":"amd64"},"annotations":{"org.opencontainers.image.ref.name":"example.org/a:1"}}]}`
@@ -269,7 +273,7 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte("\x7fELF\x02\x01\x01"))
 	f.Add(padded("QFI\xfb", 24, "\xff"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		r, err := File(write(t, "f", content))
+		r, err := File(t.Context(), write(t, "f", content))
 		if err != nil {
 			return
 		}

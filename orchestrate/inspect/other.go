@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // Disk is a disk image.
@@ -109,7 +111,7 @@ const maxIndex = 4 << 20
 // readLayout reads a folder as an OCI layout (image-layout.md of the image
 // specification).
 func (r *Report) readLayout() error {
-	f, err := os.Open(filepath.Join(r.File, "index.json"))
+	f, err := regular.Open(filepath.Join(r.File, "index.json"))
 	if err != nil {
 		return fmt.Errorf("a folder, and no OCI layout: %w", err)
 	}

@@ -3,12 +3,13 @@
 package inspect
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 
+	"github.com/ukprobe/ukprobe/internal/regular"
 	"github.com/ukprobe/ukprobe/internal/solo5"
-	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 )
 
@@ -51,7 +52,7 @@ type Solo5 struct {
 }
 
 // File inspects the file or folder at path.
-func File(path string) (*Report, error) {
+func File(ctx context.Context, path string) (*Report, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func File(path string) (*Report, error) {
 	case !st.Mode().IsRegular():
 		return nil, fmt.Errorf("%s: not a regular file", path)
 	default:
-		if r.SHA256, err = catalogue.Digest(path); err != nil {
+		if r.SHA256, _, err = regular.Digest(ctx, path); err != nil {
 			return nil, err
 		}
 		if err := r.readFile(); err != nil {
@@ -81,7 +82,7 @@ func (r *Report) readFile() error {
 		r.Format = "empty file"
 		return nil
 	}
-	f, err := os.Open(r.File)
+	f, err := regular.Open(r.File)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,8 @@ func (r *Report) qemu() Verdict {
 		return no(why)
 	case r.Solo5 != nil && r.Solo5.Target != "virtio":
 		return no("a Solo5 image for " + r.Solo5.Target + ": only its tender starts it")
+	case r.format.BzImage && r.format.NoRealMode:
+		return no("a bzImage with nothing at its real-mode entry, where QEMU's loader and qboot start it (OSv's vmlinuz.bin is such a one)")
 	case r.format.BzImage:
 		return yes("Linux boot protocol " + r.Linux)
 	case r.Disk != nil && r.Disk.Format == "raw" && !r.Disk.BootSign:

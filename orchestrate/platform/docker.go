@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	engine "github.com/ukprobe/ukprobe/orchestrate/docker"
@@ -48,14 +47,10 @@ func (docker) Launch(b system.Boot, r Resources, _ *network.Guest, cmdline strin
 	if b.Container == "" {
 		return Launch{}, fmt.Errorf("%w: platform docker runs container images; this system has none", system.ErrUnsupported)
 	}
-	words := strings.Fields(cmdline)
-	memory := strconv.Itoa(r.MemoryMiB) + "m"
-	argv := []string{"docker", "run", "--rm", "--network", "none", "--log-driver", "none", "--memory", memory, "--memory-swap", memory, b.Container}
+	s := engine.Spec{Image: b.Container, Args: strings.Fields(cmdline), MemoryMiB: r.MemoryMiB, CPUs: r.CPUs, Cgroup: Cgroup}
 	return Launch{
-		Argv: append(argv, words...), Accel: r.Accel, Console: Console{Write: true},
-		Start: func(ctx context.Context, o StartOptions) (Started, error) {
-			return startContainer(ctx, o, engine.Spec{Image: b.Container, Args: words, MemoryMiB: r.MemoryMiB})
-		},
+		Argv: s.Argv(), Accel: r.Accel, Console: Console{Write: true},
+		Start: func(ctx context.Context, o StartOptions) (Started, error) { return startContainer(ctx, o, s) },
 	}, nil
 }
 
@@ -66,7 +61,7 @@ func startContainer(ctx context.Context, o StartOptions, s engine.Spec) (Started
 		return nil, err
 	}
 	s.Name = strings.ReplaceAll(strings.Trim(o.Cgroup, "/"), "/", "-")
-	s.Cgroup, s.CPUs, s.Journal = o.Cgroup, o.CPUs, o.Journal
+	s.Cgroup, s.Journal = o.Cgroup, o.Journal
 	s.Stdout, s.Stderr, s.Event, s.NetNS = o.Stdout, o.Stderr, o.Event, o.NetNS
 	c, err := e.Start(ctx, s)
 	if err != nil {

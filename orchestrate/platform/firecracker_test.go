@@ -141,20 +141,22 @@ func TestFirecrackerRefuses(t *testing.T) {
 		image           system.Boot
 		want            string
 		unsupported     bool
+		vcpus           int // 0: one
 	}{
-		"a program":      {"echo v1.14.2", "", system.Boot{RootFS: "/", Argv: []string{"/bin/true"}}, "boots kernels; this system is not one", true},
-		"a bzImage":      {"echo v1.14.2", "", system.Boot{Kernel: bzImage}, "takes only an uncompressed ELF kernel", true},
-		"qcow2":          {"echo v1.14.2", "", system.Boot{Kernel: kernel, Disks: []system.Disk{{Path: "/d", Format: "qcow2"}}}, "takes raw disks, this is qcow2", true},
-		"early initrd":   {"echo firecracker 0.18.0", "", system.Boot{Kernel: kernel, Initrd: "/i"}, "firecracker 0.18.0 takes no initrd: the first that does is 0.21.0", true},
-		"too old":        {"echo firecracker 0.10.1", "", system.Boot{Kernel: kernel}, "is version 0.10.1: use 0.18.0 or newer", false},
-		"something else": {"echo hello", "", system.Boot{Kernel: kernel}, "is it Firecracker?", false},
-		"old jailer":     {"echo Firecracker v0.22.4", "/bin/true", system.Boot{Kernel: kernel}, "only from 0.23.0 on: unset UKPROBE_JAILER", true},
-		"jailer unknown": {"exit 1", "/bin/true", system.Boot{Kernel: kernel}, "of unknown version with its jailer", true},
-		"no kernel":      {"echo v1.14.2", "", system.Boot{Kernel: "/none"}, "no such file", false},
+		"many CPUs":      {"echo firecracker 0.18.0", "", system.Boot{Kernel: kernel}, "32 vCPUs at most: vcpus: 33 cannot be had", true, 33},
+		"a program":      {"echo v1.14.2", "", system.Boot{RootFS: "/", Argv: []string{"/bin/true"}}, "boots kernels; this system is not one", true, 0},
+		"a bzImage":      {"echo v1.14.2", "", system.Boot{Kernel: bzImage}, "takes only an uncompressed ELF kernel", true, 0},
+		"qcow2":          {"echo v1.14.2", "", system.Boot{Kernel: kernel, Disks: []system.Disk{{Path: "/d", Format: "qcow2"}}}, "takes raw disks, this is qcow2", true, 0},
+		"early initrd":   {"echo firecracker 0.18.0", "", system.Boot{Kernel: kernel, Initrd: "/i"}, "firecracker 0.18.0 takes no initrd, the first that does is 0.21.0: give the guest a disk instead (disk: in the cell)", true, 0},
+		"too old":        {"echo firecracker 0.10.1", "", system.Boot{Kernel: kernel}, "is version 0.10.1: use 0.18.0 or newer", false, 0},
+		"something else": {"echo hello", "", system.Boot{Kernel: kernel}, "is it Firecracker?", false, 0},
+		"old jailer":     {"echo Firecracker v0.22.4", "/bin/true", system.Boot{Kernel: kernel}, "only from 0.23.0 on: unset UKPROBE_JAILER", true, 0},
+		"jailer unknown": {"exit 1", "/bin/true", system.Boot{Kernel: kernel}, "of unknown version with its jailer", true, 0},
+		"no kernel":      {"echo v1.14.2", "", system.Boot{Kernel: "/none"}, "no such file", false, 0},
 	} {
 		namedFirecracker(t, tt.version)
 		t.Setenv(EnvJailer, tt.jailer)
-		_, err := firecracker{}.Launch(tt.image, Resources{MemoryMiB: 128, VCPUs: 1}, nil, "")
+		_, err := firecracker{}.Launch(tt.image, Resources{MemoryMiB: 128, VCPUs: max(tt.vcpus, 1)}, nil, "")
 		if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, system.ErrUnsupported) != tt.unsupported {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
@@ -164,6 +166,20 @@ func TestFirecrackerRefuses(t *testing.T) {
 	_, err := firecracker{}.Launch(system.Boot{Kernel: kernel}, Resources{}, nil, "")
 	if err == nil || errors.Is(err, system.ErrUnsupported) || !strings.Contains(err.Error(), "put a release of firecracker-microvm/firecracker into PATH") {
 		t.Errorf("no Firecracker: %v", err)
+	}
+}
+
+// TestFirecrackerCPUs: odd numbers too, in every version, since no hyper-threads are asked
+// for.
+func TestFirecrackerCPUs(t *testing.T) {
+	kernel := referenceKernel(t)
+	for _, version := range []string{"echo firecracker 0.18.0", "echo Firecracker v1.14.2"} {
+		namedFirecracker(t, version)
+		for _, n := range []int{1, 3, 32} {
+			if _, err := (firecracker{}).Launch(system.Boot{Kernel: kernel}, Resources{MemoryMiB: 128, VCPUs: n}, nil, ""); err != nil {
+				t.Errorf("%s, %d vCPUs: %v", version, n, err)
+			}
+		}
 	}
 }
 

@@ -47,9 +47,21 @@ type Console struct {
 	Write bool   // else the VMM's write(2)s to its standard output
 }
 
-// Dir stands, in a launch's Argv and Env, for the folder that each sample has of its
+// Dir stands, in a launch's Argv, Env and Chroot, for the folder that each sample has of its
 // own.
 const Dir = "{dir}"
+
+// DirOption is Dir within an option of QEMU's, where a comma ends a value: those of
+// the folder's path are doubled.
+const DirOption = "{dir,,}"
+
+// Cgroup stands, in a launch's Argv, for the path of the sample's cgroup below the root
+// of the hierarchy, such as /ukprobe/RUN/SAMPLE.
+const Cgroup = "{cgroup}"
+
+// vmmEnv is the whole environment of a VMM. It is short: HermitCore's guests get it, and
+// have little room.
+func vmmEnv() []string { return []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"} }
 
 // Launch is a command to start.
 type Launch struct {
@@ -57,12 +69,15 @@ type Launch struct {
 	Env     []string // the whole environment
 	Chroot  string
 	Console Console
-	Accel   string
+	// IdlePort is the port to which the guest writes to wait for something to happen,
+	// where that is how a guest of this VMM goes idle; 0 where it halts.
+	IdlePort uint16
+	Accel    string
 
 	// Files are written into the sample's folder first: content by name.
 	Files map[string][]byte
-	// Copies are of files that the guest may write to, put there likewise: the path
-	// of the original by the copy's name.
+	// Copies are of files and folders that the guest may write to, put there likewise:
+	// the path of the original by the copy's name.
 	Copies map[string]string
 	// Drive, if not nil, is called once the VMM has been started, for VMMs that are
 	// told what to do by an API. Its error fails the sample. It has to return soon
@@ -85,7 +100,6 @@ type Driven struct {
 type StartOptions struct {
 	Dir            string // of the sample
 	Cgroup         string // its path below the root of the hierarchy, such as /ukprobe/RUN/SAMPLE
-	CPUs           []int  // none: any
 	Journal        *journal.Journal
 	Stdout, Stderr io.Writer
 	// NetNS moves the sample's network device to the process's namespace.
@@ -116,9 +130,10 @@ type Resources struct {
 	MemoryMiB int
 	VCPUs     int
 	Accel     string
-	Emulated  bool // KVM has no hardware behind it
-	DHCP      bool // the guest asks for its address, and is not told it
-	Vhost     bool // vhost-net moves the guest's frames
+	Emulated  bool  // KVM has no hardware behind it
+	DHCP      bool  // the guest asks for its address, and is not told it
+	Vhost     bool  // vhost-net moves the guest's frames
+	CPUs      []int // of the VMM or process; none: any
 }
 
 // Platform is one column of the boot matrix.
@@ -155,6 +170,9 @@ type TapUser interface {
 	// the guest's tap; 0 for root.
 	TapUser() int
 }
+
+// BootTimed is a platform whose VMM has a boot timer, which ends at a write of the guest.
+type BootTimed interface{ BootTimer() }
 
 // Command makes the command with which a system's app is started on a platform.
 // nic is nil if there is no wire.
@@ -245,6 +263,19 @@ func notKVM(f *os.File) string {
 // errNoKVM explains why KVM cannot be used.
 func (h Host) errNoKVM() error {
 	return fmt.Errorf("%w: accel kvm: %s", system.ErrUnsupported, h.KVMReason)
+}
+
+// kvmOnly is the choice of a VMM that has nothing else.
+func (h Host) kvmOnly(platform, want string, b system.Boot) (string, error) {
+	switch {
+	case want == matrix.AccelTCG:
+		return "", fmt.Errorf("%w: accel tcg: platform %s has only KVM", system.ErrUnsupported, platform)
+	case !h.KVM:
+		return "", h.errNoKVM()
+	case want == matrix.AccelAuto && !h.Hardware && !b.FPUFree:
+		return "", fmt.Errorf("%w: accel auto: platform %s has only KVM, and KVM here has no hardware behind it, so that guests that use the FPU or SSE fail: use --accel kvm to try", system.ErrUnsupported, platform)
+	}
+	return KVM, nil
 }
 
 // resolve is the choice of accelerator that all VMMs share: KVM where hardware

@@ -95,7 +95,7 @@ func TestProcessLaunch(t *testing.T) {
 	}
 	b := system.Boot{RootFS: "/root", Argv: []string{"/bin/app", "-x"}, Env: []string{"A=b"}}
 	got, err := p.Launch(b, Resources{Accel: None}, nil, "ignored")
-	want := Launch{Argv: []string{"/bin/app", "-x"}, Env: []string{"A=b"}, Chroot: "/root", Console: Console{Write: true}, Accel: None}
+	want := Launch{Argv: []string{"/bin/app", "-x"}, Env: []string{"A=b"}, Chroot: "{dir}/root", Copies: map[string]string{"root": "/root"}, Console: Console{Write: true}, Accel: None}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
@@ -161,6 +161,7 @@ func TestFind(t *testing.T) {
 
 func TestAccel(t *testing.T) {
 	fpu, free := system.Boot{}, system.Boot{FPUFree: true}
+	clock := system.Boot{QEMU: system.QEMU{MicrovmKVM: "no clock"}}
 	none := Host{KVMReason: "open /dev/kvm: permission denied: run as root or join group kvm"}
 	emulating, hardware := Host{KVM: true}, Host{KVM: true, Hardware: true}
 	tests := []struct {
@@ -178,6 +179,10 @@ func TestAccel(t *testing.T) {
 		{"qemu", "auto", free, Host{Hardware: true}, TCG, ""}, // the CPU alone is not enough
 		{"qemu1nic", "tcg", free, hardware, TCG, ""},
 		{"qemumicrovm", "kvm", fpu, emulating, KVM, ""}, // who asks for it gets it
+		{"qemumicrovm", "tcg", clock, hardware, "", "unsupported: accel tcg: platform qemumicrovm without KVM: no clock"},
+		{"qemumicrovm", "auto", clock, emulating, "", "unsupported: accel tcg: platform qemumicrovm without KVM: no clock"},
+		{"qemumicrovm", "auto", clock, hardware, KVM, ""},
+		{"qemu", "auto", clock, emulating, TCG, ""},
 		{"qemu", "kvm", fpu, none, "", "unsupported: accel kvm: open /dev/kvm: permission denied: run as root or join group kvm"},
 		{"process", "kvm", fpu, none, None, ""},
 		{"process", "tcg", fpu, hardware, None, ""},
@@ -227,5 +232,16 @@ func TestNotKVM(t *testing.T) {
 	defer kvm.Close()
 	if got := notKVM(kvm); got != "" {
 		t.Errorf("/dev/kvm: %q", got)
+	}
+}
+
+// TestBootTimed: it is the platform that has a boot timer, whatever its program is called.
+func TestBootTimed(t *testing.T) {
+	t.Setenv(EnvQEMU, "/opt/firecracker-lab/qemu-system-x86_64")
+	t.Setenv(EnvFirecracker, "/opt/fc")
+	for _, p := range All() {
+		if _, ok := p.(BootTimed); ok != (p.Name() == "firecracker") {
+			t.Errorf("%s: %v", p.Name(), ok)
+		}
 	}
 }

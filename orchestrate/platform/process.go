@@ -29,10 +29,12 @@ func (process) Accel(string, system.Boot, Host) (string, error) { return None, n
 // Firmware implements Platform.
 func (process) Firmware() Firmware { return Firmware{} }
 
-// Launch implements Platform.
+// Launch implements Platform. Each sample has a copy of the root folder: as a microVM and
+// a container start from a file system that nobody has written to, so does a process.
 func (process) Launch(b system.Boot, r Resources, _ *network.Guest, _ string) (Launch, error) {
 	if b.RootFS == "" || len(b.Argv) == 0 {
 		return Launch{}, fmt.Errorf("%w: platform process runs programs; this system is a guest", system.ErrUnsupported)
 	}
-	return Launch{Argv: b.Argv, Env: b.Env, Chroot: b.RootFS, Console: Console{Write: true}, Accel: r.Accel}, nil
+	return Launch{Argv: b.Argv, Env: b.Env, Chroot: Dir + "/root", Copies: map[string]string{"root": b.RootFS},
+		Console: Console{Write: true}, Accel: r.Accel}, nil
 }

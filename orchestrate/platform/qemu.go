@@ -84,7 +84,13 @@ func (q qemu) Wire() Wire {
 }
 
 // Accel implements Platform.
-func (qemu) Accel(want string, b system.Boot, h Host) (string, error) { return h.resolve(want, b) }
+func (q qemu) Accel(want string, b system.Boot, h Host) (string, error) {
+	accel, err := h.resolve(want, b)
+	if err == nil && accel != KVM && q.microvm && b.QEMU.MicrovmKVM != "" {
+		return "", fmt.Errorf("%w: accel %s: platform %s without KVM: %s", system.ErrUnsupported, accel, q.name, b.QEMU.MicrovmKVM)
+	}
+	return accel, err
+}
 
 // loaderROM is where the firmware of a pc runs the option ROM that loads what -kernel
 // names: linuxboot_dma.bin for a bzImage, multiboot_dma.bin, pvh.bin.
@@ -120,6 +126,10 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	if err != nil {
 		return Launch{}, err
 	}
+	initrd, err := initrdFor(b)
+	if err != nil {
+		return Launch{}, err
+	}
 	argv := append([]string{path}, firmwareArgs(path)...)
 	argv = append(argv, "-machine", q.machine(b, r.Accel), "-cpu", cpuFor(b, r),
 		"-m", strconv.Itoa(r.MemoryMiB), "-smp", strconv.Itoa(r.VCPUs),
@@ -127,8 +137,8 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	if b.Kernel != "" {
 		argv = append(argv, "-kernel", b.Kernel)
 	}
-	if b.Initrd != "" {
-		argv = append(argv, "-initrd", b.Initrd)
+	if initrd != "" {
+		argv = append(argv, "-initrd", initrd)
 	}
 	disks, files, err := disksWith(b, cmdline)
 	if err != nil {
@@ -147,7 +157,7 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 		argv = append(argv, "-append", cmdline)
 	}
 	argv = append(argv, b.QEMU.Args...)
-	l := Launch{Argv: argv, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Files: files, Accel: r.Accel}
+	l := Launch{Argv: argv, Env: vmmEnv(), Files: files, Accel: r.Accel}
 	if r.Accel == KVM {
 		l.Console.Port = com1
 	} else {
@@ -229,7 +239,8 @@ func (qemu) vhost(r Resources) error {
 // QEMU.
 func (q qemu) diskArgs(i int, d system.Disk) []string {
 	id := fmt.Sprintf("hd%d", i)
-	drive := fmt.Sprintf("file=%s,if=none,id=%s,format=%s", strings.ReplaceAll(d.Path, ",", ",,"), id, d.Format)
+	path := strings.ReplaceAll(strings.ReplaceAll(d.Path, ",", ",,"), Dir, DirOption)
+	drive := fmt.Sprintf("file=%s,if=none,id=%s,format=%s", path, id, d.Format)
 	if d.ReadOnly {
 		drive += ",readonly=on"
 	} else {

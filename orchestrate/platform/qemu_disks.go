@@ -5,11 +5,11 @@ package platform
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/ukprobe/ukprobe/internal/qcow2"
+	"github.com/ukprobe/ukprobe/internal/regular"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 )
 
@@ -32,7 +32,7 @@ func disksWith(b system.Boot, cmdline string) ([]system.Disk, map[string][]byte,
 
 // withCmdline makes an overlay of a disk that has another command line.
 func withCmdline(d system.Disk, at system.DiskCmdline, cmdline string) ([]byte, error) {
-	f, err := os.Open(d.Path)
+	f, err := regular.Open(d.Path)
 	if err != nil {
 		return nil, fmt.Errorf("disk: %w", err)
 	}

@@ -51,6 +51,39 @@ func TestDisks(t *testing.T) {
 	}
 }
 
+// TestMultibootFiles: of a multiboot image QEMU takes paths for lists of words.
+func TestMultibootFiles(t *testing.T) {
+	fakeQEMU(t)
+	dir := t.TempDir()
+	multiboot := make([]byte, 64)
+	copy(multiboot, []byte{0x02, 0xb0, 0xad, 0x1b, 0, 0, 0, 0, 0xfe, 0x4f, 0x52, 0xe4}) // magic, flags, what makes their sum 0
+	kernel := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, tt := range []struct{ kernel, initrd, want, err string }{
+		{kernel("mb", multiboot), "/a,b.cpio", "/a,,b.cpio", ""},
+		{kernel("mb", multiboot), "/a b.cpio", "", "rename it"},
+		{kernel("my mb", multiboot), "", "", "the guest takes it to end at the first blank: rename it"},
+		{kernel("other", []byte("no multiboot image")), "/a,b c.cpio", "/a,b c.cpio", ""},
+		{kernel("my other", []byte("no multiboot image")), "/i", "/i", ""},
+		{dir + "/none", "/a,b", "/a,b", ""},
+	} {
+		for _, q := range []qemu{{name: "qemu"}, {name: "qemumicrovm", microvm: true}} {
+			l, err := q.Launch(system.Boot{Kernel: tt.kernel, Initrd: tt.initrd}, Resources{Accel: TCG}, nil, "words")
+			switch {
+			case tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)):
+				t.Errorf("%s, %s: %v, want %q", tt.kernel, tt.initrd, err, tt.err)
+			case tt.err == "" && (err != nil || after(l.Argv, "-initrd")[0] != tt.want || after(l.Argv, "-kernel")[0] != tt.kernel):
+				t.Errorf("%s, %s: %v, %q", tt.kernel, tt.initrd, err, l.Argv)
+			}
+		}
+	}
+}
+
 // TestBootsFromDisk: a pc's firmware can, a microvm's cannot; what such an image is to
 // be told is in the image.
 func TestBootsFromDisk(t *testing.T) {

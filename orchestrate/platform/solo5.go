@@ -34,6 +34,10 @@ var (
 // spt and virtio are 8192 with the final NUL.
 const solo5Cmdline = 8191
 
+// hvtPoll is the port of hypercall POLL, by which a guest of hvt waits for frames or
+// for a time: HVT_HYPERCALL_POLL above HVT_HYPERCALL_PIO_BASE (hvt_abi.h).
+const hvtPoll = 0x503
+
 // Name implements Platform.
 func (s solo5Tendered) Name() string { return s.program }
 
@@ -70,7 +74,10 @@ func (s solo5Tendered) Launch(b system.Boot, r Resources, nic *network.Guest, cm
 	if err != nil {
 		return Launch{}, err
 	}
-	l := Launch{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Console: Console{Write: true}, Accel: r.Accel}
+	l := Launch{Env: vmmEnv(), Console: Console{Write: true}, Accel: r.Accel}
+	if s.target == solo5.HVT {
+		l.IdlePort = hvtPoll
+	}
 	l.Argv = []string{t.path, "--mem=" + strconv.Itoa(r.MemoryMiB)}
 	devices, err := s.devices(&l, t, b, nic)
 	if err != nil {

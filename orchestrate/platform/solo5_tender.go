@@ -31,8 +31,7 @@ type tender struct {
 // findTender looks for a tender: beside the image, where Solo5 put it before 0.6.0
 // and where the one goes that fits an image and not the others; else in PATH.
 func findTender(program, kernel string) (tender, error) {
-	beside := filepath.Join(filepath.Dir(kernel), program)
-	switch err := trusted(beside); {
+	switch beside, err := trusted(filepath.Join(filepath.Dir(kernel), program)); {
 	case err == nil:
 		return knownTender(beside)
 	case !errors.Is(err, os.ErrNotExist):
@@ -46,23 +45,6 @@ func findTender(program, kernel string) (tender, error) {
 		return tender{}, fmt.Errorf("find %s: %w", program, err)
 	}
 	return knownTender(path)
-}
-
-// trusted says whether a program that nobody named may be started: images lie in
-// all kinds of folders, and ukprobe mostly runs as root.
-func trusted(path string) error {
-	st, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	switch {
-	case !st.Mode().IsRegular() || st.Mode()&0o111 == 0:
-		return fmt.Errorf("%s lies beside the image and is no program: make it one (chmod +x), or remove it", path)
-	case !ok || sys.Uid != 0 && int(sys.Uid) != os.Geteuid() || st.Mode()&0o022 != 0:
-		return fmt.Errorf("%s lies beside the image, and others can change it: it has to belong to root or to who runs ukprobe, and be writable by nobody else; or remove it and use PATH", path)
-	}
-	return nil
 }
 
 // asked holds what tenders said of themselves, by their file: a run asks once.

@@ -112,7 +112,7 @@ func TestSolo5Argv(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s, %s: %v", tt.platform, tt.name, err)
 		}
-		fmt.Fprintf(&out, "# %s, %s, %s\nconsole port 0x%x, write %v; accel %s; env %q; copies %v\n", tt.platform, tt.accel, tt.name, l.Console.Port, l.Console.Write, l.Accel, l.Env, l.Copies)
+		fmt.Fprintf(&out, "# %s, %s, %s\nconsole port 0x%x, write %v; idle port 0x%x; accel %s; env %q; copies %v\n", tt.platform, tt.accel, tt.name, l.Console.Port, l.Console.Write, l.IdlePort, l.Accel, l.Env, l.Copies)
 		for _, arg := range l.Argv {
 			arg = strings.ReplaceAll(strings.ReplaceAll(arg, f.dir, "/images"), f.bin, "/path/to")
 			fmt.Fprintf(&out, "%s\n", arg)
@@ -210,6 +210,51 @@ func TestFindTender(t *testing.T) {
 			t.Fatal(err)
 		}
 		find("", "others can change it")
+	}
+}
+
+// TestTrusted: nobody else can change what is started, nor put another into its place.
+func TestTrusted(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to give folders away")
+	}
+	const mallory = 65534
+	for name, tt := range map[string]struct {
+		change func(dir, tender string) error
+		want   string
+	}{
+		"ours":             {func(_, _ string) error { return nil }, ""},
+		"sticky":           {func(dir, _ string) error { return os.Chmod(dir, 0o777|os.ModeSticky) }, ""},
+		"folder for all":   {func(dir, _ string) error { return os.Chmod(dir, 0o777) }, "others can put another there"},
+		"folder of a team": {func(dir, _ string) error { return os.Chmod(dir, 0o775) }, "others can put another there"},
+		"mallory's folder": {func(dir, _ string) error { return os.Chown(dir, mallory, mallory) }, "others can put another there"},
+		"a folder above":   {func(dir, _ string) error { return os.Chown(filepath.Dir(dir), mallory, mallory) }, "for they can write to "},
+		"a link to a good program": {func(_, tender string) error {
+			return errors.Join(os.Rename(tender, tender+"-real"), os.Symlink(tender+"-real", tender))
+		}, "is a link"},
+		"nothing": {func(_, tender string) error { return os.Remove(tender) }, "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "above", "images")
+			tender := filepath.Join(dir, "solo5-hvt")
+			if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(tender, nil, 0o755), tt.change(dir, tender)); err != nil {
+				t.Fatal(err)
+			}
+			// Also by a link to the folder, which is followed once.
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(dir, link); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{tender, filepath.Join(link, "solo5-hvt")} {
+				got, err := trusted(path)
+				switch {
+				case tt.want == "" && (err != nil || got != tender):
+					t.Errorf("%s: %q, %v, want %s", path, got, err, tender)
+				case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+					t.Errorf("%s: %q, %v, want %q", path, got, err, tt.want)
+				}
+			}
+		})
 	}
 }
 

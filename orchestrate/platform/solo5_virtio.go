@@ -5,7 +5,6 @@ package platform
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/ukprobe/ukprobe/internal/solo5"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
@@ -53,8 +52,8 @@ func (s solo5Virtio) Launch(b system.Boot, r Resources, nic *network.Guest, cmdl
 	if err := solo5Takes(s.Name(), b, r, cmdline); err != nil {
 		return Launch{}, err
 	}
-	if strings.Contains(b.Kernel, " ") {
-		return Launch{}, fmt.Errorf("image %q: QEMU puts its path before the command line, and the guest takes it to end at the first blank: rename it", b.Kernel)
+	if err := multibootPath(b.Kernel); err != nil {
+		return Launch{}, err
 	}
 	img, err := solo5.ReadFile(b.Kernel)
 	if err != nil {
@@ -71,7 +70,7 @@ func (s solo5Virtio) Launch(b system.Boot, r Resources, nic *network.Guest, cmdl
 	if err != nil {
 		return Launch{}, err
 	}
-	l := Launch{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Accel: r.Accel}
+	l := Launch{Env: vmmEnv(), Accel: r.Accel}
 	l.Argv = []string{path, "-machine", "pc,acpi=off,accel=" + r.Accel, "-cpu", cpuModel(r),
 		"-m", strconv.Itoa(r.MemoryMiB), "-smp", strconv.Itoa(r.VCPUs),
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 )
@@ -44,16 +43,8 @@ func (uhyve) Wire() Wire { return TapWire }
 func (uhyve) Firmware() Firmware { return Firmware{} }
 
 // Accel implements Platform: there is only KVM.
-func (uhyve) Accel(want string, b system.Boot, h Host) (string, error) {
-	switch {
-	case want == matrix.AccelTCG:
-		return "", fmt.Errorf("%w: accel tcg: platform uhyve has only KVM", system.ErrUnsupported)
-	case !h.KVM:
-		return "", h.errNoKVM()
-	case want == matrix.AccelAuto && !h.Hardware && !b.FPUFree:
-		return "", fmt.Errorf("%w: accel auto: platform uhyve has only KVM, and KVM here has no hardware behind it, so that guests that use the FPU or SSE fail: use --accel kvm to try", system.ErrUnsupported)
-	}
-	return KVM, nil
+func (u uhyve) Accel(want string, b system.Boot, h Host) (string, error) {
+	return h.kvmOnly(u.Name(), want, b)
 }
 
 // Launch implements Platform.
@@ -85,7 +76,7 @@ func (uhyve) hermitux(b system.Boot, r Resources, nic *network.Guest, cmdline st
 		env = append(env, hermitAddress(*nic)...)
 	}
 	argv := append([]string{path, b.Kernel, b.Initrd}, strings.Fields(cmdline)...)
-	return Launch{Argv: argv, Env: slices.Concat(uhyveEnv, env, b.Env), Console: Console{Write: true}, Accel: r.Accel}, nil
+	return Launch{Argv: argv, Env: slices.Concat(vmmEnv(), env, b.Env), Console: Console{Write: true}, Accel: r.Accel}, nil
 }
 
 // hermit is today's uhyve: `uhyve -m 256MiB -c 1 --net=tap:TAP -e NAME=VALUE IMAGE --
@@ -110,11 +101,8 @@ func (uhyve) hermit(b system.Boot, r Resources, nic *network.Guest, cmdline stri
 		argv = append(append(argv, "--"), strings.Fields(cmdline)...)
 	}
 	// Its folder for the guest's files is made below the one for temporary files.
-	return Launch{Argv: argv, Env: append(slices.Clone(uhyveEnv), "TMPDIR="+Dir), Console: Console{Write: true}, Accel: r.Accel}, nil
+	return Launch{Argv: argv, Env: append(vmmEnv(), "TMPDIR="+Dir), Console: Console{Write: true}, Accel: r.Accel}, nil
 }
-
-// uhyveEnv is short: HermitCore's guests get it, and have little room.
-var uhyveEnv = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 
 // hermitAddress is the same for both: hermitux-kernel tools/uhyve.c (load_kernel);
 // hermit-os/kernel src/executor/device.rs.
@@ -135,8 +123,7 @@ const (
 func findProxy(kernel string) (string, error) {
 	var errs []error
 	for _, beside := range []string{"../../../bin/proxy", "proxy", "uhyve"} {
-		path := filepath.Join(filepath.Dir(kernel), beside)
-		err := trusted(path)
+		path, err := trusted(filepath.Join(filepath.Dir(kernel), beside))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}

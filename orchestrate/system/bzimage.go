@@ -6,19 +6,18 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/ukprobe/ukprobe/internal/bzimage"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
 // The setup header of a bzImage, by offset in the file, and what of it matters
 // here (Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header").
 const (
-	setupSectsAt  = 0x1f1 // u8: sectors of setup code after the boot sector; 0 means 4
-	sysSizeAt     = 0x1f4 // u32, since 2.04: protected-mode code in units of 16 bytes
-	bootFlagAt    = 0x1fe // u16: 0xaa55
-	headerMagicAt = 0x202 // "HdrS"
-	versionAt     = 0x206 // u16: major<<8 + minor
-	loadFlagsAt   = 0x211 // u8
-	xLoadFlagsAt  = 0x236 // u16, since 2.12
+	setupSectsAt = 0x1f1 // u8: sectors of setup code after the boot sector; 0 means 4
+	sysSizeAt    = 0x1f4 // u32, since 2.04: protected-mode code in units of 16 bytes
+	versionAt    = 0x206 // u16: major<<8 + minor
+	loadFlagsAt  = 0x211 // u8
+	xLoadFlagsAt = 0x236 // u16, since 2.12
 
 	loadedHigh = 1 << 0 // of loadflags: a bzImage; else a zImage
 	kernel64   = 1 << 0 // of xloadflags: a 64-bit kernel
@@ -31,10 +30,8 @@ const (
 // addresses, is ever there.
 var linuxText = probe.Segment{Lo: 0xffffffff80000000, Hi: 0xffffffffc0000000, Stage: probe.StageKernel}
 
-// isBzImage looks for the setup header.
-func isBzImage(head []byte) bool {
-	return len(head) >= versionAt+2 && binary.LittleEndian.Uint16(head[bootFlagAt:]) == 0xaa55 && string(head[headerMagicAt:versionAt]) == "HdrS"
-}
+// isBzImage looks for the setup header, with its version.
+func isBzImage(head []byte) bool { return len(head) >= versionAt+2 && bzimage.Is(head) }
 
 // bzImageSegments says what a bzImage runs, and where:
 //

@@ -6,15 +6,19 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 )
 
 // entry finds a cell's image in the catalogue: the one that it names or else, if its
-// cell names no file of its own, the first that fits. It is nil if there is none.
+// cell names no kernel of its own, the first that fits. It is nil if there is none. A
+// disk that OSv boots from takes the place of its kernel.
 func (e Env) entry(system string, w Want) (*catalogue.Image, error) {
-	if w.Settings.Image == "" && (w.Settings.Kernel != "" || w.Settings.Disk != "") {
+	ownKernel := w.Settings.Kernel != "" || system == osvName && w.Settings.Disk != ""
+	if w.Settings.Image == "" && ownKernel {
 		return nil, nil
 	}
 	m, ok, err := e.Images.For(w.Settings.Image, system, w.App, w.Platform)
@@ -63,9 +67,7 @@ func (b *Boot) place(l catalogue.Local) {
 	for _, d := range l.Disks {
 		b.Disks = append(b.Disks, Disk{Path: d.Path, Format: d.Format, ReadOnly: d.ReadOnly, Name: d.Name})
 	}
-	if b.Cmdline = cmp.Or(b.Entry.Cmdline, b.Cmdline); b.Cmdline == "" && len(l.Args) > 0 {
-		b.Cmdline = "{network} -- " + strings.Join(l.Args, " ") // as Unikraft's kraft would
-	}
+	b.Cmdline = cmp.Or(b.Entry.Cmdline, b.Cmdline)
 }
 
 // words are those of the network: by the entry's template or else the system's own,
@@ -82,43 +84,46 @@ func (b Boot) words(net *Addresses, own func(Addresses) string) string {
 	return ""
 }
 
-// locate makes the entry's files local, verifies them and measures the image.
+// Netmask is a prefix's length as an address: 255.255.255.0 for /24.
+func Netmask(p netip.Prefix) string { return catalogue.Netmask(p) }
+
+// noNetworkWords refuses an entry's templates where the system's network is not told by
+// words. why says how it is.
+func (b Boot) noNetworkWords(why string) error {
+	if b.Entry == nil {
+		return nil
+	}
+	if b.Entry.Network != "" {
+		return fmt.Errorf("%s: %s: leave network: out", b.Entry.Pos, why)
+	}
+	if strings.Contains(b.Entry.Cmdline, "{network}") {
+		return fmt.Errorf("%s: %s: leave {network} out of its cmdline", b.Entry.Pos, why)
+	}
+	return nil
+}
+
+// locate makes the entry's files local and verifies them. The arguments of a unikernel
+// of a registry take the place of the system's own: Cmdline, unless the system puts
+// them elsewhere.
 func (e Env) locate(ctx context.Context, b *Boot) error {
 	l, err := e.Images.Local(ctx, *b.Entry, b.Platform)
 	if err != nil {
 		return err
 	}
 	b.place(l)
-	return b.measureLocal(l)
+	b.Packed, b.PackedArgs = l.Manifest != "", l.Args
+	return nil
 }
 
-// find makes the files of a described boot local and measures them: the cell's own, and
-// for the others those of its entry.
-func (e Env) find(ctx context.Context, system string, w Want, b *Boot) error {
-	if _, err := e.entry(system, w); err != nil {
-		return err
+// apps are a system's own, and those that the catalogue has for it.
+func (e Env) apps(system string, own ...string) []string {
+	if e.Images == nil {
+		return own
 	}
-	switch {
-	case b.Entry != nil:
-		if err := e.locate(ctx, b); err != nil {
-			return err
+	for _, app := range e.Images.Apps(system) {
+		if !slices.Contains(own, app) {
+			own = append(own, app)
 		}
-		b.override(w.Settings)
-	case b.Kernel == Unbuilt:
-		return e.errNoImage(system, w)
 	}
-	return b.examine()
-}
-
-// measureLocal finds the size and checksum that stand for the image, and where it runs.
-func (b *Boot) measureLocal(l catalogue.Local) (err error) {
-	switch {
-	case b.Platform == catalogue.Docker:
-		b.Image = Image{Path: b.Container, SHA256: strings.TrimPrefix(l.Container.Digest, "sha256:"), Size: l.Container.Size}
-		return nil
-	case b.Kernel != "":
-		return b.examine()
-	}
-	b.Image, err = imageOf(b.Disks[0].Path)
-	return err
+	return own
 }

@@ -24,70 +24,79 @@ type Docker struct {
 func (*Docker) Name() string { return "docker" }
 
 // Apps implements System.
-func (*Docker) Apps() []string { return guest.Apps() }
+func (d *Docker) Apps() []string { return d.env.apps(d.Name(), guest.Apps()...) }
 
 // Platforms implements System.
 func (*Docker) Platforms() []string { return []string{"docker"} }
 
 // Limit implements System.
-func (*Docker) Limit(_, _ string) string { return "" }
+func (*Docker) Limit(Want) string { return "" }
 
 // Prepare implements System. It asks the engine, and loads the image if it lacks
 // it, so that no sample has to.
 func (d *Docker) Prepare(ctx context.Context, w Want) (Boot, error) {
+	if err := d.misnamed(w); err != nil {
+		return Boot{}, err
+	}
+	return withEngine(ctx, func(e *engine.Engine) (Boot, error) { return d.prepare(ctx, e, w) })
+}
+
+// withEngine does something with the engine, if containers can be measured on it.
+func withEngine(ctx context.Context, do func(*engine.Engine) (Boot, error)) (b Boot, err error) {
 	e, err := engine.Connect(ctx)
 	if err != nil {
 		return Boot{}, err
 	}
-	b, err := d.prepare(ctx, e, w)
-	return b, errors.Join(err, e.Close())
-}
-
-func (d *Docker) prepare(ctx context.Context, e *engine.Engine, w Want) (Boot, error) {
+	defer func() { err = errors.Join(err, e.Close()) }()
 	if err := e.Usable(); err != nil {
 		return Boot{}, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	if err := d.misnamed(w); err != nil {
-		return Boot{}, err
-	}
+	return do(e)
+}
+
+func (d *Docker) prepare(ctx context.Context, e *engine.Engine, w Want) (Boot, error) {
 	b := d.Describe(w)
+	var err error
 	switch {
 	case b.Entry != nil:
-		return b, d.ofCatalogue(ctx, e, &b)
+		err = d.env.containerOf(ctx, e, &b)
 	case b.Container != Unbuilt:
-		return b, b.ofEngine(ctx, e)
+		err = b.ofEngine(ctx, e)
+	default:
+		err = d.ofBuilder(ctx, e, w.App, &b)
 	}
-	img, err := d.builder.Image(ctx, w.App)
+	return b, err
+}
+
+// ofBuilder takes the image that ukprobe makes of an app.
+func (d *Docker) ofBuilder(ctx context.Context, e *engine.Engine, app string, b *Boot) error {
+	img, err := d.builder.Image(ctx, app)
 	if err != nil {
-		return Boot{}, err
+		return err
 	}
 	have, err := e.Ensure(ctx, img)
 	if err != nil {
-		return Boot{}, err
+		return err
 	}
 	b.Container = have.ID
-	b.Image, err = imageOf(img.Path)
-	return b, err
+	b.Image = Image{Path: img.Path, SHA256: img.Manifest.Encoded(), Size: img.Content}
+	return nil
 }
 
 // misnamed: an image of the catalogue that is for something else is not taken for an
 // engine's.
 func (d *Docker) misnamed(w Want) error {
-	if w.Settings.Image == "" || d.env.Images == nil {
-		return nil
+	if !d.env.Images.Has(w.Settings.Image) {
+		return nil // not in the catalogue: the engine is asked
 	}
-	_, err := d.env.Images.Named(w.Settings.Image)
-	if err == nil {
-		_, err = d.env.entry(d.Name(), w)
-		return err
-	}
-	return nil // not in the catalogue: the engine is asked
+	_, err := d.env.entry(d.Name(), w)
+	return err
 }
 
-// ofCatalogue makes the image of a catalogue's entry local, and has the engine load
+// containerOf makes the image of a catalogue's entry local, and has the engine load
 // it.
-func (d *Docker) ofCatalogue(ctx context.Context, e *engine.Engine, b *Boot) error {
-	l, err := d.env.Images.Local(ctx, *b.Entry, b.Platform)
+func (e Env) containerOf(ctx context.Context, eng *engine.Engine, b *Boot) error {
+	l, err := e.Images.Local(ctx, *b.Entry, b.Platform)
 	if err != nil {
 		return err
 	}
@@ -95,17 +104,18 @@ func (d *Docker) ofCatalogue(ctx context.Context, e *engine.Engine, b *Boot) err
 	if err != nil {
 		return fmt.Errorf("image %s (%s): %w", b.Entry.Name, b.Entry.Pos, err)
 	}
-	img, err := e.EnsureLayout(ctx, layout)
+	img, err := eng.EnsureLayout(ctx, layout)
 	if err != nil {
 		return err
 	}
 	b.Container = img.ID
-	b.Image = Image{Path: l.Container.Path, SHA256: strings.TrimPrefix(l.Container.Digest, "sha256:"), Size: l.Container.Size}
+	b.Image = Image{Path: l.Container.Path, SHA256: layout.Digest.Encoded(), Size: layout.Size}
 	return nil
 }
 
 // ofEngine takes an image that the engine has: it is called by its ID from here on,
-// so that all samples are of the same.
+// so that all samples are of the same. Its size is not known: an engine's own figure is
+// of unpacked layers, or of these and the packed ones, by its image store.
 func (b *Boot) ofEngine(ctx context.Context, e *engine.Engine) error {
 	img, err := e.Find(ctx, b.Container)
 	if errors.Is(err, engine.ErrNoImage) {
@@ -114,7 +124,7 @@ func (b *Boot) ofEngine(ctx context.Context, e *engine.Engine) error {
 	if err != nil {
 		return err
 	}
-	b.Image = Image{Path: b.Container, Size: img.Size}
+	b.Image = Image{Path: b.Container}
 	if sum, found := strings.CutPrefix(img.ID, "sha256:"); found && isSHA256(sum) {
 		b.Image.SHA256 = sum
 	}

@@ -6,18 +6,24 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // kernelVersionAt is the field of a bzImage that points to its version's text, less
 // 0x200 (Documentation/arch/x86/boot.rst, kernel_version).
 const kernelVersionAt = 0x20e // u16
 
+// realModeEntryAt is where a bzImage is entered in real mode: a jump over the header
+// (boot.rst, jump).
+const realModeEntryAt = 0x200 // u16
+
 // Format is what a kernel file says, outside of ELF, about how it is booted.
 type Format struct {
 	BzImage       bool
 	Protocol      uint16 // of a bzImage: major<<8 + minor
 	Kernel64      bool   // a bzImage with an entry in 64-bit mode
+	NoRealMode    bool   // a bzImage with nothing where it is entered in real mode
 	KernelVersion string // that a bzImage names; "" if it names none
 
 	Multiboot          bool // version 1
@@ -28,7 +34,7 @@ type Format struct {
 
 // FormatOf looks a file's head through.
 func FormatOf(path string) (Format, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return Format{}, fmt.Errorf("image: %w", err)
 	}
@@ -53,7 +59,8 @@ func (k *kernelFile) format() Format {
 }
 
 func bzImageFormat(head []byte) Format {
-	out := Format{BzImage: true, Protocol: binary.LittleEndian.Uint16(head[versionAt:])}
+	out := Format{BzImage: true, Protocol: binary.LittleEndian.Uint16(head[versionAt:]),
+		NoRealMode: binary.LittleEndian.Uint16(head[realModeEntryAt:]) == 0}
 	if out.Protocol >= 0x20c && len(head) >= xLoadFlagsAt+2 {
 		out.Kernel64 = binary.LittleEndian.Uint16(head[xLoadFlagsAt:])&kernel64 != 0
 	}

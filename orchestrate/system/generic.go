@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
+	engine "github.com/ukprobe/ukprobe/orchestrate/docker"
 )
 
 // Generic is a system of which only the catalogue knows. Its apps and platforms are
@@ -40,8 +42,8 @@ func (g *Generic) Apps() []string { return g.env.Images.Apps(g.name) }
 func (g *Generic) Platforms() []string { return g.env.Images.Platforms(g.name) }
 
 // Limit implements System.
-func (g *Generic) Limit(app, platform string) string {
-	if _, ok := g.env.Images.Find(g.name, app, platform); !ok {
+func (g *Generic) Limit(w Want) string {
+	if _, ok := g.env.Images.Find(g.name, w.App, w.Platform); !ok {
 		return fmt.Sprintf("the catalogue %s has no such image of %s: add an entry", g.env.Images.File, g.name)
 	}
 	return ""
@@ -73,16 +75,34 @@ func (g *Generic) Prepare(ctx context.Context, w Want) (Boot, error) {
 	if m == nil {
 		return Boot{}, g.env.errNoImage(g.name, w)
 	}
+	if w.Platform == catalogue.Docker {
+		return g.container(ctx, w)
+	}
 	b := g.Describe(w)
 	if w.Settings.Kernel == "" {
 		if err := g.env.locate(ctx, &b); err != nil {
 			return Boot{}, err
 		}
-	} else if err := b.measureLocal(catalogue.Local{}); err != nil {
+		b.override(w.Settings) // the cell's own files again
+	}
+	if b.Cmdline == "" && len(b.PackedArgs) > 0 { // as Unikraft's kraft would
+		b.Cmdline = "{network} -- " + strings.Join(b.PackedArgs, " ")
+	}
+	if err := b.examine(ctx); err != nil {
 		return Boot{}, err
 	}
-	b.override(w.Settings) // the cell's own files again
 	return b, nil
+}
+
+// container has the engine load the entry's image.
+func (g *Generic) container(ctx context.Context, w Want) (Boot, error) {
+	return withEngine(ctx, func(e *engine.Engine) (Boot, error) {
+		b := g.Describe(w)
+		if err := g.env.containerOf(ctx, e, &b); err != nil {
+			return Boot{}, err
+		}
+		return b, nil
+	})
 }
 
 // CommandLine implements System, by the entry's templates.

@@ -30,7 +30,7 @@ func images(t *testing.T, text string) (e Env, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Env{Images: &catalogue.Images{Catalogue: c}}, dir
+	return Env{WorkDir: t.TempDir(), Images: &catalogue.Images{Catalogue: c}}, dir
 }
 
 const twoApps = `
@@ -54,7 +54,7 @@ func TestGeneric(t *testing.T) {
 	if diff := cmp.Diff([][]string{{"hello", "redis"}, {"qemu", "qemu1nic"}}, [][]string{s.Apps(), s.Platforms()}); diff != "" {
 		t.Error(diff)
 	}
-	if err := Supports(s, "redis", "qemu"); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "c.yaml has no such image of next: add an entry") {
+	if err := Supports(s, Want{App: "redis", Platform: "qemu"}); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "c.yaml has no such image of next: add an entry") {
 		t.Errorf("redis on qemu: %v", err)
 	}
 	b, err := s.Prepare(t.Context(), Want{App: "redis", Platform: "qemu1nic", Settings: matrix.Settings{Args: "--more"}})

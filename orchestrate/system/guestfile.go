@@ -8,25 +8,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
-	"net/netip"
-	"os"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
-// Apps that are neither Linux' nor the reference guest's alone.
+// What is looked for in a file.
 const (
-	redisApp     = "redis"     // answers PING
-	sqliteApp    = "sqlite"    // the shell or a benchmark of it, on the console
-	memcachedApp = "memcached" // answers version
-)
-
-// Platforms that systems look at.
-const (
-	qemuPlatform      = "qemu"
-	qemu1NIC          = "qemu1nic"
-	qemuMicroVM       = "qemumicrovm"
-	firecrackerVMM    = "firecracker"
-	uhyvePlatform     = "uhyve"
 	maxGuestFile      = 512 << 20 // bytes of an image that are searched for text
 	xenPHYS32Entry    = 18        // XEN_ELFNOTE_PHYS32_ENTRY: where PVH begins (Xen's elfnote.h)
 	elfOSABIHermit    = 0xff      // of the whole family: ELFOSABI_STANDALONE (hermitux-kernel, tools/proxy.h)
@@ -49,7 +36,7 @@ type loadable struct {
 
 // whoLoads reads it.
 func whoLoads(path string) (loadable, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return loadable{}, fmt.Errorf("image: %w", err)
 	}
@@ -138,9 +125,9 @@ func (l loadable) byFirecracker() bool {
 	return l.isELF && l.class == elf.ELFCLASS64 && l.machine == elf.EM_X86_64 && (l.pvh || !l.multiboot)
 }
 
-// read returns a guest's file, to be searched for text.
+// readGuest returns a guest's file, to be searched for text.
 func readGuest(path string) ([]byte, error) {
-	img, err := os.Open(path)
+	img, err := regular.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("image: %w", err)
 	}
@@ -150,12 +137,4 @@ func readGuest(path string) ([]byte, error) {
 		return nil, fmt.Errorf("image %s: %w", path, err)
 	}
 	return raw, nil
-}
-
-// redisPing is what Redis answers with +PONG.
-func redisPing() []byte { return []byte("PING\r\n") }
-
-// Netmask is a prefix's length as an address: 255.255.255.0 for /24.
-func Netmask(p netip.Prefix) string {
-	return net.IP(net.CIDRMask(p.Bits(), p.Addr().BitLen())).String()
 }

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // HermiTux runs a Linux program, unmodified, on HermitCore's kernel in HermitCore's
@@ -39,15 +41,17 @@ var hermituxApps = map[string]struct {
 const hermituxRedisPort = 8000
 
 // Apps implements System. nginx is one that it is known for not having: see Limit.
-func (*HermiTux) Apps() []string { return []string{Hello, redisApp, sqliteApp, Nginx} }
+func (h *HermiTux) Apps() []string {
+	return h.env.apps(h.Name(), Hello, redisApp, sqliteApp, Nginx)
+}
 
 // Platforms implements System.
 func (*HermiTux) Platforms() []string { return []string{uhyvePlatform} }
 
 // Limit implements System. The missing calls are missing in ssrg-vt/hermitux-kernel,
 // kernel/syscalls; eurosys21-artifacts has no nginx on HermiTux either.
-func (*HermiTux) Limit(app, _ string) string {
-	if app == Nginx {
+func (*HermiTux) Limit(w Want) string {
+	if w.App == Nginx {
 		return "HermiTux has none of the system calls that nginx' workers are made with and wait by (fork, epoll_create, epoll_wait, socketpair), and the published evaluations have no nginx on it"
 	}
 	return ""
@@ -99,7 +103,7 @@ func (h *HermiTux) Prepare(ctx context.Context, w Want) (Boot, error) {
 		return Boot{}, fmt.Errorf("%w: image %s is %s, and no kernel for uhyve: give HermiTux' kernel (prefix/x86_64-hermit/extra/tests/hermitux) or an image of Hermit", ErrUnsupported, b.Kernel, l.what())
 	}
 	if b.Args == "redis.conf" && w.App == redisApp {
-		if err := h.redisConfig(&b); err != nil {
+		if err := h.redisConfig(ctx, &b); err != nil {
 			return Boot{}, err
 		}
 	}
@@ -124,11 +128,15 @@ func hermituxProgram(path string) error {
 	if path == "" {
 		return errors.New("HermiTux' kernel is named and no program: name the Linux program that it is to run (initrd:)")
 	}
-	e, err := elf.Open(path)
+	f, err := regular.Open(path)
+	if err != nil {
+		return fmt.Errorf("program: %w", err)
+	}
+	defer f.Close()
+	e, err := elf.NewFile(f)
 	if err != nil {
 		return fmt.Errorf("program %s: %w: HermiTux runs 64-bit Linux programs", path, err)
 	}
-	defer e.Close()
 	if e.Class != elf.ELFCLASS64 || e.Machine != elf.EM_X86_64 {
 		return fmt.Errorf("%w: program %s is for %s: HermiTux runs 64-bit Linux programs for x86-64", ErrUnsupported, path, e.Machine)
 	}
@@ -143,12 +151,12 @@ func hermituxProgram(path string) error {
 // redisConfig has the guest find its redis.conf. HermiTux' own lies beside the
 // program; it is loaded into the guest's memory file system, as the published
 // evaluation does it (eurosys21-artifacts fig_12 impl/hermitux-uhyve-redis.sh).
-func (h *HermiTux) redisConfig(b *Boot) error {
+func (h *HermiTux) redisConfig(ctx context.Context, b *Boot) error {
 	conf, err := filepath.Abs(filepath.Join(filepath.Dir(b.Initrd), "redis.conf"))
 	if err != nil {
 		return fmt.Errorf("redis.conf: %w", err)
 	}
-	if _, err := imageOf(conf); err != nil {
+	if _, err := b.measure(ctx, conf); err != nil {
 		return fmt.Errorf("%w: HermiTux' Redis listens on port %d by the redis.conf beside it: put it there, or give arguments and a port (args:, port:)", err, hermituxRedisPort)
 	}
 	if strings.ContainsAny(conf, ";\n") {
@@ -166,5 +174,8 @@ func (h *HermiTux) redisConfig(b *Boot) error {
 // CommandLine implements System: the program's arguments. The addresses of a network
 // are told by the VMM: see platform uhyve.
 func (h *HermiTux) CommandLine(b Boot, _ *Addresses) (string, error) {
+	if err := b.noNetworkWords("the VMM tells HermiTux its address"); err != nil {
+		return "", err
+	}
 	return strings.TrimSpace(b.Cmdline + " " + b.Args), nil
 }

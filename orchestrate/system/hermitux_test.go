@@ -92,12 +92,12 @@ func TestHermiTuxImages(t *testing.T) {
 
 // TestHermiTuxHasNoNginx: that is known, and not a failure.
 func TestHermiTuxHasNoNginx(t *testing.T) {
-	err := Supports(&HermiTux{}, Nginx, uhyvePlatform)
+	err := Supports(&HermiTux{}, Want{App: Nginx, Platform: uhyvePlatform})
 	if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "epoll") {
 		t.Errorf("nginx: %v", err)
 	}
 	for _, app := range []string{Hello, redisApp, sqliteApp} {
-		if err := Supports(&HermiTux{}, app, uhyvePlatform); err != nil {
+		if err := Supports(&HermiTux{}, Want{App: app, Platform: uhyvePlatform}); err != nil {
 			t.Errorf("%s: %v", app, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/ukprobe/ukprobe/internal/regular"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -34,7 +35,7 @@ type kernelFile struct {
 // (multiboot, PVH, entry in 64-bit mode), looked for in QEMU's order
 // (its x86_load_linux). Anything else is an error.
 func segmentsOf(path string) ([]probe.Segment, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("image: %w", err)
 	}

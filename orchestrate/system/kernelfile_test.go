@@ -74,8 +74,8 @@ func (h setupHeader) file(size int) []byte {
 	out := make([]byte, size)
 	out[setupSectsAt], out[loadFlagsAt] = h.sects, h.loadFlags
 	binary.LittleEndian.PutUint32(out[sysSizeAt:], h.sysSize)
-	binary.LittleEndian.PutUint16(out[bootFlagAt:], 0xaa55)
-	copy(out[headerMagicAt:], "HdrS")
+	binary.LittleEndian.PutUint16(out[0x1fe:], 0xaa55)
+	copy(out[0x202:], "HdrS")
 	binary.LittleEndian.PutUint16(out[versionAt:], h.version)
 	binary.LittleEndian.PutUint16(out[xLoadFlagsAt:], h.xLoadFlags)
 	return out

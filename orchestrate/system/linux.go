@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"regexp"
-	"slices"
 
 	"github.com/ukprobe/ukprobe/guests/linux"
 )
@@ -14,70 +13,97 @@ import (
 // builder makes the images of Linux guests and processes.
 func (e Env) builder() *linux.Builder { return &linux.Builder{Dir: e.CacheDir, Logf: e.Logf} }
 
-// Linux is a microVM of Debian's cloud kernel and an initramfs with the app.
-type Linux struct{ builder *linux.Builder }
+// Linux is a microVM of Debian's cloud kernel and an initramfs with the app, or of
+// kernel, initramfs and disk that somebody names.
+type Linux struct {
+	env     Env
+	builder *linux.Builder
+}
 
 // Name implements System.
 func (*Linux) Name() string { return "linux" }
 
 // Apps implements System.
-func (*Linux) Apps() []string { return linux.Apps() }
+func (l *Linux) Apps() []string { return l.env.apps(l.Name(), linux.Apps()...) }
 
 // Platforms implements System.
-func (*Linux) Platforms() []string { return []string{"qemu", "qemu1nic", "qemumicrovm", "firecracker"} }
+func (*Linux) Platforms() []string {
+	return []string{qemuPlatform, qemu1NIC, qemuMicroVM, firecrackerVMM}
+}
 
-// Limit implements System. The kernel's configuration is Debian's; what was seen is
-// in docs/systems/linux.md.
-func (*Linux) Limit(_, platform string) string {
-	switch platform {
-	case "qemumicrovm":
+// Limit implements System. The limits are the own kernel's, whose configuration is
+// Debian's; what was seen is in docs/systems/linux.md.
+func (l *Linux) Limit(w Want) string {
+	b := l.Describe(w)
+	if b.Kernel != Unbuilt {
+		return ""
+	}
+	switch {
+	case w.Platform == qemuMicroVM:
 		return "Debian's cloud kernel takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off), and with ACPI it hangs at some starts: use system lupine"
-	case "firecracker":
+	case w.Platform == firecrackerVMM:
 		return "Debian's cloud kernel is compressed, and takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off): use system lupine"
+	case len(b.Disks) > 0 && b.Initrd == "":
+		return "Debian's cloud kernel has its virtio drivers as modules (CONFIG_VIRTIO_BLK=m), and finds no root on disk " + b.Disks[0].Path + ": use system lupine, or name an initramfs that loads them (initrd:) or a kernel that has them built in (kernel:)"
 	}
 	return ""
 }
 
 // Prepare implements System.
 func (l *Linux) Prepare(ctx context.Context, w Want) (Boot, error) {
-	kernel, initrd, version := w.Settings.Kernel, w.Settings.Initrd, ""
-	if kernel == "" {
+	b, err := l.env.located(ctx, l, w)
+	if err != nil {
+		return Boot{}, err
+	}
+	b.orOwn()
+	if b.Kernel == Unbuilt {
 		k, err := l.builder.Kernel(ctx)
 		if err != nil {
 			return Boot{}, err
 		}
-		kernel = k.Path
+		b.Kernel = k.Path
 	}
-	if initrd == "" {
+	if b.Initrd == Unbuilt {
 		i, err := l.builder.Initramfs(ctx, w.App)
 		if err != nil {
 			return Boot{}, err
 		}
-		initrd, version = i.Path, i.Version
+		b.Initrd, b.Version = i.Path, cmp.Or(b.Version, i.Version)
 	}
-	img, err := imageOf(kernel)
-	if err != nil {
+	if err := b.examine(ctx); err != nil {
 		return Boot{}, err
 	}
-	if _, err := imageOf(initrd); err != nil {
-		return Boot{}, err
-	}
-	segs, err := segmentsOf(kernel)
-	if err != nil {
-		return Boot{}, err
-	}
-	b := l.Describe(w)
-	b.Image, b.Version, b.Kernel, b.Initrd, b.Segments = img, version, kernel, initrd, segs
 	return b, nil
 }
 
 // Describe implements System.
-func (*Linux) Describe(w Want) Boot {
-	s := w.Settings
-	b := Boot{Platform: w.Platform, Kernel: cmp.Or(s.Kernel, Unbuilt), Initrd: cmp.Or(s.Initrd, Unbuilt), Cmdline: linux.CommandLine()}
+func (l *Linux) Describe(w Want) Boot {
+	return l.env.describeLinux(l.Name(), w, linux.CommandLine())
+}
+
+// describeLinux describes a microVM of Linux. What an entry or the cell does not name
+// is ukprobe's own.
+func (e Env) describeLinux(name string, w Want, cmdline string) Boot {
+	b := Boot{Platform: w.Platform, Cmdline: cmdline}
 	b.linuxApp(w.App)
-	b.override(s)
+	if m, err := e.entry(name, w); err == nil {
+		b.describe(m)
+	}
+	b.override(w.Settings)
+	b.orOwn()
+	if len(b.Disks) > 0 && (b.Entry == nil || b.Entry.Cmdline == "") {
+		b.Cmdline += " root=/dev/vda " + map[bool]string{true: "ro", false: "rw"}[b.Disks[0].ReadOnly]
+	}
 	return b
+}
+
+// orOwn puts what ukprobe builds where no file is named. A disk has the root, and needs
+// no initramfs.
+func (b *Boot) orOwn() {
+	b.Kernel = cmp.Or(b.Kernel, Unbuilt)
+	if len(b.Disks) == 0 {
+		b.Initrd = cmp.Or(b.Initrd, Unbuilt)
+	}
 }
 
 // linuxApp says when an app of guests/linux is ready, the same for a microVM and
@@ -96,53 +122,15 @@ func (b *Boot) linuxApp(app string) {
 func (*Linux) CommandLine(b Boot, net *Addresses) (string, error) { return linuxCommandLine(b, net) }
 
 func linuxCommandLine(b Boot, net *Addresses) (string, error) {
-	if net == nil {
-		return b.commandLine(""), nil
+	if net == nil || b.Entry != nil && b.Entry.Network != "" {
+		return b.commandLine(b.words(net, nil)), nil
 	}
 	word, err := linux.IPWord(net.Prefix, net.Gateway)
-	return b.commandLine(word), err
+	if err != nil {
+		return "", err
+	}
+	return b.commandLine(word), nil
 }
 
 // AskingCommandLine implements Asker.
 func (*Linux) AskingCommandLine(b Boot) string { return b.commandLine(linux.DHCPWord) }
-
-// Process is the bare Linux process, of the same binaries as Linux.
-type Process struct{ builder *linux.Builder }
-
-// Name implements System.
-func (*Process) Name() string { return "process" }
-
-// Apps implements System.
-func (*Process) Apps() []string { return linux.Apps() }
-
-// Platforms implements System.
-func (*Process) Platforms() []string { return []string{"process"} }
-
-// Prepare implements System.
-func (p *Process) Prepare(ctx context.Context, w Want) (Boot, error) {
-	root, err := p.builder.RootFS(ctx, w.App)
-	if err != nil {
-		return Boot{}, err
-	}
-	img, err := imageOf(root.Dir + root.Program)
-	if err != nil {
-		return Boot{}, err
-	}
-	b := p.Describe(w)
-	b.Image, b.Version, b.RootFS, b.Argv, b.Env = img, root.Version, root.Dir, slices.Clone(root.Argv), root.Env
-	return b, nil
-}
-
-// Describe implements System.
-func (*Process) Describe(w Want) Boot {
-	b := Boot{Platform: w.Platform, RootFS: Unbuilt, Argv: []string{"<" + w.App + " of Debian's package>"}}
-	b.linuxApp(w.App)
-	b.override(w.Settings)
-	return b
-}
-
-// Limit implements System.
-func (*Process) Limit(_, _ string) string { return "" }
-
-// CommandLine implements System: a process finds its network set up.
-func (*Process) CommandLine(Boot, *Addresses) (string, error) { return "", nil }

@@ -13,7 +13,8 @@ import (
 // Lupine is a microVM of a kernel of its own for each app, and an initramfs with
 // the same binaries as Linux's.
 type Lupine struct {
-	apps    *linux.Builder
+	env     Env
+	builder *linux.Builder
 	kernels *lupine.Builder
 }
 
@@ -21,77 +22,65 @@ type Lupine struct {
 func (*Lupine) Name() string { return "lupine" }
 
 // Apps implements System.
-func (*Lupine) Apps() []string { return lupine.Apps() }
+func (l *Lupine) Apps() []string { return l.env.apps(l.Name(), lupine.Apps()...) }
 
 // Platforms implements System.
 func (*Lupine) Platforms() []string {
-	return []string{"qemu", "qemu1nic", "qemumicrovm", "firecracker"}
+	return []string{qemuPlatform, qemu1NIC, qemuMicroVM, firecrackerVMM}
 }
 
 // Limit implements System.
-func (*Lupine) Limit(_, _ string) string { return "" }
+func (*Lupine) Limit(Want) string { return "" }
 
-// Prepare implements System. With a root on a disk the kernel is the general one:
-// those of the apps have neither disks nor file systems.
+// Prepare implements System.
 func (l *Lupine) Prepare(ctx context.Context, w Want) (Boot, error) {
-	b := l.Describe(w)
+	b, err := l.env.located(ctx, l, w)
+	if err != nil {
+		return Boot{}, err
+	}
+	b.orOwn()
 	if b.Kernel == Unbuilt {
-		app := w.App
-		if len(b.Disks) > 0 {
-			app = lupine.General
-		}
-		k, err := l.kernels.Kernel(ctx, app)
-		if err != nil {
+		if b.Kernel, err = l.kernel(ctx, w, len(b.Disks) > 0); err != nil {
 			return Boot{}, err
-		}
-		b.Kernel = k.BzImage
-		if !firmwareLoads(w.Platform) {
-			b.Kernel = k.Vmlinux
 		}
 	}
 	if b.Initrd == Unbuilt {
-		i, err := l.apps.PlainInitramfs(ctx, w.App)
+		i, err := l.builder.PlainInitramfs(ctx, w.App)
 		if err != nil {
 			return Boot{}, err
 		}
-		b.Initrd, b.Version = i.Path, i.Version
+		b.Initrd, b.Version = i.Path, cmp.Or(b.Version, i.Version)
 	}
-	for _, path := range []string{b.Initrd, w.Settings.Disk} {
-		if path == "" {
-			continue
-		}
-		if _, err := imageOf(path); err != nil {
-			return Boot{}, err
-		}
-	}
-	var err error
-	if b.Image, err = imageOf(b.Kernel); err != nil {
+	if err := b.examine(ctx); err != nil {
 		return Boot{}, err
 	}
-	b.Segments, err = segmentsOf(b.Kernel)
-	return b, err
+	return b, nil
+}
+
+// kernel is the own one. With a root on a disk it is the general one: those of the
+// apps have neither disks nor file systems.
+func (l *Lupine) kernel(ctx context.Context, w Want, disk bool) (string, error) {
+	app := w.App
+	if disk {
+		app = lupine.General
+	}
+	k, err := l.kernels.Kernel(ctx, app)
+	if err != nil {
+		return "", err
+	}
+	if firmwareLoads(w.Platform) {
+		return k.BzImage, nil
+	}
+	return k.Vmlinux, nil
 }
 
 // firmwareLoads says whether a platform has a PC's firmware, which loads a
 // compressed kernel; the others start the uncompressed one.
-func firmwareLoads(platform string) bool { return platform == "qemu" || platform == "qemu1nic" }
+func firmwareLoads(platform string) bool { return platform == qemuPlatform || platform == qemu1NIC }
 
 // Describe implements System.
-func (*Lupine) Describe(w Want) Boot {
-	s := w.Settings
-	b := Boot{
-		Platform: w.Platform,
-		Kernel:   cmp.Or(s.Kernel, Unbuilt),
-		Initrd:   cmp.Or(s.Initrd, Unbuilt),
-		Cmdline:  lupine.CommandLine(firmwareLoads(w.Platform)),
-	}
-	if s.Disk != "" {
-		b.Initrd = s.Initrd
-		b.Cmdline += " root=/dev/vda rw"
-	}
-	b.linuxApp(w.App)
-	b.override(s)
-	return b
+func (l *Lupine) Describe(w Want) Boot {
+	return l.env.describeLinux(l.Name(), w, lupine.CommandLine(firmwareLoads(w.Platform)))
 }
 
 // CommandLine implements System, as Linux does.

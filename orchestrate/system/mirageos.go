@@ -10,13 +10,6 @@ import (
 	"github.com/ukprobe/ukprobe/internal/solo5"
 )
 
-// Platforms of Solo5.
-const (
-	solo5HVT    = "solo5-hvt"
-	solo5SPT    = "solo5-spt"
-	solo5Virtio = "solo5-virtio"
-)
-
 // MirageOS is a unikernel in OCaml, and with it any other Solo5 image that reads the
 // same words or none.
 type MirageOS struct{ env Env }
@@ -25,17 +18,17 @@ type MirageOS struct{ env Env }
 func (*MirageOS) Name() string { return "mirageos" }
 
 // Apps implements System.
-func (*MirageOS) Apps() []string { return []string{Hello, HTTP} }
+func (m *MirageOS) Apps() []string { return m.env.apps(m.Name(), Hello, HTTP) }
 
 // foreignApps are those of the matrix that are programs in C.
-var foreignApps = []string{Nginx, "redis", "sqlite", "memcached", "mysql"}
+var foreignApps = []string{Nginx, redisApp, sqliteApp, memcachedApp, "mysql"}
 
 // Platforms implements System.
 func (*MirageOS) Platforms() []string { return []string{solo5HVT, solo5SPT, solo5Virtio} }
 
 // Limit implements System.
-func (*MirageOS) Limit(app, _ string) string {
-	if slices.Contains(foreignApps, app) {
+func (*MirageOS) Limit(w Want) string {
+	if app := w.App; slices.Contains(foreignApps, app) {
 		return "MirageOS has no C library, no processes and no system calls: it runs programs in OCaml that are written for it, and there is no " + app + " among them"
 	}
 	return ""
@@ -68,8 +61,8 @@ func (m *MirageOS) Describe(w Want) Boot {
 
 // Prepare implements System.
 func (m *MirageOS) Prepare(ctx context.Context, w Want) (Boot, error) {
-	b := m.Describe(w)
-	if err := m.env.find(ctx, m.Name(), w, &b); err != nil {
+	b, err := m.env.prepared(ctx, m, w)
+	if err != nil {
 		return Boot{}, err
 	}
 	img, err := solo5.ReadFile(b.Kernel)

@@ -123,12 +123,12 @@ func TestMirageOSCatalogue(t *testing.T) {
 // TestMirageOSLimits: the C programs of the matrix are unsupported, with the reason.
 func TestMirageOSLimits(t *testing.T) {
 	for _, app := range []string{Nginx, "redis", "sqlite"} {
-		if got := (&MirageOS{}).Limit(app, "solo5-hvt"); !strings.Contains(got, "OCaml") || !strings.HasSuffix(got, "no "+app+" among them") {
+		if got := (&MirageOS{}).Limit(Want{App: app, Platform: solo5HVT}); !strings.Contains(got, "OCaml") || !strings.HasSuffix(got, "no "+app+" among them") {
 			t.Errorf("%s: %q", app, got)
 		}
 	}
 	for _, app := range (&MirageOS{}).Apps() {
-		if got := (&MirageOS{}).Limit(app, "solo5-spt"); got != "" {
+		if got := (&MirageOS{}).Limit(Want{App: app, Platform: solo5SPT}); got != "" {
 			t.Errorf("%s: %q", app, got)
 		}
 	}

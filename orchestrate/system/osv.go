@@ -17,7 +17,9 @@ import (
 type OSv struct{ env Env }
 
 // Name implements System.
-func (*OSv) Name() string { return "osv" }
+func (*OSv) Name() string { return osvName }
+
+const osvName = "osv"
 
 // osvApps: what makes them ready.
 var osvApps = map[string]struct {
@@ -27,12 +29,14 @@ var osvApps = map[string]struct {
 	Hello:        {ready: "^Hello"}, // osv-apps native-example/hello.c: "Hello from C code"
 	Nginx:        {service: &Service{Port: 80, Request: httpGet()}},
 	redisApp:     {service: &Service{Port: 6379, Request: redisPing()}},
-	sqliteApp:    {ready: "^SQLite version "},
+	sqliteApp:    {ready: "^(SQLite version |ukprobe-sqlite: ready$)"}, // the shell, or the other systems' script
 	memcachedApp: {service: &Service{Port: 11211, Request: []byte("version\r\n")}},
 }
 
 // Apps implements System.
-func (*OSv) Apps() []string { return []string{Hello, Nginx, redisApp, sqliteApp, memcachedApp} }
+func (o *OSv) Apps() []string {
+	return o.env.apps(o.Name(), Hello, Nginx, redisApp, sqliteApp, memcachedApp)
+}
 
 // Platforms implements System.
 func (*OSv) Platforms() []string {
@@ -40,7 +44,7 @@ func (*OSv) Platforms() []string {
 }
 
 // Limit implements System.
-func (*OSv) Limit(_, _ string) string { return "" }
+func (*OSv) Limit(Want) string { return "" }
 
 // Describe implements System. Of a disk that is named its own command line is read.
 func (o *OSv) Describe(w Want) Boot {
@@ -51,6 +55,7 @@ func (o *OSv) Describe(w Want) Boot {
 	}
 	if w.Platform == qemuMicroVM { // as scripts/run.py starts it; the rest is the platform's anyway
 		b.QEMU.Args = []string{"-global", "virtio-mmio.force-legacy=off"}
+		b.QEMU.MicrovmKVM = "OSv looks for KVM's clock or an HPET and stops without: use platform qemu or qemu1nic, or a machine with KVM"
 	}
 	if app.service != nil {
 		b.Service = &Service{Port: app.service.Port, Request: app.service.Request}

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/ukprobe/ukprobe/internal/qcow2"
+	"github.com/ukprobe/ukprobe/internal/regular"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -28,6 +28,12 @@ const (
 	bootSectorAt = 0x7c00 // where a PC's firmware puts it and starts it
 )
 
+// osvText is where the unpacked kernel runs: it maps itself to kernel_vm_base, since
+// 0.54 (its Makefile), and has some 7 MiB. The loader, which unpacks it at 2 MiB, has
+// no paging. SeaBIOS moves itself to the end of the guest's memory: only with 1 GiB
+// and 2 to 18 MiB could it be here.
+var osvText = probe.Segment{Lo: 0x40200000, Hi: 0x41200000, Stage: probe.StageKernel}
+
 // osvDisk is what a disk's beginning says.
 type osvDisk struct {
 	cmdline  string
@@ -36,7 +42,7 @@ type osvDisk struct {
 
 // openOSvDisk reads it, of a raw or a qcow2 image.
 func openOSvDisk(d Disk) (osvDisk, error) {
-	f, err := os.Open(d.Path)
+	f, err := regular.Open(d.Path)
 	if err != nil {
 		return osvDisk{}, fmt.Errorf("disk: %w", err)
 	}
@@ -78,5 +84,6 @@ func readOSvDisk(r io.ReaderAt) (osvDisk, error) {
 		segs[i].Stage = probe.StageDecompress
 	}
 	boot := probe.Segment{Lo: bootSectorAt, Hi: bootSectorAt + 512, Stage: probe.StageImage}
-	return osvDisk{cmdline: string(line), segments: append([]probe.Segment{boot}, segs[:min(len(segs), maxSegments-1)]...)}, nil
+	out := append([]probe.Segment{boot}, segs[:min(len(segs), maxSegments-2)]...)
+	return osvDisk{cmdline: string(line), segments: append(out, osvText)}, nil
 }

@@ -68,6 +68,9 @@ func TestOSvCommandLine(t *testing.T) {
 		if modern := slices.Contains(b.QEMU.Args, "virtio-mmio.force-legacy=off"); modern != (tt.platform == qemuMicroVM) {
 			t.Errorf("%s: QEMU's arguments %q", tt.name, b.QEMU.Args)
 		}
+		if tt.platform == qemuMicroVM && !strings.Contains(b.QEMU.MicrovmKVM, "HPET") {
+			t.Errorf("%s: may run without KVM: %+v", tt.name, b.QEMU)
+		}
 	}
 }
 
@@ -82,7 +85,7 @@ func TestOSvBootsItself(t *testing.T) {
 	if b.Kernel != "" || b.Image.Path != path || b.DiskCmdline != (DiskCmdline{At: 512, Room: 32256}) || b.Disks[0].Format != "raw" {
 		t.Errorf("%+v", b)
 	}
-	if diff := cmp.Diff([]probe.Stage{probe.StageImage, probe.StageDecompress}, stages(b.Segments)); diff != "" || b.Segments[0].Lo != 0x7c00 || b.Segments[1].Lo != 0x101000 {
+	if diff := cmp.Diff([]probe.Stage{probe.StageImage, probe.StageDecompress, probe.StageKernel}, stages(b.Segments)); diff != "" || b.Segments[0].Lo != 0x7c00 || b.Segments[1].Lo != 0x101000 {
 		t.Errorf("%s%+v", diff, b.Segments)
 	}
 	b.Args = strings.Repeat("x", 32250)
@@ -138,7 +141,7 @@ func FuzzOSvDisk(f *testing.F) {
 		if err := os.WriteFile(path, disk, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if d, err := openOSvDisk(Disk{Path: path, Format: diskFormat(path)}); err == nil && (len(d.segments) < 2 || len(d.segments) > maxSegments) {
+		if d, err := openOSvDisk(Disk{Path: path, Format: diskFormat(path)}); err == nil && (len(d.segments) < 3 || len(d.segments) > maxSegments) {
 			t.Errorf("%d segments", len(d.segments))
 		}
 	})

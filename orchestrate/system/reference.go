@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/ukprobe/ukprobe/guests/reference"
@@ -19,7 +18,7 @@ type Reference struct{ env Env }
 func (*Reference) Name() string { return "reference" }
 
 // Apps implements System.
-func (*Reference) Apps() []string { return []string{Hello, HTTP} }
+func (r *Reference) Apps() []string { return r.env.apps(r.Name(), Hello, HTTP) }
 
 // Platforms implements System.
 func (*Reference) Platforms() []string {
@@ -42,37 +41,26 @@ func (r *Reference) Describe(w Want) Boot {
 	return b
 }
 
-// Prepare writes the guest's image into the run's folder.
+// Prepare implements System. It writes the guest's image into the run's folder.
 func (r *Reference) Prepare(ctx context.Context, w Want) (Boot, error) {
-	if m, err := r.env.entry(r.Name(), w); err != nil {
+	b, err := r.env.located(ctx, r, w)
+	if err != nil {
 		return Boot{}, err
-	} else if m != nil {
-		b := r.Describe(w)
-		err := r.env.locate(ctx, &b)
-		return b, err
 	}
-	path := w.Settings.Kernel
-	if path == "" {
-		path = filepath.Join(r.env.WorkDir, "reference.elf")
-		if err := os.WriteFile(path, reference.Image(), 0o644); err != nil {
+	if b.Kernel == Unbuilt {
+		b.Kernel = filepath.Join(r.env.WorkDir, "reference.elf")
+		if err := writeOnce(b.Kernel, reference.Image()); err != nil {
 			return Boot{}, fmt.Errorf("write the reference guest: %w", err)
 		}
 	}
-	img, err := imageOf(path)
-	if err != nil {
+	if err := b.examine(ctx); err != nil {
 		return Boot{}, err
 	}
-	segs, err := segmentsOf(path)
-	if err != nil {
-		return Boot{}, err
-	}
-	b := r.Describe(w)
-	b.Image, b.Kernel, b.Segments = img, path, segs
 	return b, nil
 }
 
 // Limit implements System.
-func (*Reference) Limit(_, _ string) string { return "" }
+func (*Reference) Limit(Want) string { return "" }
 
 // CommandLine implements System.
 func (*Reference) CommandLine(b Boot, net *Addresses) (string, error) {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -35,28 +34,28 @@ var rumpApps = []struct {
 }{
 	{name: Hello, ready: "^Hello, "}, // rumprun's tests/hello/hello.c
 	{name: Nginx, service: &Service{Port: 80, Request: httpGet()}, onDisk: "-c " + rumpMount + "/conf/nginx.conf"},
-	{name: "redis", service: &Service{Port: 6379, Request: []byte("PING\r\n")}, onDisk: rumpMount + "/conf/redis.conf"},
-	{name: "sqlite", ready: "^SQLite version "},
-	{name: "memcached", service: &Service{Port: 11211, Request: []byte("version\r\n")}, args: "-u root"},
+	{name: redisApp, service: &Service{Port: 6379, Request: redisPing()}, onDisk: rumpMount + "/conf/redis.conf"},
+	{name: sqliteApp, ready: "^SQLite version "},
+	{name: memcachedApp, service: &Service{Port: 11211, Request: []byte("version\r\n")}, args: "-u root"},
 }
 
 // rumpMount is where the packages of rumprun-packages want their disk.
 const rumpMount = "/data"
 
 // Apps implements System.
-func (*Rump) Apps() []string {
+func (r *Rump) Apps() []string {
 	out := make([]string, len(rumpApps))
 	for i, a := range rumpApps {
 		out[i] = a.name
 	}
-	return out
+	return r.env.apps(r.Name(), out...)
 }
 
 // Platforms implements System. rumprun's hw platform has its devices on PCI.
-func (*Rump) Platforms() []string { return []string{"qemu1nic", solo5HVT, solo5SPT} }
+func (*Rump) Platforms() []string { return []string{qemu1NIC, solo5HVT, solo5SPT} }
 
 // Limit implements System.
-func (*Rump) Limit(_, _ string) string { return "" }
+func (*Rump) Limit(Want) string { return "" }
 
 // onSolo5 tells the two ports of rumprun apart.
 func onSolo5(platform string) bool { return strings.HasPrefix(platform, "solo5-") }
@@ -107,11 +106,11 @@ func wantsDisk(kernel string) bool {
 
 // Prepare implements System.
 func (r *Rump) Prepare(ctx context.Context, w Want) (Boot, error) {
-	if err := os.WriteFile(r.emptyDisk(), make([]byte, 512), 0o600); err != nil {
+	if err := writeOnce(r.emptyDisk(), make([]byte, 512)); err != nil {
 		return Boot{}, fmt.Errorf("write an empty disk for rump: %w", err)
 	}
-	b := r.Describe(w)
-	if err := r.env.find(ctx, r.Name(), w, &b); err != nil {
+	b, err := r.env.prepared(ctx, r, w)
+	if err != nil {
 		return Boot{}, err
 	}
 	r.addDisk(&b) // an image that has only now been fetched
@@ -147,8 +146,8 @@ type rumpBlk struct {
 // for -I, -W, -b and the program, without its line ends and trailing commas, and on
 // Solo5 what Lupine's scripts/benchmark_apps.sh gives the tender.
 func (r *Rump) CommandLine(b Boot, net *Addresses) (string, error) {
-	if b.Entry != nil && b.Entry.Network != "" {
-		return "", fmt.Errorf("%s: rump has its network in a configuration of its own: leave network: out", b.Entry.Pos)
+	if err := b.noNetworkWords("rump has its network in a configuration of its own"); err != nil {
+		return "", err
 	}
 	c := rumpConfig{Cmdline: strings.TrimSpace(filepath.Base(b.Kernel) + " " + cmp.Or(b.Args, b.Cmdline))}
 	if err := rumpWords(c.Cmdline); err != nil {

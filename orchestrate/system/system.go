@@ -10,28 +10,18 @@ package system
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/ukprobe/ukprobe/guests/docker"
 	"github.com/ukprobe/ukprobe/guests/lupine"
+	"github.com/ukprobe/ukprobe/internal/regular"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
-)
-
-// Names of the apps.
-const (
-	Hello = "hello" // prints one line and idles
-	Nginx = "nginx" // serves a 612-byte page over HTTP
-	HTTP  = "http"  // the reference guest's own few lines of HTTP
 )
 
 // Service is an app that is ready when it answers on the wire.
@@ -40,11 +30,14 @@ type Service struct {
 	Request []byte // what the client sends once it is connected
 }
 
-// Image is the file whose size and checksum stand for the system in results.
+// Image is the file whose size and checksum stand for the system in results. Of a
+// container's image they are the manifest's digest, and the bytes of manifest,
+// configuration and layers as the manifest has them; of one that only an engine has,
+// the engine's ID, and the size is not known.
 type Image struct {
 	Path   string
 	SHA256 string // lower-case hex
-	Size   int64  // bytes
+	Size   int64  // bytes; 0 if it is not known
 }
 
 // Unbuilt stands in a description for a file that Prepare builds or finds.
@@ -71,6 +64,8 @@ type QEMU struct {
 	// Microvm are properties of machine microvm, such as "pit=on,rtc=on". By default
 	// it has neither PIT, PIC, RTC nor ACPI.
 	Microvm string
+	// MicrovmKVM is why machine microvm boots it under KVM only; "" if not so.
+	MicrovmKVM string
 	// CPU are features of the CPU model "host", for KVM with hardware behind it, such
 	// as "migratable=no,+invtsc".
 	CPU string
@@ -129,6 +124,13 @@ type Boot struct {
 
 	// Entry is the image's in the catalogue; nil if it is not from there.
 	Entry *catalogue.Image
+	// Packed says that a registry has it as a unikernel, and PackedArgs are the app's
+	// arguments there.
+	Packed     bool
+	PackedArgs []string
+
+	// Files are stamps of all that was measured: see Unchanged.
+	Files []regular.Stamp
 }
 
 // Addresses are what a guest has to be told about its network.
@@ -146,9 +148,10 @@ type System interface {
 	Platforms() []string
 	// Limit is why the app does not run on the platform although the system has
 	// both; "" if it does. Of an app that the system does not have it may say why.
-	Limit(app, platform string) string
-	// Describe says all of an app but its files, for which Unbuilt stands: command
-	// line, ready line, service.
+	Limit(w Want) string
+	// Describe says all of an app but the files that are not there yet, for which
+	// Unbuilt stands: command line, ready line, service. It builds, fetches and writes
+	// nothing; it may look into files that are there.
 	Describe(w Want) Boot
 	// Prepare finds or builds the image of an app. It may take minutes at the
 	// first time.
@@ -178,7 +181,7 @@ func All(e Env) []System {
 	builder := e.builder()
 	kernels := &lupine.Builder{Dir: e.CacheDir, Logf: e.Logf}
 	return e.withGeneric([]System{
-		&Reference{env: e}, &Linux{builder: builder}, &Lupine{apps: builder, kernels: kernels},
+		&Reference{env: e}, &Linux{env: e, builder: builder}, &Lupine{env: e, builder: builder, kernels: kernels},
 		&Unikraft{env: e}, &MirageOS{env: e}, &OSv{env: e}, &HermiTux{env: e}, &Rump{env: e},
 		&Process{builder: builder}, &Docker{env: e, builder: &docker.Builder{Linux: builder}},
 	})
@@ -205,9 +208,10 @@ var ErrUnsupported = errors.New("unsupported")
 
 // Supports returns an error wrapping ErrUnsupported if the system does not have
 // the app or does not run on the platform.
-func Supports(s System, app, platform string) error {
+func Supports(s System, w Want) error {
+	app, platform := w.App, w.Platform
 	if !slices.Contains(s.Apps(), app) {
-		if why := s.Limit(app, platform); why != "" {
+		if why := s.Limit(w); why != "" {
 			return fmt.Errorf("%w: %s has no %s: %s", ErrUnsupported, s.Name(), app, why)
 		}
 		return fmt.Errorf("%w: %s has no %s (it has %s)", ErrUnsupported, s.Name(), app, strings.Join(s.Apps(), ", "))
@@ -215,55 +219,10 @@ func Supports(s System, app, platform string) error {
 	if !slices.Contains(s.Platforms(), platform) {
 		return fmt.Errorf("%w: %s does not run on %s (it runs on %s)", ErrUnsupported, s.Name(), platform, strings.Join(s.Platforms(), ", "))
 	}
-	if why := s.Limit(app, platform); why != "" {
+	if why := s.Limit(w); why != "" {
 		return fmt.Errorf("%w: %s on %s: %s", ErrUnsupported, app, platform, why)
 	}
 	return nil
-}
-
-// imageOf measures a file.
-func imageOf(path string) (Image, error) {
-	st, err := os.Stat(path) // first: opening a named pipe would wait for a writer
-	if err != nil {
-		return Image{}, fmt.Errorf("image: %w", err)
-	}
-	switch {
-	case st.IsDir():
-		return Image{}, fmt.Errorf("image %s: is a directory: give the kernel file itself", path)
-	case !st.Mode().IsRegular():
-		return Image{}, fmt.Errorf("image %s: not a regular file", path)
-	case st.Size() == 0:
-		return Image{}, fmt.Errorf("image %s: is empty", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return Image{}, fmt.Errorf("image: %w", err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return Image{}, fmt.Errorf("image %s: %w", path, err)
-	}
-	return Image{Path: path, SHA256: hex.EncodeToString(h.Sum(nil)), Size: st.Size()}, nil
-}
-
-// examine fills in what is known of a boot's files, and checks that they are there.
-func (b *Boot) examine() (err error) {
-	if b.Image, err = imageOf(b.Kernel); err != nil {
-		return err
-	}
-	for _, d := range b.Disks {
-		if _, err := imageOf(d.Path); err != nil {
-			return fmt.Errorf("disk: %w", err)
-		}
-	}
-	b.Segments, err = segmentsOf(b.Kernel)
-	return err
-}
-
-// httpGet is the request that a service of HTTP is asked.
-func httpGet() []byte {
-	return []byte("GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
 }
 
 // commandLine joins the system's own words, its network's, and those of the matrix,
@@ -299,18 +258,4 @@ func (b *Boot) override(s matrix.Settings) {
 	if s.Disk != "" {
 		b.Disks = []Disk{{Path: s.Disk, Format: diskFormat(s.Disk)}}
 	}
-}
-
-// diskFormat tells qcow2, by its magic (QEMU's docs/interop/qcow2.rst), from raw.
-func diskFormat(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return "raw" // Prepare says that it cannot be opened
-	}
-	defer f.Close()
-	var magic [4]byte
-	if _, err := io.ReadFull(f, magic[:]); err == nil && string(magic[:]) == "QFI\xfb" {
-		return "qcow2"
-	}
-	return "raw"
 }

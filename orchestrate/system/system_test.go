@@ -66,7 +66,7 @@ func TestSupports(t *testing.T) {
 		{"process", "hello", "qemu", "unsupported: process does not run on qemu (it runs on process)"},
 	}
 	for _, tt := range tests {
-		err := Supports(find(t, Env{}, tt.system), tt.app, tt.platform)
+		err := Supports(find(t, Env{}, tt.system), Want{App: tt.app, Platform: tt.platform})
 		text := ""
 		if err != nil {
 			text = err.Error()
@@ -130,7 +130,7 @@ func TestImageOf(t *testing.T) {
 	data := []byte("an image")
 	sum := sha256.Sum256(data)
 	path := write(t, data)
-	got, err := imageOf(path)
+	got, _, err := imageOf(t.Context(), path)
 	if diff := cmp.Diff(Image{Path: path, SHA256: hex.EncodeToString(sum[:]), Size: 8}, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
@@ -141,11 +141,11 @@ func TestImageOf(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		filepath.Join(dir, "nothing"): "no such file or directory",
-		dir:                           "is a directory: give the kernel file itself",
+		dir:                           "is a directory",
 		write(t, nil):                 "is empty",
 		fifo:                          "not a regular file",
 	} {
-		if _, err := imageOf(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+		if _, _, err := imageOf(t.Context(), path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want an error that names it and says %q", path, err, want)
 		}
 	}

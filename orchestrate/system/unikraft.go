@@ -44,7 +44,9 @@ var unikraftApps = map[string]struct {
 var unikraftQEMU = QEMU{Microvm: "pit=on,rtc=on", CPU: "migratable=no,+invtsc"}
 
 // Apps implements System.
-func (*Unikraft) Apps() []string { return []string{Hello, Nginx, redisApp, sqliteApp} }
+func (u *Unikraft) Apps() []string {
+	return u.env.apps(u.Name(), Hello, Nginx, redisApp, sqliteApp)
+}
 
 // Platforms implements System.
 func (*Unikraft) Platforms() []string {
@@ -52,7 +54,7 @@ func (*Unikraft) Platforms() []string {
 }
 
 // Limit implements System.
-func (*Unikraft) Limit(_, _ string) string { return "" }
+func (*Unikraft) Limit(Want) string { return "" }
 
 // Describe implements System.
 func (u *Unikraft) Describe(w Want) Boot {
@@ -89,60 +91,10 @@ func (u *Unikraft) Prepare(ctx context.Context, w Want) (Boot, error) {
 		return Boot{}, err
 	}
 	b.Version = cmp.Or(b.Version, b.Unikraft.Version)
+	if b.Packed && b.Cmdline == "" && w.Settings.Args == "" { // as kraft runs it
+		b.Args = strings.Join(append([]string{"--"}, b.PackedArgs...), " ")
+	}
 	return b, nil
-}
-
-// prepared finds a guest's files, of the catalogue or the cell, and measures them.
-func (e Env) prepared(ctx context.Context, s System, w Want) (Boot, error) {
-	m, err := e.entry(s.Name(), w)
-	if err != nil {
-		return Boot{}, err
-	}
-	b := s.Describe(w)
-	switch {
-	case m != nil:
-		if err := e.locate(ctx, &b); err != nil {
-			return Boot{}, err
-		}
-		b.override(w.Settings)
-	case b.Kernel == Unbuilt:
-		return Boot{}, e.errNoImage(s.Name(), w)
-	}
-	if b.Initrd != "" {
-		if _, err := imageOf(b.Initrd); err != nil {
-			return Boot{}, err
-		}
-	}
-	for _, d := range b.Disks {
-		if _, err := imageOf(d.Path); err != nil {
-			return Boot{}, fmt.Errorf("disk: %w", err)
-		}
-	}
-	if b.Kernel == "" { // it boots from its disk
-		b.Image, err = imageOf(b.Disks[0].Path)
-		return b, err
-	}
-	if b.Image, err = imageOf(b.Kernel); err != nil {
-		return Boot{}, err
-	}
-	b.Segments, err = segmentsOf(b.Kernel)
-	return b, err
-}
-
-// fits returns an error wrapping ErrUnsupported if the platform's VMM cannot load the
-// image. qemu and firecracker say what to build for the one and the other.
-func fits(b Boot, qemu, firecracker string) error {
-	l, err := whoLoads(b.Kernel)
-	if err != nil {
-		return err
-	}
-	switch {
-	case b.Platform == firecrackerVMM && !l.byFirecracker():
-		return fmt.Errorf("%w: image %s is %s, which Firecracker does not load: build it for Firecracker (%s)", ErrUnsupported, b.Kernel, l.what(), firecracker)
-	case b.Platform != firecrackerVMM && !l.byQEMU():
-		return fmt.Errorf("%w: image %s is %s, which QEMU does not load: build it for QEMU (%s)", ErrUnsupported, b.Kernel, l.what(), qemu)
-	}
-	return nil
 }
 
 // CommandLine implements System: `[library parameters] -- [arguments of the app]`.

@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -172,7 +175,11 @@ func missing(s results.Sample, event string) string {
 func TestProcess(t *testing.T) {
 	needRoot(t)
 	m := matrix(t, "system: process, app: [hello, memcached, mysql, nginx, redis, sqlite], platform: process")
+	before := processRoots(t)
 	c := newRun(t, "--matrix", m, "--samples", "2").run().want(0)
+	if diff := cmp.Diff(before, processRoots(t)); diff != "" {
+		t.Errorf("they have written into the cache (-before +after):\n%s", diff)
+	}
 	f := c.file()
 	for _, cell := range f.Cells {
 		t.Run(cell.App, func(t *testing.T) {
@@ -189,6 +196,38 @@ func TestProcess(t *testing.T) {
 			}
 		})
 	}
+}
+
+// processRoots is what is in the cached root folders of processes: name, size, mode and
+// time of all, which are made if they are not there.
+func processRoots(t *testing.T) []string {
+	t.Helper()
+	dir, err := images()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := linux.Builder{Dir: dir, Logf: t.Logf}
+	var out []string
+	for _, app := range linux.Apps() {
+		root, err := b.RootFS(t.Context(), app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = filepath.WalkDir(root.Dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := e.Info()
+			if err == nil {
+				out = append(out, fmt.Sprint(path, " ", info.Size(), " ", info.Mode(), " ", info.ModTime().UnixNano()))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
 }
 
 // A kernel of lupine's, on all kinds of virtio: nginx's own, and as hello's too, to
@@ -228,6 +267,44 @@ func TestLupine(t *testing.T) {
 			}
 			if accel == "kvm" {
 				checkOrder(t, s, results.EventGuestEntry, results.EventFirmwareEnd, results.EventFrameOut)
+			}
+		})
+	}
+}
+
+// From a disk: lupine's general kernel and the app's ext2 image, without an initramfs
+// and with nothing said about either but the disk's name.
+func TestLupineFromDisk(t *testing.T) {
+	needNative(t, "the disks were booted there by hand: docs/verified.md")
+	needRoot(t)
+	dir, err := images()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cached, err := lupine.InCache(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(cached, func(c linux.Cached) bool {
+		return c.App == lupine.General
+	}) {
+		t.Skipf("NOT TESTED: no general kernel in %s, which takes minutes: ukprobe image build --cache %s lupine general", dir, dir)
+	}
+	var cells []string
+	for app, platform := range map[string]string{"nginx": "qemu1nic", "redis": "qemumicrovm", "hello": "qemu"} {
+		disk, err := (&linux.Builder{Dir: dir, Logf: t.Logf}).PlainDisk(t.Context(), app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cells = append(cells, "system: lupine, accel: tcg, app: "+app+", platform: "+platform+", disk: "+disk.Path)
+	}
+	c := newRun(t, "--matrix", matrix(t, cells...), "--timeout", patience(30*time.Second).String()).start().wait(patience(120 * time.Second)).want(0)
+	for _, cell := range c.file().Cells {
+		t.Run(cell.App, func(t *testing.T) {
+			checkOK(t, c.file(), cell.Samples[0])
+			checkApp(t, cell.App, cell.Samples[0])
+			if argv := strings.Join(cell.Argv, " "); strings.Contains(argv, "-initrd") || !strings.Contains(argv, " root=/dev/vda rw") {
+				t.Errorf("%s", argv)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -95,6 +96,7 @@ func TestBadImages(t *testing.T) {
 		{"empty", write(t, "kernel", ""), "is empty"},
 		{"a folder", t.TempDir(), "is a directory"},
 		{"a device", "/dev/zero", "not a regular file"},
+		{"a pipe", pipe(t), "not a regular file"},
 		{"a text", write(t, "kernel", "#!/bin/sh\nexit 0\n"), "neither an ELF file nor a bzImage"},
 		{"a truncated ELF", write(t, "kernel", image[:40]), "damaged ELF file"},
 		{"an ELF without its segments", write(t, "kernel", image[:64]), "damaged ELF file"},
@@ -121,6 +123,16 @@ func TestBadImages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// pipe makes a named pipe that nobody writes to.
+func pipe(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -208,9 +208,9 @@ var inContainer = regexp.MustCompile(`(?m)^0::/ukprobe/[^/]+/s\d+/[0-9a-f]{64}$`
 
 // holdingContainer starts a run with a container that is never ready, and that
 // SIGTERM does not end.
-func holdingContainer(t *testing.T, e *dockerd.Engine) *call {
+func holdingContainer(t *testing.T, e *dockerd.Engine, timeout string) *call {
 	t.Helper()
-	m := matrix(t, "system: docker, app: hello, platform: docker, ready: 'this never comes', timeout: 10m", "system: process, app: hello, platform: process")
+	m := matrix(t, "system: docker, app: hello, platform: docker, ready: 'this never comes', timeout: "+timeout, "system: process, app: hello, platform: process")
 	c := dockerRun(t, e, "--matrix", m).start()
 	var app process
 	find := func() bool {
@@ -239,7 +239,7 @@ func TestDockerKillAndClean(t *testing.T) {
 	notOnTheKernel(t)
 	needRoot(t)
 	e := dockerd.Start(t, dockerd.Options{})
-	c := holdingContainer(t, e)
+	c := holdingContainer(t, e, "10m")
 	_ = c.cmd.Process.Kill()
 	c.wait(patience(5 * time.Second)).want(-int(syscall.SIGKILL))
 	if left := strings.Join(dockerLeftOf(t, c, e), "\n"); !strings.Contains(left, "container /ukprobe-") {
@@ -263,7 +263,7 @@ func TestDockerEngineDies(t *testing.T) {
 	notOnTheKernel(t)
 	needRoot(t)
 	e := dockerd.Start(t, dockerd.Options{})
-	c := holdingContainer(t, e)
+	c := holdingContainer(t, e, "10m")
 	begun := time.Now()
 	e.Kill()
 	c.wait(patience(time.Minute))
@@ -285,5 +285,37 @@ func TestDockerEngineDies(t *testing.T) {
 	newCall(t, "clean", "--journal-dir", c.journal()).run().want(1).says("start it")
 	if err := os.RemoveAll(c.journal()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// An engine that hangs does not hold the run up for long: the sample says so, the other
+// cells are sampled, and once the engine goes on clean removes what is left.
+func TestDockerEngineHangs(t *testing.T) {
+	notOnTheKernel(t)
+	needRoot(t)
+	e := dockerd.Start(t, dockerd.Options{})
+	c := holdingContainer(t, e, "20s")
+	if err := syscall.Kill(e.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	goOn := func() { _ = syscall.Kill(e.PID(), syscall.SIGCONT) }
+	defer goOn()
+	c.wait(patience(3 * time.Minute))
+	f := c.file()
+	s := f.Cells[0].Samples[0]
+	if text := strings.Join(s.Taints, "; "); s.Status != results.SampleTimeout || !strings.Contains(text, "its removal: remove container") || !strings.Contains(text, "that answers in time") {
+		t.Errorf("%s: %q, taints %s", s.Status, s.Reason, text)
+	}
+	if cell := f.Cells[1]; cell.Status != results.CellOK {
+		t.Errorf("the cell beside it: %s: %q", cell.Status, cell.Reason)
+	}
+	c.says("docker-container", "ukprobe clean")
+	if left := processesOf(t, c); len(left) > 0 {
+		t.Errorf("the container's processes live on: %v", left)
+	}
+	goOn()
+	clean := newCall(t, "clean", "--journal-dir", c.journal()).run().want(0)
+	if out := clean.stdout.String(); !strings.Contains(out, "removed docker-container ukprobe-") {
+		t.Errorf("clean does not tell of the container:\n%s", out)
 	}
 }

@@ -11,12 +11,17 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/test/hostvm"
 )
 
 // ukprobe is the binary under test, work a folder that goes with the tests.
 var ukprobe, work string
+
+// cleanups undo, after the last test, what stays for all of them.
+var cleanups []func()
 
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "firecracker" {
@@ -51,6 +56,11 @@ func runTests(m *testing.M) (code int, err error) {
 	if _, err := os.Stat(ukprobe); err != nil {
 		return 1, fmt.Errorf("UKPROBE_BINARY: %w", err)
 	}
+	defer func() {
+		for _, cleanup := range cleanups {
+			cleanup()
+		}
+	}()
 	return m.Run(), nil
 }
 
@@ -133,20 +143,28 @@ func outerImages() string {
 }
 
 // images is the cache of built images that the tests give to ukprobe. Inside the
-// hostvm the project's tree is read-only, and a process's root folder has to be
-// written to: there it is a copy, without the packages.
+// hostvm the project's tree is read-only, and what is built has to be kept: there it is
+// under a layer. (A copy of the gigabytes that such a cache
+// comes to would take longer than all tests.)
 var images = sync.OnceValues(func() (string, error) {
 	if !inside() {
 		return outerImages(), nil
 	}
-	dir := filepath.Join(work, "images")
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	outer, err := filepath.EvalSymlinks(outerImages())
+	if err != nil {
 		return "", err
 	}
-	script := `cd "$1" && tar -c --exclude ./packages . | tar -x -C "$2"`
-	if text, err := exec.Command("sh", "-c", script, "sh", outerImages(), dir).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("copy %s: %w: %s", outerImages(), err, text)
+	dir := filepath.Join(work, "images")
+	script := `mkdir "$2" "$2.layer" && mount -t tmpfs tmpfs "$2.layer" && mkdir "$2.layer/upper" "$2.layer/work" &&
+		mount -t overlay -o "lowerdir=$1,upperdir=$2.layer/upper,workdir=$2.layer/work" overlay "$2"`
+	if text, err := exec.Command("sh", "-c", script, "sh", outer, dir).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("a layer over %s: %w: %s", outer, err, text)
 	}
+	cleanups = append(cleanups, func() {
+		for _, mount := range []string{dir, dir + ".layer"} {
+			_ = unix.Unmount(mount, unix.MNT_DETACH)
+		}
+	})
 	return dir, nil
 })
 

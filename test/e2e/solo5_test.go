@@ -79,6 +79,9 @@ func TestSolo5(t *testing.T) {
 				checkSolo5Timeline(t, platform, s)
 				if guest.name == "test_net" {
 					checkOrder(t, s, results.EventVMMExec, results.EventFrameOut) // it announces itself
+					if platform == "solo5-hvt" {                                  // which waits for pings, by a hypercall
+						checkOrder(t, s, results.EventConsoleReady, results.EventIdle, results.EventVMMExit)
+					}
 				}
 				if argv := strings.Join(c.cell(1).Argv, " "); platform != "solo5-virtio" && !strings.Contains(argv, guest.option) {
 					t.Errorf("%s: no %s", argv, guest.option)

@@ -9,11 +9,8 @@ package cache
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,6 +22,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/internal/deb"
 	"github.com/ukprobe/ukprobe/internal/lockfile"
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // Cache is a folder of built things. It may be used by several goroutines, and
@@ -67,7 +65,7 @@ func (c *Cache) Entry(ctx context.Context, name string, build func(dir, scratch 
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lockfile.Take(ctx, filepath.Join(c.Dir, ".lock"))
+	unlock, err := lockfile.Take(ctx, filepath.Join(c.Dir, ".lock"), c.logf)
 	if err != nil {
 		return "", err
 	}
@@ -124,14 +122,8 @@ func IsFolder(path string) bool {
 
 // Digest returns the SHA-256 and the size of a file.
 func Digest(path string) (sum string, size int64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", 0, err
-	}
-	defer func() { _ = f.Close() }()
-	h := sha256.New()
-	size, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), size, err
+	sum, stamp, err := regular.Digest(context.Background(), path) // of what was just built: not large
+	return sum, stamp.Size, err
 }
 
 // WriteFile writes a new file and waits until it is on the disk, so that a

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/internal/deb"
+	"github.com/ukprobe/ukprobe/internal/lockfile"
 )
 
 // Download returns the suite's current versions of the named packages.
@@ -39,7 +40,7 @@ func (c *Cache) Resolve(ctx context.Context, question string, ask func(*deb.Fetc
 	kept := c.keptAnswer(question)
 	pkgs, err := ask(&deb.Fetcher{Dir: c.Packages, Suite: c.Suite, Logf: c.logf})
 	if err == nil {
-		if err := keep(kept, pkgs); err != nil {
+		if err := c.keep(ctx, kept, pkgs); err != nil {
 			c.logf("the package versions are not kept for a time without apt: %v", err)
 		}
 	} else if last, ok := lastAnswer(kept); ok && ctx.Err() == nil {
@@ -62,25 +63,36 @@ func (c *Cache) keptAnswer(question string) string {
 	return filepath.Join(c.Dir, ".packages-"+hex.EncodeToString(sum[:4])+".json")
 }
 
+// newAnswer is what an answer is called until it is whole. A lock of its own keeps
+// writers apart: that of the cache is held while things are built.
+const (
+	newAnswer  = ".packages.new"
+	answerLock = ".packages.lock"
+)
+
 // keep replaces the answer at path, in one step.
-func keep(path string, pkgs []deb.Package) error {
+func (c *Cache) keep(ctx context.Context, path string, pkgs []deb.Package) error {
 	data, err := json.MarshalIndent(pkgs, "", "\t")
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".packages-new-")
+	unlock, err := lockfile.Take(ctx, filepath.Join(dir, answerLock), c.logf)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(temp.Name()) }()
-	_, err = temp.Write(data)
-	if err := errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
+	defer unlock()
+	temp := filepath.Join(dir, newAnswer)
+	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) { // of a killed writer
 		return err
 	}
-	return os.Rename(temp.Name(), path)
+	if err := WriteFile(temp, data, 0o644); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return os.Rename(temp, path)
 }
 
 // lastAnswer reads the answer kept at path.

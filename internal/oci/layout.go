@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oci
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
+)
+
+// maxDocument bounds an index or a manifest of somebody else's, in bytes.
+const maxDocument = 4 << 20
+
+// OpenLayout reads all of an OCI layout of one image (the image specification's
+// image-layout.md) and verifies it: the manifest, the configuration and the layers
+// against their digests and sizes.
+func OpenLayout(ctx context.Context, dir string) (Layout, error) {
+	l, err := openLayout(ctx, dir)
+	if err != nil {
+		return Layout{}, fmt.Errorf("OCI image layout %s: %w", dir, err)
+	}
+	return l, nil
+}
+
+func openLayout(ctx context.Context, dir string) (Layout, error) {
+	text, err := readDocument(filepath.Join(dir, "index.json"))
+	if err != nil {
+		return Layout{}, err
+	}
+	index, err := v1.ParseIndexManifest(bytes.NewReader(text))
+	if err != nil {
+		return Layout{}, fmt.Errorf("index.json: %w", err)
+	}
+	if len(index.Manifests) != 1 {
+		return Layout{}, fmt.Errorf("index.json names %d manifests, want one", len(index.Manifests))
+	}
+	blob := func(d v1.Descriptor) string { return filepath.Join(dir, "blobs", "sha256", d.Digest.Hex) }
+	d := index.Manifests[0]
+	if d.Digest.Algorithm != "sha256" {
+		return Layout{}, fmt.Errorf("digest %s: only sha256 is known", d.Digest)
+	}
+	if text, err = readDocument(blob(d)); err != nil {
+		return Layout{}, err
+	}
+	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != d.Digest.Hex {
+		return Layout{}, fmt.Errorf("%w: %s has sha256 %x", ErrDigest, blob(d), sum)
+	}
+	m, err := parseManifest(d.Digest, text)
+	if err != nil {
+		return Layout{}, err
+	}
+	l := Layout{Path: dir, Digest: d.Digest.String(), Size: int64(len(text))}
+	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		if err := checkBlob(ctx, blob(d), d); err != nil {
+			return Layout{}, err
+		}
+		l.Size += d.Size
+	}
+	return l, nil
+}
+
+func readDocument(path string) ([]byte, error) {
+	f, err := regular.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxDocument+1))
+	if err == nil && len(text) > maxDocument {
+		err = fmt.Errorf("%s has more than %d bytes", path, maxDocument)
+	}
+	return text, err
+}

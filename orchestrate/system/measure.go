@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package system
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/ukprobe/ukprobe/internal/qcow2"
+	"github.com/ukprobe/ukprobe/internal/regular"
+)
+
+// imageOf measures a file, and stamps it.
+func imageOf(ctx context.Context, path string) (Image, regular.Stamp, error) {
+	sum, stamp, err := regular.Digest(ctx, path)
+	switch {
+	case errors.Is(err, regular.ErrNotRegular):
+		return Image{}, stamp, fmt.Errorf("image %w: give the file itself", err)
+	case err != nil:
+		return Image{}, stamp, fmt.Errorf("image: %w", err)
+	case stamp.Size == 0:
+		return Image{}, stamp, fmt.Errorf("image %s: is empty", path)
+	}
+	return Image{Path: path, SHA256: sum, Size: stamp.Size}, stamp, nil
+}
+
+// measure measures a file of a boot and keeps its stamp.
+func (b *Boot) measure(ctx context.Context, path string) (Image, error) {
+	img, stamp, err := imageOf(ctx, path)
+	if err == nil {
+		b.Files = append(b.Files, stamp)
+	}
+	return img, err
+}
+
+// examine fills in what is known of a boot's files, and checks that they are there.
+// The image is the kernel, or the disk that is booted from.
+func (b *Boot) examine(ctx context.Context) (err error) {
+	b.Files = nil
+	if b.Initrd != "" {
+		if _, err := b.measure(ctx, b.Initrd); err != nil {
+			return fmt.Errorf("initrd: %w", err)
+		}
+	}
+	for i, d := range b.Disks {
+		img, err := b.measure(ctx, d.Path)
+		if err != nil {
+			return fmt.Errorf("disk: %w", err)
+		}
+		if i == 0 {
+			b.Image = img
+		}
+	}
+	if b.Kernel == "" {
+		return nil
+	}
+	if b.Image, err = b.measure(ctx, b.Kernel); err != nil {
+		return err
+	}
+	b.Segments, err = segmentsOf(b.Kernel)
+	return err
+}
+
+// writeOnce writes a file of the run's folder, unless another cell has done so: to write
+// it again would change what that cell has measured.
+func writeOnce(path string, data []byte) error {
+	have, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(have, data) {
+		return nil
+	}
+	return os.WriteFile(path, data, 0o644)
+}
+
+// Unchanged returns an error if a file that Prepare has measured is no longer the same:
+// what the results say of the image would not be what is booted.
+func (b Boot) Unchanged() error {
+	for _, f := range b.Files {
+		if err := f.Check(); err != nil {
+			return fmt.Errorf("image: %w: since the run has measured it; run again, and leave images alone meanwhile", err)
+		}
+	}
+	return nil
+}
+
+// diskFormat tells qcow2, by its magic, from raw.
+func diskFormat(path string) string {
+	f, err := regular.Open(path)
+	if err != nil {
+		return "raw" // Prepare says that it cannot be opened
+	}
+	defer f.Close()
+	magic := make([]byte, len(qcow2.Magic))
+	if _, err := io.ReadFull(f, magic); err == nil && string(magic) == qcow2.Magic {
+		return "qcow2"
+	}
+	return "raw"
+}
