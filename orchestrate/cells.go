@@ -153,6 +153,9 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	if err := system.Supports(out.system, c.App, c.Platform); err != nil {
 		return out.refuse(err)
 	}
+	if err := out.applies(); err != nil {
+		return out.refuse(err)
+	}
 	if c.Experiment == matrix.TimingValidation && c.Probes == matrix.ProbesNone {
 		return out.refuse(fmt.Errorf("%w: %s holds what guests say against the kernel's times: leave --probes none out", system.ErrUnsupported, c.Experiment))
 	}

@@ -137,7 +137,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	stop()
 	b.note(s, <-answered)
 	if s.Status == OK && b.During != nil {
-		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Watch: watch, Dir: dir, guest: gst, Sample: s})
+		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Watch: watch, Dir: dir, nic: w.guest, guest: gst, Sample: s})
 	}
 	cancel()
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
+	"github.com/ukprobe/ukprobe/orchestrate/network"
 )
 
 // During is what an experiment does with a guest that is ready.
@@ -38,6 +39,7 @@ type Live struct {
 	Watch  Watch
 	Dir    string // of the sample; it exists only if the launch wanted it
 	Sample *Sample
+	nic    network.Guest
 	guest  *guest
 }
 
