@@ -51,7 +51,10 @@ func httpApplies(c *cell) error {
 	if !workload.HTTP(c.App) {
 		return fmt.Errorf("%w: app %s does not speak HTTP", system.ErrUnsupported, c.App)
 	}
-	return c.served()
+	if err := c.served(); err != nil {
+		return err
+	}
+	return c.loadable(workload.FixedRate{})
 }
 
 // client is the program that puts the cell's guests under load, if there is one.

@@ -18,7 +18,11 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 	},
 	matrix.Throughput: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		g, _ := workload.For(c.App) // a cell without one is unsupported
-		b.During = experiment.Throughput(g, c.Load, c.Timeout)
+		b.During = experiment.UnderLoad(g, c.Load, c.Timeout)
+		return b
+	},
+	matrix.HTTP: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		b.During = experiment.UnderLoad(workload.FixedRate{}, c.Load, c.Timeout)
 		return b
 	},
 }

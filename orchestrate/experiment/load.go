@@ -29,8 +29,8 @@ const mostErrors = 0.01
 // throughput.
 const busy = 0.95
 
-// Throughput puts the service under load in a closed loop.
-func Throughput(g workload.Generator, w matrix.Workload, timeout time.Duration) *During {
+// UnderLoad puts the service under load: experiments throughput and http.
+func UnderLoad(g workload.Generator, w matrix.Workload, timeout time.Duration) *During {
 	return &During{Limit: loadLimit(w, timeout), Do: func(ctx context.Context, l *Live) error { return l.Load(ctx, g, w) }}
 }
 
@@ -154,6 +154,9 @@ func (l *Live) figures(prefix string, f workload.Figures) {
 	l.Value(prefix+"load_ns", float64(f.Duration.Nanoseconds()))
 	for name, d := range f.Latency {
 		l.Value(prefix+"latency_"+name+"_ns", float64(d.Nanoseconds()))
+	}
+	for name, d := range f.Late {
+		l.Value(prefix+"late_"+name+"_ns", float64(d.Nanoseconds()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Missing)) {
 		l.Sample.Lacks(prefix+"latency_"+name+"_ns", f.Missing[name])

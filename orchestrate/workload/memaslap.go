@@ -32,8 +32,6 @@ func (Memaslap) Check(w matrix.Workload) error {
 	switch {
 	case w.Pipeline > 1:
 		return errors.New("memaslap sends one request at a time on each connection: load.pipeline has to be 1")
-	case w.Rate > 0:
-		return errors.New("memaslap sends as fast as it is answered: leave load.rate out")
 	case w.Connections%w.Threads != 0:
 		return fmt.Errorf("memaslap wants a number of connections (%d) that its threads (%d) divide", w.Connections, w.Threads)
 	}

@@ -22,7 +22,8 @@ import (
 // Generator puts a service under load with a program.
 type Generator interface {
 	Program() Program
-	// Check says what of a load it cannot do.
+	// Check says what of a load it cannot do. A rate is for [FixedRate] only: the others
+	// send as fast as they are answered.
 	Check(w matrix.Workload) error
 	// Load warms the service up and measures it. What it has no figures of is no error.
 	Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix.Workload) error
@@ -99,6 +100,7 @@ type Figures struct {
 	Duration  time.Duration
 	PerSecond float64
 	Latency   map[string]time.Duration // by name: mean, p50, p90, p95, p99, p999, max
+	Late      map[string]time.Duration // how late requests were sent, likewise
 	Missing   map[string]string        // why one of the names is not there
 	Notes     []string                 // reasons to distrust the sample
 }
@@ -118,7 +120,7 @@ var byApp = map[string]Generator{
 	"mysql":     Sysbench{},
 }
 
-// Apps that speak HTTP.
+// HTTP reports whether an app speaks it.
 func HTTP(app string) bool { return app == "nginx" || app == "http" }
 
 // Programs are all that generators run, for doctor.

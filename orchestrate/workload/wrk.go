@@ -27,8 +27,6 @@ func (Wrk) Check(w matrix.Workload) error {
 	switch {
 	case w.Requests > 0:
 		return errors.New("wrk runs for a time, not for a number of requests: use load.duration in place of load.requests")
-	case w.Rate > 0:
-		return errors.New("wrk sends as fast as it is answered: for a fixed load.rate there is experiment http")
 	case w.Connections < w.Threads:
 		return fmt.Errorf("wrk wants at least as many connections (%d) as threads (%d)", w.Connections, w.Threads)
 	}
