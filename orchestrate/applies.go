@@ -4,7 +4,9 @@ package orchestrate
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -36,7 +38,28 @@ func (c *cell) served() error {
 	return nil
 }
 
+// sqliteApp is measured by what it prints, and nobody is its client.
+const sqliteApp = "sqlite"
+
+// appOfExperiment is the app that the system is asked for: that of the cell, but for
+// sqlite's throughput, which has a variant that does nothing else.
+func (c *cell) appOfExperiment() string {
+	if c.App == sqliteApp && c.Experiment == matrix.Throughput {
+		return linux.SQLiteInserts
+	}
+	return c.App
+}
+
+// insertsKnown are the systems whose sqlite is guests/linux's.
+var insertsKnown = []string{"linux", "lupine", "docker", processSystem}
+
 func throughputApplies(c *cell) error {
+	if c.App == sqliteApp {
+		if !slices.Contains(insertsKnown, c.System) {
+			return fmt.Errorf("%w: how many rows %s's sqlite inserts is in its image: it cannot be told to go on", system.ErrUnsupported, c.System)
+		}
+		return nil
+	}
 	g, ok := workload.For(c.App)
 	if !ok {
 		return fmt.Errorf("%w: there is no load for app %s", system.ErrUnsupported, c.App)

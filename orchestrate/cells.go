@@ -233,7 +233,7 @@ func (c *cell) watchable(p *probe.Probe) {
 
 // want is what is asked of the cell's system.
 func (c *cell) want() system.Want {
-	return system.Want{App: c.App, Platform: c.Platform, Settings: c.Settings}
+	return system.Want{App: c.appOfExperiment(), Platform: c.Platform, Settings: c.Settings}
 }
 
 // sampleNIC stands for a guest's network device before there is one.

@@ -3,6 +3,7 @@
 package orchestrate
 
 import (
+	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
@@ -17,6 +18,10 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 		return b
 	},
 	matrix.Throughput: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		if c.App == sqliteApp {
+			b.During = experiment.Inserts(linux.InsertsLine, linux.InsertsPerLine, c.Load, c.Timeout)
+			return b
+		}
 		g, _ := workload.For(c.App) // a cell without one is unsupported
 		b.During = experiment.UnderLoad(g, c.Load, c.Timeout)
 		return b

@@ -238,6 +238,9 @@ type releaser interface{ Release() error }
 // release takes off, once the guest is ready, what only cost the host from then on;
 // Close tells what went wrong.
 func (b *Boot) release(watch Watch) {
+	if b.During != nil && b.During.Console {
+		return
+	}
 	if r, ok := watch.(releaser); ok && b.Settings.Probes != matrix.ProbesFull {
 		_ = r.Release()
 	}

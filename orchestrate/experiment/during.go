@@ -21,6 +21,9 @@ type During struct {
 	// the sample, which keeps what was filled in. ctx ends with the limit, the run, or
 	// the guest.
 	Do func(ctx context.Context, l *Live) error
+	// Console says that Do reads what the guest prints, which may need hooks that are
+	// given back at ready otherwise.
+	Console bool
 }
 
 // limit is zero for none.

@@ -41,6 +41,7 @@ func (l *Live) lengthenQueue() error {
 
 // meter is what was counted of a guest up to a moment.
 type meter struct {
+	at      time.Time
 	counts  probe.Counts
 	cpu     time.Duration // that the guest's cgroup has used
 	system  time.Duration // of that, in the kernel; what KVM runs as a guest is not
@@ -49,6 +50,7 @@ type meter struct {
 
 func (l *Live) meter() (m meter, err error) {
 	l.Watch.Drain()
+	m.at = time.Now()
 	if m.counts, err = l.Watch.Counts(); err != nil {
 		return m, err
 	}

@@ -36,7 +36,7 @@ func (*Lupine) Limit(_, _ string) string { return "" }
 func (l *Lupine) Prepare(ctx context.Context, w Want) (Boot, error) {
 	b := l.Describe(w)
 	if b.Kernel == Unbuilt {
-		app := w.App
+		app := cmp.Or(linux.VariantOf(w.App), w.App)
 		if len(b.Disks) > 0 {
 			app = lupine.General
 		}

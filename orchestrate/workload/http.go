@@ -54,7 +54,7 @@ func count(rate int, d time.Duration) int {
 // Load implements Generator.
 func (g FixedRate) Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix.Workload) error {
 	if w.Warmup > 0 {
-		if _, err := b.Run(ctx, g.command("http-warmup", t, w, count(w.Rate, w.Warmup))); err != nil {
+		if _, err := b.Run(ctx, g.command("load-http-warmup", t, w, count(w.Rate, w.Warmup))); err != nil {
 			return err
 		}
 	}
@@ -62,7 +62,7 @@ func (g FixedRate) Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix
 	if n == 0 {
 		n = count(w.Rate, w.Duration)
 	}
-	return b.Measure(ctx, "", g.command("http", t, w, n), func(r Ran) (Figures, error) { return readHTTP(r.Stdout, w.Rate) })
+	return b.Measure(ctx, "", g.command("load-http", t, w, n), func(r Ran) (Figures, error) { return readHTTP(r.Stdout, w.Rate) })
 }
 
 func (FixedRate) command(name string, t netip.AddrPort, w matrix.Workload, n int) Command {
@@ -102,7 +102,7 @@ func readHTTP(text string, rate int) (f Figures, err error) {
 	}
 	f.Trouble = strings.Join(trouble, ", ")
 	if late := time.Duration(r.Late["p99"]); late > lateness {
-		f.Notes = append(f.Notes, fmt.Sprintf("http: one request in a hundred was sent %v or more after it was due: the client or its connections were too slow", late.Round(time.Microsecond)))
+		f.Notes = append(f.Notes, fmt.Sprintf("load-http: one request in a hundred was sent %v or more after it was due: the client or its connections were too slow", late.Round(time.Microsecond)))
 	}
 	f.Late = map[string]time.Duration{"p50": time.Duration(r.Late["p50"]), "p99": time.Duration(r.Late["p99"])}
 	return f, nil
