@@ -363,6 +363,7 @@ func lastLine(w Watch) string {
 func (b *Boot) collect(s *Sample, gst *guest, watch Watch, own *notes) (err error) {
 	watch.Drain()
 	s.Timeline = watch.Timeline()
+	s.leaveOut()
 	own.into(&s.Timeline)
 	s.Lines = watch.Lines()
 	s.Stderr = gst.stderr.String()

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
+	"github.com/ukprobe/ukprobe/probe"
 )
 
 // During is what an experiment does with a guest that is ready.
@@ -66,6 +68,7 @@ func (b *Boot) during(ctx context.Context, s *Sample, l *Live) {
 		case <-ctx.Done():
 		}
 	}()
+	s.usedFrom = monotonicNs()
 	err := b.During.Do(ctx, l)
 	cause := context.Cause(ctx)
 	cancel(nil)
@@ -81,4 +84,20 @@ func (b *Boot) during(ctx context.Context, s *Sample, l *Live) {
 	case err != nil:
 		s.Status, s.Reason = Failed, fmt.Sprintf("%s: %v", b.Experiment, err)
 	}
+}
+
+// leaveOut takes out of the timeline what the use of the guest has caused: to an app
+// that speaks first nobody had sent a request before.
+func (s *Sample) leaveOut() {
+	if s.usedFrom == 0 {
+		return
+	}
+	t := &s.Timeline
+	t.Events = slices.DeleteFunc(t.Events, func(e probe.Event) bool {
+		caused := e.Name == probe.EventFirstRequest && e.NS >= s.usedFrom
+		if caused {
+			t.Missing = append(t.Missing, probe.Missing{Name: e.Name, Reason: "the first was one of the load, after the boot"})
+		}
+		return caused
+	})
 }

@@ -96,6 +96,8 @@ type Sample struct {
 	Curves map[string][]Point
 	// Lacking are values that could not be had, and why.
 	Lacking []probe.Missing
+
+	usedFrom int64 // when the experiment began to use the guest, CLOCK_MONOTONIC; 0: it did not
 }
 
 // Point is a value at a time.

@@ -31,7 +31,7 @@ func runClient(ctx context.Context, do func(func() error) error, g *cgroup.Group
 	cmd := &exec.Cmd{
 		Path: path, Args: argv, Dir: "/", Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LC_ALL=C"},
 		Stdout: stdout, Stderr: stderr, WaitDelay: time.Second,
-		SysProcAttr: &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: g.FD(), Pdeathsig: syscall.SIGKILL, Setsid: true},
+		SysProcAttr: sysProcAttr(g),
 	}
 	begun := time.Now()
 	err = do(func() error {
@@ -55,7 +55,7 @@ func runClient(ctx context.Context, do func(func() error) error, g *cgroup.Group
 		if err := g.Kill(killing); err != nil {
 			return r, errors.Join(context.Cause(ctx), err)
 		}
-		<-ended
+		_ = <-ended // that it was killed
 		err = context.Cause(ctx)
 	}
 	r = workload.Ran{Stdout: stdout.String(), Stderr: stderr.String(), Wall: time.Since(begun)}
@@ -66,6 +66,11 @@ func runClient(ctx context.Context, do func(func() error) error, g *cgroup.Group
 		err = fmt.Errorf("%s: %w%s", argv[0], err, lastWords(r))
 	}
 	return r, err
+}
+
+// sysProcAttr puts a child into a group, and ends it if ukprobe dies first.
+func sysProcAttr(g *cgroup.Group) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: g.FD(), Pdeathsig: syscall.SIGKILL, Setsid: true}
 }
 
 // clientPath finds a program, or ukprobe itself.

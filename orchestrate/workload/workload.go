@@ -6,9 +6,7 @@
 package workload
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -16,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/progversion"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 )
 
@@ -47,20 +46,9 @@ func (p Program) Find() error {
 	return nil
 }
 
-// Ask returns the line in which the program tells its version. wrk does so while it
-// exits with 1.
+// Ask returns the line in which the program tells its version.
 func (p Program) Ask(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, p.Name, p.Version...)
-	cmd.WaitDelay = time.Second
-	text, err := cmd.CombinedOutput()
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimSpace(line); strings.ContainsAny(line, "0123456789") {
-			return line, nil
-		}
-	}
-	return "", cmp.Or(err, errors.New("it printed no line with a number"))
+	return progversion.Ask(ctx, p.Name, p.Version...)
 }
 
 // Bench runs programs beside a guest.
@@ -75,7 +63,7 @@ type Bench interface {
 // Dir stands, in a command, for the folder with its files.
 const Dir = "{dir}"
 
-// Self, as the program of a command, is ukprobe itself.
+// Self as the program of a command, is ukprobe itself.
 const Self = "ukprobe"
 
 // Command is one run of a program.
@@ -122,11 +110,6 @@ var byApp = map[string]Generator{
 
 // HTTP reports whether an app speaks it.
 func HTTP(app string) bool { return app == "nginx" || app == "http" }
-
-// Programs are all that generators run, for doctor.
-func Programs() []Program {
-	return []Program{Wrk{}.Program(), RedisBenchmark{}.Program(), Memaslap{}.Program(), Sysbench{}.Program()}
-}
 
 // seconds is a duration in whole seconds, rounded up: most generators know no others.
 func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }

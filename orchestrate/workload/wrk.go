@@ -47,12 +47,12 @@ const pipelineScript = "pipeline.lua"
 
 func (Wrk) command(name string, t netip.AddrPort, w matrix.Workload, d time.Duration) Command {
 	argv := []string{"wrk", "--latency", "-t" + strconv.Itoa(w.Threads), "-c" + strconv.Itoa(w.Connections), fmt.Sprintf("-d%ds", seconds(d))}
-	c := Command{Name: name, Threads: w.Threads}
+	c := Command{Name: name, Threads: w.Threads, Argv: argv}
 	if w.Pipeline > 1 {
-		argv = append(argv, "-s", Dir+"/"+pipelineScript)
+		c.Argv = append(c.Argv, "-s", Dir+"/"+pipelineScript)
 		c.Files = map[string]string{pipelineScript: fmt.Sprintf(pipeline, w.Pipeline)}
 	}
-	c.Argv = append(argv, "http://"+t.String()+"/")
+	c.Argv = append(c.Argv, "http://"+t.String()+"/")
 	return c
 }
 

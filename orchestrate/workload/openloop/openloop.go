@@ -197,7 +197,8 @@ func (a *attack) exchange(ctx context.Context, c **conn) (open bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+	_, err = io.Copy(io.Discard, r.Body)
+	if err = errors.Join(err, r.Body.Close()); err != nil {
 		return false, err
 	}
 	if r.StatusCode < 200 || r.StatusCode > 399 {
