@@ -19,8 +19,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/orchestrate/workload"
@@ -328,5 +330,41 @@ func TestCPUTime(t *testing.T) {
 	}
 	if _, _, err := cpuTime(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of no group: %v", err)
+	}
+}
+
+// Under load a tap's queue is the kernel's default.
+func TestLengthenQueue(t *testing.T) {
+	l, _ := newLive(t, http.NotFoundHandler())
+	tap, err := l.Boot.Lab.Tap(network.TapOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tap.Close()
+	l.nic, l.Boot.Platform = tap.Guest, program{wire: platform.TapWire}
+	length := func() (n int) {
+		err := l.Boot.Lab.Do(func() error {
+			link, err := netlink.LinkByIndex(tap.Ifindex)
+			if err == nil {
+				n = link.Attrs().TxQLen
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := length(); n != network.DefaultTxQueueLen {
+		t.Fatalf("before: %d", n)
+	}
+	if err := l.lengthenQueue(); err != nil {
+		t.Fatal(err)
+	}
+	if n := length(); n != loadQueue {
+		t.Errorf("%d, want %d", n, loadQueue)
+	}
+	if m, err := l.meter(); err != nil || m.dropped != [2]uint64{} {
+		t.Errorf("dropped %v, %v", m.dropped, err)
 	}
 }

@@ -52,12 +52,13 @@ func (g RedisBenchmark) warmUp(ctx context.Context, b Bench, test string, t neti
 		return w.Requests, nil
 	}
 	const (
-		begin = 200                    // requests of each connection
+		begin = 100                    // requests
 		least = 100 * time.Millisecond // below that a rate says little
+		most  = 20                     // runs
 	)
-	n, warm := begin*w.Pipeline, max(w.Warmup/2, least)
-	rate := 0.0
-	for took := time.Duration(0); took < warm; {
+	n, warm := begin, max(w.Warmup/2, least)
+	rate, took := 0.0, time.Duration(0)
+	for i := 0; took < warm && i < most; i++ {
 		n = clampRequests(n, w)
 		r, err := b.Run(ctx, g.command("redis-benchmark-"+test+"-warmup", test, t, w, n))
 		if err != nil {
