@@ -85,8 +85,13 @@ func readHTTP(text string, rate int) (f Figures, err error) {
 		return f, fmt.Errorf("output of ukprobe %s: %d requests due, and %d answered, %d failed, %d unsent", HTTPCommand, r.Due, r.Answered, r.Failed, r.Unsent)
 	}
 	f = Figures{Requests: uint64(r.Answered), Errors: uint64(r.Failed) + uint64(r.Unsent), Duration: time.Duration(r.TookNs), Latency: map[string]time.Duration{}}
-	if r.TookNs > 0 {
-		f.PerSecond = float64(r.Answered) / f.Duration.Seconds()
+	// The last answer comes before the schedule's last gap is over.
+	f.PerSecond = float64(r.Answered) / max(f.Duration.Seconds(), float64(r.Due)/float64(rate))
+	f.Missing = map[string]string{}
+	for name, q := range openloop.Quantiles {
+		if r.Due < q.Least {
+			f.Missing[name] = fmt.Sprintf("of %d requests it is the slowest one", r.Due)
+		}
 	}
 	for prefix, times := range map[string]map[string]int64{"": r.Latency, "uncorrected_": r.Service} {
 		for name, ns := range times {
@@ -104,6 +109,11 @@ func readHTTP(text string, rate int) (f Figures, err error) {
 	if late := time.Duration(r.Late["p99"]); late > lateness {
 		f.Notes = append(f.Notes, fmt.Sprintf("load-http: one request in a hundred was sent %v or more after it was due: the client or its connections were too slow", late.Round(time.Microsecond)))
 	}
-	f.Late = map[string]time.Duration{"p50": time.Duration(r.Late["p50"]), "p99": time.Duration(r.Late["p99"])}
+	f.Late = map[string]time.Duration{}
+	for _, name := range []string{"p50", "p99"} {
+		if ns, ok := r.Late[name]; ok {
+			f.Late[name] = time.Duration(ns)
+		}
+	}
 	return f, nil
 }

@@ -46,7 +46,8 @@ type Result struct {
 	Unsent   int            `json:"unsent"` // due, and not sent when the schedule was long over
 	Failures map[string]int `json:"failures,omitempty"`
 	TookNs   int64          `json:"took_ns"` // from the first moment due to the last answer
-	// Quantiles by name: p50, p90, p99, p999, max, and the mean.
+	// Quantiles by name: p50, p90, p99, p999, max, and the mean. Those that so few
+	// requests do not have are not there.
 	Latency map[string]int64 `json:"latency_ns"` // from the moment due to the whole answer; of those unsent, what they had waited
 	Service map[string]int64 `json:"service_ns"` // from the sending: what a closed loop would have told
 	Late    map[string]int64 `json:"late_ns"`    // from the moment due to the sending
@@ -267,9 +268,18 @@ func quantiles(times []int64) map[string]int64 {
 		sum += float64(t)
 	}
 	out := map[string]int64{"mean": int64(sum / float64(len(times))), "max": times[len(times)-1]}
-	for name, thousandths := range map[string]int{"p50": 500, "p90": 900, "p99": 990, "p999": 999} {
-		rank := (len(times)*thousandths + 999) / 1000
-		out[name] = times[max(rank-1, 0)]
+	for name, q := range Quantiles {
+		if len(times) >= q.Least {
+			rank := (len(times)*q.Thousandths + 999) / 1000
+			out[name] = times[max(rank-1, 0)]
+		}
 	}
 	return out
 }
+
+// Quantile is a share of all, and how many there have to be at least for it to differ
+// from their maximum.
+type Quantile struct{ Thousandths, Least int }
+
+// Quantiles are those of a result, by name.
+var Quantiles = map[string]Quantile{"p50": {500, 1}, "p90": {900, 10}, "p99": {990, 100}, "p999": {999, 1000}}

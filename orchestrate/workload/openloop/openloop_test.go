@@ -156,7 +156,7 @@ func TestQuantiles(t *testing.T) {
 	if diff := cmp.Diff(want, quantiles(times)); diff != "" {
 		t.Errorf("of 1 to 1000 (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int64{"mean": 7, "max": 7, "p50": 7, "p90": 7, "p99": 7, "p999": 7}, quantiles([]int64{7})); diff != "" {
+	if diff := cmp.Diff(map[string]int64{"mean": 7, "max": 7, "p50": 7}, quantiles([]int64{7})); diff != "" {
 		t.Errorf("of one (-want +got):\n%s", diff)
 	}
 }
