@@ -45,17 +45,22 @@ func runClient(ctx context.Context, do func(func() error) error, g *cgroup.Group
 	if err != nil {
 		return r, fmt.Errorf("start %s: %w", argv[0], err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	var waited error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		waited = cmd.Wait()
+	}()
 	select {
-	case err = <-ended:
+	case <-ended:
+		err = waited
 	case <-ctx.Done():
 		killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 		defer stop()
 		if err := g.Kill(killing); err != nil {
 			return r, errors.Join(context.Cause(ctx), err)
 		}
-		_ = <-ended // that it was killed
+		<-ended
 		err = context.Cause(ctx)
 	}
 	r = workload.Ran{Stdout: stdout.String(), Stderr: stderr.String(), Wall: time.Since(begun)}
