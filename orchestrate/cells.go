@@ -171,6 +171,9 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	if err := system.Supports(out.system, out.want()); err != nil {
 		return out.refuse(err)
 	}
+	if err := out.applies(); err != nil {
+		return out.refuse(err)
+	}
 	if c.Experiment == matrix.TimingValidation && c.Probes == matrix.ProbesNone {
 		return out.refuse(fmt.Errorf("%w: %s holds what guests say against the kernel's times: leave --probes none out", system.ErrUnsupported, c.Experiment))
 	}
@@ -251,7 +254,7 @@ func (c *cell) watchable(p *probe.Probe) {
 
 // want is what is asked of the cell's system.
 func (c *cell) want() system.Want {
-	return system.Want{App: c.App, Platform: c.Platform, Settings: c.Settings}
+	return system.Want{App: c.appOfExperiment(), Platform: c.Platform, Settings: c.Settings}
 }
 
 // sampleNIC stands for a guest's network device before there is one.

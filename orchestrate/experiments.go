@@ -3,9 +3,11 @@
 package orchestrate
 
 import (
+	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/orchestrate/workload"
 )
 
 // samplers make the experiments, by their names, of what boots a cell's guest.
@@ -13,6 +15,19 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 	matrix.Boot: func(_ *cell, b *experiment.Boot) experiment.Sampler { return b },
 	matrix.TimingValidation: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		b.Validate = &experiment.Validation{Patterns: c.claims, Controls: c.System == referenceSystem, KVM: c.accel == platform.KVM}
+		return b
+	},
+	matrix.Throughput: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		if c.App == sqliteApp {
+			b.During = experiment.Inserts(linux.InsertsLine, linux.InsertsPerLine, c.Load, c.Timeout)
+			return b
+		}
+		g, _ := workload.For(c.App) // a cell without one is unsupported
+		b.During = experiment.UnderLoad(g, c.Load, c.Timeout)
+		return b
+	},
+	matrix.HTTP: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		b.During = experiment.UnderLoad(workload.FixedRate{}, c.Load, c.Timeout)
 		return b
 	},
 }

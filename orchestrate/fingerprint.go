@@ -74,6 +74,15 @@ func versions(cells []*cell) map[string]string {
 		}
 		cancel()
 	}
+	for _, c := range cells {
+		p, ok := c.client()
+		if _, known := out[p.Name]; !ok || known || c.status != "" {
+			continue
+		}
+		if text, err := p.Ask(context.Background()); err == nil {
+			out[p.Name] = text
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(programs)) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		text, err := exec.CommandContext(ctx, name, "--version").Output()

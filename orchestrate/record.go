@@ -72,7 +72,7 @@ func record(s experiment.Sample) results.Sample {
 	for _, e := range s.Timeline.Events {
 		out.Events = append(out.Events, results.Event{Name: e.Name, NS: e.NS, Rung: string(e.Rung), Hook: e.Hook})
 	}
-	for _, m := range s.Timeline.Missing {
+	for _, m := range slices.Concat(s.Timeline.Missing, s.Lacking) {
 		out.Missing = append(out.Missing, results.Missing{Name: m.Name, Reason: m.Reason})
 	}
 	out.Phases = phases(s.Timeline.Phases())

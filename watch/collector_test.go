@@ -205,7 +205,7 @@ func TestSubtract(t *testing.T) {
 	now.Parts["io"] = probe.Parts{VMM: 210 * time.Microsecond, Waited: 3 * time.Microsecond}
 	now.Network.Unparsed["vlan"]++
 	now.UserExitCounts["mmio"] = 1
-	got := subtract(now, before)
+	got := now.Since(before)
 	empty := probe.Histogram{Schema: probe.DefaultSchema, Buckets: map[int]uint64{}} // proven, and nothing new
 	want := probe.Counts{
 		ISA: probe.SVM, Values: map[string]uint64{}, Lost: map[string]uint64{},
@@ -228,7 +228,7 @@ func TestSubtract(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	// A torn reading goes no lower than zero.
-	if got := subtract(before, now); got.Values["pio_out"] != 0 || len(got.Exits) != 0 {
+	if got := before.Since(now); got.Values["pio_out"] != 0 || len(got.Exits) != 0 {
 		t.Errorf("%+v", got)
 	}
 	if diff := cmp.Diff(someCounts(), before); diff != "" {

@@ -148,7 +148,7 @@ func (rp *Reporter) Next() Report {
 		span := r
 		from := r.VM.Since
 		if known {
-			span.Counts = subtract(r.Counts, before.Counts)
+			span.Counts = r.Counts.Since(before.Counts)
 			from = before.Until
 		}
 		vm := vmReport(span, r.Until.Sub(from))

@@ -38,6 +38,9 @@ func appTree(ctx context.Context, r recipe, pkgs []deb.Package, scratch string) 
 			return nil, err
 		}
 	}
+	for name, text := range r.texts {
+		t.file(name, []byte(text), 0o644)
+	}
 	for _, name := range r.folders {
 		t.folder(name)
 	}

@@ -87,9 +87,9 @@ type RootFS struct {
 	Size     int64 // of the regular files below Dir, in bytes
 }
 
-// Apps returns the apps that can be built, sorted.
+// Apps returns the apps that can be built, sorted, without variants.
 func Apps() []string {
-	return slices.Sorted(maps.Keys(apps))
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(apps)), func(app string) bool { return apps[app].variantOf != "" })
 }
 
 // ReadyLine returns the console line that says that the app is ready, or ""

@@ -34,6 +34,7 @@ type recipe struct {
 	programs  []string          // their paths in the packages, the app's own first; libraries follow
 	data      []string          // paths in the packages of files that are no programs
 	files     map[string]string // path in the image → name in files/
+	texts     map[string]string // path in the image → content
 	folders   []string          // empty folders that the app writes to
 	argv      []string          // of the bare process, and of the microVM's app
 	initApp   string            // name in files/ of the end of /init; "" for one made from argv
@@ -42,6 +43,7 @@ type recipe struct {
 	readyLine string
 	port      uint16
 	request   string // what a client sends to it first
+	variantOf string // the app that it is another form of, which nobody asks for by name
 }
 
 // version returns that of the app's own package.
@@ -130,6 +132,13 @@ var apps = map[string]recipe{
 	},
 }
 
+func init() {
+	r := apps["sqlite"]
+	r.variantOf, r.files, r.texts, r.job = "sqlite", nil, insertScripts(), false
+	r.argv = []string{"/usr/bin/sqlite3", "-batch", "-bail", ":memory:", ".read /etc/sqlite.sql"}
+	apps[SQLiteInserts] = r
+}
+
 // processEnv is the environment of the bare process.
 var processEnv = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/"}
 
@@ -139,7 +148,7 @@ var embedded embed.FS
 // sources are the Go files that decide what an image holds: with files/ they
 // are the recipe, so that a change of either makes the cache build anew.
 //
-//go:embed apptree.go disk.go elf.go ext2.go initramfs.go initscript.go kernel.go layer.go modules.go pack.go recipe.go rootfs.go tree.go
+//go:embed apptree.go disk.go elf.go ext2.go initramfs.go inserts.go initscript.go kernel.go layer.go modules.go pack.go recipe.go rootfs.go tree.go
 var sources embed.FS
 
 // file returns a file of files/; its name is known at compile time.

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"strings"
-	"time"
+
+	"github.com/ukprobe/ukprobe/internal/progversion"
 )
 
 // program is one that ukprobe starts, or will.
@@ -34,7 +34,8 @@ var programs = []program{
 	{"dpkg-deb", []string{"--version"}, "the images of systems linux and process", Fail, "use a Debian machine"},
 	{"wrk", []string{"--version"}, "nginx's throughput", Warn, later + "apt-get install wrk"},
 	{"redis-benchmark", []string{"--version"}, "redis' throughput", Warn, later + "apt-get install redis-tools"},
-	{"memtier_benchmark", []string{"--version"}, "memcached's throughput", Warn, later + "build it from its project's source (Debian 12 has no package)"},
+	{"memcaslap", []string{"--version"}, "memcached's throughput", Warn, later + "apt-get install libmemcached-tools"},
+	{"sysbench", []string{"--version"}, "mysql's throughput", Warn, later + "apt-get install sysbench"},
 }
 
 // programChecks looks for them in PATH.
@@ -55,36 +56,9 @@ func (p program) check(ctx context.Context) Check {
 	if err != nil {
 		return g.check(p.name, p.without, err.Error(), p.install)
 	}
-	version, err := askVersion(ctx, path, p.version)
+	version, err := progversion.Ask(ctx, path, p.version...)
 	if err != nil {
 		return g.warn(p.name, fmt.Sprintf("%s, version unknown: %v", path, err), "see whether it starts at all")
 	}
 	return g.ok(p.name, path+", "+version)
-}
-
-// askVersion is the first line that a program says about itself. wrk says it
-// while it exits with 1.
-func askVersion(ctx context.Context, path string, args []string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.WaitDelay = time.Second
-	text, err := cmd.CombinedOutput()
-	if v := firstVersion(string(text)); v != "" {
-		return v, nil
-	}
-	if err == nil {
-		err = errors.New("it printed no line with a number")
-	}
-	return "", err
-}
-
-// firstVersion is the first line with a digit in it.
-func firstVersion(text string) string {
-	for l := range strings.Lines(text) {
-		if l = strings.TrimSpace(l); strings.ContainsAny(l, "0123456789") {
-			return l
-		}
-	}
-	return ""
 }

@@ -155,7 +155,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	stop()
 	b.note(s, <-answered)
 	if s.Status == OK && b.During != nil {
-		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Watch: watch, Dir: dir, guest: gst, Sample: s})
+		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Watch: watch, Dir: dir, nic: w.guest, guest: gst, Sample: s})
 	}
 	cancel()
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
@@ -264,6 +264,9 @@ type releaser interface{ Release() error }
 // release takes off, once the guest is ready, what only cost the host from then on;
 // Close tells what went wrong.
 func (b *Boot) release(watch Watch) {
+	if b.During != nil && b.During.Console {
+		return
+	}
 	if r, ok := watch.(releaser); ok && b.Settings.Probes != matrix.ProbesFull {
 		_ = r.Release()
 	}
@@ -386,6 +389,7 @@ func lastLine(w Watch) string {
 func (b *Boot) collect(s *Sample, gst *guest, watch Watch, own *notes) (err error) {
 	watch.Drain()
 	s.Timeline = watch.Timeline()
+	s.leaveOut()
 	own.into(&s.Timeline)
 	s.Lines = watch.Lines()
 	s.Stderr = gst.stderr.String()

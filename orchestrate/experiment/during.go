@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
+	"github.com/ukprobe/ukprobe/orchestrate/network"
+	"github.com/ukprobe/ukprobe/probe"
 )
 
 // During is what an experiment does with a guest that is ready.
@@ -20,6 +23,9 @@ type During struct {
 	// the sample, which keeps what was filled in. ctx ends with the limit, the run, or
 	// the guest.
 	Do func(ctx context.Context, l *Live) error
+	// Console says that Do reads what the guest prints, which may need hooks that are
+	// given back at ready otherwise.
+	Console bool
 }
 
 // limit is zero for none.
@@ -38,6 +44,7 @@ type Live struct {
 	Watch  Watch
 	Dir    string // of the sample; it exists only if the launch wanted it
 	Sample *Sample
+	nic    network.Guest
 	guest  *guest
 }
 
@@ -61,6 +68,7 @@ func (b *Boot) during(ctx context.Context, s *Sample, l *Live) {
 		case <-ctx.Done():
 		}
 	}()
+	s.usedFrom = monotonicNs()
 	err := b.During.Do(ctx, l)
 	cause := context.Cause(ctx)
 	cancel(nil)
@@ -76,4 +84,20 @@ func (b *Boot) during(ctx context.Context, s *Sample, l *Live) {
 	case err != nil:
 		s.Status, s.Reason = Failed, fmt.Sprintf("%s: %v", b.Experiment, err)
 	}
+}
+
+// leaveOut takes out of the timeline what the use of the guest has caused: to an app
+// that speaks first nobody had sent a request before.
+func (s *Sample) leaveOut() {
+	if s.usedFrom == 0 {
+		return
+	}
+	t := &s.Timeline
+	t.Events = slices.DeleteFunc(t.Events, func(e probe.Event) bool {
+		caused := e.Name == probe.EventFirstRequest && e.NS >= s.usedFrom
+		if caused {
+			t.Missing = append(t.Missing, probe.Missing{Name: e.Name, Reason: "the first was one of the load, after the boot"})
+		}
+		return caused
+	})
 }

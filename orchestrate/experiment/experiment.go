@@ -94,6 +94,10 @@ type Sample struct {
 	Outputs map[string]string
 	// Curves are values over time, by name.
 	Curves map[string][]Point
+	// Lacking are values that could not be had, and why.
+	Lacking []probe.Missing
+
+	usedFrom int64 // when the experiment began to use the guest, CLOCK_MONOTONIC; 0: it did not
 }
 
 // Point is a value at a time.
@@ -108,6 +112,11 @@ func (s *Sample) Value(name string, v float64) {
 		s.Values = map[string]float64{}
 	}
 	s.Values[name] = v
+}
+
+// Lacks notes why a figure could not be had.
+func (s *Sample) Lacks(name, reason string) {
+	s.Lacking = append(s.Lacking, probe.Missing{Name: name, Reason: reason})
 }
 
 // Output keeps what a program printed.

@@ -28,13 +28,14 @@ func (d *decoder) file(root ast.Node) *Matrix {
 	m := &Matrix{src: d.Source, Name: d.Source.Name}
 	defaults := DefaultSettings()
 	var cells ast.Node
+	probed := false // the file says how much is attached
 	seen := d.Mapping(root, "the matrix", map[string]strictyaml.Field{
 		"version": func(v ast.Node) {
 			var n int
 			d.Integer(v, "version", 1, 1, &n)
 		},
 		"name":     func(v ast.Node) { d.Name(v, "name", &m.Name) },
-		"defaults": func(v ast.Node) { d.defaults(v, &defaults) },
+		"defaults": func(v ast.Node) { probed = d.defaults(v, &defaults) },
 		"cells":    func(v ast.Node) { cells = v }, // once the defaults are known
 	})
 	for _, key := range []string{"version", "cells"} {
@@ -43,13 +44,13 @@ func (d *decoder) file(root ast.Node) *Matrix {
 		}
 	}
 	if cells != nil {
-		d.cells(cells, m, defaults)
+		d.cells(cells, m, defaults, probed)
 	}
 	return m
 }
 
-func (d *decoder) defaults(n ast.Node, s *Settings) {
-	d.Mapping(n, "defaults", d.commonFields(s))
+func (d *decoder) defaults(n ast.Node, s *Settings) (probed bool) {
+	return d.Mapping(n, "defaults", d.commonFields(s))["probes"]
 }
 
 // commonFields are the settings that may stand in defaults and in a cell.
@@ -73,7 +74,7 @@ func (d *decoder) commonFields(s *Settings) map[string]strictyaml.Field {
 	}
 }
 
-func (d *decoder) cells(n ast.Node, m *Matrix, defaults Settings) {
+func (d *decoder) cells(n ast.Node, m *Matrix, defaults Settings, probed bool) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
 		d.Fail(n, "cells is a list, not %s", strictyaml.Kind(n))
@@ -85,7 +86,7 @@ func (d *decoder) cells(n ast.Node, m *Matrix, defaults Settings) {
 	}
 	cells, steps := 0, 0
 	for _, v := range seq.Values {
-		e := entry{at: strictyaml.At(v), settings: defaults}
+		e := entry{at: strictyaml.At(v), settings: defaults, probed: probed}
 		d.cell(v, &e)
 		cells += e.size()
 		steps += e.size() * (e.settings.Samples + e.settings.Warmup)
@@ -134,6 +135,7 @@ func (d *decoder) cell(n ast.Node, e *entry) {
 	}
 	before := d.Errs.Len()
 	seen := d.Mapping(n, "a cell", fields)
+	e.probed = e.probed || seen["probes"]
 	if !seen["experiment"] {
 		e.names[3] = []name{{DefaultExperiment, e.at}}
 	}

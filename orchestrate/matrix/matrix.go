@@ -3,6 +3,7 @@
 package matrix
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -48,6 +49,10 @@ const (
 	AddressStatic = "static" // it is told, in the system's own way
 	AddressDHCP   = "dhcp"   // it asks
 )
+
+// explained are the experiments whose figures are explained by what everything that can
+// be attached tells: they have it if the file does not say otherwise.
+var explained = []string{Throughput, HTTP}
 
 // DefaultExperiment is the experiment of a cell that names none.
 const DefaultExperiment = "boot"
@@ -123,6 +128,7 @@ type entry struct {
 	at       strictyaml.Pos
 	names    [4][]name // in the order of dimensions
 	settings Settings
+	probed   bool  // the file says how much is attached
 	parallel []int // nil: one
 	claims   []claimNames
 	claimsAt strictyaml.Pos
@@ -178,6 +184,9 @@ func (e *entry) cells(src *strictyaml.Source) func(yield func(Cell) bool) {
 						for _, n := range e.parallels() {
 							c := Cell{s.text, a.text, p.text, x.text, e.settings, src.Position(e.at)}
 							c.Parallel = n
+							if !e.probed && slices.Contains(explained, x.text) {
+								c.Probes = ProbesFull
+							}
 							if !yield(c) {
 								return
 							}

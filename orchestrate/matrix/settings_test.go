@@ -43,6 +43,7 @@ cells:
 		t.Errorf("cells (-want +got):\n%s", diff)
 	}
 	want := DefaultSettings()
+	want.Probes = ProbesFull // of throughput, if nothing is said
 	want.Parallel, want.Cache, want.Until = 8, CacheCold, Until{WithinPercent: 5, AtMost: 100}
 	want.Load = Workload{Duration: time.Minute, Connections: 5, Threads: 1, Pipeline: 2, Rate: 100, ValueBytes: 3}
 	want.MemorySearch, want.Density = MemorySearch{FromMiB: 2, ToMiB: 64, StepMiB: 2, Confirm: 5}, DensityLimit{RAMMiB: 512, AtMost: 9}
@@ -69,5 +70,37 @@ func TestBadExperimentSettings(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", line, err, want)
 		}
+	}
+}
+
+// TestProbesOfExperiments: what explains its figures has all probes, unless the file
+// says otherwise.
+func TestProbesOfExperiments(t *testing.T) {
+	for _, tt := range []struct {
+		name, defaults, cell string
+		want                 map[string]string
+	}{
+		{"nothing said", "", "", map[string]string{Boot: ProbesBoot, Throughput: ProbesFull, HTTP: ProbesFull}},
+		{"in the defaults", "probes: boot", "", map[string]string{Boot: ProbesBoot, Throughput: ProbesBoot, HTTP: ProbesBoot}},
+		{"in the cell", "", "probes: none", map[string]string{Boot: ProbesNone, Throughput: ProbesNone, HTTP: ProbesNone}},
+		{"in both", "probes: none", "probes: boot", map[string]string{Boot: ProbesBoot, Throughput: ProbesBoot, HTTP: ProbesBoot}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := Parse("m.yaml", []byte("version: 1\ndefaults: {samples: 1, "+tt.defaults+"}\ncells:\n- {system: a, app: x, platform: p, experiment: [boot, throughput, http], "+tt.cell+"}\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cells, err := m.Expand()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for _, c := range cells {
+				got[c.Experiment] = c.Probes
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -60,7 +60,7 @@ func (l *Lupine) Prepare(ctx context.Context, w Want) (Boot, error) {
 // kernel is the own one. With a root on a disk it is the general one: those of the
 // apps have neither disks nor file systems.
 func (l *Lupine) kernel(ctx context.Context, w Want, disk bool) (string, error) {
-	app := w.App
+	app := cmp.Or(linux.VariantOf(w.App), w.App)
 	if disk {
 		app = lupine.General
 	}

@@ -26,7 +26,7 @@ var experimentColumns = map[string][]phase{
 		{"boot_first_ns", "boot of the 1st"}, {"boot_last_ns", "of the last"}, {"latency_first_ns", "latency of the 1st"}, {"latency_last_ns", "of the last"},
 	},
 	"throughput": {
-		{"requests_per_second", "requests/s"}, {"latency_p50_ns", "p50"}, {"latency_p99_ns", "p99"}, {"errors", "errors"},
+		{"requests_per_second", "requests/s"}, {"latency_p50_ns", "p50"}, {"latency_p99_ns", "p99"}, {"errors", "errors"}, {"cpu_per_request_ns", "CPU/req"},
 		{"exits_per_request", "exits/req"}, {"guest_per_request_ns", "guest/req"}, {"kvm_per_request_ns", "KVM/req"}, {"vmm_per_request_ns", "VMM/req"},
 	},
 	"http": {

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package watch
+package probe
 
-import (
-	"maps"
+import "maps"
 
-	"github.com/ukprobe/ukprobe/probe"
-)
-
-// subtract returns what was counted since an earlier reading of the same VM. What
-// the earlier one lacks counts from zero.
-func subtract(now, before probe.Counts) probe.Counts {
+// Since returns what was counted since an earlier reading of the same guest. What the
+// earlier one lacks counts from zero.
+func (c Counts) Since(before Counts) Counts {
+	now := c
 	now.Values = lessCounts(now.Values, before.Values)
 	now.Lost = lessNonZero(now.Lost, before.Lost)
 	now.Ports = lessNonZero(now.Ports, before.Ports)
@@ -20,15 +17,15 @@ func subtract(now, before probe.Counts) probe.Counts {
 	now.UserExits = lessHistograms(now.UserExits, before.UserExits)
 	now.Network = lessNetwork(now.Network, before.Network)
 	now.GuestTime = lessHistograms(now.GuestTime, before.GuestTime)
-	spans := make(map[string]probe.Histogram, len(now.Spans))
+	spans := make(map[string]Histogram, len(now.Spans))
 	for k, h := range now.Spans { // an empty one has been proven too
 		spans[k] = lessHistogram(h, before.Spans[k])
 	}
 	now.Spans = spans
-	parts := make(map[string]probe.Parts, len(now.Parts))
+	parts := make(map[string]Parts, len(now.Parts))
 	for k, p := range now.Parts {
 		o := before.Parts[k]
-		if d := (probe.Parts{VMM: max(p.VMM-o.VMM, 0), Halted: max(p.Halted-o.Halted, 0), Waited: max(p.Waited-o.Waited, 0)}); d != (probe.Parts{}) {
+		if d := (Parts{VMM: max(p.VMM-o.VMM, 0), Halted: max(p.Halted-o.Halted, 0), Waited: max(p.Waited-o.Waited, 0)}); d != (Parts{}) {
 			parts[k] = d
 		}
 	}
@@ -59,8 +56,8 @@ func less(a, b uint64) uint64 {
 	return a - b
 }
 
-func lessHistograms[K comparable](now, before map[K]probe.Histogram) map[K]probe.Histogram {
-	out := make(map[K]probe.Histogram, len(now))
+func lessHistograms[K comparable](now, before map[K]Histogram) map[K]Histogram {
+	out := make(map[K]Histogram, len(now))
 	for k, h := range now {
 		if d := lessHistogram(h, before[k]); d.Count > 0 {
 			out[k] = d
@@ -70,7 +67,7 @@ func lessHistograms[K comparable](now, before map[K]probe.Histogram) map[K]probe
 }
 
 // lessHistogram subtracts bucket by bucket; the count is that of the buckets.
-func lessHistogram(now, before probe.Histogram) probe.Histogram {
+func lessHistogram(now, before Histogram) Histogram {
 	d := now
 	d.SumNS, d.Zero = less(now.SumNS, before.SumNS), less(now.Zero, before.Zero)
 	d.Buckets = lessNonZero(now.Buckets, before.Buckets)
@@ -81,7 +78,7 @@ func lessHistogram(now, before probe.Histogram) probe.Histogram {
 	return d
 }
 
-func lessNetwork(now, before probe.Network) probe.Network {
+func lessNetwork(now, before Network) Network {
 	now.Responses = lessHistograms(now.Responses, before.Responses)
 	now.Unanswered = lessNonZero(now.Unanswered, before.Unanswered)
 	now.Repeated = lessNonZero(now.Repeated, before.Repeated)

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ukprobe/ukprobe/guests/linux"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// TestApplies: a cell that makes no sense is unsupported; one that lacks something has
+// failed, with what to do. Nothing of it needs an image.
+func TestApplies(t *testing.T) {
+	t.Setenv("PATH", t.TempDir()) // no generators
+	for _, tt := range []struct{ cell, status, reason string }{
+		{"system: process, app: hello, platform: process, experiment: throughput", results.CellUnsupported, "there is no load for app hello"},
+		{"system: linux, app: nginx, platform: qemu, experiment: throughput", results.CellUnsupported, "platform qemu has no network"},
+		{"system: process, app: nginx, platform: process, experiment: throughput", results.CellFailed, "apt-get install wrk"},
+		{"system: process, app: redis, platform: process, experiment: throughput", results.CellFailed, "apt-get install redis-tools"},
+		{"system: process, app: memcached, platform: process, experiment: throughput, load: {pipeline: 2}", results.CellFailed, "load.pipeline has to be 1"},
+		{"system: process, app: sqlite, platform: process, experiment: throughput", "", ""},
+		{"system: linux, app: sqlite, platform: qemu, experiment: throughput", "", ""}, // by its console
+		{"system: osv, app: sqlite, platform: qemu1nic, experiment: throughput", results.CellUnsupported, "how many rows osv's sqlite inserts is in its image"},
+		{"system: process, app: nginx, platform: process, experiment: http", results.CellFailed, "load.rate is missing"},
+		{"system: process, app: nginx, platform: process, experiment: http, load: {rate: 5}", "", ""},
+		{"system: process, app: redis, platform: process, experiment: http, load: {rate: 5}", results.CellUnsupported, "app redis does not speak HTTP"},
+		{"system: linux, app: nginx, platform: qemu, experiment: http, load: {rate: 5}", results.CellUnsupported, "platform qemu has no network"},
+		{"system: process, app: hello, platform: process", "", ""},
+	} {
+		cells, err := parse(t, "version: 1\ncells:\n- {"+tt.cell+"}\n").Expand()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := resolve(cells[0], system.All(system.Env{}), platform.Host{KVM: true})
+		if got.status != tt.status || !strings.Contains(got.reason, tt.reason) {
+			t.Errorf("%s: %q, %q; want %q, %q", tt.cell, got.status, got.reason, tt.status, tt.reason)
+		}
+	}
+}
+
+// TestAppOfExperiment: only sqlite's throughput is of another image.
+func TestAppOfExperiment(t *testing.T) {
+	for _, tt := range []struct{ app, experiment, want string }{
+		{"sqlite", matrix.Throughput, linux.SQLiteInserts}, {"sqlite", matrix.Boot, "sqlite"}, {"redis", matrix.Throughput, "redis"},
+	} {
+		c := cell{Cell: matrix.Cell{App: tt.app, Experiment: tt.experiment}}
+		if got := c.want().App; got != tt.want {
+			t.Errorf("%s, %s: app %s, want %s", tt.app, tt.experiment, got, tt.want)
+		}
+	}
+}

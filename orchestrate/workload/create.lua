@@ -1,0 +1,6 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Makes the database in which sysbench's own scripts make their tables.
+function prepare()
+   local connection = sysbench.sql.driver():connect()
+   connection:query("CREATE DATABASE IF NOT EXISTS sbtest")
+end

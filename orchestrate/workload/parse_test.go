@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func us(n float64) time.Duration { return time.Duration(n * float64(time.Microsecond)) }
+func ms(n float64) time.Duration { return time.Duration(n * float64(time.Millisecond)) }
+
+// recorded is a generator's output as it was on 2026-11-23 with Debian 12's packages.
+func recorded(t testing.TB, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+var readers = map[string]func(string) (Figures, error){
+	"wrk":      readWrk,
+	"redis":    func(text string) (Figures, error) { return readRedis(text, 50_000) },
+	"memaslap": readMemaslap,
+	"sysbench": readSysbench,
+	"http":     func(text string) (Figures, error) { return readHTTP(text, 100) },
+}
+
+func TestRead(t *testing.T) {
+	noP90 := map[string]string{"p90": "redis-benchmark tells p50, p95 and p99"}
+	for file, want := range map[string]Figures{
+		"wrk.txt": {Requests: 44017, Duration: ms(3010), PerSecond: 14605.10,
+			Latency: map[string]time.Duration{"mean": us(890), "max": us(9740), "p50": us(448), "p75": us(1060), "p90": us(2120), "p99": us(4530)}},
+		// 16 requests on their way on each connection.
+		"wrk-pipe.txt": {Requests: 6960, Duration: ms(2040), PerSecond: 3409.81,
+			Latency: map[string]time.Duration{"mean": us(27130), "max": us(89140), "p50": us(26350), "p75": us(38070), "p90": us(44890), "p99": us(77360)}},
+		// A page that is not there.
+		"wrk-404.txt": {Requests: 0, Errors: 34127, Trouble: "34127 answers with a status that is not 2xx or 3xx", Duration: ms(2020),
+			Latency: map[string]time.Duration{"mean": us(1450), "max": us(28550), "p50": us(329), "p75": us(1450), "p90": us(4330), "p99": us(12040)}},
+		// The server was ended meanwhile.
+		"wrk-died.txt": {Requests: 12254, Errors: 13581, Trouble: "8 reads that failed, 13573 writes that failed", Duration: ms(2090), PerSecond: 5855.08,
+			Latency: map[string]time.Duration{"mean": us(10210), "max": us(217490), "p50": us(174), "p75": us(218), "p90": us(2630), "p99": us(194030)}},
+		"redis.csv": {Requests: 50_000, PerSecond: 24875.62, Duration: time.Duration(math.Round(50_000 / 24875.62 * 1e9)), Missing: noP90,
+			Latency: map[string]time.Duration{"mean": us(269), "p50": us(143), "p95": us(1287), "p99": us(3079), "max": us(8743)}},
+		"redis-p16.csv": {Requests: 50_000, PerSecond: 390624.97, Duration: time.Duration(math.Round(50_000 / 390624.97 * 1e9)), Missing: noP90,
+			Latency: map[string]time.Duration{"mean": us(292), "p50": us(183), "p95": us(759), "p99": us(3623), "max": us(7031)}},
+		// Of 86877: the 43439th is in the bucket up to 64 µs, 13791 + 60233; the 78190th in
+		// that up to 128 µs; the 86009th in that up to 256 µs, 85667 + 578.
+		"memaslap.txt": {Requests: 86880, Duration: 2 * time.Second, PerSecond: 43435,
+			Latency: map[string]time.Duration{"mean": us(68), "max": us(27230), "p50": us(64), "p90": us(128), "p99": us(256)}},
+		"sysbench.txt": {Requests: 44188, Duration: us(2002600), PerSecond: 22061.05,
+			Latency: map[string]time.Duration{"mean": us(180), "max": us(29320), "p99": us(920), "p50": us(141), "p90": us(307)}},
+		"http.json": {Requests: 93, Errors: 7, Trouble: "2: no answer in time, 1: status 404 Not Found, 4 were due and not sent, since all connections waited for answers: 100 requests per second are too many",
+			Duration: 2 * time.Second, PerSecond: 46.5,
+			Latency: map[string]time.Duration{"p50": ms(2), "uncorrected_p50": ms(1)}, Late: map[string]time.Duration{"p50": us(5), "p99": ms(1.5)},
+			Missing: map[string]string{"p999": "of 100 requests it is the slowest one"},
+			Notes:   []string{"load-http: one request in a hundred was sent 1.5ms or more after it was due: the client or its connections were too slow"}},
+	} {
+		t.Run(file, func(t *testing.T) {
+			name, _, _ := strings.Cut(strings.TrimSuffix(file, filepath.Ext(file)), "-")
+			got, err := readers[name](recorded(t, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Figures are never made of what does not have them.
+func TestReadNothing(t *testing.T) {
+	for name, read := range readers {
+		for _, text := range []string{"", "Killed\n", "unable to connect to 127.0.0.1:81 Connection refused\n", "{}", "\"test\",\"rps\"\n"} {
+			if f, err := read(text); err == nil {
+				t.Errorf("%s: %q gives %+v", name, text, f)
+			}
+		}
+	}
+	if f, err := readMemaslap(recorded(t, "memaslap-nostats.txt")); err == nil || !strings.Contains(err.Error(), "no distribution") {
+		t.Errorf("without a distribution: %+v, %v", f, err)
+	}
+}
+
+// A miss of memaslap is an error.
+func TestMisses(t *testing.T) {
+	f, err := readMemaslap(strings.Replace(recorded(t, "memaslap.txt"), "get_misses: 0", "get_misses: 17", 1))
+	if err != nil || f.Errors != 17 || f.Trouble == "" {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+func TestWrkTime(t *testing.T) {
+	for text, want := range map[string]time.Duration{"0.00us": 0, "448.00us": us(448), "1.06ms": us(1060), "2.50s": ms(2500), "1.20m": 72 * time.Second, "1.00h": time.Hour} {
+		if got, err := wrkTime(text); err != nil || got != want {
+			t.Errorf("%s is %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "1.0", "1.0x", "us", "-1us", "1e300h", "NaNs"} {
+		if got, err := wrkTime(text); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
+
+// FuzzRead: no output of a client, which a guest has its part in, breaks a reader or
+// makes it give figures that cannot be.
+func FuzzRead(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.*")
+	if err != nil || len(files) == 0 {
+		f.Fatal(files, err)
+	}
+	for _, path := range files {
+		f.Add(recorded(f, filepath.Base(path)))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for name, read := range readers {
+			got, err := read(text)
+			if err != nil {
+				continue
+			}
+			if got.Duration < 0 || got.PerSecond < 0 || math.IsNaN(got.PerSecond) || math.IsInf(got.PerSecond, 0) {
+				t.Errorf("%s: %+v", name, got)
+			}
+			for what, d := range got.Latency {
+				if d < 0 {
+					t.Errorf("%s: %s %v", name, what, d)
+				}
+			}
+		}
+	})
+}
