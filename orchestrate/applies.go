@@ -19,6 +19,8 @@ import (
 var applicable = map[string]func(c *cell) error{
 	matrix.Throughput: throughputApplies,
 	matrix.HTTP:       httpApplies,
+	matrix.MemoryMin:  memoryMinApplies,
+	matrix.MemoryUse:  (*cell).exercisable,
 }
 
 // applies says why an experiment cannot be made of a cell, whose system and platform

@@ -17,6 +17,13 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 		b.Validate = &experiment.Validation{Patterns: c.claims, Controls: c.System == referenceSystem, KVM: c.accel == platform.KVM}
 		return b
 	},
+	matrix.MemoryMin: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		return &experiment.MemoryMin{Boot: b, Exercise: c.exercise()}
+	},
+	matrix.MemoryUse: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		return experiment.MemoryUse(b, c.exercise())
+	},
+	matrix.Density: func(_ *cell, b *experiment.Boot) experiment.Sampler { return &experiment.Density{Boot: b} },
 	matrix.Throughput: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		if c.App == sqliteApp {
 			b.During = experiment.Inserts(linux.InsertsLine, linux.InsertsPerLine, c.Load, c.Timeout)

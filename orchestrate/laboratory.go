@@ -45,6 +45,8 @@ type laboratory struct {
 func Undoers() map[journal.Kind]journal.Undoer {
 	all := network.Undoers()
 	all[journal.KindCgroup] = cgroup.Undo
+	all[cgroup.KindMemory] = cgroup.UndoMemory
+	all[cgroup.KindController] = cgroup.UndoController
 	all[journal.KindProcess] = journal.UndoProcess
 	all[kindTempDir] = journal.UndoTempDir
 	all[docker.Kind] = docker.Undo
@@ -77,7 +79,7 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 		return nil, err
 	}
 	if probed(cells) {
-		opt := probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema}
+		opt := probe.Options{Attach: o.Attach, Strict: o.Strict, Schema: o.Schema, Slots: slots(cells)}
 		if slices.ContainsFunc(cells, inContainer) {
 			opt.GroupLevel = l.cgroups.Level()
 		}
@@ -92,6 +94,18 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 		l.services, err = netservice.Start(l.net)
 	}
 	return l, err
+}
+
+// slots is how many guests run at the same time at most, and one more.
+func slots(cells []matrix.Cell) int {
+	most := 1
+	for _, c := range cells {
+		most = max(most, c.Parallel)
+		if c.Experiment == matrix.Density {
+			most = max(most, c.Density.AtMost)
+		}
+	}
+	return most + 1
 }
 
 // workRoot is where a run's folder goes: the folder for temporary files, but where that

@@ -5,9 +5,10 @@
 // everything else on the host by the group's id.
 //
 // It finds the v2 hierarchy wherever it is mounted: alone at /sys/fs/cgroup, or
-// beside v1 controllers (hybrid). It switches no controller on and sets no
-// limit; it needs none. Where the cpuset controller lives is reported only:
-// pinning is package cpu's, through sched_setaffinity(2).
+// beside v1 controllers (hybrid). A group needs no controller; where memory is
+// counted or limited ([Memory]) the memory controller is used, of v2 or v1. Where
+// the cpuset controller lives is reported only: pinning is package cpu's, through
+// sched_setaffinity(2).
 package cgroup
 
 import (
@@ -28,6 +29,8 @@ type Hierarchy struct {
 	Root        string   // what of the hierarchy is mounted there: "/" for all of it
 	Controllers []string // v2 controllers available at its root
 	CpusetV1    string   // mount point of the v1 cpuset controller, "" when cpuset is not a v1 one
+	MemoryV1    string   // likewise of the memory controller
+	MemoryRoot  string   // what of that hierarchy is mounted at MemoryV1
 }
 
 // Hybrid tells whether v1 controllers are mounted beside v2, as far as cpuset
@@ -75,7 +78,7 @@ func parseMount(line string) (mount, bool) {
 	}, true
 }
 
-// parseMountinfo picks the v2 mount and the v1 cpuset mount. Of several v2
+// parseMountinfo picks the v2 mount and the v1 mounts of cpuset and memory. Of several v2
 // mounts the one that shows the hierarchy's root wins, then the first.
 func parseMountinfo(text string) (Hierarchy, error) {
 	var h Hierarchy
@@ -94,6 +97,9 @@ func parseMountinfo(text string) (Hierarchy, error) {
 			sawV1 = true
 			if h.CpusetV1 == "" && slices.Contains(m.options, "cpuset") {
 				h.CpusetV1 = m.point
+			}
+			if h.MemoryV1 == "" && slices.Contains(m.options, "memory") {
+				h.MemoryV1, h.MemoryRoot = m.point, m.root
 			}
 		}
 	}

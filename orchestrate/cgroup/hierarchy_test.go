@@ -28,8 +28,9 @@ func TestParseMountinfo(t *testing.T) {
 27 25 0:24 / /sys/fs/cgroup/systemd rw,nosuid shared:11 - cgroup cgroup rw,xattr,name=systemd
 33 25 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:17 - cgroup cgroup rw,cpu,cpuacct
 34 25 0:31 / /sys/fs/cgroup/cpuset rw,nosuid shared:18 - cgroup cgroup rw,cpuset
+35 25 0:32 / /sys/fs/cgroup/memory rw,nosuid shared:19 - cgroup cgroup rw,memory
 `,
-			want: Hierarchy{Path: "/sys/fs/cgroup/unified", Root: "/", CpusetV1: "/sys/fs/cgroup/cpuset"},
+			want: Hierarchy{Path: "/sys/fs/cgroup/unified", Root: "/", CpusetV1: "/sys/fs/cgroup/cpuset", MemoryV1: "/sys/fs/cgroup/memory", MemoryRoot: "/"},
 		},
 		{
 			name: "container: a part of v2, and the root mounted elsewhere with a blank in its name",

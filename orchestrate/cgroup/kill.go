@@ -56,22 +56,11 @@ func walk(path string, visit func(dir string) error) error {
 // in one step that no fork escapes; older kernels get SIGKILL pid by pid, again
 // and again until the group is empty.
 func kill(ctx context.Context, path string) error {
-	err := writeKill(filepath.Join(path, "cgroup.kill"))
+	err := write(filepath.Join(path, "cgroup.kill"), "1")
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("kill cgroup %s: %w", path, err)
 	}
 	return drain(ctx, path, err != nil)
-}
-
-// writeKill never creates the file: where there is none, cgroupfs refuses that
-// with EACCES instead of ENOENT.
-func writeKill(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString("1")
-	return errors.Join(err, f.Close())
 }
 
 // drain waits until the group is empty, sending SIGKILL itself if told to.

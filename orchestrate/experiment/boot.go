@@ -54,6 +54,11 @@ type Boot struct {
 	Emulated bool // KVM has no hardware behind it
 	Settings matrix.Settings
 	Validate *Validation // not nil: experiment timing-validation
+	// Memory has the guest's memory counted, in a memory cgroup. LimitBytes, if not 0, is
+	// how much it may use there, with its VMM if it has one: what needs more is killed,
+	// and its sample failed.
+	Memory     bool
+	LimitBytes int64
 	// During, if not nil, is what happens between the moment when the guest is ready
 	// and its end: experiments that need a guest that runs.
 	During *During
@@ -107,12 +112,18 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		s.Argv = append(s.Argv, strings.ReplaceAll(word, platform.Cgroup, b.Cgroups.Name(g)))
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
+	mem, err := b.memory(g)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, mem.Close()) }()
 	watch, err := b.watch(g, launch, w)
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, b.Lab.Do(watch.Close)) }()
-	err = b.boot(ctx, &s, g, launch, watch, w, dir)
+	err = b.boot(ctx, &s, g, mem, launch, watch, w, dir)
+	b.outOfMemory(&s, mem)
 	if s.Status == Failed && ctx.Err() != nil { // as if it were the guest's fault
 		s.Status, s.Reason = Interrupted, "interrupted"
 	}
@@ -136,12 +147,12 @@ func (b *Boot) planTaints() []string {
 
 // boot starts the guest, waits until it is ready, has the experiment use it, ends it
 // and collects.
-func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch platform.Launch, watch Watch, w wire, dir string) error {
+func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup.Memory, launch platform.Launch, watch Watch, w wire, dir string) error {
 	whole, cancel := context.WithTimeout(ctx, b.Settings.Timeout+b.During.limit())
 	defer cancel()
 	seen, _ := watch.(witness)
 	var own notes
-	gst, err := b.start(whole, launch, g, w, dir, seen, own.add)
+	gst, err := b.start(whole, launch, g, mem, w, dir, seen, own.add)
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
 		own.into(&s.Timeline)
@@ -155,7 +166,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	stop()
 	b.note(s, <-answered)
 	if s.Status == OK && b.During != nil {
-		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Watch: watch, Dir: dir, nic: w.guest, guest: gst, Sample: s})
+		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Memory: mem, Watch: watch, Dir: dir, nic: w.guest, guest: gst, Sample: s})
 	}
 	cancel()
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
@@ -177,13 +188,15 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 }
 
 // start starts the guest, or has it started.
-func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
+func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, mem *cgroup.Memory, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
 	if l.Start != nil {
 		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), Journal: b.Journal, NetNS: w.move, Event: event}, seen)
 	}
 	err = w.do(func() error {
-		gst, err = start(l, g, b.CPUs.VMM, seen)
-		return err
+		return mem.Within(func() error {
+			gst, err = start(l, g, b.CPUs.VMM, seen)
+			return err
+		})
 	})
 	return gst, err
 }
@@ -278,6 +291,7 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 		return Failed, b.internalError(), true
 	}
 	if _, ok := t.At(probe.EventShutdown); ok {
+		watch.Drain() // its last words may be on their way
 		return Failed, "the guest crashed: triple fault (KVM_EXIT_SHUTDOWN)" + lastLine(watch), true
 	}
 	if gst.driving.failed() != nil && !ended && gst.endsNow() {

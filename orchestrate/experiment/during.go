@@ -41,6 +41,7 @@ type Live struct {
 	Boot   *Boot
 	Addr   netip.Addr // of the guest; not valid where it has no network
 	Group  *cgroup.Group
+	Memory *cgroup.Memory // nil unless Boot.Memory
 	Watch  Watch
 	Dir    string // of the sample; it exists only if the launch wanted it
 	Sample *Sample

@@ -86,6 +86,9 @@ type Sample struct {
 	Argv     []string      // what was started
 	Client   client.Result // of the client, if the app serves
 	Claims   []Verdict     // of experiment timing-validation
+	// OutOfMemory: something of the guest's was killed because its memory cgroup, or
+	// one above it, had reached its limit.
+	OutOfMemory bool
 
 	// Values are what the experiment measured, by name; the unit is the end of the
 	// name (see [Live.Value]).

@@ -19,7 +19,8 @@ var experimentColumns = map[string][]phase{
 	"memory-min": {{"memory_min_bytes", "least memory"}, {"memory_failing_bytes", "fails with"}, {"boots", "boots"}},
 	"memory-use": {
 		{"guest_ready_bytes", "guest, ready"}, {"guest_idle_bytes", "idle"}, {"guest_load_bytes", "under load"},
-		{"vmm_ready_bytes", "VMM"}, {"shared_ready_bytes", "shared"}, {"page_tables_ready_bytes", "page tables"},
+		{"vmm_ready_bytes", "VMM"}, {"process_ready_bytes", "process"}, {"pss_ready_bytes", "all (PSS)"}, {"pss_load_bytes", "under load"},
+		{"page_tables_ready_bytes", "page tables"},
 	},
 	"density": {
 		{"instances", "instances"}, {"memory_per_instance_bytes", "memory each"},

@@ -63,7 +63,7 @@ func (o Options) sampleTitle(s *results.Sample, at, n int, median bool) string {
 		title += ", nearest the median, " + o.duration(float64(*s.Phases.TotalNs))
 	case s.Status != results.SampleOK:
 		title += ", " + strings.TrimSuffix(o.clean(s.Status+": "+s.Reason), ":")
-	default:
+	case len(s.Events) > 0: // a sample of many boots has no timeline
 		title += ", no total"
 	}
 	if len(s.Taints) > 0 {

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"fmt"
+
+	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/orchestrate/workload"
+)
+
+// memoryMinApplies: what is no VM has the limit of its cgroup for a size.
+func memoryMinApplies(c *cell) error {
+	if c.platform.Program() == "" {
+		h, err := cgroup.Find()
+		if err == nil {
+			err = h.Memory()
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %s on platform %s is limited by cgroup: %w", system.ErrUnsupported, c.Experiment, c.Platform, err)
+		}
+	}
+	return c.exercisable()
+}
+
+// exercisable checks what the load of an app needs, if it has one.
+func (c *cell) exercisable() error {
+	g, ok := workload.For(c.App)
+	if !ok || c.platform.Wire() == platform.NoWire {
+		return nil
+	}
+	return c.loadable(g)
+}
+
+// exercise is the load of the cell's app: its generator's, or else plain requests.
+func (c *cell) exercise() experiment.Exerciser {
+	if g, ok := workload.For(c.App); ok {
+		return experiment.Generated(g, c.Load)
+	}
+	return experiment.Requests
+}
