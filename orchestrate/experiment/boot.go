@@ -17,6 +17,7 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/client"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/interference"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/netservice"
@@ -41,6 +42,7 @@ type Boot struct {
 	Lab        *network.Lab
 	Cgroups    cgroup.Hierarchy
 	CPUs       cpu.Plan
+	Window     *interference.Window // in which the guest's CPUs are looked at; nil: they are not
 	RunID      string
 	WorkDir    string             // of the run, for the samples' own folders
 	Services   *netservice.Server // that guests ask for their addresses; nil if none does
@@ -109,6 +111,9 @@ func (b *Boot) planTaints() []string {
 	}
 	var out []string
 	for _, t := range b.CPUs.Taints {
+		if cpu.Degraded(t) {
+			out = append(out, t)
+		}
 		if where, ok := strings.CutPrefix(t, "vmm on "); ok {
 			out = append(out, "process on "+where)
 		}
@@ -123,6 +128,8 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	defer cancel()
 	seen, _ := watch.(witness)
 	var own notes
+	shut := b.Window.Open()
+	defer shut()
 	gst, err := b.start(whole, launch, g, w, dir, seen, own.add)
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
@@ -140,6 +147,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Watch: watch, Dir: dir, guest: gst, Sample: s})
 	}
 	cancel()
+	shut()
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer stop()
 	if err := errors.Join(g.Kill(killing), gst.kill(killing)); err != nil {
