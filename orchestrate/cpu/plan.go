@@ -112,14 +112,31 @@ func (t topology) planAs(vcpus int, w Wanted) Plan {
 	if len(rest.cores) == 0 {
 		rest.cores = t.cores
 	}
-	p := rest.plan(vcpus)
+	p := rest.planRest(vcpus, w)
 	for _, role := range []struct{ wanted, planned *[]int }{{&w.VCPU, &p.VCPU}, {&w.VMM, &p.VMM}, {&w.Client, &p.Client}} {
 		if len(*role.wanted) > 0 {
 			*role.planned = slices.Clone(*role.wanted)
 		}
 	}
+	slices.Sort(p.Client)
 	p.Reason = "as wanted: " + w.String()
 	p.Taints = t.taints(p)
+	return p
+}
+
+// planRest plans on what is left: the VMM comes first where the vCPUs have theirs.
+func (t topology) planRest(vcpus int, w Wanted) Plan {
+	if len(w.VCPU) == 0 {
+		return t.plan(vcpus)
+	}
+	cores := t.ranked()
+	if len(w.VMM) > 0 {
+		return Plan{Client: clientCPUs(cores)}
+	}
+	p := Plan{VMM: cores[0].cpus[:1], Client: cores[0].cpus}
+	if len(cores) > 1 {
+		p.Client = clientCPUs(cores[1:])
+	}
 	return p
 }
 

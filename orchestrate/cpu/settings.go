@@ -276,7 +276,7 @@ func (h *Host) write(k *knob) error {
 	if err = errors.Join(err, readErr); err != nil {
 		h.fail(k.setting, "write %s to /%s: %v", k.want, k.path, unwrapPath(err))
 	} else if !k.holds(now) {
-		h.fail(k.setting, "/%s says %s after %s was written", k.path, now, k.want)
+		h.fail(k.setting, "/%s says %s after %s was written", k.path, cmp.Or(now, "nothing"), k.want)
 	}
 	if now == k.was && readErr == nil {
 		return h.journal.Forget(e)
