@@ -47,12 +47,19 @@ func (l *laboratory) watchInterference(attach probe.Rung, cells []matrix.Cell) (
 	if err != nil {
 		return err
 	}
-	if l.quiet.seer, err = probe.OpenInterference(attach); err != nil {
-		l.quiet.why = err.Error()
-		return nil
+	if l.quiet.seer, l.quiet.why = openSeer(attach); l.quiet.seer != nil {
+		l.quiet.meter = interference.NewMeter(l.quiet.seer, id, filepath.Dir(l.quiet.group.Path))
 	}
-	l.quiet.meter = interference.NewMeter(l.quiet.seer, id, filepath.Dir(l.quiet.group.Path))
 	return nil
+}
+
+// openSeer attaches the programs, or says why that cannot be.
+func openSeer(attach probe.Rung) (*probe.Interference, string) {
+	seer, err := probe.OpenInterference(attach)
+	if err != nil {
+		return nil, err.Error()
+	}
+	return seer, ""
 }
 
 // hooks are those that see the interference, for the results.

@@ -127,10 +127,9 @@ func (h *Host) smt(word string) error {
 		return nil
 	}
 	path := sysCPU + "smt/control"
-	now, err := h.read(path)
+	now, ok := h.have("smt", path)
 	switch {
-	case err != nil:
-		h.fail("smt", "%s", hostfile.NotRead(path, err))
+	case !ok:
 		return nil
 	case word == off && now != on: // off, forceoff, notsupported, notimplemented
 		return nil
@@ -255,12 +254,20 @@ func (h *Host) fs() fs.FS { return os.DirFS(h.root) }
 // read is the value of a file.
 func (h *Host) read(path string) (string, error) { return readKnob(filepath.Join(h.root, path)) }
 
+// have is the value of a setting's file, if it can be read; else that is a taint.
+func (h *Host) have(setting, path string) (string, bool) {
+	now, err := h.read(path)
+	if err != nil {
+		h.fail(setting, "%s", hostfile.NotRead(path, err))
+	}
+	return now, err == nil
+}
+
 // write journals the old value, writes the new one and reads it back. Only the journal
 // makes an error.
 func (h *Host) write(k *knob) error {
-	var err error
-	if k.was, err = h.read(k.path); err != nil {
-		h.fail(k.setting, "%s", hostfile.NotRead(k.path, err))
+	var ok bool
+	if k.was, ok = h.have(k.setting, k.path); !ok {
 		return nil
 	}
 	if k.holds(k.was) {
@@ -271,7 +278,7 @@ func (h *Host) write(k *knob) error {
 	if err := h.journal.Record(e); err != nil {
 		return fmt.Errorf("set %s: %w", k.setting, err)
 	}
-	err = writeKnob(filepath.Join(h.root, k.path), k.want)
+	err := writeKnob(filepath.Join(h.root, k.path), k.want)
 	now, readErr := h.read(k.path)
 	if err = errors.Join(err, readErr); err != nil {
 		h.fail(k.setting, "write %s to /%s: %v", k.want, k.path, unwrapPath(err))

@@ -139,7 +139,11 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 	gst.driving = drive(whole, launch, platform.Driven{Dir: dir, Event: own.add})
 	booting, stop := context.WithTimeout(whole, b.Settings.Timeout)
 	answered := b.ask(booting, w.guest.IP, seen)
-	s.Status, s.Reason = b.await(booting, s, g, gst, watch)
+	s.Status, s.Reason = b.await(booting, s, g, gst, watch, func() {
+		if b.During == nil {
+			shut() // whether it goes idle after that is no matter of speed
+		}
+	})
 	b.explain(s, w, gst)
 	stop()
 	b.note(s, <-answered)
@@ -203,8 +207,8 @@ func (b *Boot) note(s *Sample, res client.Result) {
 }
 
 // await ends the sample: ready (and then idle, or a moment later), ended, given
-// up by KVM, out of time, or interrupted.
-func (b *Boot) await(ctx context.Context, s *Sample, g *cgroup.Group, gst *guest, watch Watch) (status, reason string) {
+// up by KVM, out of time, or interrupted. ready is called once it is ready.
+func (b *Boot) await(ctx context.Context, s *Sample, g *cgroup.Group, gst *guest, watch Watch, ready func()) (status, reason string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var readyAt time.Time
@@ -228,6 +232,7 @@ func (b *Boot) await(ctx context.Context, s *Sample, g *cgroup.Group, gst *guest
 			if readyAt.IsZero() {
 				readyAt = time.Now()
 				b.release(watch)
+				ready()
 			}
 			if _, idle := t.At(probe.EventIdle); idle || ended || time.Since(readyAt) > settle || ctx.Err() != nil {
 				return OK, ""

@@ -38,8 +38,8 @@ func NewMeter(s Seer, group uint64, groupDir string) *Meter {
 	return &Meter{seer: s, group: group, host: host{root: os.DirFS("/"), groupDir: groupDir}}
 }
 
-// Window is the time of one sample in which a guest was there: from before its VMM is
-// started to before it is ended. It may be opened more than once, one after the other
+// Window is the time of one sample in which a guest was measured: from before its VMM is
+// started until it is ready, or has been used. It may be opened more than once, one after the other
 // or several at a time: it is open until the last one is closed, and what was measured
 // adds up. A nil Window measures nothing.
 type Window struct {
