@@ -212,7 +212,6 @@ func TestInterferenceBeyondTheTable(t *testing.T) {
 	i := openInterference(t, Auto)
 	_, _, id := freshCgroup(t)
 	cpu := lastCPU(t)
-	busy(t, "itf-hog", cpu, 0)
 	if err := i.Begin([]int{cpu}, id); err != nil {
 		t.Fatal(err)
 	}
@@ -223,6 +222,7 @@ func TestInterferenceBeyondTheTable(t *testing.T) {
 			break // others were there
 		}
 	}
+	busy(t, "itf-late", cpu, 0)
 	time.Sleep(100 * time.Millisecond)
 	times, named, err := i.End()
 	if err != nil {

@@ -88,10 +88,16 @@ func TestInterference(t *testing.T) {
 		if !slices.Equal(cpus, plan.VMM[:1]) || ns < *s.Phases.TotalNs/20 || float64(ns) > s.Values["interference_ns"] {
 			t.Errorf("sample %d took %d ns: the loop had %d ns on cpus %v of %v: %+v", i+1, *s.Phases.TotalNs, ns, cpus, plan.VMM, s.Interference)
 		}
-		if !slices.ContainsFunc(s.Taints, func(t string) bool { return strings.HasPrefix(t, "foreign task e2e-hog ran ") }) {
+		// The loop, unless three others on this machine had more.
+		worst := s.Interference[:min(len(s.Interference), 3)]
+		if named := slices.ContainsFunc(worst, func(i results.Interference) bool { return i.Name == "e2e-hog" }); !tainted(s, "foreign task ") || named && !tainted(s, "foreign task e2e-hog ran ") {
 			t.Errorf("sample %d: taints %q", i+1, s.Taints)
 		}
 	}
+}
+
+func tainted(s results.Sample, by string) bool {
+	return slices.ContainsFunc(s.Taints, func(t string) bool { return strings.HasPrefix(t, by) })
 }
 
 // checkInterferenceValues: all that is looked for was seen, on whatever rung.
@@ -163,7 +169,7 @@ func TestHostSettings(t *testing.T) {
 	if got := f.Host.Settings["thp"]; got != want+", was "+before {
 		t.Errorf("settings %v", f.Host.Settings)
 	}
-	if s := f.Cells[0].Samples[1]; !slices.ContainsFunc(s.Taints, func(t string) bool { return strings.HasPrefix(t, "governor not set: ") }) {
+	if s := f.Cells[0].Samples[1]; !tainted(s, "governor not set: ") {
 		t.Errorf("taints %q", s.Taints)
 	}
 	if now := thp(t); now != before {
