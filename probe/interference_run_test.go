@@ -79,6 +79,10 @@ func busy(t *testing.T, name string, cpu, group int) (pid int) {
 	if pid, err = strconv.Atoi(strings.TrimSpace(line)); err != nil {
 		t.Fatal(err)
 	}
+	// Where cgroups have cpusets, a child that is born in another one loses its CPUs.
+	if err := unix.SchedSetaffinity(pid, &set); err != nil {
+		t.Fatal(err)
+	}
 	return pid
 }
 

@@ -136,6 +136,9 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, launch plat
 		own.into(&s.Timeline)
 		return nil
 	}
+	if gst.unpinned != nil {
+		s.Taint("vmm not pinned: %v", gst.unpinned)
+	}
 	gst.driving = drive(whole, launch, platform.Driven{Dir: dir, Event: own.add})
 	booting, stop := context.WithTimeout(whole, b.Settings.Timeout)
 	answered := b.ask(booting, w.guest.IP, seen)
