@@ -58,9 +58,10 @@ type knob struct {
 	list    bool // the value is a list of CPUs
 }
 
-// lockPath is held by a run that has changed settings: of two runs each would put back
-// what the other has set.
-const lockPath = "/run/ukprobe-settings.lock"
+// lockPath is held (flock) by a run that has changed settings: of two runs each would
+// put back what the other has set. It is a file that every kernel has, so that none is
+// left behind.
+const lockPath = "/proc/sys/kernel/randomize_va_space"
 
 // SetHost sets the host. What this machine does not have, or refuses, is no error but
 // one of the Host's Taints. Needs root. The caller calls [Host.Close] once the journal
