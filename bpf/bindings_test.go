@@ -221,3 +221,27 @@ func TestProgramsAreLicensed(t *testing.T) {
 		}
 	}
 }
+
+// TestInterferenceTypesFitTheMaps: of the object that shares no map with the others.
+func TestInterferenceTypesFitTheMaps(t *testing.T) {
+	spec, err := LoadInterference()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name       string
+		key, value uintptr
+	}{
+		{InterferenceMapCpuTimes, 4, unsafe.Sizeof(InterferenceCpuTime{})},
+		{InterferenceMapSources, unsafe.Sizeof(InterferenceSourceKey{}), unsafe.Sizeof(InterferenceSourceTime{})},
+	} {
+		if m := spec.Maps[tt.name]; m == nil || uintptr(m.KeySize) != tt.key || uintptr(m.ValueSize) != tt.value {
+			t.Errorf("%s: %v, in Go key and value have %d and %d bytes", tt.name, m, tt.key, tt.value)
+		}
+	}
+	for name, p := range spec.Programs {
+		if p.License != "Dual BSD/GPL" {
+			t.Errorf("%s has the licence %q", name, p.License)
+		}
+	}
+}

@@ -45,6 +45,7 @@ type cell struct {
 	emulated   bool         // KVM has no hardware behind it
 	counts     probe.Counts // of all its samples
 	argvStored bool
+	stored     int    // samples
 	status     string // "" while it can be sampled, else results.Cell…
 	reason     string
 }

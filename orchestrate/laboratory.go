@@ -36,8 +36,9 @@ type laboratory struct {
 	net     *network.Lab
 	// services answer guests that ask for their address; nil if no cell wants that.
 	services *netservice.Server
-	cpus     cpu.Plan
+	cpus     cpus
 	probe    *probe.Probe // nil if no cell has probes
+	quiet    quiet        // who else runs on the CPUs
 	metrics  *Metrics
 }
 
@@ -50,6 +51,7 @@ func Undoers() map[journal.Kind]journal.Undoer {
 	all[journal.KindProcess] = journal.UndoProcess
 	all[kindTempDir] = journal.UndoTempDir
 	all[docker.Kind] = docker.Undo
+	all[cpu.KindSetting] = cpu.UndoSetting
 	return all
 }
 
@@ -75,7 +77,7 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 	if err := os.Mkdir(l.workDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the run's work folder: %w", err)
 	}
-	if l.cpus, err = cpu.MakePlan(mostVCPUs(cells)); err != nil {
+	if err := l.setCPUs(cells); err != nil {
 		return nil, err
 	}
 	if probed(cells) {
@@ -86,6 +88,9 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 		if l.probe, err = probe.Open(opt); err != nil {
 			return nil, fmt.Errorf("%w (without BPF, `--probes none` times guests from outside)", err)
 		}
+	}
+	if err := l.watchInterference(o.Attach, cells); err != nil {
+		return nil, err
 	}
 	if l.net, err = network.NewLab(l.journal, runID); err != nil {
 		return nil, err
@@ -149,7 +154,7 @@ func (l *laboratory) instrument(c *cell, warmup bool) experiment.Instrument {
 // close puts the host back. What fails is reported and left in the journal, so
 // that clean can try again.
 func (l *laboratory) close() error {
-	var errs []error
+	errs := []error{l.cpus.release(), l.quiet.close()}
 	if l.probe != nil {
 		errs = append(errs, l.probe.Close())
 	}
@@ -163,6 +168,7 @@ func (l *laboratory) close() error {
 		return errors.Join(errs...)
 	}
 	report, err := l.journal.Rollback(context.Background(), Undoers())
+	l.cpus.host.Close()
 	errs = append(errs, err, report.Err(), l.journal.Close())
 	return errors.Join(errs...)
 }

@@ -44,7 +44,7 @@ func MakePlan(o Options) (Plan, error) {
 	if err != nil {
 		return p, err
 	}
-	if p.CPUs, err = cpu.MakePlan(mostVCPUs(wanted)); err != nil {
+	if p.CPUs, err = cpu.MakePlanAs(mostVCPUs(wanted), wantedCPUs(wanted[0])); err != nil {
 		return p, err
 	}
 	host := platform.DetectHost()

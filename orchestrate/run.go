@@ -85,6 +85,7 @@ func (r *Run) createStore(started time.Time, host platform.Host) (err error) {
 	cells := make([]results.Cell, len(r.cells))
 	for i, c := range r.cells {
 		cells[i] = c.record()
+		cells[i].Settings.CPUs = recordCPUs(r.lab.cpus.of(c.Cell))
 	}
 	r.cost = overhead.Known(r.opt.StateDir, overhead.HostNow(host), r.opt.Version)
 	r.store, err = results.Create(r.opt.Out, head, r.host(host), cells)
@@ -95,6 +96,10 @@ func (r *Run) createStore(started time.Time, host platform.Host) (err error) {
 func (r *Run) host(h platform.Host) results.Host {
 	out := fingerprint(h, r.lab.probe, r.cells)
 	out.Overhead = r.cost
+	out.Settings = r.lab.cpus.host.Facts()
+	for _, s := range r.lab.quiet.hooks() {
+		out.Rungs[s.Hook] = results.Rung{Rung: string(s.Rung), Reason: s.Why()}
+	}
 	return out
 }
 
@@ -129,31 +134,59 @@ func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) erro
 	p := Progress{Step: i + 1, Steps: len(r.order), Cell: c.ID(), Accel: c.accel, Sample: step.Sample + 1,
 		Samples: c.Samples, Warmup: step.Warmup, Left: r.left(i)}
 	r.opt.Observer.Begin(p)
+	for again := 0; ; again++ {
+		rec, err := r.once(ctx, i, again, step, c, p)
+		if err != nil {
+			return err
+		}
+		if step.Warmup || !rec.Disturbed || rec.Status != results.SampleOK || again >= c.Interference.Repeat {
+			return nil
+		}
+		r.opt.Observer.Log("%s, sample %d was disturbed: taking it again (%d of at most %d)", c.ID(), step.Sample+1, again+1, c.Interference.Repeat)
+	}
+}
+
+// once takes a step's sample, or takes it again.
+func (r *Run) once(ctx context.Context, i, again int, step matrix.Step, c *cell, p Progress) (results.Sample, error) {
 	begun := time.Now()
-	s, err := c.sampler(r.lab, step.Warmup).Sample(ctx, fmt.Sprintf("s%d", i))
+	s, disturbed, err := r.lab.take(ctx, c, step.Warmup, sampleName(i, again))
 	if err != nil {
-		return fmt.Errorf("%s, sample %d: %w", c.ID(), step.Sample+1, err)
+		return results.Sample{}, fmt.Errorf("%s, sample %d: %w", c.ID(), step.Sample+1, err)
 	}
 	r.note(step.Cell, time.Since(begun))
 	if s.Status == experiment.Interrupted {
-		return context.Cause(ctx)
+		return results.Sample{}, context.Cause(ctx)
 	}
 	rec := record(s)
+	disturbed.record(&rec)
+	if again > 0 {
+		rec.RepeatOf = c.stored - again + 1
+	}
 	r.opt.Observer.End(p, rec)
 	if step.Warmup {
-		return nil
+		return rec, nil
 	}
 	r.metrics.observe(c, rec)
 	c.counts.Add(s.Counts)
 	if !c.argvStored { // the same in every sample, and each setting writes run.json
 		if err := r.store.SetCellArgv(step.Cell, s.Argv); err != nil {
-			return err
+			return rec, err
 		}
 		c.argvStored = true
 	}
-	return errors.Join(
+	c.stored++
+	return rec, errors.Join(
 		r.store.AddSample(step.Cell, rec),
 		r.store.SetCellHistograms(step.Cell, histograms(c.counts)))
+}
+
+// sampleName is a step's in the run: of its cgroup and folder.
+func sampleName(step, again int) string {
+	name := fmt.Sprintf("s%d", step)
+	if again > 0 {
+		name += fmt.Sprintf("r%d", again)
+	}
+	return name
 }
 
 // Metrics is what --listen serves.

@@ -32,13 +32,15 @@ func fullRun(t *testing.T) []byte {
 	t.Helper()
 	dir := t.TempDir()
 	s := mustCreate(t, dir)
-	must(t, s.SetHost(Host{Kernel: "6.1", Overhead: anOverhead()}))
+	must(t, s.SetHost(Host{Kernel: "6.1", Settings: map[string]string{"thp": "never, was madvise"}, Overhead: anOverhead()}))
 	must(t, s.SetCellArgv(0, []string{"qemu"}))
 	must(t, s.SetCellImage(0, Image{Path: "/img", SHA256: strings.Repeat("0f", 32), Size: 1}))
 	must(t, s.SetCellHistograms(0, []Histogram{{Name: "h_seconds", Labels: map[string]string{"a": "b"}, Schema: 3,
 		Count: math.MaxUint64, Sum: 1, Buckets: map[int32]uint64{-7: 1}}}))
 	for i := range 6 {
 		sample := okSample(int64(i + 1))
+		sample.Interference = []Interference{{Kind: "task", Name: "cc1", CPU: 1, NS: 5, Count: 2}}
+		sample.Disturbed = true
 		sample.Console = make([]ConsoleLine, MaxConsoleLines+1)
 		p := &sample.Phases
 		p.FirmwareNs, p.BIOSNs, p.OptionROMNs, p.SetupNs, p.DecompressNs, p.KernelNs = ns(1), ns(1), ns(1), ns(1), ns(1), ns(1)
@@ -51,7 +53,7 @@ func fullRun(t *testing.T) []byte {
 		must(t, s.AddSample(0, sample))
 	}
 	must(t, s.AddSample(1, okSample(5)))
-	must(t, s.AddSample(1, Sample{Status: SampleFailed, Reason: "crashed", Stderr: "boom", Started: time.Now()}))
+	must(t, s.AddSample(1, Sample{Status: SampleFailed, RepeatOf: 1, Reason: "crashed", Stderr: "boom", Started: time.Now()}))
 	must(t, s.Finish(RunInterrupted))
 	data, err := os.ReadFile(filepath.Join(dir, FileName))
 	must(t, err)
@@ -114,6 +116,8 @@ func TestSchemaRefuses(t *testing.T) {
 		{"a bucket without a number", `"buckets":{"-7"`, `"buckets":{"x"`},
 		{"a verdict of no meaning", `"status":"agrees"`, `"status":"right"`},
 		{"an error below zero", `"err_ns":1`, `"err_ns":-1`},
+		{"interference of no kind", `"kind":"task"`, `"kind":"thing"`},
+		{"a repeat of nothing", `"repeat_of":1`, `"repeat_of":-1`},
 		{"an empty system", `"system":"reference"`, `"system":""`},
 	}
 	for _, tt := range tests {
@@ -156,9 +160,12 @@ func TestSchemaIsTheTypes(t *testing.T) {
 		{Image{}, at(cell, "properties", "image")},
 		{Sample{}, sample},
 		{Event{}, at(sample, "properties", "events", "items")},
+		{Interference{}, at(sample, "properties", "interference", "items")},
 		{Claim{}, defs["claim"]},
 		{Span{}, defs["span"]},
 		{Settings{}, at(cell, "properties", "settings")},
+		{CPUs{}, at(cell, "properties", "settings", "properties", "cpus")},
+		{InterferenceLimit{}, at(cell, "properties", "settings", "properties", "interference")},
 		{ClaimPattern{}, at(cell, "properties", "settings", "properties", "claims", "items")},
 		{Missing{}, at(sample, "properties", "missing", "items")},
 		{Phases{}, at(sample, "properties", "phases")},

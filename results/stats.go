@@ -83,12 +83,24 @@ func (p Phases) ByName() map[string]*int64 {
 	}
 }
 
+// replaced tells whether a sample was disturbed and a later one taken in its place
+// has succeeded.
+func (c *Cell) replaced(i int) bool {
+	first := i + 1
+	if of := c.Samples[i].RepeatOf; of != 0 {
+		first = of
+	}
+	return slices.ContainsFunc(c.Samples[i+1:], func(s Sample) bool { return s.RepeatOf == first && s.Status == SampleOK })
+}
+
 // Summarize returns the summary of every metric over the cell's ok samples.
-// Tainted samples count: a taint is shown, never used to pick samples.
+// Tainted samples count: a taint is shown, never used to pick samples. Of a disturbed
+// sample and those that were taken in its place the last ok one counts, whatever it
+// says: what is chosen by is the interference, never the figure.
 func (c *Cell) Summarize() map[string]Summary {
 	byMetric := map[string][]float64{}
 	for i := range c.Samples {
-		if c.Samples[i].Status != SampleOK {
+		if c.Samples[i].Status != SampleOK || c.replaced(i) {
 			continue
 		}
 		for name, v := range c.Samples[i].Metrics() {

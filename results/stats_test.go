@@ -112,3 +112,28 @@ func TestSummarize(t *testing.T) {
 		})
 	}
 }
+
+// TestRepeatsReplace: of a disturbed sample and its repeats the last ok one is in the
+// summary, and all are kept.
+func TestRepeatsReplace(t *testing.T) {
+	value := func(v float64, repeatOf int, status string) Sample {
+		return Sample{Status: status, RepeatOf: repeatOf, Disturbed: true, Values: map[string]float64{"x_ns": v}}
+	}
+	for name, tt := range map[string]struct {
+		samples []Sample
+		want    Summary
+	}{
+		"none":                 {[]Sample{value(1, 0, SampleOK), value(2, 0, SampleOK)}, Summary{N: 2, Median: 1.5, Min: 1, Max: 2}},
+		"the last of three":    {[]Sample{value(1, 0, SampleOK), value(2, 1, SampleOK), value(3, 1, SampleOK)}, Summary{N: 1, Median: 3, Min: 3, Max: 3}},
+		"one that failed":      {[]Sample{value(1, 0, SampleOK), value(2, 1, SampleFailed)}, Summary{N: 1, Median: 1, Min: 1, Max: 1}},
+		"failed after a good":  {[]Sample{value(1, 0, SampleOK), value(2, 1, SampleOK), value(3, 1, SampleTimeout)}, Summary{N: 1, Median: 2, Min: 2, Max: 2}},
+		"of the second of two": {[]Sample{value(1, 0, SampleOK), value(2, 0, SampleOK), value(4, 2, SampleOK)}, Summary{N: 2, Median: 2.5, Min: 1, Max: 4}},
+	} {
+		c := Cell{Samples: tt.samples}
+		got := c.Summarize()["x_ns"]
+		got.CI95, got.Note = nil, ""
+		if got != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+}

@@ -126,6 +126,8 @@ type Host struct {
 	Rungs         map[string]Rung   `json:"rungs"`    // hook: the rung it got
 	// Overhead is what the probes cost here, or why that is not known.
 	Overhead *Overhead `json:"overhead,omitempty"`
+	// Settings are what the run has set, by name, and what was there before.
+	Settings map[string]string `json:"settings,omitempty"`
 }
 
 // Rung is the attach mechanism a hook got, and why not a better one.
@@ -176,6 +178,9 @@ type Settings struct {
 	MemorySearch *MemorySearch `json:"memory_search,omitempty"`
 	Density      *Density      `json:"density,omitempty"`
 	Until        *Until        `json:"until,omitempty"`
+	CPUs         *CPUs         `json:"cpus,omitempty"` // absent for a cell that was not run
+	// Absent: interference was not measured.
+	Interference *InterferenceLimit `json:"interference,omitempty"`
 }
 
 // Workload is the load that a service was put under.
@@ -247,6 +252,37 @@ type Sample struct {
 	Claims         []Claim            `json:"claims,omitempty"`          // experiment timing-validation
 	Outputs        map[string]string  `json:"outputs,omitempty"`         // raw, of programs, by name
 	Curves         map[string][]Point `json:"curves,omitempty"`          // values over time; the unit is in the name
+
+	// Who else ran on the sample's CPUs, the longest first.
+	Interference []Interference `json:"interference,omitempty"`
+	// Disturbed: more than the cell's interference setting allows; the taints say by what.
+	Disturbed bool `json:"disturbed,omitempty"`
+	// RepeatOf is not 0: the sample was taken because that one, counted from 1 within
+	// the cell, was disturbed.
+	RepeatOf int `json:"repeat_of,omitempty"`
+}
+
+// Interference is what all tasks, or interrupts, of one name took of one CPU.
+type Interference struct {
+	Kind  string `json:"kind"` // task, kthread, ukprobe, irq, softirq, unnamed
+	Name  string `json:"name"`
+	CPU   int    `json:"cpu"`
+	NS    int64  `json:"ns"`
+	Count uint64 `json:"count"` // how often it came on the CPU
+}
+
+// CPUs are those that a cell's threads were put on.
+type CPUs struct {
+	VCPU   []int  `json:"vcpu"`
+	VMM    []int  `json:"vmm"`
+	Client []int  `json:"client"` // and ukprobe
+	Reason string `json:"reason"` // how the plan came about
+}
+
+// InterferenceLimit says when a sample is disturbed, and what is done then.
+type InterferenceLimit struct {
+	AtMostPercent int `json:"at_most_percent"` // of one CPU's time
+	Repeat        int `json:"repeat"`          // at most so often
 }
 
 // Point is a value at a time.

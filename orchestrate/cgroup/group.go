@@ -119,6 +119,20 @@ func id(dir *os.File) (uint64, error) {
 // it is good until Close.
 func (g *Group) FD() int { return int(g.dir.Fd()) }
 
+// RunID is the id of the group above: that of all the run's groups.
+func (g *Group) RunID() (uint64, error) {
+	dir, err := os.Open(filepath.Dir(g.Path))
+	if err != nil {
+		return 0, fmt.Errorf("cgroup of the run: %w", err)
+	}
+	defer dir.Close()
+	run, err := id(dir)
+	if err != nil {
+		return 0, fmt.Errorf("cgroup %s: %w", dir.Name(), err)
+	}
+	return run, nil
+}
+
 // Pids lists the processes in the group and in groups below it.
 func (g *Group) Pids() ([]int, error) { return pids(g.Path) }
 

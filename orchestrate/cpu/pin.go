@@ -84,6 +84,9 @@ func threads(pid int) ([]int, error) {
 	return tids, nil
 }
 
+// Affinity lists the CPUs that a thread may run on; 0 is the calling thread.
+func Affinity(tid int) ([]int, error) { return affinity(tid) }
+
 func newSet(cpus []int) (set unix.CPUSet, err error) {
 	if len(cpus) == 0 {
 		return set, errors.New("no CPU given")

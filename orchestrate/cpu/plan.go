@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cpu decides which CPUs a guest's vCPUs, its VMM and the client run on,
-// pins threads there, and reads the facts about the host that a result has to
-// be judged by. It changes nothing on the host: no governor, no SMT switch, no
-// cpuset. It does not know guests or experiments.
+// pins threads there, reads the facts about the host that a result has to be
+// judged by, and sets what of the host's CPUs and memory it is asked to set, with
+// the old value in the journal. It does not know guests or experiments.
 package cpu
 
 import (
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 )
 
 // Plan says who runs where. The same CPU may be in several lists; then a taint
@@ -38,11 +39,31 @@ type topology struct {
 	sibling  map[int][]int
 }
 
+// Wanted are CPUs that a person wants for a role; none: any.
+type Wanted struct{ VCPU, VMM, Client []int }
+
+func (w Wanted) String() string {
+	var parts []string
+	for _, role := range []struct {
+		name string
+		cpus []int
+	}{{"vcpu", w.VCPU}, {"vmm", w.VMM}, {"client", w.Client}} {
+		if len(role.cpus) > 0 {
+			parts = append(parts, role.name+" "+FormatList(role.cpus))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // MakePlan plans for this machine and guests of up to so many vCPUs: from the CPUs
 // that are online and that this process may be pinned to, with each vCPU, VMM and
 // client on physical cores of their own where there are enough, isolated ones
 // first. Where there are not, they share and the plan has taints.
-func MakePlan(vcpus int) (Plan, error) {
+func MakePlan(vcpus int) (Plan, error) { return MakePlanAs(vcpus, Wanted{}) }
+
+// MakePlanAs is MakePlan with some CPUs given. Where the machine does not have those,
+// the plan is an automatic one and has a taint that says so.
+func MakePlanAs(vcpus int, w Wanted) (Plan, error) {
 	online, err := onlineCPUs(os.DirFS("/"))
 	if err != nil {
 		return Plan{}, err
@@ -55,7 +76,68 @@ func MakePlan(vcpus int) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	return t.plan(vcpus), nil
+	return t.planAs(vcpus, w), nil
+}
+
+// degraded begins the taint of a plan that is not the one that was wanted.
+const degraded = "cpu plan: "
+
+// Degraded tells whether a taint says that the plan is not the one that was wanted: it
+// holds for whatever runs.
+func Degraded(taint string) bool { return strings.HasPrefix(taint, degraded) }
+
+// planAs gives every role the CPUs that are wanted for it, and plans the others on
+// what is left. Where a CPU that is wanted cannot be had, all is planned
+// automatically: a part of a plan would be another experiment than both.
+func (t topology) planAs(vcpus int, w Wanted) Plan {
+	named := slices.Compact(slices.Sorted(slices.Values(slices.Concat(w.VCPU, w.VMM, w.Client))))
+	if len(named) == 0 {
+		return t.plan(vcpus)
+	}
+	var absent []int
+	for _, c := range named {
+		if !slices.ContainsFunc(t.cores, func(k core) bool { return slices.Contains(k.cpus, c) }) {
+			absent = append(absent, c)
+		}
+	}
+	if len(absent) > 0 {
+		p := t.plan(vcpus)
+		p.Taints = append([]string{fmt.Sprintf("%snot as wanted (%s): cpus %s are not online or not in ukprobe's cpuset; in place of it: %s", degraded, w, FormatList(absent), p.Reason)}, p.Taints...)
+		return p
+	}
+	rest := t
+	rest.cores = slices.DeleteFunc(slices.Clone(t.cores), func(k core) bool {
+		return slices.ContainsFunc(k.cpus, func(c int) bool { return slices.Contains(named, c) })
+	})
+	if len(rest.cores) == 0 {
+		rest.cores = t.cores
+	}
+	p := rest.planRest(vcpus, w)
+	for _, role := range []struct{ wanted, planned *[]int }{{&w.VCPU, &p.VCPU}, {&w.VMM, &p.VMM}, {&w.Client, &p.Client}} {
+		if len(*role.wanted) > 0 {
+			*role.planned = slices.Clone(*role.wanted)
+		}
+	}
+	slices.Sort(p.Client)
+	p.Reason = "as wanted: " + w.String()
+	p.Taints = t.taints(p)
+	return p
+}
+
+// planRest plans on what is left: the VMM comes first where the vCPUs have theirs.
+func (t topology) planRest(vcpus int, w Wanted) Plan {
+	if len(w.VCPU) == 0 {
+		return t.plan(vcpus)
+	}
+	cores := t.ranked()
+	if len(w.VMM) > 0 {
+		return Plan{Client: clientCPUs(cores)}
+	}
+	p := Plan{VMM: cores[0].cpus[:1], Client: cores[0].cpus}
+	if len(cores) > 1 {
+		p.Client = clientCPUs(cores[1:])
+	}
+	return p
 }
 
 // plan gives whole cores away, best first: isolated ones to the vCPUs, the next to

@@ -197,3 +197,59 @@ func TestLists(t *testing.T) {
 		}
 	}
 }
+
+// TestPlanAsWanted: CPUs that a person names are taken as they are, with the taints
+// that they deserve; the other roles get what is left; and where one does not exist the
+// plan is an automatic one and says so.
+func TestPlanAsWanted(t *testing.T) {
+	eight := machine("2-5", 1, "0", "1", "2", "3", "4", "5", "6", "7")
+	tests := []struct {
+		name   string
+		fs     fstest.MapFS
+		vcpus  int
+		wanted Wanted
+		want   Plan
+	}{
+		{name: "all", fs: eight, wanted: Wanted{VCPU: []int{2}, VMM: []int{3}, Client: []int{6, 7}},
+			want: Plan{VCPU: []int{2}, VMM: []int{3}, Client: []int{6, 7}}},
+		{name: "vcpus only", fs: eight, vcpus: 2, wanted: Wanted{VCPU: []int{4, 5}},
+			want: Plan{VCPU: []int{4, 5}, VMM: []int{2}, Client: []int{0, 1, 6, 7}}},
+		{name: "shared, and not isolated", fs: eight, wanted: Wanted{VCPU: []int{7}, VMM: []int{7}, Client: []int{0}},
+			want: Plan{VCPU: []int{7}, VMM: []int{7}, Client: []int{0}, Taints: []string{
+				"vcpu and vmm share cpu 7", "vcpu on cpu 7, which is not isolated", "vmm on cpu 7, which is not isolated"}}},
+		{name: "siblings", fs: machine("0-3", 1, "0,2", "1,3"), wanted: Wanted{VCPU: []int{1}, VMM: []int{3}, Client: []int{0}},
+			want: Plan{VCPU: []int{1}, VMM: []int{3}, Client: []int{0}, Taints: []string{"vcpu and vmm share a physical core (cpus 1 and 3)"}}},
+		{name: "nothing is left", fs: machine("", 1, "0", "1"), wanted: Wanted{VCPU: []int{0}, VMM: []int{1}},
+			want: Plan{VCPU: []int{0}, VMM: []int{1}, Client: []int{0, 1}, Taints: []string{
+				"vcpu and client share cpu 0", "vmm and client share cpu 1", "vcpu on cpu 0, which is not isolated", "vmm on cpu 1, which is not isolated"}}},
+		{name: "too small", fs: machine("", 1, "0", "1"), wanted: Wanted{VCPU: []int{2}, VMM: []int{3}, Client: []int{4, 5}},
+			want: Plan{VCPU: []int{1}, VMM: []int{1}, Client: []int{0}, Taints: []string{
+				"cpu plan: not as wanted (vcpu 2, vmm 3, client 4-5): cpus 2-5 are not online or not in ukprobe's cpuset; in place of it: 2 CPUs: the guest (vcpu and vmm) on one, client and ukprobe on the other",
+				"vcpu and vmm share cpu 1", "vcpu on cpu 1, which is not isolated", "vmm on cpu 1, which is not isolated"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			online, err := onlineCPUs(tt.fs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			top, err := readTopology(tt.fs, online)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := top.planAs(max(tt.vcpus, 1), tt.wanted)
+			if got.Reason == "" {
+				t.Error("no reason")
+			}
+			for i, taint := range got.Taints {
+				if Degraded(taint) != (i == 0 && tt.name == "too small") {
+					t.Errorf("degraded: %q", taint)
+				}
+			}
+			got.Reason = ""
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

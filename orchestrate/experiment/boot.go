@@ -17,6 +17,7 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/client"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/interference"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/netservice"
@@ -41,6 +42,7 @@ type Boot struct {
 	Lab        *network.Lab
 	Cgroups    cgroup.Hierarchy
 	CPUs       cpu.Plan
+	Window     *interference.Window // in which the guest's CPUs are looked at; nil: they are not
 	RunID      string
 	WorkDir    string             // of the run, for the samples' own folders
 	Services   *netservice.Server // that guests ask for their addresses; nil if none does
@@ -138,6 +140,9 @@ func (b *Boot) planTaints() []string {
 	}
 	var out []string
 	for _, t := range b.CPUs.Taints {
+		if cpu.Degraded(t) {
+			out = append(out, t)
+		}
 		if where, ok := strings.CutPrefix(t, "vmm on "); ok {
 			out = append(out, "process on "+where)
 		}
@@ -152,16 +157,25 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	defer cancel()
 	seen, _ := watch.(witness)
 	var own notes
+	shut := b.Window.Open()
+	defer shut()
 	gst, err := b.start(whole, launch, g, mem, w, dir, seen, own.add)
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
 		own.into(&s.Timeline)
 		return nil
 	}
+	if gst.unpinned != nil {
+		s.Taint("vmm not pinned: %v", gst.unpinned)
+	}
 	gst.driving = drive(whole, launch, platform.Driven{Dir: dir, Event: own.add})
 	booting, stop := context.WithTimeout(whole, b.Settings.Timeout)
 	answered := b.ask(booting, w.guest.IP, seen)
-	s.Status, s.Reason = b.await(booting, s, g, gst, watch)
+	s.Status, s.Reason = b.await(booting, s, g, gst, watch, func() {
+		if b.During == nil {
+			shut() // whether it goes idle after that is no matter of speed
+		}
+	})
 	b.explain(s, w, gst)
 	stop()
 	b.note(s, <-answered)
@@ -169,6 +183,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Memory: mem, Watch: watch, Dir: dir, nic: w.guest, guest: gst, Sample: s})
 	}
 	cancel()
+	shut()
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer stop()
 	err = g.Kill(killing)
@@ -234,8 +249,8 @@ func (b *Boot) note(s *Sample, res client.Result) {
 }
 
 // await ends the sample: ready (and then idle, or a moment later), ended, given
-// up by KVM, out of time, or interrupted.
-func (b *Boot) await(ctx context.Context, s *Sample, g *cgroup.Group, gst *guest, watch Watch) (status, reason string) {
+// up by KVM, out of time, or interrupted. ready is called once it is ready.
+func (b *Boot) await(ctx context.Context, s *Sample, g *cgroup.Group, gst *guest, watch Watch, ready func()) (status, reason string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var readyAt time.Time
@@ -259,6 +274,7 @@ func (b *Boot) await(ctx context.Context, s *Sample, g *cgroup.Group, gst *guest
 			if readyAt.IsZero() {
 				readyAt = time.Now()
 				b.release(watch)
+				ready()
 			}
 			if _, idle := t.At(probe.EventIdle); idle || ended || time.Since(readyAt) > settle || ctx.Err() != nil {
 				return OK, ""

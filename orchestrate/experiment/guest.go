@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
+	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
 
@@ -28,6 +30,8 @@ type guest struct {
 	stderr  *tail
 	done    chan struct{} // closed when it has ended
 	err     error         // of Wait; valid after done
+	// unpinned is why it is not on the CPUs that it was started on.
+	unpinned error
 }
 
 // start runs a launch inside a cgroup, on the given CPUs. The calling thread
@@ -64,6 +68,7 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness) (*guest
 	if seen != nil {
 		seen.Started(before, monotonicNs()) // Start returns once the exec has succeeded
 	}
+	gst.unpinned = repin(gst.cmd.Process.Pid, cpus)
 	_, _ = closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr)
 	go gst.wait(outR, errR, seen)
 	return gst, nil
@@ -180,6 +185,23 @@ func affinity(cpus []int) (restore func(), err error) {
 		return nil, fmt.Errorf("set CPU affinity to %v: %w", cpus, err)
 	}
 	return func() { _ = unix.SchedSetaffinity(0, &before) }, nil
+}
+
+// repin puts a process that was just started on its CPUs again, if it is elsewhere: one
+// that is born in a cgroup with a cpuset of its own gets that one's CPUs, whatever its
+// parent had (cpuset_fork, Linux 6.1.25 and 6.3).
+func repin(pid int, cpus []int) error {
+	if len(cpus) == 0 {
+		return nil
+	}
+	now, err := cpu.Affinity(pid)
+	if err == nil && !slices.Equal(now, slices.Compact(slices.Sorted(slices.Values(cpus)))) {
+		err = cpu.PinProcess(pid, cpus)
+	}
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) {
+		return nil // it has ended
+	}
+	return err
 }
 
 // tail keeps the last bytes written to it.

@@ -3,11 +3,18 @@
 package experiment
 
 import (
+	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
+	"github.com/ukprobe/ukprobe/orchestrate/cpu"
+	"github.com/ukprobe/ukprobe/orchestrate/journal"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
 
 func TestTail(t *testing.T) {
@@ -70,4 +77,49 @@ func TestAffinityIsPutBack(t *testing.T) {
 	if _, err := affinity([]int{1023}); err == nil && !before.IsSet(1023) {
 		t.Error("a CPU that is not there is no error")
 	}
+}
+
+// TestStartsOnItsCPUs: also where cgroups have cpusets, as on a kernel with all
+// controllers of cgroup v2 (the hostvm's).
+func TestStartsOnItsCPUs(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root: cgroups need it")
+	}
+	h, err := cgroup.Find()
+	if err != nil {
+		t.Skip(err)
+	}
+	j, err := journal.Open(t.TempDir(), "cpus-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	g, err := h.New(j, "cpus-test", "s1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	mine, err := cpu.Affinity(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := mine[len(mine)-1:]
+	gst, err := start(platform.Launch{Argv: []string{"/bin/sleep", "60"}}, g, last, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := cpu.Affinity(gst.cmd.Process.Pid)
+	if err != nil || gst.unpinned != nil || !slices.Equal(got, last) {
+		t.Errorf("on cpus %v, want %v: %v, %v", got, last, err, gst.unpinned)
+	}
+	if err := g.Kill(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-gst.done
 }

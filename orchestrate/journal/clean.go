@@ -63,7 +63,7 @@ func (r Report) String() string {
 			fmt.Fprintf(&b, "run %s: %s\n", run.RunID, run.InUse)
 		}
 		for _, e := range run.Undone {
-			fmt.Fprintf(&b, "run %s: removed %s\n", run.RunID, e)
+			fmt.Fprintf(&b, "run %s: %s %s\n", run.RunID, e.undone(), e)
 		}
 		for _, f := range run.Failed {
 			fmt.Fprintf(&b, "run %s: %s\n", run.RunID, f.Error())

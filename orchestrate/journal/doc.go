@@ -59,6 +59,15 @@ func printable(s string) string {
 	return q[1 : len(q)-1]
 }
 
+// undone says what undoing it was: what stood there before is there again, or the thing
+// is gone.
+func (e Entry) undone() string {
+	if _, ok := e.Data["was"]; ok {
+		return "put back"
+	}
+	return "removed"
+}
+
 func (e Entry) is(other Entry) bool { return e.Kind == other.Kind && e.Name == other.Name }
 
 // Undoer puts one change back. Undoing what is already gone is no error.

@@ -50,7 +50,9 @@ func (d *decoder) file(root ast.Node) *Matrix {
 }
 
 func (d *decoder) defaults(n ast.Node, s *Settings) (probed bool) {
-	return d.Mapping(n, "defaults", d.commonFields(s))["probes"]
+	fields := d.commonFields(s)
+	fields["cpu"] = func(v ast.Node) { d.cpu(v, &s.CPU, true) }
+	return d.Mapping(n, "defaults", fields)["probes"]
 }
 
 // commonFields are the settings that may stand in defaults and in a cell.
@@ -71,6 +73,7 @@ func (d *decoder) commonFields(s *Settings) map[string]strictyaml.Field {
 		"load":          func(v ast.Node) { d.load(v, &s.Load) },
 		"memory_search": func(v ast.Node) { d.memorySearch(v, &s.MemorySearch) },
 		"density":       func(v ast.Node) { d.density(v, &s.Density) },
+		"interference":  func(v ast.Node) { d.interference(v, &s.Interference) },
 	}
 }
 
@@ -125,6 +128,7 @@ func (d *decoder) cell(n ast.Node, e *entry) {
 	fields["kernel"] = func(v ast.Node) { d.Path(v, "kernel", &s.Kernel) }
 	fields["disk"] = func(v ast.Node) { d.Path(v, "disk", &s.Disk) }
 	fields["image"] = func(v ast.Node) { d.image(v, &s.Image) }
+	fields["cpu"] = func(v ast.Node) { d.cpu(v, &s.CPU, false) }
 	fields["initrd"] = func(v ast.Node) { d.Path(v, "initrd", &s.Initrd) }
 	fields["ready"] = func(v ast.Node) { d.Regexp(v, "ready", MaxReady, &s.Ready) }
 	fields["port"] = func(v ast.Node) { d.Integer(v, "port", 1, 65535, &s.Port) }

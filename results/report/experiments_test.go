@@ -54,3 +54,16 @@ func TestExperimentTable(t *testing.T) {
 		t.Errorf("a boot's columns in\n%s", b.String())
 	}
 }
+
+func TestTaintsWithoutTheirFigures(t *testing.T) {
+	for in, want := range map[string]string{
+		"foreign task cc1 ran 34.1ms (3.4 %) on cpu 1":                                                   "foreign task cc1 on cpu 1",
+		"foreign tasks and interrupts ran 970µs (1.2 %) on cpu 1, the most of it foreign task a (0.7 %)": "foreign tasks and interrupts on cpu 1, the most of it foreign task a",
+		"the hypervisor below took 1m0.2s (4.0 %) of cpu 1 (steal)":                                      "the hypervisor below of cpu 1 (steal)",
+		"vcpu and vmm share cpu 1":                                                                       "vcpu and vmm share cpu 1",
+	} {
+		if got := kindOfTaint(in); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}

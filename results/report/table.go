@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -267,7 +268,7 @@ func (o Options) legend(cells []results.Cell) []string {
 		}
 		for j := range c.Samples {
 			for _, t := range c.Samples[j].Taints {
-				taints[o.clean(t)]++
+				taints[o.clean(kindOfTaint(t))]++
 			}
 		}
 	}
@@ -283,6 +284,13 @@ func (o Options) legend(cells []results.Cell) []string {
 	}
 	return out
 }
+
+// measured is what of a taint differs from sample to sample.
+var measured = regexp.MustCompile(` (ran|took) [0-9.]+(ns|µs|ms|s|m[0-9.]+s) \([0-9.]+ %\)| \([0-9.]+ %\)`)
+
+// kindOfTaint is a taint without its figures: so many samples were disturbed by the
+// same.
+func kindOfTaint(t string) string { return measured.ReplaceAllString(t, "") }
 
 // countedTaints lists the most frequent taints.
 func (o Options) countedTaints(taints map[string]int) string {

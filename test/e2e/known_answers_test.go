@@ -202,8 +202,10 @@ func steady(s results.Sample) map[string]float64 {
 		}
 	}
 	// A zero is given only once the hook has fired for anybody on the host, which
-	// other work decides.
-	maps.DeleteFunc(out, func(name string, n float64) bool { return n == 0 || strings.HasPrefix(name, "time_") })
+	// other work decides. Times and shares are no counts.
+	maps.DeleteFunc(out, func(name string, n float64) bool {
+		return n == 0 || strings.HasSuffix(name, "_ns") || strings.HasSuffix(name, "_percent")
+	})
 	return out
 }
 

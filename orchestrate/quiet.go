@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+
+	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/interference"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/probe"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// quiet sees who disturbs the samples.
+type quiet struct {
+	seer  *probe.Interference
+	meter *interference.Meter // nil: not measured
+	why   string              // then, if it was to be
+	// group keeps the run's cgroup between samples: its id is what the programs know
+	// the run's tasks by.
+	group  *cgroup.Group
+	window *interference.Window // of the sample that is being taken
+}
+
+// groupName is that of an empty cgroup beside the samples'.
+const groupName = "run"
+
+func looksForInterference(c matrix.Cell) bool {
+	return !c.Interference.Off && c.Probes != matrix.ProbesNone
+}
+
+// watchInterference makes a meter, if a cell wants one. That it cannot be had is a
+// taint of every sample, and no error.
+func (l *laboratory) watchInterference(attach probe.Rung, cells []matrix.Cell) (err error) {
+	if !slices.ContainsFunc(cells, looksForInterference) {
+		return nil
+	}
+	if l.quiet.group, err = l.cgroups.New(l.journal, l.runID, groupName); err != nil {
+		return err
+	}
+	id, err := l.quiet.group.RunID()
+	if err != nil {
+		return err
+	}
+	if l.quiet.seer, l.quiet.why = openSeer(attach); l.quiet.seer != nil {
+		l.quiet.meter = interference.NewMeter(l.quiet.seer, id, filepath.Dir(l.quiet.group.Path))
+	}
+	return nil
+}
+
+// openSeer attaches the programs, or says why that cannot be.
+func openSeer(attach probe.Rung) (*probe.Interference, string) {
+	seer, err := probe.OpenInterference(attach)
+	if err != nil {
+		return nil, err.Error()
+	}
+	return seer, ""
+}
+
+// hooks are those that see the interference, for the results.
+func (q *quiet) hooks() []probe.HookStatus {
+	if q.seer == nil {
+		return nil
+	}
+	return q.seer.Hooks()
+}
+
+func (q *quiet) close() error {
+	var errs []error
+	if q.seer != nil {
+		errs = append(errs, q.seer.Close())
+	}
+	if q.group != nil {
+		errs = append(errs, q.group.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// take takes one sample of a cell, on its CPUs, and judges who else was there.
+func (l *laboratory) take(ctx context.Context, c *cell, warmup bool, name string) (experiment.Sample, disturbance, error) {
+	plan := l.cpus.of(c.Cell)
+	if err := l.cpus.pinSelf(plan); err != nil {
+		return experiment.Sample{}, disturbance{}, err
+	}
+	l.quiet.window = nil
+	if l.quiet.meter != nil && looksForInterference(c.Cell) {
+		l.quiet.window = l.quiet.meter.Window(guestCPUs(c, plan), plan.Client)
+	}
+	s, err := c.sampler(l, warmup).Sample(ctx, name)
+	if err != nil {
+		return s, disturbance{}, err
+	}
+	s.Taints = append(s.Taints, l.cpus.host.Taints()...)
+	if l.quiet.why != "" && looksForInterference(c.Cell) {
+		s.Taint("interference not measured: %s", l.quiet.why)
+	}
+	r := l.quiet.window.Result(c.Interference.AtMostPercent)
+	s.Taints = append(s.Taints, r.Taints...)
+	for name, v := range r.Values {
+		s.Value(name, v)
+	}
+	return s, disturbance{r}, nil
+}
+
+// disturbance is what disturbed a sample.
+type disturbance struct{ interference.Result }
+
+func (d disturbance) record(s *results.Sample) {
+	s.Disturbed = d.Disturbed
+	for _, x := range d.Sources {
+		s.Interference = append(s.Interference, results.Interference{Kind: x.Kind, Name: x.Name, CPU: x.CPU, NS: x.Time.Nanoseconds(), Count: x.Count})
+	}
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
+
+// The hooks of [Interference].
+const (
+	HookForeignTask    = "interference_switch"
+	HookForeignIRQ     = "interference_irq"
+	HookForeignSoftIRQ = "interference_softirq"
+)
+
+// objInterference is beside those of a Probe: it shares no map with them.
+const objInterference object = -1
+
+// interferenceHooks have all the tracepoint rungs; there is no function whose call
+// says the same on all kernels.
+var interferenceHooks = []hook{
+	{name: HookForeignTask, obj: objInterference, tells: "which other tasks ran on a sample's CPUs",
+		rungs: tracepoints("interference_switch")},
+	{name: HookForeignIRQ, obj: objInterference, tells: "which interrupts were handled on a sample's CPUs",
+		rungs: pairs("irq_entry", "irq_exit")},
+	{name: HookForeignSoftIRQ, obj: objInterference, tells: "which soft interrupts ran on a sample's CPUs",
+		rungs: pairs("softirq_entry", "softirq_exit")},
+}
+
+// pairs are the tracepoint rungs of a hook of two programs.
+func pairs(a, b string) map[Rung][]program {
+	out := tracepoints(a)
+	for rung, second := range tracepoints(b) {
+		out[rung] = append(out[rung], second...)
+	}
+	return out
+}
+
+// SourceKind says what took time on a CPU.
+type SourceKind string
+
+// The kinds, in the order of enum source_kind in bpf/interference.bpf.c.
+const (
+	SourceTask    SourceKind = "task"
+	SourceKThread SourceKind = "kthread"
+	SourceOwn     SourceKind = "ukprobe" // ukprobe itself, and its children outside its cgroups: clients
+	SourceIRQ     SourceKind = "irq"
+	SourceSoftIRQ SourceKind = "softirq"
+)
+
+var sourceKinds = []SourceKind{SourceTask, SourceKThread, SourceOwn, SourceIRQ, SourceSoftIRQ}
+
+// softirqs are the vectors' names (include/linux/interrupt.h).
+var softirqs = []string{"HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"}
+
+// Source is something that took time on a CPU that was looked at.
+type Source struct {
+	Kind SourceKind
+	// ID is a thread's, an interrupt's number, or a soft interrupt's vector.
+	ID int
+	// Process is the thread's, for tasks.
+	Process int
+	// Name is the thread's as of when it last left the CPU, or the vector's; "" for an
+	// interrupt, whose name is in /proc/interrupts.
+	Name  string
+	CPU   int
+	Time  time.Duration // less what interrupts took of a task's
+	Count uint64        // how often it came on the CPU
+}
+
+// CPUTime is where one CPU's time went while it was looked at. Idle to SoftIRQ add up
+// to Span: no time is in two of them.
+type CPUTime struct {
+	CPU     int
+	Span    time.Duration
+	Idle    time.Duration
+	Mine    time.Duration // of the cgroup's tasks
+	Own     time.Duration // of ukprobe's and its clients'
+	Others  time.Duration // of all other tasks, the kernel's threads too
+	IRQ     time.Duration
+	SoftIRQ time.Duration
+	// Unnamed is what of the above is in no Source, because the table of them was
+	// full, and in how many stretches.
+	Unnamed      time.Duration
+	UnnamedCount uint64
+	Switches     uint64 // of tasks
+}
+
+// Interference sees who else runs on some CPUs while they are looked at. On others,
+// and between two looks, each switch of tasks and each interrupt costs one lookup.
+// What it sees of interrupts are those of devices (irq_handler_entry) and soft ones;
+// the local timer's and those between CPUs are part of the interrupted task's time.
+//
+// It looks for one sample at a time, and may be used by several goroutines.
+type Interference struct {
+	loader *loader
+	states []*state
+	look   *ebpf.Program
+
+	mu   sync.Mutex
+	cpus []int // that are looked at now
+}
+
+// OpenInterference loads and attaches what sees other tasks and interrupts, by the
+// best rung that can be had. Interrupts that cannot be seen are no error ([
+// Interference.Hooks] says why); tasks are. Needs Linux 5.10, and what [Open] needs.
+func OpenInterference(attach Rung) (_ *Interference, err error) {
+	if attach == "" {
+		attach = Auto
+	}
+	if err := usable(); err != nil {
+		return nil, err
+	}
+	spec, err := bpf.LoadInterference()
+	if err != nil {
+		return nil, fmt.Errorf("decode BPF object: %w", err)
+	}
+	i := &Interference{loader: &loader{specs: map[object]*ebpf.CollectionSpec{objInterference: spec}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, i.Close())
+		}
+	}()
+	for name, m := range spec.Maps {
+		if i.loader.maps[name], err = ebpf.NewMap(m); err != nil {
+			delete(i.loader.maps, name)
+			return nil, fmt.Errorf("create BPF map %s: %w%s", name, err, privilegeHint(err))
+		}
+	}
+	if i.look, err = i.loader.load(objInterference, bpf.InterferenceProgLook, ""); err != nil {
+		return nil, fmt.Errorf("load BPF program %s: %w", bpf.InterferenceProgLook, err)
+	}
+	for n := range interferenceHooks {
+		i.states = append(i.states, i.loader.attachHook(&interferenceHooks[n], attach, false))
+	}
+	if s := i.states[0]; s.rung == "" {
+		return nil, fmt.Errorf("attach %s: %s%s", s.hook.name, HookStatus{Refused: s.refused}.Why(), rootHint())
+	}
+	return i, nil
+}
+
+// Hooks tells which rung each hook got.
+func (i *Interference) Hooks() []HookStatus {
+	var out []HookStatus
+	for _, s := range i.states {
+		out = append(out, HookStatus{Hook: s.hook.name, Tells: s.hook.tells, Rung: s.rung, Refused: s.refused, Missed: s.missed()})
+	}
+	return out
+}
+
+// SeesInterrupts reports whether both kinds of interrupts are seen, and why not.
+func (i *Interference) SeesInterrupts() (bool, string) {
+	for _, s := range i.states[1:] {
+		if s.rung == "" {
+			return false, fmt.Sprintf("attach %s: %s", s.hook.name, HookStatus{Refused: s.refused}.Why())
+		}
+	}
+	return true, ""
+}
+
+// Begin looks at the CPUs from now on, until End. The group is the id of the cgroup
+// whose tasks, and those in groups below it, are not foreign.
+func (i *Interference) Begin(cpus []int, group uint64) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.cpus != nil {
+		return fmt.Errorf("look at cpus %v: cpus %v are being looked at", cpus, i.cpus)
+	}
+	if err := i.forget(); err != nil {
+		return err
+	}
+	i.cpus = slices.Compact(slices.Sorted(slices.Values(cpus)))
+	for _, c := range i.cpus {
+		if err := i.lookAt(c, group, uint64(os.Getpid())); err != nil {
+			errs := []error{err}
+			for _, begun := range i.cpus {
+				errs = append(errs, i.lookAt(begun, 0, 0))
+			}
+			i.cpus = nil
+			return errors.Join(errs...)
+		}
+	}
+	return nil
+}
+
+// lookAt runs the program look on a CPU.
+func (i *Interference) lookAt(cpu int, group, own uint64) error {
+	_, err := i.look.Run(&ebpf.RunOptions{Context: []uint64{group, own}, CPU: uint32(cpu), Flags: unix.BPF_F_TEST_RUN_ON_CPU})
+	if err != nil {
+		return fmt.Errorf("look at cpu %d: run BPF program %s there (Linux 5.10): %w", cpu, bpf.InterferenceProgLook, err)
+	}
+	return nil
+}
+
+// forget empties the table of sources.
+func (i *Interference) forget() error {
+	sources := i.loader.maps[bpf.InterferenceMapSources]
+	var keys []bpf.InterferenceSourceKey
+	var key bpf.InterferenceSourceKey
+	var value bpf.InterferenceSourceTime
+	for it := sources.Iterate(); it.Next(&key, &value); {
+		keys = append(keys, key)
+	}
+	for _, k := range keys {
+		if err := sources.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("empty BPF map %s: %w", bpf.InterferenceMapSources, err)
+		}
+	}
+	return nil
+}
+
+// End looks no longer. It returns where each CPU's time went, and by whom, the
+// longest first.
+func (i *Interference) End() ([]CPUTime, []Source, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	cpus := i.cpus
+	i.cpus = nil
+	for _, c := range cpus {
+		if err := i.lookAt(c, 0, 0); err != nil {
+			return nil, nil, err
+		}
+	}
+	times, err := i.times(cpus)
+	if err != nil {
+		return nil, nil, err
+	}
+	sources, err := i.sources()
+	return times, sources, err
+}
+
+func (i *Interference) times(cpus []int) ([]CPUTime, error) {
+	var all []bpf.InterferenceCpuTime
+	if err := i.loader.maps[bpf.InterferenceMapCpuTimes].Lookup(uint32(0), &all); err != nil {
+		return nil, fmt.Errorf("read BPF map %s: %w", bpf.InterferenceMapCpuTimes, err)
+	}
+	var out []CPUTime
+	for _, c := range cpus {
+		if c >= len(all) {
+			return nil, fmt.Errorf("cpu %d: the kernel knows only %d", c, len(all))
+		}
+		t := all[c]
+		out = append(out, CPUTime{CPU: c, Span: time.Duration(t.EndedNs - t.BegunNs), Idle: time.Duration(t.Idle), Mine: time.Duration(t.Mine),
+			Own: time.Duration(t.OwnTime), Others: time.Duration(t.Others), IRQ: time.Duration(t.Irq), SoftIRQ: time.Duration(t.Softirqs),
+			Unnamed: time.Duration(t.BeyondNs), UnnamedCount: t.Beyond, Switches: t.Switches})
+	}
+	return out, nil
+}
+
+func (i *Interference) sources() ([]Source, error) {
+	var out []Source
+	var key bpf.InterferenceSourceKey
+	var value bpf.InterferenceSourceTime
+	it := i.loader.maps[bpf.InterferenceMapSources].Iterate()
+	for it.Next(&key, &value) {
+		s := Source{Kind: sourceKinds[int(key.Kind)%len(sourceKinds)], ID: int(key.Id), Process: int(value.Tgid), CPU: int(key.Cpu),
+			Time: time.Duration(value.Ns), Count: value.Count}
+		switch s.Kind {
+		case SourceSoftIRQ:
+			s.Name = softirqName(s.ID)
+		case SourceIRQ:
+		default:
+			s.Name = commName(value.Comm)
+		}
+		out = append(out, s)
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("read BPF map %s: %w", bpf.InterferenceMapSources, err)
+	}
+	slices.SortFunc(out, func(a, b Source) int {
+		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID), cmp.Compare(a.CPU, b.CPU))
+	})
+	return out, nil
+}
+
+func softirqName(vector int) string {
+	if vector < len(softirqs) {
+		return softirqs[vector]
+	}
+	return fmt.Sprintf("vector %d", vector)
+}
+
+// commName is a thread's name: anything but zero bytes, of which programs can set the
+// most part themselves.
+func commName(comm [16]int8) string {
+	var b []byte
+	for _, c := range comm {
+		if c == 0 {
+			break
+		}
+		b = append(b, byte(c))
+	}
+	return (Line{Text: string(b)}).Clean()
+}
+
+// Close detaches everything.
+func (i *Interference) Close() error {
+	var errs []error
+	for _, s := range i.states {
+		errs = append(errs, s.detach())
+	}
+	if i.look != nil {
+		errs = append(errs, i.look.Close())
+	}
+	return errors.Join(append(errs, i.loader.Close())...)
+}

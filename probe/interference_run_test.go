@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/bpf"
+)
+
+func openInterference(t testing.TB, attach Rung) *Interference {
+	t.Helper()
+	needRoot(t)
+	i, err := OpenInterference(attach)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := i.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return i
+}
+
+// busy starts a shell of that name that counts without end on one CPU, born in a
+// group if group is not 0. It ends with the test.
+func busy(t *testing.T, name string, cpu, group int) (pid int) {
+	t.Helper()
+	sh, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Skipf("needs a shell: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, sh, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// The middle one makes it nobody's child of ours.
+	cmd := exec.Command("/bin/sh", "-c", `"$1" -c 'while :; do :; done' & echo $!; wait`, "sh", path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if group != 0 {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, group
+	}
+	var old, set unix.CPUSet
+	set.Set(cpu)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.SchedGetaffinity(0, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.SchedSetaffinity(0, &old)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pid, err = strconv.Atoi(strings.TrimSpace(line)); err != nil {
+		t.Fatal(err)
+	}
+	// Where cgroups have cpusets, a child that is born in another one loses its CPUs.
+	if err := unix.SchedSetaffinity(pid, &set); err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// lastCPU is one that this process may use.
+func lastCPU(t testing.TB) int {
+	t.Helper()
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		t.Fatal(err)
+	}
+	last := 0
+	for c := range 1024 {
+		if set.IsSet(c) {
+			last = c
+		}
+	}
+	return last
+}
+
+func find(sources []Source, name string) *Source {
+	for i := range sources {
+		if strings.HasPrefix(sources[i].Name, name) {
+			return &sources[i]
+		}
+	}
+	return nil
+}
+
+// TestInterferenceKnownAnswer: of two loops on one CPU the one in the group is
+// nobody's business, in whatever group below, and the other is named, with its share;
+// without it nothing of that name is there. All that was seen makes up the time.
+func TestInterferenceKnownAnswer(t *testing.T) {
+	needRoot(t)
+	dir, _, id := freshCgroup(t)
+	first, _ := below(t, dir)
+	_, deeper := below(t, first)
+	cpu := lastCPU(t)
+	for _, rung := range []Rung{TPBTF, RawTP, Tracepoint} {
+		t.Run(string(rung), func(t *testing.T) {
+			i := openInterference(t, rung)
+			for _, h := range i.Hooks() {
+				if h.Rung != rung {
+					t.Errorf("%s is attached by %q: %s", h.Hook, h.Rung, h.Why())
+				}
+			}
+			busy(t, "itf-mine", cpu, deeper)
+			look := func() (CPUTime, []Source) {
+				t.Helper()
+				if err := i.Begin([]int{cpu}, id); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(400 * time.Millisecond)
+				times, sources, err := i.End()
+				if err != nil || len(times) != 1 || times[0].CPU != cpu {
+					t.Fatalf("%v: %v", times, err)
+				}
+				checkSum(t, times[0], sources)
+				return times[0], sources
+			}
+			quiet, sources := look()
+			if s := find(sources, "itf-"); s != nil {
+				t.Errorf("without a foreign loop: %+v", *s)
+			}
+			if quiet.Mine < quiet.Span/20 {
+				t.Errorf("a loop in the group had %v of %v", quiet.Mine, quiet.Span)
+			}
+			busy(t, "itf-hog", cpu, 0)
+			disturbed, sources := look()
+			s := find(sources, "itf-hog")
+			if s == nil {
+				t.Fatalf("the foreign loop is not there: %+v", sources)
+			}
+			if s.Kind != SourceTask || s.CPU != cpu || s.Count == 0 || s.Process == 0 || s.Time < disturbed.Span/20 || s.Time > disturbed.Others {
+				t.Errorf("of %+v: %+v", disturbed, *s)
+			}
+			if s := find(sources, "itf-mine"); s != nil {
+				t.Errorf("of the group: %+v", *s)
+			}
+			t.Logf("%+v: %+v", disturbed, sources[:min(len(sources), 6)])
+		})
+	}
+}
+
+// checkSum: no time is missing, and none counted twice.
+func checkSum(t *testing.T, c CPUTime, sources []Source) {
+	t.Helper()
+	sum := c.Idle + c.Mine + c.Own + c.Others + c.IRQ + c.SoftIRQ
+	if off := (c.Span - sum).Abs(); off > c.Span/1000 {
+		t.Errorf("%v are %v, the whole is %v", c, sum, c.Span)
+	}
+	by := map[SourceKind]time.Duration{}
+	for _, s := range sources {
+		by[s.Kind] += s.Time
+	}
+	named := by[SourceTask] + by[SourceKThread] + by[SourceOwn] + by[SourceIRQ] + by[SourceSoftIRQ]
+	if whole := c.Own + c.Others + c.IRQ + c.SoftIRQ; named+c.Unnamed != whole {
+		t.Errorf("by name %v and %v without, in all %v", named, c.Unnamed, whole)
+	}
+}
+
+// TestInterferenceOfWhoNeverLeaves: a task that has its CPU all the time is switched
+// neither on nor off.
+func TestInterferenceOfWhoNeverLeaves(t *testing.T) {
+	i := openInterference(t, Auto)
+	_, _, id := freshCgroup(t)
+	cpu := lastCPU(t)
+	pid := busy(t, "itf-alone", cpu, 0)
+	time.Sleep(50 * time.Millisecond) // for the exec
+	// Nobody else gets the CPU, for less than the 950 ms that the kernel lets it have.
+	if err := unix.SchedSetAttr(pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0); err != nil {
+		t.Skipf("needs a real-time task: %v", err)
+	}
+	for range 20 { // the kernel's own real-time threads may come in between
+		if err := i.Begin([]int{cpu}, id); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Millisecond)
+		times, sources, err := i.End()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := find(sources, "itf-alone"); times[0].Switches == 0 && s != nil && s.Time > times[0].Span/2 {
+			return
+		}
+	}
+	t.Error("in 20 looks of 2 ms it was never seen without a switch of tasks")
+}
+
+// TestInterferenceBeyondTheTable: what finds no row is counted without a name.
+func TestInterferenceBeyondTheTable(t *testing.T) {
+	i := openInterference(t, Auto)
+	_, _, id := freshCgroup(t)
+	cpu := lastCPU(t)
+	if err := i.Begin([]int{cpu}, id); err != nil {
+		t.Fatal(err)
+	}
+	sources := i.loader.maps[bpf.InterferenceMapSources]
+	for n := range sources.MaxEntries() {
+		key := bpf.InterferenceSourceKey{Cpu: 1023, Id: n}
+		if err := sources.Put(key, bpf.InterferenceSourceTime{}); err != nil {
+			break // others were there
+		}
+	}
+	busy(t, "itf-late", cpu, 0)
+	time.Sleep(100 * time.Millisecond)
+	times, named, err := i.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSum(t, times[0], named)
+	if times[0].UnnamedCount == 0 || times[0].Unnamed == 0 {
+		t.Errorf("the table was full, and nothing is without a name: %+v", times[0])
+	}
+	if err := i.Begin([]int{cpu}, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Begin([]int{cpu}, id); err == nil {
+		t.Error("two looks at a time")
+	}
+	if _, named, err = i.End(); err != nil || len(named) > 100 {
+		t.Errorf("%v; the rows of the look before are there: %d", err, len(named))
+	}
+}
+
+// TestInterferenceOfNoCPU: one that does not exist is an error, and leaves nothing on.
+func TestInterferenceOfNoCPU(t *testing.T) {
+	i := openInterference(t, Auto)
+	if err := i.Begin([]int{lastCPU(t), 1 << 20}, 1); err == nil {
+		t.Fatal("no error")
+	}
+	if err := i.Begin([]int{lastCPU(t)}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := i.End(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkInterference is what each program takes by the kernel's own statistics,
+// whose clocks are the row "nothing": on a CPU that is looked at, with a foreign task
+// and one of the group, and on one that is not.
+func BenchmarkInterference(b *testing.B) {
+	needRoot(b)
+	on, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer on.Close()
+	i := openInterference(b, RawTP)
+	own := ownCgroup(b)
+	cpu := lastCPU(b)
+	for _, bm := range []struct {
+		name, program string
+		looked        bool
+		group         uint64
+	}{
+		{"nothing", "raw_tp_irq_entry", false, 0},
+		{"switch, not looked at", "raw_tp_interference_switch", false, 0},
+		{"switch of the group's task", "raw_tp_interference_switch", true, own},
+		{"switch of a foreign task", "raw_tp_interference_switch", true, 1},
+		{"irq entry", "raw_tp_irq_entry", true, 1},
+		{"softirq exit", "raw_tp_softirq_exit", true, 1},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			if bm.looked {
+				if err := i.Begin([]int{cpu}, bm.group); err != nil {
+					b.Fatal(err)
+				}
+				defer func() { _, _, _ = i.End() }()
+			}
+			prog, err := i.loader.load(objInterference, bm.program, "")
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer prog.Close()
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			for range b.N {
+				if _, err := prog.Run(&ebpf.RunOptions{Context: []uint64{0, 0}, CPU: uint32(cpu), Flags: unix.BPF_F_TEST_RUN_ON_CPU}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			stats, err := prog.Stats()
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(stats.Runtime.Nanoseconds())/float64(stats.RunCount), "ns/run")
+		})
+	}
+}
