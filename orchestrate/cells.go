@@ -169,7 +169,9 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	if out.platform, err = platform.Find(c.Platform); err != nil {
 		return out.refuse(err)
 	}
-	if err := system.Supports(out.system, out.want()); err != nil {
+	asked := out.want()
+	asked.App = c.App // and not the variant of it that an experiment boots
+	if err := system.Supports(out.system, asked); err != nil {
 		return out.refuse(err)
 	}
 	if err := out.applies(); err != nil {
