@@ -125,3 +125,13 @@ func TestReferenceFromCatalogue(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// TestDiskFormats: a disk is what the entry says it is, else what its magic says.
+func TestDiskFormats(t *testing.T) {
+	e, dir := images(t, "  - {name: a, system: next, app: hello, platform: qemu, path: k.elf, ready: ^up, disks: [{path: d.img}, {path: d.img, format: raw}, {path: i.cpio}]}\n")
+	b, err := find(t, e, "next").Prepare(t.Context(), Want{App: Hello, Platform: "qemu"})
+	qcow2, raw := filepath.Join(dir, "d.img"), filepath.Join(dir, "i.cpio")
+	if diff := cmp.Diff([]Disk{{Path: qcow2, Format: "qcow2"}, {Path: qcow2, Format: "raw"}, {Path: raw, Format: "raw"}}, b.Disks); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+}
