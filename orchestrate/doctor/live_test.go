@@ -228,6 +228,44 @@ func TestProgram(t *testing.T) {
 	}
 }
 
+// TestProgramPlaces: a variable's program comes before PATH's, and what is missing can
+// be had by its project's name.
+func TestProgramPlaces(t *testing.T) {
+	bin := t.TempDir()
+	fc := filepath.Join(bin, "my-firecracker")
+	for name, script := range map[string]string{fc: "echo Firecracker v1.14.2", filepath.Join(bin, "uhyve"): "# HERMIT_ISLE: HermitCore's"} {
+		if err := os.WriteFile(name, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin)
+	t.Setenv("UKPROBE_FIRECRACKER", fc)
+	t.Setenv("UKPROBE_QEMU", "/nowhere/qemu")
+	t.Setenv("DOCKER_HOST", "unix://"+bin+"/none.sock")
+	found := map[string]Check{}
+	for _, c := range programChecks(t.Context()) {
+		found[c.Name] = c
+	}
+	for name, want := range map[string]struct {
+		status        Status
+		found, remedy string
+	}{
+		"firecracker":        {OK, fc + ", Firecracker v1.14.2", ""},
+		"qemu-system-x86_64": {Fail, "UKPROBE_QEMU: ", "qemu-system-x86"},
+		"solo5-hvt":          {Warn, "not found. Lost: platform solo5-hvt", "build Solo5/solo5, and put its tender into PATH or beside the image"},
+		"uhyve":              {Warn, "is another program", "hermit-os/uhyve"},
+		"docker-engine":      {Warn, "no Docker Engine at unix://" + bin + "/none.sock: ", "DOCKER_HOST"},
+	} {
+		if c := found[name]; c.Status != want.status || !strings.Contains(c.Found, want.found) || !strings.Contains(c.Remedy, want.remedy) {
+			t.Errorf("%s: %+v, want %+v", name, c, want)
+		}
+	}
+	t.Setenv("UKPROBE_FIRECRACKER", "")
+	if c := programChecks(t.Context())[1]; c.Found != "not found. Lost: platform firecracker" || !strings.Contains(c.Remedy, "firecracker-microvm/firecracker into PATH, or its path into UKPROBE_FIRECRACKER") {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestHookChecks(t *testing.T) {
 	none := []probe.Refusal{{Rung: probe.Kprobe, Reason: "no"}}
 	statuses := []probe.HookStatus{
