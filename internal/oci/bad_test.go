@@ -188,9 +188,15 @@ func TestRefusals(t *testing.T) {
 	}
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	refused(t, s, c, "docker login 127.0.0.1:")
+	s.meddle = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusTeapot)
+		return true
+	}
+	refused(t, s, c, "is the reference right? Is 127.0.0.1:")
 	s.meddle = nil
 	s.Close()
 	refused(t, s, c, "connection refused")
+	refused(t, s, c, "is the reference right? Is the registry 127.0.0.1:")
 }
 
 // TestLogin: the login that `docker login` has stored is used, for manifests and blobs.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -213,16 +214,23 @@ func (s *source) config(ctx context.Context, m *v1.Manifest) (*v1.ConfigFile, er
 func explain(err error, ref name.Reference) error {
 	var status *transport.Error
 	var cert *tls.CertificateVerificationError
+	var network net.Error // of the operating system, of names, of HTTP
 	registry := ref.Context().RegistryStr()
 	switch {
+	case errors.Is(err, context.Canceled):
+		return err
 	case errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden):
 		return fmt.Errorf("%w: the registry wants a login (or says so of what does not exist): docker login %s", err, registry)
 	case errors.As(err, &status) && status.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%w: %s has no such image: see the name and the tag", err, registry)
+	case errors.As(err, &status):
+		return fmt.Errorf("%w: is the reference right? Is %s a registry, and up?", err, registry)
 	case errors.As(err, &cert):
 		return fmt.Errorf("%w: if the registry has a certificate of its own authority, name that authority's file in SSL_CERT_FILE", err)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: free some room, or choose another cache folder (--cache)", err)
+	case errors.As(err, &network):
+		return fmt.Errorf("%w: is the reference right? Is the registry %s up, and can this machine reach it (a proxy's name goes into HTTPS_PROXY)?", err, registry)
 	}
 	return err
 }
