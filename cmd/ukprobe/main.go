@@ -79,7 +79,7 @@ func app() *cli.App {
 // noArguments refuses words that nothing would read.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return usage(fmt.Errorf("%s takes no argument %q: flags come first, see `ukprobe %s --help`", c.Command.Name, c.Args().First(), c.Command.Name))
+		return flagsFirst(commandPath(c), fmt.Sprintf("%s takes no argument %q", c.Command.Name, c.Args().First()))
 	}
 	return nil
 }
