@@ -240,7 +240,7 @@ func TestProgramPlaces(t *testing.T) {
 	}
 	t.Setenv("PATH", bin)
 	t.Setenv("UKPROBE_FIRECRACKER", fc)
-	t.Setenv("UKPROBE_QEMU", "/nowhere/qemu")
+	t.Setenv("UKPROBE_QEMU", "no-such-qemu")
 	t.Setenv("DOCKER_HOST", "unix://"+bin+"/none.sock")
 	found := map[string]Check{}
 	for _, c := range programChecks(t.Context()) {
@@ -251,7 +251,7 @@ func TestProgramPlaces(t *testing.T) {
 		found, remedy string
 	}{
 		"firecracker":        {OK, fc + ", Firecracker v1.14.2", ""},
-		"qemu-system-x86_64": {Fail, "UKPROBE_QEMU: ", "qemu-system-x86"},
+		"qemu-system-x86_64": {Fail, `UKPROBE_QEMU: exec: "no-such-qemu": executable file not found`, "qemu-system-x86"},
 		"solo5-hvt":          {Warn, "not found. Lost: platform solo5-hvt", "build Solo5/solo5, and put its tender into PATH or beside the image"},
 		"uhyve":              {Warn, "is another program", "hermit-os/uhyve"},
 		"docker-engine":      {Warn, "no Docker Engine at unix://" + bin + "/none.sock: ", "DOCKER_HOST"},

@@ -62,7 +62,7 @@ func programChecks(ctx context.Context) []Check {
 func (p program) check(ctx context.Context) Check {
 	const g = group(groupPrograms)
 	path, err := p.look()
-	if errors.Is(err, exec.ErrNotFound) {
+	if errors.Is(err, exec.ErrNotFound) && !p.named() {
 		return g.check(p.name, p.without, "not found. Lost: "+p.use, p.install)
 	}
 	if err != nil {
@@ -75,17 +75,21 @@ func (p program) check(ctx context.Context) Check {
 	return g.ok(p.name, path+", "+version)
 }
 
+// named says whether the variable names a program: if that is not there, the variable
+// is wrong.
+func (p program) named() bool { return p.variable != "" && os.Getenv(p.variable) != "" }
+
 // look is the program's path.
 func (p program) look() (string, error) {
 	if p.find != nil {
 		return p.find()
 	}
-	if p.variable == "" || os.Getenv(p.variable) == "" {
+	if !p.named() {
 		return exec.LookPath(p.name)
 	}
 	path, err := exec.LookPath(os.Getenv(p.variable))
 	if err != nil {
-		return "", fmt.Errorf("%s: %s", p.variable, err) // not "not found": the variable is wrong
+		return "", fmt.Errorf("%s: %w", p.variable, err)
 	}
 	return path, nil
 }
