@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -206,6 +207,7 @@ func TestProgram(t *testing.T) {
 	for name, script := range map[string]string{
 		"plain":  "echo 'QEMU emulator version 7.2.22'; echo more 2",
 		"banner": "echo Usage; echo 'wrk 4.1.0 [epoll]' >&2; exit 1",
+		"parent": "sleep 60 & echo version 8; echo $! >" + filepath.Join(bin, "child"),
 		"mute":   "exit 0",
 		"broken": "exit 3",
 	} {
@@ -217,6 +219,7 @@ func TestProgram(t *testing.T) {
 	for name, want := range map[string]brief{
 		"plain":        {OK, bin + "/plain, QEMU emulator version 7.2.22"},
 		"banner":       {OK, bin + "/banner, wrk 4.1.0 [epoll]"},
+		"parent":       {OK, bin + "/parent, version 8"},
 		"mute":         {Warn, bin + "/mute, version unknown: it printed no line with a number"},
 		"broken":       {Warn, bin + "/broken, version unknown: exit status 3"},
 		"uk-not-there": {Fail, "not found. Lost: something"},
@@ -226,6 +229,24 @@ func TestProgram(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+	childGone(t, filepath.Join(bin, "child"))
+}
+
+// childGone tells that the process whose pid is in a file runs no more, soon.
+func childGone(t *testing.T, file string) {
+	t.Helper()
+	pid, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("child %s runs on", pid)
 }
 
 // TestProgramPlaces: a variable's program comes before PATH's, and what is missing can

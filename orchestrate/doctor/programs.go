@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/askprogram"
 	"github.com/ukprobe/ukprobe/orchestrate/docker"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
@@ -115,12 +116,8 @@ func dockerCheck(ctx context.Context) Check {
 // askVersion is the first line that a program says about itself. wrk says it
 // while it exits with 1.
 func askVersion(ctx context.Context, path string, args []string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.WaitDelay = time.Second
-	text, err := cmd.CombinedOutput()
-	if v := firstVersion(string(text)); v != "" {
+	text, err := askprogram.Ask(ctx, askprogram.Question{Argv: append([]string{path}, args...), Limit: 5 * time.Second, Stderr: true})
+	if v := firstVersion(text); v != "" {
 		return v, nil
 	}
 	if err == nil {
