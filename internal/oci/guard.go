@@ -99,10 +99,13 @@ func waited[T any](w *watched, do func() (T, error)) (T, error) {
 	begun := time.Now()
 	out, err := do()
 	w.spent += time.Since(begun)
-	if cause := context.Cause(w.ctx); err != nil && !errors.Is(err, io.EOF) && cause != nil {
-		err = cause
+	if err == nil || errors.Is(err, io.EOF) || w.ctx.Err() == nil {
+		return out, err
 	}
-	return out, err
+	if cause := context.Cause(w.ctx); errors.Is(cause, errStalled) {
+		return out, cause
+	}
+	return out, w.ctx.Err()
 }
 
 // Read implements io.Reader.
@@ -148,6 +151,6 @@ func unlessEnded[T any](ctx context.Context, do func() (T, error)) (T, error) {
 		return r.out, r.err
 	case <-ctx.Done():
 		var none T
-		return none, context.Cause(ctx)
+		return none, ctx.Err()
 	}
 }

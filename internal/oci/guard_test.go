@@ -3,6 +3,7 @@
 package oci
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -176,7 +177,11 @@ func TestStrangeFiles(t *testing.T) {
 		}, false},
 	}
 	for name, tt := range places {
-		for _, kind := range []string{"pipe", "link", "hard link", "huge"} {
+		kinds := []string{"pipe", "huge"} // only what is read can be too large
+		if name == "lock" || name == "part" || name == "new" {
+			kinds = []string{"pipe", "link", "hard link"} // only what is written can harm a link's target
+		}
+		for _, kind := range kinds {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				s, c := serve(t), newCache(t)
 				layer := s.hello(t, 5000)
@@ -185,11 +190,8 @@ func TestStrangeFiles(t *testing.T) {
 					t.Fatal(err)
 				}
 				path, precious := tt.path(c, layer, g), filepath.Join(c.Dir, "precious")
-				written := name == "lock" || name == "part" || name == "new"
-				if written == (kind == "huge") || !written && kind != "pipe" && kind != "huge" {
-					return // only what is written can harm a link's target, only what is read be too large
-				}
 				manifest := places["manifest"].path(c, layer, g)
+				good, _ := os.ReadFile(path)
 				_ = os.Remove(path)
 				if name == "part" || name == "new" { // so that it is got again
 					if err := errors.Join(os.Remove(c.path(layer.Digest)), os.Remove(manifest), os.RemoveAll(filepath.Dir(g.Kernel))); err != nil {
@@ -207,7 +209,7 @@ func TestStrangeFiles(t *testing.T) {
 				case "hard link":
 					err = os.Link(precious, path)
 				case "huge":
-					err = errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, maxDocument+1))
+					err = os.WriteFile(path, append(good, bytes.Repeat([]byte(" "), maxDocument)...), 0o600)
 				}
 				if err != nil {
 					t.Fatal(err)
