@@ -21,7 +21,7 @@ import (
 func images(t *testing.T, text string) (e Env, dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	for name, data := range map[string][]byte{"k.elf": reference.Image(), "other.elf": reference.Image(), "i.cpio": []byte("x"), "d.img": []byte("QFI\xfb"), "c.yaml": []byte("version: 1\nimages:\n" + text)} {
+	for name, data := range map[string][]byte{"k.elf": reference.Image(), "other.elf": reference.Image(), "i.cpio": []byte("x"), "d.img": append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 96)...), "c.yaml": []byte("version: 1\nimages:\n" + text)} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
