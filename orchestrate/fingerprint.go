@@ -4,6 +4,8 @@ package orchestrate
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"maps"
 	"os/exec"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/askprogram"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -27,7 +30,7 @@ func fingerprint(h platform.Host, p *probe.Probe, cells []*cell) results.Host {
 		Kernel: f.Kernel.Value, CPUModel: f.CPUModel.Value, Hypervisor: f.Hypervisor.Value,
 		KVMParameters: f.KVMParams, Governor: f.Governor.Value, SMT: f.SMT.Value,
 		IsolatedCPUs: f.Isolated.Value, Cmdline: f.Cmdline.Value,
-		Versions: versions(cells), Rungs: map[string]results.Rung{}, Accelerators: []string{platform.TCG},
+		Rungs: map[string]results.Rung{}, Accelerators: []string{platform.TCG},
 	}
 	out.CPUs, _ = strconv.Atoi(f.OnlineCPUs.Value)
 	if h.KVM {
@@ -53,9 +56,16 @@ func fingerprint(h platform.Host, p *probe.Probe, cells []*cell) results.Host {
 	return out
 }
 
+// askTime is how long a program may take to tell its version.
+const askTime = 5 * time.Second
+
+// maxVersion is how much of its line is kept, in bytes.
+const maxVersion = 200
+
 // versions asks the VMMs that the cells use for their versions, by their first
-// line of output.
-func versions(cells []*cell) map[string]string {
+// line of output. A program that is there and does not tell has one that starts with
+// "unknown".
+func versions(ctx context.Context, cells []*cell) map[string]string {
 	programs := map[string]bool{}
 	for _, c := range cells {
 		if c.platform != nil && c.platform.Program() != "" {
@@ -68,7 +78,7 @@ func versions(cells []*cell) map[string]string {
 		if _, known := out[c.Platform]; !ok || known {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, askTime)
 		if text, err := v.Version(ctx); err == nil {
 			out[c.Platform] = text
 		}
@@ -84,12 +94,12 @@ func versions(cells []*cell) map[string]string {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(programs)) {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		text, err := exec.CommandContext(ctx, name, "--version").Output()
-		cancel()
-		if err == nil {
-			line, _, _ := strings.Cut(string(text), "\n")
-			out[name] = line
+		text, err := askprogram.Ask(ctx, askprogram.Question{Argv: []string{name, "--version"}, Limit: askTime})
+		switch line, _, _ := strings.Cut(text, "\n"); {
+		case err == nil:
+			out[name] = strings.ToValidUTF8(line[:min(len(line), maxVersion)], "")
+		case !errors.Is(err, exec.ErrNotFound) && !errors.Is(err, fs.ErrNotExist):
+			out[name] = "unknown: " + err.Error()
 		}
 	}
 	return out

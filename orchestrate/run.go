@@ -19,15 +19,16 @@ import (
 
 // Run is one run of a matrix, from the laboratory's set-up to the last sample.
 type Run struct {
-	opt     Options
-	id      string
-	lab     *laboratory
-	cells   []*cell
-	store   *results.Store
-	cost    *results.Overhead // of the probes on this host
-	metrics *Metrics
-	took    map[int]*mean // of a cell's samples, for the estimate
-	order   []matrix.Step
+	opt      Options
+	id       string
+	lab      *laboratory
+	cells    []*cell
+	store    *results.Store
+	cost     *results.Overhead // of the probes on this host
+	versions map[string]string // of the programs, asked once
+	metrics  *Metrics
+	took     map[int]*mean // of a cell's samples, for the estimate
+	order    []matrix.Step
 }
 
 // NewRunID names a run by its start: sortable, and short enough for names of
@@ -76,11 +77,12 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 		r.cells = append(r.cells, cell)
 	}
 	r.order = matrix.Order(wanted, o.Seed)
-	return r, r.createStore(started, host)
+	return r, r.createStore(ctx, started, host)
 }
 
 // createStore writes the head of the results: what will be measured, on what.
-func (r *Run) createStore(started time.Time, host platform.Host) (err error) {
+func (r *Run) createStore(ctx context.Context, started time.Time, host platform.Host) (err error) {
+	r.versions = versions(ctx, r.cells)
 	head := results.Run{ID: r.id, Version: r.opt.Version, Started: started, Seed: r.opt.Seed, Argv: r.opt.Argv, Status: results.RunRunning}
 	cells := make([]results.Cell, len(r.cells))
 	for i, c := range r.cells {
@@ -95,11 +97,11 @@ func (r *Run) createStore(started time.Time, host platform.Host) (err error) {
 // host describes the host as it stands in the results.
 func (r *Run) host(h platform.Host) results.Host {
 	out := fingerprint(h, r.lab.probe, r.cells)
-	out.Overhead = r.cost
 	out.Settings = r.lab.cpus.host.Facts()
 	for _, s := range r.lab.quiet.hooks() {
 		out.Rungs[s.Hook] = results.Rung{Rung: string(s.Rung), Reason: s.Why()}
 	}
+	out.Overhead, out.Versions = r.cost, r.versions
 	return out
 }
 

@@ -86,7 +86,10 @@ func TestWriteIsTheConsole(t *testing.T) {
 	runtime.KeepAlive(first)
 	runtime.KeepAlive(second)
 	runtime.KeepAlive(vec)
-	eventually(t, "two lines", func() bool { return len(w.Lines()) == 2 })
+	eventually(t, "two whole lines", func() bool {
+		lines := w.Lines()
+		return len(lines) == 2 && !lines[1].Partial
+	})
 	if diff := cmp.Diff([]string{"hello\n", "world\n"}, texts(w.Lines())); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}

@@ -54,6 +54,9 @@ func fullRun(t *testing.T) []byte {
 	}
 	must(t, s.AddSample(1, okSample(5)))
 	must(t, s.AddSample(1, Sample{Status: SampleFailed, RepeatOf: 1, Reason: "crashed", Stderr: "boom", Started: time.Now()}))
+	must(t, s.AddSample(1, okSample(6)))
+	must(t, s.AddSample(1, Sample{Status: SampleTimeout, Reason: "not ready after 1s", Started: time.Now()}))
+	must(t, s.AddSample(1, Sample{Status: SampleFailed, Reason: "crashed", Stderr: "boom", Started: time.Now()}))
 	must(t, s.Finish(RunInterrupted))
 	data, err := os.ReadFile(filepath.Join(dir, FileName))
 	must(t, err)

@@ -4,6 +4,7 @@ package results
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"slices"
 
@@ -23,26 +24,43 @@ const confidence = 0.95
 // The computation is benchstat's (golang.org/x/perf/benchmath): the narrowest
 // set of ranks, the lower one where two are equally good, and a normal
 // approximation of the ranks above n=30.
-func Summarize(values []float64) (s Summary, ok bool) {
+func Summarize(values []float64) (s Summary, ok bool) { return summarize(values, 0) }
+
+// summarize is Summarize of values and of a number of others that are known only to
+// be longer: order statistics need no more of them (censoring of type I; David and
+// Nagaraja, section 8.5). ok is false also if the median is one of those; CI95 is nil
+// also if its upper end is.
+func summarize(values []float64, beyond int) (s Summary, ok bool) {
 	if len(values) == 0 || slices.ContainsFunc(values, notFinite) {
 		return Summary{}, false
 	}
+	all := slices.Concat(values, slices.Repeat([]float64{math.Inf(1)}, beyond))
 	// NewSample sorts in place: the caller's order is the order of measurement.
-	sample := benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
+	sample := benchmath.NewSample(all, &benchmath.DefaultThresholds)
 	m := benchmath.AssumeNothing.Summary(sample, confidence)
 	s = Summary{
-		N:      len(values),
+		N:      len(all),
 		Median: median(sample.Values),
 		Min:    sample.Values[0],
 		Max:    sample.Values[len(values)-1],
+		Beyond: beyond,
 	}
-	if notFinite(m.Lo) || notFinite(m.Hi) {
+	if notFinite(s.Median) {
+		return Summary{}, false
+	}
+	switch {
+	case math.IsInf(m.Lo, -1): // too few for an interval
 		s.Note = errors.Join(m.Warnings...).Error()
-		return s, true
+	case notFinite(m.Hi):
+		s.Note = noteBeyond
+	default:
+		s.CI95 = &[2]float64{m.Lo, m.Hi}
 	}
-	s.CI95 = &[2]float64{m.Lo, m.Hi}
 	return s, true
 }
+
+// noteBeyond says why a summary has no interval although it has enough samples.
+const noteBeyond = "the upper end of the interval is a sample that timed out"
 
 // median of sorted values. benchmath interpolates between ranks in floating
 // point and misses the middle value by a rounding error; a median that is one
@@ -83,35 +101,74 @@ func (p Phases) ByName() map[string]*int64 {
 	}
 }
 
-// replaced tells whether a sample was disturbed and a later one taken in its place
-// has succeeded.
-func (c *Cell) replaced(i int) bool {
-	first := i + 1
-	if of := c.Samples[i].RepeatOf; of != 0 {
-		first = of
-	}
-	return slices.ContainsFunc(c.Samples[i+1:], func(s Sample) bool { return s.RepeatOf == first && s.Status == SampleOK })
-}
+// totalMetric is the metric of which a sample that timed out says something: that it
+// would have been longer.
+const totalMetric = "total_ns"
 
 // Summarize returns the summary of every metric over the cell's ok samples.
 // Tainted samples count: a taint is shown, never used to pick samples. Of a disturbed
 // sample and those that were taken in its place the last ok one counts, whatever it
-// says: what is chosen by is the interference, never the figure.
+// says: what is chosen by is the interference, never the figure. In total_ns those that
+// timed out count too, as longer than all others: without them a shorter time limit
+// would give a better figure. If so many did that the median is one of them, total_ns
+// has no summary.
 func (c *Cell) Summarize() map[string]Summary {
 	byMetric := map[string][]float64{}
-	for i := range c.Samples {
-		if c.Samples[i].Status != SampleOK || c.replaced(i) {
-			continue
-		}
-		for name, v := range c.Samples[i].Metrics() {
-			byMetric[name] = append(byMetric[name], v)
+	timedOut := 0
+	for _, i := range c.standing() {
+		switch c.Samples[i].Status {
+		case SampleOK:
+			for name, v := range c.Samples[i].Metrics() {
+				byMetric[name] = append(byMetric[name], v)
+			}
+		case SampleTimeout:
+			timedOut++
 		}
 	}
 	out := make(map[string]Summary, len(byMetric))
 	for name, values := range byMetric {
-		if s, ok := Summarize(values); ok {
+		beyond := 0
+		if name == totalMetric {
+			beyond = timedOut
+		}
+		if s, ok := summarize(values, beyond); ok {
 			out[name] = s
 		}
 	}
 	return out
+}
+
+// standing are the indices of the samples that count, in order: of a disturbed sample
+// and its repeats one, the last that was ok, else the last that timed out.
+func (c *Cell) standing() []int {
+	rank := func(i int) int {
+		return slices.Index([]string{SampleTimeout, SampleOK}, c.Samples[i].Status)
+	}
+	stands := map[int]int{} // the number of the first of the group -> index
+	for i, s := range c.Samples {
+		first := i + 1
+		if s.RepeatOf != 0 {
+			first = s.RepeatOf
+		}
+		if j, has := stands[first]; !has || rank(i) >= rank(j) {
+			stands[first] = i
+		}
+	}
+	return slices.Sorted(maps.Values(stands))
+}
+
+// TimedOut is how many of the cell's samples were not ready within the time limit.
+func (c *Cell) TimedOut() int { return c.count(SampleTimeout) }
+
+// OKSamples is how many of the cell's samples were ready.
+func (c *Cell) OKSamples() int { return c.count(SampleOK) }
+
+func (c *Cell) count(status string) int {
+	n := 0
+	for i := range c.Samples {
+		if c.Samples[i].Status == status {
+			n++
+		}
+	}
+	return n
 }

@@ -137,3 +137,65 @@ func TestRepeatsReplace(t *testing.T) {
 		}
 	}
 }
+
+// TestRepeatsOfTimeouts: a sample that timed out while it was disturbed is longer than
+// all others only if none of its repeats was ready.
+func TestRepeatsOfTimeouts(t *testing.T) {
+	total := func(v int64, repeatOf int) Sample {
+		return Sample{Status: SampleOK, RepeatOf: repeatOf, Phases: Phases{TotalNs: ns(v)}}
+	}
+	late := func(repeatOf int) Sample { return Sample{Status: SampleTimeout, RepeatOf: repeatOf, Disturbed: true} }
+	for name, tt := range map[string]struct {
+		samples []Sample
+		n, late int
+	}{
+		"ready at the second try":    {[]Sample{total(1, 0), late(0), total(2, 2)}, 2, 0},
+		"late at the second try":     {[]Sample{total(1, 0), total(2, 0), late(2)}, 2, 0},
+		"late each time, one sample": {[]Sample{total(1, 0), total(2, 0), late(0), late(3)}, 3, 1},
+	} {
+		c := Cell{Samples: tt.samples}
+		if got := c.Summarize()["total_ns"]; got.N != tt.n || got.Beyond != tt.late {
+			t.Errorf("%s: %+v, want %d with %d late", name, got, tt.n, tt.late)
+		}
+	}
+}
+
+// TestTimeoutsCount: a sample that timed out is longer than all others, and only in
+// total_ns; one that failed counts nowhere.
+func TestTimeoutsCount(t *testing.T) {
+	const few = "need >= 6 samples for confidence interval at level 0.95"
+	tests := []struct {
+		name     string
+		ok       int // with the totals 1, 2, 3, …
+		timeouts int
+		want     *Summary
+	}{
+		{"none", 10, 0, &Summary{N: 10, Median: 5.5, CI95: &[2]float64{2, 9}, Min: 1, Max: 10}},
+		{"one of ten: the median is a rank higher than without it", 9, 1, &Summary{N: 10, Median: 5.5, CI95: &[2]float64{2, 9}, Min: 1, Max: 9, Beyond: 1}},
+		{"the interval ends beyond", 10, 3, &Summary{N: 13, Median: 7, Min: 1, Max: 10, Beyond: 3, Note: noteBeyond}},
+		{"just below half", 7, 6, &Summary{N: 13, Median: 7, Min: 1, Max: 7, Beyond: 6, Note: noteBeyond}},
+		{"too few for an interval anyway", 3, 2, &Summary{N: 5, Median: 3, Min: 1, Max: 3, Beyond: 2, Note: few}},
+		{"half", 6, 6, nil},
+		{"more than half", 1, 2, nil},
+		{"all", 0, 2, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Cell{Samples: []Sample{{Status: SampleFailed}, {Status: SampleInterrupted}}}
+			for range tt.timeouts {
+				c.Samples = append(c.Samples, Sample{Status: SampleTimeout, Phases: Phases{VMMNs: ns(7)}})
+			}
+			for i := range tt.ok {
+				c.Samples = append(c.Samples, Sample{Status: SampleOK, Phases: Phases{TotalNs: ns(int64(i + 1)), VMMNs: ns(4)}})
+			}
+			got := c.Summarize()
+			total, has := got["total_ns"]
+			if has != (tt.want != nil) || has && cmp.Diff(*tt.want, total) != "" {
+				t.Errorf("total_ns: %+v, want %+v", total, tt.want)
+			}
+			if vmm := got["vmm_ns"]; vmm.N != tt.ok || vmm.Beyond != 0 {
+				t.Errorf("vmm_ns: %+v, of %d ok samples", vmm, tt.ok)
+			}
+		})
+	}
+}

@@ -140,7 +140,7 @@ func TestStoreRoundTrip(t *testing.T) {
 	c.Summary = map[string]Summary{
 		"vmm_ns":   {N: 7, Median: 2000, CI95: &[2]float64{500, 3500}, Min: 500, Max: 3500},
 		"guest_ns": {N: 7, Median: 1000, CI95: &[2]float64{250, 1750}, Min: 250, Max: 1750},
-		"total_ns": {N: 7, Median: 4000, CI95: &[2]float64{1000, 7000}, Min: 1000, Max: 7000},
+		"total_ns": {N: 8, Median: 4500, CI95: &[2]float64{1000, 7000}, Min: 1000, Max: 7000, Beyond: 1},
 		"exits":    {N: 7, Median: 17.5, CI95: &[2]float64{17.5, 17.5}, Min: 17.5, Max: 17.5},
 	}
 	want.Cells[1].Status, want.Cells[1].Reason = CellUnsupported, "no such image"

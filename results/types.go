@@ -28,7 +28,8 @@ const (
 	CellSkipped     = "skipped"
 )
 
-// Statuses of a sample. Only ok samples enter the summary.
+// Statuses of a sample. Only ok samples enter the summary; that of total_ns counts
+// those that timed out as well.
 const (
 	SampleOK          = "ok"
 	SampleFailed      = "failed"
@@ -388,13 +389,15 @@ type Histogram struct {
 	Buckets   map[int32]uint64  `json:"buckets"`
 }
 
-// Summary describes the ok samples of one metric. Its figures have the unit
-// that the metric's name ends with.
+// Summary describes the ok samples of one metric, and of total_ns also those that
+// timed out. Its figures have the unit that the metric's name ends with.
 type Summary struct {
 	N      int         `json:"n"`
 	Median float64     `json:"median"`
-	CI95   *[2]float64 `json:"ci95"` // null: too few samples for an interval
+	CI95   *[2]float64 `json:"ci95"` // null: too few samples for an interval, or it ends beyond the time limit
 	Min    float64     `json:"min"`
-	Max    float64     `json:"max"`
-	Note   string      `json:"note,omitempty"` // why ci95 is null
+	Max    float64     `json:"max"` // of those within the time limit
+	// Beyond is how many of N timed out: they count as longer than all others.
+	Beyond int    `json:"beyond,omitempty"`
+	Note   string `json:"note,omitempty"` // why ci95 is null
 }

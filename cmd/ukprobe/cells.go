@@ -41,7 +41,7 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	watcher.Close()
 	err = errors.Join(r.Finish(status), r.Close())
 	file := r.Results()
-	if e := show(c, file, o.Out); e != nil {
+	if e := show(c, file, o.Out); e != nil && !readerGone(e) { // the exit status is the cells'
 		err = errors.Join(err, e)
 	}
 	if status == results.RunInterrupted {

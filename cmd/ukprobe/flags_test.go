@@ -107,6 +107,13 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"doctor", "--bogus"}, "bogus"},
 		{[]string{"image", "build", "--bogus"}, "bogus"},
 		{[]string{"image", "bild"}, "bild"},
+		{[]string{"image", "list", "x"}, "list takes no argument \"x\": flags come first, see `ukprobe image list --help`"},
+		{[]string{"image", "inspect", "FILE", "--json"}, "--json comes after \"FILE\": flags come first, see `ukprobe image inspect --help`"},
+		{[]string{"image", "pull", "a", "--update"}, "--update comes after \"a\": flags come first, see `ukprobe image pull --help`"},
+		{[]string{"image", "verify", "a", "b", "--cache", "c"}, "--cache comes after \"a\": flags come first"},
+		{[]string{"image", "build", "linux", "--cache", "c"}, "--cache comes after \"linux\": flags come first"},
+		{[]string{"systems", "mirageos", "--catalogue", "c.yaml"}, "--catalogue comes after \"mirageos\": flags come first, see `ukprobe systems --help`"},
+		{[]string{"systems", "--", "--json"}, "--json is a flag and no argument: flags come first"},
 	}
 	for _, tt := range tests {
 		_, text, status := ukprobe(t, tt.args...)

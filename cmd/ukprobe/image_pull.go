@@ -16,7 +16,9 @@ func imagePullCommand() *cli.Command {
 	return &cli.Command{
 		Name: "pull", Usage: "get images from their registries into the cache", ArgsUsage: "[NAME|oci://REFERENCE…]",
 		Description: "Without arguments all images of the catalogue that are in registries. A tag stays\n" +
-			"at the digest of its first pull until --update; from then on no network is needed.",
+			"at the digest of its first pull until --update; from then on no network is needed.\n" +
+			"After an image that cannot be had it goes on with the others; the exit status is 1\n" +
+			"then.",
 		Flags: []cli.Flag{cacheFlag(), catalogueFlag(),
 			referencePlatformFlag(),
 			&cli.BoolFlag{Name: "update", Usage: "ask the registry what a tag points to now"}},
@@ -37,14 +39,31 @@ func pullImages(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, m := range list {
-		for _, platform := range m.Platforms {
-			l, err := all.Local(c.Context, m, platform)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(c.App.Writer, "%s\t%s\t%s\n", m.Name, platform, fileOf(l))
+		err := pullImage(c, all, m)
+		if err != nil && (c.Err() != nil || len(list) == 1) {
+			return err
 		}
+		if err != nil {
+			failed = append(failed, err)
+			fmt.Fprintln(c.App.ErrWriter, "ukprobe:", err)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("pull: %d of %d images could not be had: the reasons are above", len(failed), len(list))
+	}
+	return nil
+}
+
+// pullImage gets an image for all its platforms, and says where it is.
+func pullImage(c *cli.Context, all *catalogue.Images, m catalogue.Image) error {
+	for _, platform := range m.Platforms {
+		l, err := all.Local(c.Context, m, platform)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.App.Writer, "%s\t%s\t%s\n", m.Name, platform, fileOf(l))
 	}
 	return nil
 }

@@ -65,6 +65,19 @@ func TestImageCommands(t *testing.T) {
 	}
 }
 
+// TestPullGoesOn: an image that cannot be had does not keep the others from being got.
+func TestPullGoesOn(t *testing.T) {
+	_, file := catalogueDir(t)
+	cmd := []string{"image", "pull", "--catalogue", file, "--cache", t.TempDir()}
+	out, errText, status := ukprobe(t, append(cmd, "oci://127.0.0.1:1/none:1", "two", "one")...)
+	if status != exitFailed || errText != "pull: 2 of 3 images could not be had: the reasons are above" {
+		t.Errorf("exit status %d: %s", status, errText)
+	}
+	if !strings.HasPrefix(out, "one\tqemu\t") || strings.Count(out, "\n") != 2 {
+		t.Errorf("the one that is there: %q", out)
+	}
+}
+
 func TestNoCatalogue(t *testing.T) {
 	if _, errText, status := ukprobe(t, "image", "verify", "--cache", t.TempDir()); status != exitUsage || !strings.Contains(errText, "there is no catalogue") {
 		t.Errorf("exit status %d: %s", status, errText)

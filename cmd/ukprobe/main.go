@@ -8,9 +8,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -22,6 +24,7 @@ const (
 	exitFailed      = 1   // something did not work; the error says what
 	exitUsage       = 2   // the command line or the matrix is wrong
 	exitInterrupted = 130 // ended by Ctrl-C or SIGTERM
+	exitReaderGone  = 141 // as after SIGPIPE, which this is in place of
 )
 
 // version is set by the Makefile; otherwise the module's own is used.
@@ -32,13 +35,16 @@ func main() { os.Exit(status()) }
 // status runs the command line and returns the exit status.
 func status() int {
 	// A lost terminal ends a run as Ctrl-C does. A lost reader (`| head`) does not:
-	// with SIGPIPE taken, writing to it is an error like any other.
+	// with SIGPIPE taken, writing to it is an error, of which nobody needs be told.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	err := app().RunContext(ctx, os.Args)
-	if err == nil {
+	switch {
+	case err == nil:
 		return 0
+	case readerGone(err):
+		return exitReaderGone
 	}
 	var coder cli.ExitCoder
 	code := exitFailed
@@ -49,6 +55,16 @@ func status() int {
 		fmt.Fprintln(os.Stderr, "ukprobe:", text)
 	}
 	return code
+}
+
+// readerGone says whether all that went wrong is that nobody reads standard output any
+// more.
+func readerGone(err error) bool {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(several.Unwrap(), func(e error) bool { return !readerGone(e) })
+	}
+	var path *fs.PathError
+	return errors.Is(err, syscall.EPIPE) && errors.As(err, &path) && path.Path == os.Stdout.Name()
 }
 
 func app() *cli.App {
@@ -79,7 +95,7 @@ func app() *cli.App {
 // noArguments refuses words that nothing would read.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return usage(fmt.Errorf("%s takes no argument %q: flags come first, see `ukprobe %s --help`", c.Command.Name, c.Args().First(), c.Command.Name))
+		return flagsFirst(commandPath(c), fmt.Sprintf("%s takes no argument %q", c.Command.Name, c.Args().First()))
 	}
 	return nil
 }

@@ -5,7 +5,9 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,6 +75,40 @@ func TestWithoutRoot(t *testing.T) {
 	out, text, code = asNobody(t, "run", "--dry-run", "--only", "system=process")
 	if code != 0 || text != "" || !strings.Contains(out, "process/hello/process/boot") || !strings.Contains(out, "\nhooks    ") || !strings.Contains(out, "run as root") {
 		t.Errorf("dry run: status %d, %q, %q", code, out, text)
+	}
+}
+
+// TestReaderGone: `ukprobe … | head` ends without a word.
+func TestReaderGone(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"systems", "--cache", t.TempDir()}, {"systems", "--json", "--cache", t.TempDir()}, {"image", "inspect", "/proc/self/exe"}} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("/proc/self/exe", args...)
+		cmd.Env = append(os.Environ(), "UKPROBE_TEST_MAIN=1")
+		var text bytes.Buffer
+		cmd.Stdout, cmd.Stderr = w, &text
+		if err := errors.Join(r.Close(), cmd.Start(), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // its status says more
+		if code := cmd.ProcessState.ExitCode(); code != exitReaderGone || text.Len() > 0 {
+			t.Errorf("%v: status %d, %q", args, code, text.String())
+		}
+	}
+	gone := &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}
+	other := &fs.PathError{Op: "write", Path: "/run/socket", Err: syscall.EPIPE}
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{gone, true}, {fmt.Errorf("table: %w", gone), true}, {errors.Join(gone, gone), true},
+		{other, false}, {errors.Join(gone, other), false}, {syscall.EPIPE, false},
+	} {
+		if got := readerGone(tt.err); got != tt.want {
+			t.Errorf("%v: %v", tt.err, got)
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ func run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return failedCells(file)
+	return outcome(c.App.ErrWriter, file)
 }
 
 // runOptions checks the flags. Nothing has been touched yet.
@@ -207,16 +207,34 @@ func randomSeed() uint64 {
 	return binary.NativeEndian.Uint64(b[:]) >> 11 // below 2^53: jq and others keep it exact
 }
 
-// failedCells makes a run with failures exit non-zero, and one that measured
-// nothing.
-func failedCells(f *results.File) error {
+// outcome says on w what a reader of the table alone could miss, and makes a run with
+// failures exit non-zero, and one that measured nothing.
+func outcome(w io.Writer, f *results.File) error {
 	count := map[string]int{}
+	samples, notOK, measured, mostly := 0, 0, 0, 0
 	for i := range f.Cells {
-		count[f.Cells[i].Status]++
+		c := &f.Cells[i]
+		count[c.Status]++
+		if len(c.Samples) == 0 {
+			continue
+		}
+		bad := len(c.Samples) - c.OKSamples()
+		samples, notOK, measured = samples+len(c.Samples), notOK+bad, measured+1
+		if 2*bad > len(c.Samples) {
+			mostly++
+		}
+	}
+	if notOK > 0 {
+		fmt.Fprintf(w, "%d of %d samples of %d cells were not ok\n", notOK, samples, measured)
+	}
+	if n := count[results.CellUnsupported]; n > 0 {
+		fmt.Fprintf(w, "%d of %d cells are unsupported: the reasons are below the table\n", n, len(f.Cells))
 	}
 	switch {
 	case count[results.CellFailed] > 0:
 		return cli.Exit(fmt.Sprintf("%d of %d cells failed: the reasons are below the table", count[results.CellFailed], len(f.Cells)), exitFailed)
+	case mostly > 0:
+		return cli.Exit(fmt.Sprintf("in %d of %d cells more than half of the samples were not ok: the reasons are below the table", mostly, len(f.Cells)), exitFailed)
 	case count[results.CellOK] == 0:
 		return cli.Exit("nothing was measured: the reasons are below the table", exitFailed)
 	}

@@ -98,30 +98,3 @@ func TestProgressLines(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
-
-func TestFailedCells(t *testing.T) {
-	file := func(statuses ...string) *results.File {
-		f := &results.File{}
-		for _, s := range statuses {
-			f.Cells = append(f.Cells, results.Cell{Status: s})
-		}
-		return f
-	}
-	for _, tt := range []struct {
-		file *results.File
-		text string
-	}{
-		{file(results.CellOK, results.CellUnsupported, results.CellSkipped), ""},
-		{file(results.CellOK, results.CellFailed), "1 of 2 cells failed: the reasons are below the table"},
-		{file(results.CellUnsupported), "nothing was measured: the reasons are below the table"},
-	} {
-		err := failedCells(tt.file)
-		text := ""
-		if err != nil {
-			text = err.Error()
-		}
-		if text != tt.text {
-			t.Errorf("%+v: %q, want %q", tt.file.Cells, text, tt.text)
-		}
-	}
-}

@@ -61,7 +61,7 @@ func validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := failedCells(file); err != nil {
+	if err := outcome(c.App.ErrWriter, file); err != nil {
 		return err
 	}
 	return proven(c, file)

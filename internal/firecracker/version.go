@@ -3,7 +3,6 @@
 package firecracker
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/ukprobe/ukprobe/internal/askprogram"
 )
 
 // Version is a release of Firecracker. The zero Version is one that is not known.
@@ -77,23 +78,17 @@ const askTime = 10 * time.Second
 // AskVersion runs a binary with --version. The version is Unknown, and the error nil,
 // if the binary does not know that option, as 0.21 does not; its API then tells.
 func AskVersion(ctx context.Context, path string) (Version, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "--version")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
+	text, err := askprogram.Ask(ctx, askprogram.Question{Argv: []string{path, "--version"}, Limit: askTime})
 	var exit *exec.ExitError
 	switch {
-	case ctx.Err() != nil:
-		return Version{}, fmt.Errorf("run %s --version: %w", path, ctx.Err())
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
+		return Version{}, fmt.Errorf("run %s --version: %w", path, err)
 	case errors.As(err, &exit) && exit.Exited():
 		return Version{}, nil
 	case err != nil:
 		return Version{}, fmt.Errorf("run %s --version: %w: is it a Firecracker for this machine?", path, err)
 	}
-	v, err := ParseVersion(stdout.String())
+	v, err := ParseVersion(text)
 	switch {
 	case err != nil:
 		return Version{}, fmt.Errorf("run %s --version: %w: is it Firecracker?", path, err)

@@ -64,7 +64,8 @@ func TestAskVersion(t *testing.T) {
 		err    string
 	}{
 		{"[ $# = 1 ] && [ $1 = --version ] && echo Firecracker v1.14.2", Version{1, 14, 2}, ""},
-		{"echo unknown option >&2; exit 1", Version{}, ""}, // 0.21 has no such option: its API tells
+		{"sleep 60 & echo Firecracker v1.14.2", Version{1, 14, 2}, ""}, // a child that holds stdout
+		{"echo unknown option >&2; exit 1", Version{}, ""},             // 0.21 has no such option: its API tells
 		{"echo hello", Version{}, "is it Firecracker?"},
 		{"echo firecracker 0.17.0", Version{}, "is version 0.17.0: use 0.18.0 or newer"},
 		{"kill -9 $$", Version{}, "is it a Firecracker for this machine?"},

@@ -159,20 +159,76 @@ func TestRangeIgnored(t *testing.T) {
 	}
 }
 
-// TestDamagedPart: what was there before is not taken on trust.
+// TestDamagedPart: what was there before is not taken on trust, nor is it the registry's
+// fault: one that cannot go on from there is asked for all of it.
 func TestDamagedPart(t *testing.T) {
+	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request) bool{
+		"honest": nil,
+		"nothing from there on": func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("Range") == "" {
+				return false
+			}
+			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+			return true
+		},
+		"another range": func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("Range") == "" {
+				return false
+			}
+			w.Header().Set("Content-Range", "bytes 0-10/50000")
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = io.WriteString(w, "0123456789")
+			return true
+		},
+		"no range": func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("Range") != "" {
+				w.WriteHeader(http.StatusPartialContent)
+				_, _ = io.WriteString(w, "0123456789")
+			}
+			return r.Header.Get("Range") != ""
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, c := serve(t), newCache(t)
+			layer := s.hello(t, 50_000)
+			part := c.path(layer.Digest) + ".part"
+			if err := os.MkdirAll(filepath.Dir(part), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(part, []byte("<html>log in first</html>"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			s.meddle = func(w http.ResponseWriter, r *http.Request) bool {
+				return answer != nil && isBlob(r, layer) && answer(w, r)
+			}
+			g, err := c.Guest(t.Context(), s.ref("hello:1"), "qemu")
+			if err != nil || len(readFile(t, g.Kernel)) != 50_000 {
+				t.Errorf("%+v, %v", g, err)
+			}
+		})
+	}
+}
+
+// TestLiesTwice: all of it is asked for again once, and then it is the registry's fault.
+func TestLiesTwice(t *testing.T) {
 	s, c := serve(t), newCache(t)
 	layer := s.hello(t, 50_000)
 	part := c.path(layer.Digest) + ".part"
 	if err := os.MkdirAll(filepath.Dir(part), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(part, []byte("other bytes"), 0o644); err != nil {
+	if err := os.WriteFile(part, []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, s, c, "nothing of it is kept")
-	if g, err := c.Guest(t.Context(), s.ref("hello:1"), "qemu"); err != nil || len(readFile(t, g.Kernel)) != 50_000 {
-		t.Errorf("the next pull: %+v, %v", g, err)
+	s.meddle = func(w http.ResponseWriter, r *http.Request) bool {
+		if isBlob(r, layer) {
+			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+		}
+		return isBlob(r, layer)
+	}
+	refused(t, s, c, "416")
+	if n := s.asked(layer.Digest.Hex); n != 2 {
+		t.Errorf("asked %d times, want 2", n)
 	}
 }
 
@@ -188,9 +244,15 @@ func TestRefusals(t *testing.T) {
 	}
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	refused(t, s, c, "docker login 127.0.0.1:")
+	s.meddle = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusTeapot)
+		return true
+	}
+	refused(t, s, c, "is the reference right? Is 127.0.0.1:")
 	s.meddle = nil
 	s.Close()
 	refused(t, s, c, "connection refused")
+	refused(t, s, c, "is the reference right? Is the registry 127.0.0.1:")
 }
 
 // TestLogin: the login that `docker login` has stored is used, for manifests and blobs.

@@ -15,20 +15,17 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"time"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sys/unix"
 
 	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
-const (
-	// attempts is how often a blob is asked for; each goes on where the last ended.
-	attempts = 3
-	// stall is how long a registry may send nothing.
-	stall = time.Minute
-)
+// attempts is how often a blob is asked for; each goes on where the last ended.
+const attempts = 3
 
 // path is where a blob is kept.
 func (c *Cache) path(digest v1.Hash) string {
@@ -36,11 +33,11 @@ func (c *Cache) path(digest v1.Hash) string {
 }
 
 // read returns a small blob that is there, verified again: a disk can lie as well.
-func (c *Cache) read(digest v1.Hash) ([]byte, error) {
+func (c *Cache) read(digest v1.Hash, most int64) ([]byte, error) {
 	if digest.Algorithm != "sha256" {
 		return nil, fmt.Errorf("digest %s: only sha256 is known", digest)
 	}
-	text, err := os.ReadFile(c.path(digest))
+	text, err := readDocument(c.path(digest), most)
 	if err != nil {
 		return nil, err
 	}
@@ -112,10 +109,18 @@ func (s *source) pull(ctx context.Context, d v1.Descriptor, path string) (err er
 		}
 	}()
 	s.cache.logf("pulling %s, %d bytes, of which %d are there", d.Digest, d.Size, part.have)
-	for try := 1; ; try++ {
+	for try, again := 1, false; ; try++ {
 		err = s.download(ctx, d, part)
 		if err == nil {
 			break
+		}
+		if errors.Is(err, errPieces) && !again && ctx.Err() == nil {
+			s.cache.logf("%s: %v: getting all of it again", d.Digest, err)
+			if err := part.restart(); err != nil {
+				return err
+			}
+			try, again = 0, true
+			continue
 		}
 		if !resumable(err) || try == attempts || ctx.Err() != nil {
 			return fmt.Errorf("blob %s: %d of %d bytes: %w", d.Digest, part.have, d.Size, err)
@@ -133,14 +138,17 @@ func resumable(err error) bool {
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errStalled)
 }
 
-var errStalled = fmt.Errorf("the registry sent nothing for %v", stall)
+// errPieces is wrapped if a blob's pieces do not make it: what is there may be at
+// fault, and not what the registry would send.
+var errPieces = errors.New("its pieces do not fit")
 
 // part is a blob on its way. The file is not embedded: io.Copy would find its
 // ReadFrom, and go round the hash.
 type part struct {
-	file *os.File
-	have int64
-	hash interface {
+	file   *os.File
+	have   int64
+	pieces bool // it is not of one response alone
+	hash   interface {
 		io.Writer
 		Sum([]byte) []byte
 	}
@@ -148,21 +156,32 @@ type part struct {
 
 // openPart opens what is there of a blob, and hashes it.
 func openPart(ctx context.Context, path string) (*part, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err := ownFile(path); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	p := &part{file: f, hash: sha256.New()}
-	if p.have, err = io.Copy(p.hash, regular.NewReader(ctx, f)); err != nil {
+	st, err := f.Stat()
+	if err == nil {
+		err = ownStat(path, st) // it may be another by now
+	}
+	if err == nil {
+		p.have, err = io.Copy(p.hash, regular.NewReader(ctx, f))
+	}
+	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}
+	p.pieces = p.have > 0
 	return p, nil
 }
 
 // restart forgets what is there.
 func (p *part) restart() error {
-	p.have, p.hash = 0, sha256.New()
+	p.have, p.hash, p.pieces = 0, sha256.New(), false
 	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
@@ -190,6 +209,9 @@ func (s *source) download(ctx context.Context, d v1.Descriptor, p *part) error {
 		}
 	}
 	if got := hex.EncodeToString(p.hash.Sum(nil)); got != d.Digest.Hex {
+		if p.pieces {
+			return fmt.Errorf("%w: %w: together they have sha256:%s, and nothing of them is kept", ErrDigest, errPieces, got)
+		}
 		if err := p.restart(); err != nil {
 			return err
 		}
@@ -199,13 +221,9 @@ func (s *source) download(ctx context.Context, d v1.Descriptor, p *part) error {
 }
 
 func (s *source) rest(ctx context.Context, d v1.Descriptor, p *part) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(stall, func() { cancel(errStalled) })
-	defer watch.Stop()
 	resp, err := s.get(ctx, d, p.have)
 	if err != nil {
-		return stalled(ctx, err)
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusOK && p.have > 0 { // it sends all of it again
@@ -213,14 +231,17 @@ func (s *source) rest(ctx context.Context, d v1.Descriptor, p *part) error {
 			return err
 		}
 	}
-	body := &watched{resp.Body, watch}
-	if _, err := io.Copy(p, io.LimitReader(body, d.Size-p.have)); err != nil {
-		return stalled(ctx, err)
+	p.pieces = p.have > 0
+	if _, err := io.Copy(p, io.LimitReader(resp.Body, d.Size-p.have)); err != nil {
+		return err
 	}
 	if p.have < d.Size {
 		return io.ErrUnexpectedEOF
 	}
-	if n, _ := body.Read(make([]byte, 1)); n > 0 {
+	if n, _ := resp.Body.Read(make([]byte, 1)); n > 0 {
+		if p.pieces {
+			return fmt.Errorf("%w: %w: the registry sends more than the %d bytes that its manifest says", ErrDigest, errPieces, d.Size)
+		}
 		return errors.Join(fmt.Errorf("%w: the registry sends more than the %d bytes that its manifest says", ErrDigest, d.Size), p.restart())
 	}
 	return nil
@@ -238,33 +259,24 @@ func (s *source) get(ctx context.Context, d v1.Descriptor, from int64) (*http.Re
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, said(err)
 	}
-	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
+	if err := checkAnswer(resp, from); err != nil {
 		_ = resp.Body.Close()
-		return nil, err
+		return nil, said(err)
 	}
 	return resp, nil
 }
 
-// stalled puts the cause in the place of "context canceled".
-func stalled(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
+// checkAnswer holds an answer against the place that it was to begin at.
+func checkAnswer(resp *http.Response, from int64) error {
+	switch {
+	case from > 0 && resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+		return fmt.Errorf("%w: the registry has nothing from byte %d on", errPieces, from)
+	case from > 0 && resp.StatusCode == http.StatusPartialContent:
+		if got := resp.Header.Get("Content-Range"); !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", from)) {
+			return fmt.Errorf("%w: the registry was asked for what begins at byte %d, and sends %q", errPieces, from, got)
+		}
 	}
-	return err
-}
-
-// watched puts the end of patience off with every read that brought something.
-type watched struct {
-	io.Reader
-	timer *time.Timer
-}
-
-func (w *watched) Read(b []byte) (int, error) {
-	n, err := w.Reader.Read(b)
-	if n > 0 {
-		w.timer.Reset(stall)
-	}
-	return n, err
+	return transport.CheckError(resp, http.StatusOK, http.StatusPartialContent)
 }

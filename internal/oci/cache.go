@@ -12,12 +12,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/ukprobe/ukprobe/internal/lockfile"
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // Cache is a folder of images. It is for one goroutine; other processes may use the
@@ -31,6 +33,8 @@ type Cache struct {
 	Offline   bool
 	Transport http.RoundTripper // nil: the registry library's
 	Logf      func(format string, args ...any)
+
+	patience patience
 }
 
 // ErrDigest is wrapped by errors about bytes that are not what their digest says.
@@ -57,7 +61,11 @@ func (c *Cache) pull(ctx context.Context, ref string, do func(s *source, digest 
 	if err := os.MkdirAll(filepath.Join(c.Dir, "blobs", "sha256"), 0o755); err != nil {
 		return fmt.Errorf("image cache: %w", err)
 	}
-	unlock, err := lockfile.Take(ctx, filepath.Join(c.Dir, ".lock"), c.logf)
+	lock := filepath.Join(c.Dir, ".lock")
+	if err := ownFile(lock); err != nil {
+		return fmt.Errorf("image cache: %w", err)
+	}
+	unlock, err := lockfile.Take(ctx, lock, c.logf)
 	if err != nil {
 		return err
 	}
@@ -125,7 +133,7 @@ func (s *source) lockPath() string {
 }
 
 func (s *source) locked() (v1.Hash, error) {
-	text, err := os.ReadFile(s.lockPath())
+	text, err := readDocument(s.lockPath(), maxDocument)
 	if err != nil {
 		return v1.Hash{}, err
 	}
@@ -151,13 +159,36 @@ func (s *source) lock(digest v1.Hash) error {
 	})
 }
 
+// ownFile returns an error if what is to be written to is there, and is no file of the
+// cache alone: a link would lead to somebody's file, a named pipe be waited for.
+func ownFile(path string) error {
+	st, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return ownStat(path, st)
+}
+
+func ownStat(path string, st fs.FileInfo) error {
+	if sys, ok := st.Sys().(*syscall.Stat_t); !st.Mode().IsRegular() || ok && sys.Nlink > 1 {
+		return fmt.Errorf("%s: %w of this cache alone (%v, a link?): remove it", path, regular.ErrNotRegular, st.Mode())
+	}
+	return nil
+}
+
 // writeFile gives a file its name once it is whole and on the disk.
 func writeFile(path string, write func(w io.Writer) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	temp := path + ".new"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a run that was killed, or no file of ours
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ const sumsFile = "sha256.json"
 
 // checkUnpacked holds a guest's files against their digests.
 func checkUnpacked(ctx context.Context, dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, sumsFile))
+	text, err := readDocument(filepath.Join(dir, sumsFile), maxDocument)
 	if err != nil {
 		return err
 	}

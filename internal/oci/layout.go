@@ -31,7 +31,7 @@ func OpenLayout(ctx context.Context, dir string) (Layout, error) {
 }
 
 func openLayout(ctx context.Context, dir string) (Layout, error) {
-	text, err := readDocument(filepath.Join(dir, "index.json"))
+	text, err := readDocument(filepath.Join(dir, "index.json"), maxDocument)
 	if err != nil {
 		return Layout{}, err
 	}
@@ -47,7 +47,7 @@ func openLayout(ctx context.Context, dir string) (Layout, error) {
 	if d.Digest.Algorithm != "sha256" {
 		return Layout{}, fmt.Errorf("digest %s: only sha256 is known", d.Digest)
 	}
-	if text, err = readDocument(blob(d)); err != nil {
+	if text, err = readDocument(blob(d), maxDocument); err != nil {
 		return Layout{}, err
 	}
 	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != d.Digest.Hex {
@@ -67,15 +67,16 @@ func openLayout(ctx context.Context, dir string) (Layout, error) {
 	return l, nil
 }
 
-func readDocument(path string) ([]byte, error) {
+// readDocument reads a file of at most so many bytes. It waits for no named pipe.
+func readDocument(path string, most int64) ([]byte, error) {
 	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxDocument+1))
-	if err == nil && len(text) > maxDocument {
-		err = fmt.Errorf("%s has more than %d bytes", path, maxDocument)
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("%s has more than %d bytes", path, most)
 	}
 	return text, err
 }

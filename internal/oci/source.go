@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -32,11 +33,14 @@ type source struct {
 func stringReader(s string) io.Reader { return strings.NewReader(s) }
 
 func (s *source) options(ctx context.Context) []remote.Option {
-	o := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("ukprobe")}
-	if t := s.cache.Transport; t != nil {
-		o = append(o, remote.WithTransport(t))
-	}
-	return o
+	return []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
+		remote.WithUserAgent("ukprobe"), remote.WithTransport(s.cache.transport())}
+}
+
+// ask gets a manifest or an index.
+func (s *source) ask(ctx context.Context, ref name.Reference) (*remote.Descriptor, error) {
+	d, err := unlessEnded(ctx, func() (*remote.Descriptor, error) { return remote.Get(ref, s.options(ctx)...) })
+	return d, said(err)
 }
 
 // askTag asks which digest the tag has now, and keeps the manifest that came with it.
@@ -44,7 +48,7 @@ func (s *source) askTag(ctx context.Context) (v1.Hash, error) {
 	if s.cache.Offline {
 		return v1.Hash{}, ErrOffline
 	}
-	d, err := remote.Get(s.ref, s.options(ctx)...)
+	d, err := s.ask(ctx, s.ref)
 	if err != nil {
 		return v1.Hash{}, err
 	}
@@ -53,14 +57,14 @@ func (s *source) askTag(ctx context.Context) (v1.Hash, error) {
 
 // manifest returns the bytes of an index or a manifest.
 func (s *source) manifest(ctx context.Context, digest v1.Hash) ([]byte, error) {
-	text, err := s.cache.read(digest)
+	text, err := s.cache.read(digest, maxDocument)
 	if err == nil {
 		return text, nil
 	}
 	if s.cache.Offline {
 		return nil, offline(err)
 	}
-	d, err := remote.Get(s.ref.Context().Digest(digest.String()), s.options(ctx)...)
+	d, err := s.ask(ctx, s.ref.Context().Digest(digest.String()))
 	if err != nil {
 		return nil, err
 	}
@@ -88,13 +92,11 @@ func (s *source) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("login of %s: %w", reg, err)
 	}
-	base := s.cache.Transport
-	if base == nil {
-		base = remote.DefaultTransport
-	}
-	t, err := transport.NewWithContext(ctx, reg, auth, transport.NewRetry(base), []string{s.ref.Scope(transport.PullScope)})
+	t, err := unlessEnded(ctx, func() (http.RoundTripper, error) {
+		return transport.NewWithContext(ctx, reg, auth, transport.NewRetry(s.cache.transport()), []string{s.ref.Scope(transport.PullScope)})
+	})
 	if err != nil {
-		return err
+		return said(err)
 	}
 	s.client = &http.Client{Transport: t}
 	return nil
@@ -154,7 +156,7 @@ func noPlatform(there []string) error {
 	if len(there) == 0 {
 		there = []string{"none that are named"}
 	}
-	return fmt.Errorf("%w: the image is for %s", ErrNoPlatform, strings.Join(there, ", "))
+	return said(fmt.Errorf("%w: the image is for %s", ErrNoPlatform, strings.Join(there, ", ")))
 }
 
 func parseManifest(digest v1.Hash, text []byte) (*v1.Manifest, error) {
@@ -198,7 +200,7 @@ func (s *source) config(ctx context.Context, m *v1.Manifest) (*v1.ConfigFile, er
 	if _, err := s.blob(ctx, m.Config); err != nil {
 		return nil, err
 	}
-	text, err := s.cache.read(m.Config.Digest)
+	text, err := s.cache.read(m.Config.Digest, maxConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -213,16 +215,23 @@ func (s *source) config(ctx context.Context, m *v1.Manifest) (*v1.ConfigFile, er
 func explain(err error, ref name.Reference) error {
 	var status *transport.Error
 	var cert *tls.CertificateVerificationError
+	var network net.Error // of the operating system, of names, of HTTP
 	registry := ref.Context().RegistryStr()
 	switch {
+	case errors.Is(err, context.Canceled):
+		return err
 	case errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden):
 		return fmt.Errorf("%w: the registry wants a login (or says so of what does not exist): docker login %s", err, registry)
 	case errors.As(err, &status) && status.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%w: %s has no such image: see the name and the tag", err, registry)
+	case errors.As(err, &status):
+		return fmt.Errorf("%w: is the reference right? Is %s a registry, and up?", err, registry)
 	case errors.As(err, &cert):
 		return fmt.Errorf("%w: if the registry has a certificate of its own authority, name that authority's file in SSL_CERT_FILE", err)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: free some room, or choose another cache folder (--cache)", err)
+	case errors.As(err, &network):
+		return fmt.Errorf("%w: is the reference right? Is the registry %s up, and can this machine reach it (a proxy's name goes into HTTPS_PROXY)?", err, registry)
 	}
 	return err
 }

@@ -23,7 +23,7 @@ func (c *Cache) Verify(ctx context.Context, digest string) error {
 	if err != nil {
 		return err
 	}
-	text, err := c.read(h)
+	text, err := c.read(h, maxDocument)
 	if err != nil {
 		return err
 	}

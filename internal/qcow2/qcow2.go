@@ -82,6 +82,45 @@ type Image struct {
 
 // Open reads an image's header.
 func Open(r io.ReaderAt) (*Image, error) {
+	h, err := readHeader(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.check(); err != nil {
+		return nil, fmt.Errorf("qcow2: %w", err)
+	}
+	return &Image{Size: int64(h.Size), r: r, clusterBits: uint(h.ClusterBits), l1: int64(h.L1TableOffset), l1Size: uint64(h.L1Size)}, nil
+}
+
+// ErrOtherFile is wrapped by errors about images that name a file from which QEMU
+// takes a part of the disk: any file that QEMU may read.
+var ErrOtherFile = errors.New("part of the disk is in another file")
+
+// CheckAlone returns an error if the file is not the whole disk, also where Open would
+// not know the image's features: QEMU does.
+func CheckAlone(r io.ReaderAt) error {
+	h, err := readHeader(r)
+	if err != nil {
+		return err
+	}
+	if err := h.checkAlone(); err != nil {
+		return fmt.Errorf("qcow2: %w", err)
+	}
+	return nil
+}
+
+func (h *header) checkAlone() error {
+	switch {
+	case h.BackingFileOffset != 0:
+		return fmt.Errorf("the image has a backing file: %w: make one image of both with qemu-img convert -O qcow2, or with qemu-img rebase -b ''", ErrOtherFile)
+	case h.IncompatibleFeatures&featureDataFile != 0:
+		return fmt.Errorf("the image has an external data file: %w: make one image of both with qemu-img convert -O qcow2", ErrOtherFile)
+	}
+	return nil
+}
+
+// readHeader reads what is the header of the image's version.
+func readHeader(r io.ReaderAt) (*header, error) {
 	raw := make([]byte, headerSize)
 	n, err := r.ReadAt(raw, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -94,16 +133,13 @@ func Open(r io.ReaderAt) (*Image, error) {
 	if _, err := binary.Decode(raw, binary.BigEndian, &h); err != nil {
 		return nil, fmt.Errorf("qcow2: header: %w", err)
 	}
-	if err := h.check(); err != nil {
-		return nil, fmt.Errorf("qcow2: %w", err)
-	}
-	return &Image{Size: int64(h.Size), r: r, clusterBits: uint(h.ClusterBits), l1: int64(h.L1TableOffset), l1Size: uint64(h.L1Size)}, nil
-}
-
-func (h *header) check() error {
 	if h.Version == 2 { // what follows is not part of its header
 		h.IncompatibleFeatures = 0
 	}
+	return &h, nil
+}
+
+func (h *header) check() error {
 	const known = featureDirty
 	switch {
 	case h.Version != 2 && h.Version != 3:
@@ -116,12 +152,12 @@ func (h *header) check() error {
 		return errors.New("damaged header: its L1 table is beyond any file's end")
 	case h.CryptMethod != 0:
 		return errors.New("the image is encrypted")
-	case h.BackingFileOffset != 0:
-		return errors.New("the image has a backing file: make one image of both with qemu-img convert")
+	case h.checkAlone() != nil:
+		return h.checkAlone()
 	case h.IncompatibleFeatures&featureCorrupt != 0:
 		return errors.New("the image is marked as corrupt: see qemu-img check")
 	case h.IncompatibleFeatures&^known != 0:
-		return fmt.Errorf("the image has features that are not known here (0x%x: a data file, zstd or extended L2 entries): make a plain one of it with qemu-img convert -O qcow2", h.IncompatibleFeatures)
+		return fmt.Errorf("the image has features that are not known here (0x%x: zstd or extended L2 entries): make a plain one of it with qemu-img convert -O qcow2", h.IncompatibleFeatures)
 	}
 	return nil
 }

@@ -95,8 +95,8 @@ func TestUnknownFeatures(t *testing.T) {
 		args []string
 		want string
 	}{
-		"backing file": {[]string{"create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2"}, "backing file"},
-		"data file":    {[]string{"create", "-q", "-f", "qcow2", "-o", "data_file=" + filepath.Join(dir, "data")}, "features that are not known"},
+		"backing file": {[]string{"create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2"}, ErrOtherFile.Error()},
+		"data file":    {[]string{"create", "-q", "-f", "qcow2", "-o", "data_file=" + filepath.Join(dir, "data")}, "external data file"},
 		"zstd":         {[]string{"create", "-q", "-f", "qcow2", "-o", "compression_type=zstd"}, "features that are not known"},
 		"extended L2":  {[]string{"create", "-q", "-f", "qcow2", "-o", "extended_l2=on"}, "features that are not known"},
 	}

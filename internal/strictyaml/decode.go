@@ -25,6 +25,10 @@ type Decoder struct {
 
 // Fail notes a mistake at a node.
 func (d *Decoder) Fail(n ast.Node, format string, args ...any) {
+	if d.Errs.full() { // a quotation from a long line takes its time
+		d.Errs.more++
+		return
+	}
 	d.Errs.Add(d.Source.ErrorAt(At(n), format, args...))
 }
 
@@ -49,7 +53,11 @@ func (d *Decoder) Mapping(n ast.Node, what string, fields map[string]Field) map[
 		decode, known := fields[key.Value]
 		switch {
 		case !known:
-			d.Fail(key, "unknown key %q in %s%s", key.Value, what, Suggestion(key.Value, slices.Sorted(maps.Keys(fields))))
+			hint := ""
+			if !d.Errs.full() {
+				hint = Suggestion(key.Value, slices.Sorted(maps.Keys(fields)))
+			}
+			d.Fail(key, "unknown key %q in %s%s", key.Value, what, hint)
 		case seen[key.Value]:
 			d.Fail(key, "the key %q comes twice in %s", key.Value, what)
 		default:

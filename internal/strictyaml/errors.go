@@ -86,12 +86,15 @@ type ErrorList struct {
 
 // Add adds a mistake; of many only the first are kept.
 func (l *ErrorList) Add(err error) {
-	if len(l.errs) == maxErrors {
+	if l.full() {
 		l.more++
 		return
 	}
 	l.errs = append(l.errs, err)
 }
+
+// full tells that a further one is only counted.
+func (l *ErrorList) full() bool { return len(l.errs) == maxErrors }
 
 // Len is how many were added.
 func (l *ErrorList) Len() int { return len(l.errs) + l.more }

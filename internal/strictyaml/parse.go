@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -16,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // Limits of a file, so that a hostile one cannot exhaust the machine.
@@ -23,6 +24,9 @@ const (
 	MaxFileSize = 1 << 20 // bytes
 	MaxLine     = 8192    // bytes of one line
 	maxDepth    = 16      // of nested lists and mappings in [] and {}
+	maxFlow     = 50_000  // commas and opening brackets of [] and {} in the file
+	maxKeys     = 1000    // of one mapping without braces
+	maxMarks    = 16      // "---" and "...": a file has one document, but some may be empty
 )
 
 // Format is a kind of file.
@@ -33,9 +37,10 @@ type Format struct {
 	MaxItems int    // of all lists with dashes together
 }
 
-// Load reads and parses the file at path.
+// Load reads and parses the file at path. It waits for nothing: what is no regular file,
+// such as a named pipe or a terminal, is refused.
 func Load(f Format, path string) (*Decoder, ast.Node, error) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", f.Name, err)
 	}
@@ -115,12 +120,11 @@ func (f Format) parse(src *Source, text []byte) (ast.Node, error) {
 
 // checkTokens refuses the parts of YAML that are not needed and that can be made to
 // explode: aliases, tags, directives, and nesting without end, on which a recursive
-// parser runs out of stack. It also bounds the list items: go-yaml 1.19 takes time
-// with the square of their number, minutes for a file of dashes.
+// parser runs out of stack. It also bounds list items, what is in brackets and the keys
+// of a mapping, and documents: go-yaml 1.19 takes time with the square of their number,
+// minutes for a file of dashes, commas, keys or documents.
 func (f Format) checkTokens(src *Source, tokens token.Tokens) error {
-	flow := 0 // open [ and {
-	items := 0
-	var blocks []int // columns of the open block lists and mappings
+	var c counts
 	for _, t := range tokens {
 		p := tokenAt(t)
 		switch t.Type {
@@ -130,39 +134,74 @@ func (f Format) checkTokens(src *Source, tokens token.Tokens) error {
 			return src.ErrorAt(p, "tags are not part of a %s", f.Name)
 		case token.DirectiveType:
 			return src.ErrorAt(p, "directives are not part of a %s", f.Name)
-		case token.SequenceStartType, token.MappingStartType:
-			flow++
-		case token.SequenceEndType, token.MappingEndType:
-			flow--
-		case token.SequenceEntryType:
-			items++
-			fallthrough
-		case token.MappingKeyType, token.MappingValueType:
-			if flow <= 0 {
-				blocks = openBlock(blocks, t)
-			}
 		}
-		if flow > maxDepth || len(blocks) > maxDepth {
+		c.add(t)
+		switch {
+		case c.depth > maxDepth || len(c.blocks) > maxDepth:
 			return src.ErrorAt(p, "nested deeper than %d", maxDepth)
-		}
-		if items > f.MaxItems {
+		case c.marks > maxMarks:
+			return src.ErrorAt(p, "more than %d times --- or ...: a %s has one document", maxMarks, f.Name)
+		case c.items > f.MaxItems:
 			return src.ErrorAt(p, "more than %d list items", f.MaxItems)
+		case c.flow > maxFlow:
+			return src.ErrorAt(p, "more than %d commas and brackets of lists and mappings in [] and {}", maxFlow)
+		case len(c.blocks) > 0 && c.blocks[len(c.blocks)-1].keys > maxKeys:
+			return src.ErrorAt(p, "more than %d keys in one mapping", maxKeys)
 		}
 	}
 	return nil
 }
 
-// openBlock adds the column of an item to those of the blocks around it: the
-// blocks that began at its column or right of it have ended.
-func openBlock(blocks []int, t *token.Token) []int {
-	col := tokenAt(t).Col
+// counts is what checkTokens has seen.
+type counts struct {
+	depth  int // open [ and {
+	flow   int // commas in them, and those ever opened
+	items  int // with dashes
+	marks  int // of documents: --- and ...
+	blocks []block
+}
+
+// block is an open list or mapping without brackets.
+type block struct{ col, keys int }
+
+func (c *counts) add(t *token.Token) {
+	switch t.Type {
+	case token.SequenceStartType, token.MappingStartType:
+		c.depth++
+		c.flow++
+	case token.CollectEntryType:
+		c.flow++
+	case token.SequenceEndType, token.MappingEndType:
+		c.depth--
+	case token.DocumentHeaderType, token.DocumentEndType:
+		c.marks++
+	case token.SequenceEntryType:
+		c.items++
+		fallthrough
+	case token.MappingKeyType, token.MappingValueType:
+		if c.depth <= 0 {
+			c.openBlock(t)
+		}
+	}
+}
+
+// openBlock adds an item to the block in its column: the blocks that began right of it
+// have ended.
+func (c *counts) openBlock(t *token.Token) {
+	b := block{col: tokenAt(t).Col}
 	if t.Type == token.MappingValueType && t.Prev != nil {
-		col = tokenAt(t.Prev).Col // the key's: the colon is behind it
+		b.col = tokenAt(t.Prev).Col // the key's: the colon is behind it
 	}
-	for len(blocks) > 0 && blocks[len(blocks)-1] >= col {
-		blocks = blocks[:len(blocks)-1]
+	for n := len(c.blocks); n > 0 && c.blocks[n-1].col >= b.col; n-- {
+		if c.blocks[n-1].col == b.col {
+			b.keys = c.blocks[n-1].keys // the list of a key may begin in its column
+		}
+		c.blocks = c.blocks[:n-1]
 	}
-	return append(blocks, col)
+	if t.Type != token.SequenceEntryType {
+		b.keys++
+	}
+	c.blocks = append(c.blocks, b)
 }
 
 // yamlError turns the parser's error into one of ours.

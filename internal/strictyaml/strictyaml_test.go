@@ -8,11 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 var format = Format{Name: "test file", Whole: "a test has name", Instead: "write it out", MaxItems: 100}
@@ -40,6 +43,15 @@ func TestRefused(t *testing.T) {
 		"nested by indent":   {indented(40), "t.yaml:17:"},
 		"many items":         {strings.Repeat("- a\n", 101), "t.yaml:101:1: more than 100 list items"},
 		"very many items":    {strings.Repeat("- a\n", 200_000), "more than 100 list items"},
+		"many keys":          {keys(1001), "t.yaml:1001:6: more than 1000 keys in one mapping"},
+		"very many keys":     {keys(60_000), "more than 1000 keys"},
+		"very many ?":        {strings.Repeat("? a\n", 200_000), "more than 1000 keys"},
+		"very many colons":   {strings.Repeat(": a\n", 200_000), "more than 1000 keys"},
+		"flow list":          {"a: [\n" + strings.Repeat(strings.Repeat("x,", 1000)+"\n ", 480) + "]\n", "t.yaml:51:2001: more than 50000 commas and brackets"},
+		"flow mapping":       {"a: {\n" + strings.ReplaceAll(keys(60_000), "\n", ",\n ") + "}\n", "more than 50000 commas"},
+		"flow lists in one":  {"a: [" + strings.Repeat("{a},\n", 150_000) + "]\n", "more than 50000 commas"},
+		"many documents":     {strings.Repeat("---\na\n", 170_000), "t.yaml:33:1: more than 16 times --- or ...: a test file has one document"},
+		"brackets":           {"a: " + strings.Repeat("[]\n", 150_000), "more than 50000 commas"},
 		"not closed":         {"a: [1, 2\n", "t.yaml:1:4: "},
 		"tab for a blank":    {"a:\n\tb: 1\n", "t.yaml:2:1: "},
 		"list as a key":      {"? [x]\n: a\n", "t.yaml:2:1: "},
@@ -62,12 +74,71 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// keys is a mapping.
+func keys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d: 1\n", i)
+	}
+	return b.String()
+}
+
 func indented(n int) string {
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, "%*sa:\n", i, "")
 	}
 	return b.String()
+}
+
+// TestLargest: a file at its limits is read, within seconds.
+func TestLargest(t *testing.T) {
+	format := format
+	format.MaxItems = 50_000
+	for name, text := range map[string]string{
+		"keys":                keys(1000),
+		"keys with mappings":  strings.ReplaceAll(keys(1000), "1\n", "\n  a: 1\n  b: 2\n  c: 3\n"),
+		"lists of many keys":  "x:\n" + strings.Repeat("- "+strings.ReplaceAll(strings.TrimSpace(keys(1000)), "\n", "\n  ")+"\n", 80),
+		"cells":               "cells:\n" + strings.Repeat("- app: a\n  system: [b, c]\n  vcpus: 1\n", 15_000),
+		"cells in one column": "cells:\n" + strings.Repeat("-\n  app: a\n", 50_000),
+		"flow cells":          "cells:\n" + strings.Repeat("- {app: a, system: b, vcpus: 1}\n", 16_000),
+		"flow list":           "a: [\n" + strings.Repeat("x,\n ", 49_999) + "]\n",
+		"flow lists in one":   "a: [\n" + strings.Repeat("{a},\n ", 24_999) + "]\n",
+		"JSON":                `{"cells": [` + strings.Repeat("{\"app\": \"a\", \"system\": \"b\"},\n", 16_000) + "]}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun := time.Now()
+			d, root, err := Parse(format, "t.yaml", []byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Mapping(root, "a test", nil)
+			if took := time.Since(begun); took > 15*time.Second {
+				t.Errorf("it took %v", took)
+			} else {
+				t.Log(len(text), "bytes:", took)
+			}
+		})
+	}
+}
+
+// TestManyMistakes: those that are only counted cost little.
+func TestManyMistakes(t *testing.T) {
+	text := "[\n" + strings.Repeat("{"+strings.ReplaceAll(keys(499), "\n", ",")+"},\n", 95) + "]\n"
+	d, root, err := Parse(format, "t.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	d.List(root, "x", func(n ast.Node) { d.Mapping(n, "a test", map[string]Field{"name": nil, "key": nil}) })
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("it took %v", took)
+	} else {
+		t.Log(took)
+	}
+	if d.Errs.Len() != 95*499 || !strings.Contains(d.Errs.Err().Error(), fmt.Sprintf("and %d more mistakes", 95*499-maxErrors)) {
+		t.Errorf("%d mistakes: %v", d.Errs.Len(), d.Errs.Err())
+	}
 }
 
 // decode parses a mapping with one key x, and has a field decode it.
@@ -208,8 +279,20 @@ func TestLoad(t *testing.T) {
 	if _, _, err := Load(format, path); err == nil || !strings.HasPrefix(err.Error(), path+":1:4: ") {
 		t.Errorf("%v", err)
 	}
-	if _, _, err := Load(format, "/dev/zero"); err == nil || !strings.Contains(err.Error(), "larger than") {
-		t.Errorf("a file without end: %v", err)
+	if err := os.WriteFile(path, make([]byte, MaxFileSize+2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Load(format, path); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("a large file: %v", err)
+	}
+	fifo := path + ".fifo" // nobody writes to it: opening it would wait for ever
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{fifo, "/dev/zero", "/dev/ptmx", filepath.Dir(path)} {
+		if _, _, err := Load(format, path); !errors.Is(err, regular.ErrNotRegular) || !strings.HasPrefix(err.Error(), "test file: "+path) {
+			t.Errorf("%s: %v, want that it is no regular file", path, err)
+		}
 	}
 }
 

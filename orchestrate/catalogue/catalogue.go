@@ -64,7 +64,7 @@ type File struct {
 // Disk is a block device.
 type Disk struct {
 	File
-	Format   string // raw or qcow2
+	Format   string // raw or qcow2; "" is what the file is
 	ReadOnly bool
 	Name     string // in a solo5 manifest; "" elsewhere
 }

@@ -47,7 +47,7 @@ func TestParse(t *testing.T) {
 	want := []Image{{
 		Name: "a", System: "nanos", App: "hello", Version: "1.25", Platforms: []string{"qemu"},
 		File: File{"dir/k.elf", zeros}, Initrd: File{"dir/i.cpio", zeros},
-		Disks:   []Disk{{File{"dir/d.img", ""}, "qcow2", true, "storage"}, {File{"/e.img", ""}, "raw", false, ""}},
+		Disks:   []Disk{{File{"dir/d.img", ""}, "qcow2", true, "storage"}, {File{"/e.img", ""}, "", false, ""}},
 		Cmdline: "app {network} -- -c x", Network: "ip={address}/{prefix} gw={gateway}", Ready: "^up$", Port: 80, Request: "PING\r\n", FPUFree: true,
 		Built: Built{"git 123", "gcc 12", "-O2", "LTO", "tlsf", "cooperative", "musl"}, Pos: "dir/c.yaml:3:5",
 	}, {
@@ -193,7 +193,7 @@ func TestLocal(t *testing.T) {
 		return (&Images{Catalogue: c}).Local(t.Context(), c.Images[0], "qemu")
 	}
 	l, err := load("sha256: '"+digest+"'", "initrd: i.cpio", "disks: [{path: d.img}]")
-	want := Local{Kernel: filepath.Join(dir, "k.elf"), Initrd: filepath.Join(dir, "i.cpio"), Disks: []Disk{{File{Path: filepath.Join(dir, "d.img")}, "raw", false, ""}}}
+	want := Local{Kernel: filepath.Join(dir, "k.elf"), Initrd: filepath.Join(dir, "i.cpio"), Disks: []Disk{{File{Path: filepath.Join(dir, "d.img")}, "", false, ""}}}
 	if diff := cmp.Diff(want, l); err != nil || diff != "" {
 		t.Error(err, diff)
 	}

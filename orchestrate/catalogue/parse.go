@@ -222,7 +222,7 @@ func (d *decoder) disks(n ast.Node, m *Image) {
 			d.Fail(n, "more than %d disks", MaxDisks)
 			return
 		}
-		disk := Disk{Format: "raw"}
+		var disk Disk
 		seen := d.Mapping(n, "a disk", map[string]strictyaml.Field{
 			"path":      func(v ast.Node) { d.localPath(v, "path", &disk.Path) },
 			"sha256":    func(v ast.Node) { d.digest(v, &disk.SHA256) },

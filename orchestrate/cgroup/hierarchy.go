@@ -56,6 +56,21 @@ func Find() (Hierarchy, error) {
 	return h, nil
 }
 
+// V1Mounts are where v1 hierarchies are mounted.
+func V1Mounts() ([]string, error) {
+	raw, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("find cgroup v1 hierarchies: %w", err)
+	}
+	var out []string
+	for line := range strings.Lines(string(raw)) {
+		if m, ok := parseMount(line); ok && m.fstype == "cgroup" {
+			out = append(out, m.point)
+		}
+	}
+	return out, nil
+}
+
 // mount is one line of mountinfo, see proc_pid_mountinfo(5).
 type mount struct {
 	root, point, fstype string

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
+	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -129,7 +129,7 @@ func (s *Spec) options() client.ContainerCreateOptions {
 			CgroupParent: s.Cgroup,
 			Memory:       int64(s.MemoryMiB) << 20,
 			MemorySwap:   int64(s.MemoryMiB) << 20,
-			CpusetCpus:   cpuList(s.CPUs),
+			CpusetCpus:   cpu.FormatList(s.CPUs),
 		},
 	}
 	config := &container.Config{Image: s.Image, Cmd: s.Args, AttachStdout: true, AttachStderr: true,
@@ -144,17 +144,9 @@ func (s *Spec) Argv() []string {
 	argv := []string{"docker", "run", "--rm", "--network", "none", "--log-driver", "none",
 		"--cgroup-parent", s.Cgroup, "--memory", memory, "--memory-swap", memory}
 	if len(s.CPUs) > 0 {
-		argv = append(argv, "--cpuset-cpus", cpuList(s.CPUs))
+		argv = append(argv, "--cpuset-cpus", cpu.FormatList(s.CPUs))
 	}
 	return append(append(argv, s.Image), s.Args...)
-}
-
-func cpuList(cpus []int) string {
-	words := make([]string, len(cpus))
-	for i, c := range cpus {
-		words[i] = strconv.Itoa(c)
-	}
-	return strings.Join(words, ",")
 }
 
 // run starts the container and waits for its end. ctx is the start's, run the

@@ -40,25 +40,40 @@ const askTime = 10 * time.Second
 type Engine struct {
 	api  *client.Client
 	host string
-	// Description names the engine and its parts with their versions.
+	// Description names the engine and its parts with their versions; "" until it was
+	// asked, by [Connect].
 	Description string
-	driver      string // of cgroups
+	driver      string // of cgroups; likewise
 }
 
-// Connect asks the engine of the environment for what it is. Without one that
-// answers, the error wraps ErrNoEngine.
+// Connect finds the engine of the environment and asks it for what it is. Without one
+// that answers, the error wraps ErrNoEngine.
 func Connect(ctx context.Context) (*Engine, error) {
-	return connect(ctx, client.FromEnv)
+	e, err := Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.ask(ctx); err != nil {
+		return nil, errors.Join(err, e.api.Close())
+	}
+	return e, nil
 }
 
-func connect(ctx context.Context, opts ...client.Opt) (*Engine, error) {
+// Dial is Connect without the questions, which keep an engine busy: to look at all its
+// storage, just before a container is timed.
+func Dial(ctx context.Context) (*Engine, error) { return dial(ctx, client.FromEnv) }
+
+func dial(ctx context.Context, opts ...client.Opt) (*Engine, error) {
 	api, err := client.New(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w: see DOCKER_HOST", ErrNoEngine, err)
 	}
 	e := &Engine{api: api, host: api.DaemonHost()}
-	if err := e.ask(ctx); err != nil {
-		return nil, errors.Join(err, api.Close())
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	// By the ping the API version is agreed on, and its error is plain.
+	if _, err := e.api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		return nil, errors.Join(e.unreachable(err), api.Close())
 	}
 	return e, nil
 }
@@ -67,10 +82,6 @@ func connect(ctx context.Context, opts ...client.Opt) (*Engine, error) {
 func (e *Engine) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	// First the ping, by which the API version is agreed on: its error is plain.
-	if _, err := e.api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
-		return e.unreachable(err)
-	}
 	v, err := e.api.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
 		return e.unreachable(err)

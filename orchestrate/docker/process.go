@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ukprobe/ukprobe/internal/hostfile"
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 )
 
@@ -115,14 +116,6 @@ func isFirst(pid int) bool {
 // parseStatus takes the parent's pid, and whether a process is the first of its pid
 // namespace, from /proc/PID/status (proc_pid_status(5)).
 func parseStatus(text string) (parent string, first bool) {
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(line, ":")
-		switch fields := strings.Fields(value); key {
-		case "PPid":
-			parent = strings.TrimSpace(value)
-		case "NSpid":
-			first = len(fields) > 1 && fields[len(fields)-1] == "1"
-		}
-	}
-	return parent, first
+	pids := strings.Fields(hostfile.Field(text, "NSpid"))
+	return hostfile.Field(text, "PPid"), len(pids) > 1 && pids[len(pids)-1] == "1"
 }

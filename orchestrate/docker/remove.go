@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
+	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 )
 
@@ -53,7 +54,7 @@ func Undo(ctx context.Context, e journal.Entry) error {
 	if !validName.MatchString(e.Name) || !validGroup.MatchString(e.Data["cgroup"]) {
 		return fmt.Errorf("%q below %q is not a container of ukprobe: left alone", e.Name, e.Data["cgroup"])
 	}
-	engine, err := connect(ctx, client.FromEnv, client.WithHost(e.Data["host"]))
+	engine, err := dial(ctx, client.FromEnv, client.WithHost(e.Data["host"]))
 	if err != nil {
 		return fmt.Errorf("remove container %s: %w, then run `ukprobe clean` again", e.Name, err)
 	}
@@ -86,7 +87,7 @@ func (e *Engine) remove(ctx context.Context, entry journal.Entry) error {
 // nothing else is in them, on each cgroup v1 hierarchy. That of v2 is package
 // cgroup's. Its processes have ended; the kernel may need a moment to notice.
 func removeGroups(group string) error {
-	mounts, err := v1Mounts()
+	mounts, err := cgroup.V1Mounts()
 	if err != nil {
 		return err
 	}
@@ -132,20 +133,4 @@ func removeTree(path string) error {
 		return &os.PathError{Op: "rmdir", Path: path, Err: err}
 	}
 	return nil
-}
-
-// v1Mounts are where cgroup v1 hierarchies are mounted, see proc_pid_mountinfo(5).
-func v1Mounts() ([]string, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, fmt.Errorf("find cgroup v1 hierarchies: %w", err)
-	}
-	var out []string
-	for line := range strings.Lines(string(data)) {
-		left, right, found := strings.Cut(line, " - ")
-		if l := strings.Fields(left); found && strings.HasPrefix(right, "cgroup ") && len(l) > 4 {
-			out = append(out, l[4])
-		}
-	}
-	return out, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -206,6 +207,7 @@ func TestProgram(t *testing.T) {
 	for name, script := range map[string]string{
 		"plain":  "echo 'QEMU emulator version 7.2.22'; echo more 2",
 		"banner": "echo Usage; echo 'wrk 4.1.0 [epoll]' >&2; exit 1",
+		"parent": "sleep 60 & echo version 8; echo $! >" + filepath.Join(bin, "child"),
 		"mute":   "exit 0",
 		"broken": "exit 3",
 	} {
@@ -217,6 +219,7 @@ func TestProgram(t *testing.T) {
 	for name, want := range map[string]brief{
 		"plain":        {OK, bin + "/plain, QEMU emulator version 7.2.22"},
 		"banner":       {OK, bin + "/banner, wrk 4.1.0 [epoll]"},
+		"parent":       {OK, bin + "/parent, version 8"},
 		"mute":         {Warn, bin + "/mute, version unknown: it printed no line with a number"},
 		"broken":       {Warn, bin + "/broken, version unknown: exit status 3"},
 		"uk-not-there": {Fail, "not found. Lost: something"},
@@ -225,6 +228,62 @@ func TestProgram(t *testing.T) {
 		if diff := cmp.Diff(want, brief{c.Status, c.Found}); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+	childGone(t, filepath.Join(bin, "child"))
+}
+
+// childGone tells that the process whose pid is in a file runs no more, soon.
+func childGone(t *testing.T, file string) {
+	t.Helper()
+	pid, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("child %s runs on", pid)
+}
+
+// TestProgramPlaces: a variable's program comes before PATH's, and what is missing can
+// be had by its project's name.
+func TestProgramPlaces(t *testing.T) {
+	bin := t.TempDir()
+	fc := filepath.Join(bin, "my-firecracker")
+	for name, script := range map[string]string{fc: "echo Firecracker v1.14.2", filepath.Join(bin, "uhyve"): "# HERMIT_ISLE: HermitCore's"} {
+		if err := os.WriteFile(name, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin)
+	t.Setenv("UKPROBE_FIRECRACKER", fc)
+	t.Setenv("UKPROBE_QEMU", "no-such-qemu")
+	t.Setenv("DOCKER_HOST", "unix://"+bin+"/none.sock")
+	found := map[string]Check{}
+	for _, c := range programChecks(t.Context()) {
+		found[c.Name] = c
+	}
+	for name, want := range map[string]struct {
+		status        Status
+		found, remedy string
+	}{
+		"firecracker":        {OK, fc + ", Firecracker v1.14.2", ""},
+		"qemu-system-x86_64": {Fail, `UKPROBE_QEMU: exec: "no-such-qemu": executable file not found`, "qemu-system-x86"},
+		"solo5-hvt":          {Warn, "not found. Lost: platform solo5-hvt", "build Solo5/solo5, and put its tender into PATH or beside the image"},
+		"uhyve":              {Warn, "is another program", "hermit-os/uhyve"},
+		"docker-engine":      {Warn, "no Docker Engine at unix://" + bin + "/none.sock: ", "DOCKER_HOST"},
+	} {
+		if c := found[name]; c.Status != want.status || !strings.Contains(c.Found, want.found) || !strings.Contains(c.Remedy, want.remedy) {
+			t.Errorf("%s: %+v, want %+v", name, c, want)
+		}
+	}
+	t.Setenv("UKPROBE_FIRECRACKER", "")
+	if c := programChecks(t.Context())[1]; c.Found != "not found. Lost: platform firecracker" || !strings.Contains(c.Remedy, "firecracker-microvm/firecracker into PATH, or its path into UKPROBE_FIRECRACKER") {
+		t.Errorf("%+v", c)
 	}
 }
 

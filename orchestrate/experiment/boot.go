@@ -315,7 +315,7 @@ func (b *Boot) verdict(ctx context.Context, gst *guest, t probe.Timeline, ended 
 		watch.Drain()
 	}
 	if ended {
-		return Failed, fmt.Sprintf("%s ended before the guest was ready: %s%s%s%s", b.what(), b.exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
+		return Failed, fmt.Sprintf("%s ended before the guest was ready (%s): %s%s%s%s", b.what(), b.waitedFor(), b.exitText(gst), drivingText(gst), stderrText(gst), lastLine(watch)), true
 	}
 	if err := gst.driving.failed(); err != nil && ctx.Err() == nil {
 		return Failed, fmt.Sprintf("%s: %v%s", b.what(), err, stderrText(gst)), true

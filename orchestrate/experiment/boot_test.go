@@ -224,12 +224,15 @@ func TestVerdicts(t *testing.T) {
 		{"ready and idle", "exec sleep 60", nil, happens(probe.EventConsoleReady, probe.EventIdle), OK, ""},
 		{"ready, never idle", "exec sleep 60", nil, happens(probe.EventConsoleReady), OK, ""},
 		{"ready and ended", "exit 0", func(_ *Boot, s *script) { s.happens(probe.EventConsoleReady, 1) }, nil, OK, ""},
-		{"ended early", "exit 3", nil, nil, Failed, "the process ended before the guest was ready: exit status 3; it printed nothing"},
-		{"ended early without an error", "exit 0", nil, nil, Failed, "the process ended before the guest was ready: exit status 0; it printed nothing"},
+		{"ended early", "exit 3", nil, nil, Failed, `the process ended before the guest was ready (no console line matched "^ready$"): exit status 3; it printed nothing`},
+		{"ended early without an error", "exit 0", nil, nil, Failed, `the process ended before the guest was ready (no console line matched "^ready$"): exit status 0; it printed nothing`},
 		{"its last words", "echo first >&2; printf 'no \\033[31mspace\\n' >&2; exit 1", func(b *Boot, s *script) {
 			b.Platform = program{argv: b.Platform.(program).argv, vmm: "tiny-vmm"}
 			s.lines = []probe.Line{{Text: "booting\n"}, {Text: "pa\x07nic\r\n"}}
-		}, nil, Failed, "tiny-vmm ended before the guest was ready: exit status 1: no \uFFFD[31mspace; its last line: \"pa\uFFFDnic\""},
+		}, nil, Failed, "tiny-vmm ended before the guest was ready (no console line matched \"^ready$\"): exit status 1: no \uFFFD[31mspace; its last line: \"pa\uFFFDnic\""},
+		{"ended early, with a service", "exit 3", func(b *Boot, s *script) {
+			b.Image, s.ready = system.Boot{Service: &system.Service{Port: 81}}, probe.EventFirstResponse
+		}, nil, Failed, "the process ended before the guest was ready (no answer on TCP port 81): exit status 3; it printed nothing"},
 		{"killed", "kill -9 $$", nil, nil, Failed, "…: signal: killed; it printed nothing"},
 		{"timeout", "exec sleep 60", func(b *Boot, _ *script) { b.Settings.Timeout = 300 * time.Millisecond }, nil,
 			Timeout, `not ready after 300ms: no console line matched "^ready$"; it printed nothing`},

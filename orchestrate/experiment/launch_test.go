@@ -80,7 +80,7 @@ func TestDriveFails(t *testing.T) {
 	}{
 		"refused": {"echo no kernel >&2; sleep 60", "PUT /boot-source: 400: no kernel",
 			func(context.Context, platform.Driven) error { return errors.New("PUT /boot-source: 400: no kernel") }},
-		"dies": {"exit 7", "ended before the guest was ready: exit status 7 (PUT /actions: connection reset)",
+		"dies": {"exit 7", "ended before the guest was ready (no console line matched \"^ready$\"): exit status 7 (PUT /actions: connection reset)",
 			func(context.Context, platform.Driven) error {
 				time.Sleep(50 * time.Millisecond)
 				return errors.New("PUT /actions: connection reset")
@@ -391,7 +391,7 @@ func TestDrivenDiesFirst(t *testing.T) {
 		l.Drive = func(context.Context, platform.Driven) error { return errors.New("PUT /a: closed") }
 	})
 	got := sample(t, t.Context(), b)
-	if got.Status != Failed || !strings.Contains(got.Reason, "ended before the guest was ready: exit status 7 (PUT /a: closed)") {
+	if got.Status != Failed || !strings.Contains(got.Reason, "ended before the guest was ready (no console line matched \"^ready$\"): exit status 7 (PUT /a: closed)") {
 		t.Errorf("%s: %s", got.Status, got.Reason)
 	}
 }

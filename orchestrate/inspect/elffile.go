@@ -180,9 +180,11 @@ func (e *elfFile) maySolo5() bool {
 }
 
 // isProgram recognises a program or a library for Linux: it asks for a loader or
-// libraries, or has the ABI note that glibc and musl's tool chains put in.
+// libraries, or has the ABI note that glibc and musl's tool chains put in. A file with
+// a PVH entry is a kernel, whatever else it has: OSv's loader.elf, for one, has a
+// loader's name and is marked as GNU's.
 func (e *elfFile) isProgram() bool {
-	if e.Type != elf.ET_EXEC && e.Type != elf.ET_DYN {
+	if e.pvh != 0 || e.Type != elf.ET_EXEC && e.Type != elf.ET_DYN {
 		return false
 	}
 	return e.interpreter() != "" || e.linuxABI || e.OSABI == elf.ELFOSABI_LINUX || hasDynamic(e.File)

@@ -84,7 +84,9 @@ const tempPrefix = "ukprobe-"
 
 // UndoTempDir removes the directory an entry names, with all in it. It refuses
 // a path whose last element does not begin with "ukprobe-", and a directory
-// with something mounted inside, which would be emptied too.
+// with something mounted inside, which would be emptied too. Where nothing is there is
+// nothing to undo: the entry is written before the directory is made, and that fails on
+// a read-only file system, or below what is no directory.
 func UndoTempDir(_ context.Context, e Entry) error {
 	dir := e.Name
 	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir || !strings.HasPrefix(filepath.Base(dir), tempPrefix) {
@@ -97,10 +99,16 @@ func UndoTempDir(_ context.Context, e Entry) error {
 	if at := mountBelow(string(mounts), dir); at != "" {
 		return fmt.Errorf("%s is mounted inside: unmount it first", at)
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.RemoveAll(dir); err != nil && !absent(dir) {
 		return fmt.Errorf("%w: run as root", err)
 	}
 	return nil
+}
+
+// absent tells that nothing has the path. unlink(2) does not: it says EROFS first.
+func absent(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
 }
 
 // mountBelow finds a mount point at or below dir in the text of mountinfo,

@@ -56,7 +56,7 @@ func (docker) Launch(b system.Boot, r Resources, _ *network.Guest, cmdline strin
 
 // startContainer fills in the sample's part and has the engine start it.
 func startContainer(ctx context.Context, o StartOptions, s engine.Spec) (Started, error) {
-	e, err := engine.Connect(ctx)
+	e, err := engine.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	fc "github.com/ukprobe/ukprobe/internal/firecracker"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 )
@@ -79,9 +80,18 @@ func (firecracker) Wire() Wire { return TapWire }
 // Firmware implements Platform: Firecracker loads the kernel itself and enters it.
 func (firecracker) Firmware() Firmware { return Firmware{} }
 
-// Accel implements Platform: there is only KVM.
+// Accel implements Platform: there is only KVM. Where that cannot be had, and the
+// program is not there either, that comes first: with another accelerator the person
+// would only learn it next.
 func (f firecracker) Accel(want string, b system.Boot, h Host) (string, error) {
-	return h.kvmOnly(f.Name(), want, b)
+	accel, err := h.kvmOnly(f.Name(), want, b)
+	if err == nil || want == matrix.AccelTCG {
+		return accel, err
+	}
+	if _, missing := findFirecracker(firecrackerProgram(), EnvFirecracker); missing != nil {
+		return "", fmt.Errorf("%w: %w; besides, %s", system.ErrUnsupported, missing, strings.TrimPrefix(err.Error(), system.ErrUnsupported.Error()+": "))
+	}
+	return "", err
 }
 
 // BootTimer implements BootTimed.

@@ -242,7 +242,31 @@ func TestFirecrackerVersionAsked(t *testing.T) {
 	}
 }
 
+// TestFirecrackerMissing: that the program is not there is said before what is wrong
+// with the accelerator; where nothing is, Launch says it.
+func TestFirecrackerMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv(EnvFirecracker, "")
+	const find = `unsupported: find firecracker: exec: "firecracker": executable file not found in $PATH: put a release of firecracker-microvm/firecracker into PATH under that name, or its path into UKPROBE_FIRECRACKER; besides, `
+	for _, tt := range []struct {
+		want string
+		host Host
+		err  string
+	}{
+		{"auto", Host{KVM: true}, find + "accel auto: platform firecracker has only KVM, and KVM here has no hardware behind it"},
+		{"auto", Host{KVMReason: "none here"}, find + "accel kvm: none here"},
+		{"tcg", Host{KVM: true}, "unsupported: accel tcg: platform firecracker has only KVM"},
+		{"kvm", Host{KVM: true}, ""},
+	} {
+		_, err := firecracker{}.Accel(tt.want, system.Boot{}, tt.host)
+		if (err == nil) != (tt.err == "") || err != nil && (!errors.Is(err, system.ErrUnsupported) || !strings.HasPrefix(err.Error(), tt.err)) {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+}
+
 func TestFirecrackerAccel(t *testing.T) {
+	namedFirecracker(t, "echo Firecracker v1.14.2")
 	free, fpu := system.Boot{FPUFree: true}, system.Boot{}
 	for _, tt := range []struct {
 		want  string

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/ukprobe/ukprobe/internal/askprogram"
 )
 
 // tender is a Solo5 tender on this machine.
@@ -88,16 +90,13 @@ func knownTender(path string) (tender, error) {
 // askTender has a tender tell its version. One that does not know the option prints
 // its usage and fails, which tells as much.
 func askTender(path string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "--version")
-	cmd.Env = []string{"LC_ALL=C"}
-	cmd.WaitDelay = time.Second
-	text, err := cmd.CombinedOutput()
-	if exit := new(exec.ExitError); err != nil && (!errors.As(err, &exit) || ctx.Err() != nil) {
-		return "", fmt.Errorf("ask %s what it is: %w", path, errors.Join(ctx.Err(), err))
+	text, err := askprogram.Ask(context.Background(), askprogram.Question{
+		Argv: []string{path, "--version"}, Env: []string{"LC_ALL=C"}, Limit: 5 * time.Second, Stderr: true,
+	})
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		return "", fmt.Errorf("ask %s what it is: %w", path, err)
 	}
-	return string(text), nil
+	return text, nil
 }
 
 var (

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ukprobe/ukprobe/internal/askprogram"
 	"github.com/ukprobe/ukprobe/internal/golden"
 	"github.com/ukprobe/ukprobe/internal/solo5/solo5test"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
@@ -275,6 +276,17 @@ func TestTenderAskedOnce(t *testing.T) {
 		if got, err := os.ReadFile(count); err != nil || len(got) != want {
 			t.Errorf("after %d: %q, %v", i, got, err)
 		}
+	}
+}
+
+// TestTenderFloods: of a program that prints without end the beginning is kept, and
+// that no tender prints it is told.
+func TestTenderFloods(t *testing.T) {
+	f := newSolo5Files(t)
+	path := f.write(filepath.Join(f.bin, "solo5-hvt"), []byte("#!/bin/sh\nhead -c 100000000 /dev/zero\n"), 0o755)
+	text, err := askTender(path)
+	if err != nil || len(text) != askprogram.MaxOutput {
+		t.Errorf("%d bytes, %v", len(text), err)
 	}
 }
 

@@ -86,7 +86,7 @@ func (uhyve) hermit(b system.Boot, r Resources, nic *network.Guest, cmdline stri
 	if r.MemoryMiB < leastMiB || r.MemoryMiB%2 != 0 {
 		return Launch{}, fmt.Errorf("%w: uhyve gives a guest %d MiB or more, in steps of 2: memory: %d cannot be had", system.ErrUnsupported, leastMiB, r.MemoryMiB)
 	}
-	path, err := findUhyve()
+	path, err := FindUhyve()
 	if err != nil {
 		return Launch{}, err
 	}
@@ -145,8 +145,9 @@ func findProxy(kernel string) (string, error) {
 	return "", fmt.Errorf("find HermiTux' VMM (proxy): %w: build hermitux-kernel and keep its prefix folder together, or put prefix/bin/proxy into PATH", errors.Join(errs...))
 }
 
-// findUhyve looks for today's.
-func findUhyve() (string, error) {
+// FindUhyve looks in PATH for today's uhyve, Hermit's; an older program of the same
+// name is none.
+func FindUhyve() (string, error) {
 	path, err := lookMarked(uhyveProgram, uhyveMark)
 	if err != nil {
 		return "", fmt.Errorf("find Hermit's VMM: %w: cargo install --locked uhyve, and put it into PATH", err)

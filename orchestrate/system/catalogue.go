@@ -65,7 +65,7 @@ func (b *Boot) describe(m *catalogue.Image) {
 func (b *Boot) place(l catalogue.Local) {
 	b.Kernel, b.Initrd, b.Container, b.Disks = l.Kernel, l.Initrd, l.Container.Path, nil
 	for _, d := range l.Disks {
-		b.Disks = append(b.Disks, Disk{Path: d.Path, Format: d.Format, ReadOnly: d.ReadOnly, Name: d.Name})
+		b.Disks = append(b.Disks, Disk{Path: d.Path, Format: cmp.Or(d.Format, diskFormat(d.Path)), ReadOnly: d.ReadOnly, Name: d.Name})
 	}
 	b.Cmdline = cmp.Or(b.Entry.Cmdline, b.Cmdline)
 }

@@ -21,7 +21,7 @@ import (
 func images(t *testing.T, text string) (e Env, dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	for name, data := range map[string][]byte{"k.elf": reference.Image(), "other.elf": reference.Image(), "i.cpio": []byte("x"), "d.img": []byte("QFI\xfb"), "c.yaml": []byte("version: 1\nimages:\n" + text)} {
+	for name, data := range map[string][]byte{"k.elf": reference.Image(), "other.elf": reference.Image(), "i.cpio": []byte("x"), "d.img": append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 96)...), "c.yaml": []byte("version: 1\nimages:\n" + text)} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -123,5 +123,15 @@ func TestReferenceFromCatalogue(t *testing.T) {
 	net := &Addresses{netip.MustParsePrefix("198.18.0.2/24"), netip.MustParseAddr("198.18.0.1")}
 	if got, err := s.CommandLine(b, net); err != nil || got != "port=80 end=hold ip=198.18.0.2/24 gw=198.18.0.1" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestDiskFormats: a disk is what the entry says it is, else what its magic says.
+func TestDiskFormats(t *testing.T) {
+	e, dir := images(t, "  - {name: a, system: next, app: hello, platform: qemu, path: k.elf, ready: ^up, disks: [{path: d.img}, {path: d.img, format: raw}, {path: i.cpio}]}\n")
+	b, err := find(t, e, "next").Prepare(t.Context(), Want{App: Hello, Platform: "qemu"})
+	qcow2, raw := filepath.Join(dir, "d.img"), filepath.Join(dir, "i.cpio")
+	if diff := cmp.Diff([]Disk{{Path: qcow2, Format: "qcow2"}, {Path: qcow2, Format: "raw"}, {Path: raw, Format: "raw"}}, b.Disks); err != nil || diff != "" {
+		t.Error(err, diff)
 	}
 }

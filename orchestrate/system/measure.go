@@ -51,6 +51,9 @@ func (b *Boot) examine(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("disk: %w", err)
 		}
+		if err := d.checkAlone(); err != nil {
+			return fmt.Errorf("disk %s: %w", d.Path, err)
+		}
 		if i == 0 {
 			b.Image = img
 		}
@@ -63,6 +66,20 @@ func (b *Boot) examine(ctx context.Context) (err error) {
 	}
 	b.Segments, err = segmentsOf(b.Kernel)
 	return err
+}
+
+// checkAlone refuses a disk of which a part is in a file that its image names: QEMU,
+// as root, would open any, and no checksum would know.
+func (d Disk) checkAlone() error {
+	if d.Format != "qcow2" {
+		return nil
+	}
+	f, err := regular.Open(d.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return qcow2.CheckAlone(f)
 }
 
 // writeOnce writes a file of the run's folder, unless another cell has done so: to write

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ukprobe/ukprobe/internal/progversion"
+	"github.com/ukprobe/ukprobe/internal/askprogram"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 )
 
@@ -48,7 +48,7 @@ func (p Program) Find() error {
 
 // Ask returns the line in which the program tells its version.
 func (p Program) Ask(ctx context.Context) (string, error) {
-	return progversion.Ask(ctx, p.Name, p.Version...)
+	return askprogram.Version(ctx, p.Name, p.Version...)
 }
 
 // Bench runs programs beside a guest.

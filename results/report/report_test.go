@@ -88,6 +88,7 @@ func testFile() *results.File {
 	micro.Reason = "1 of 3 samples not ok, the last one: timeout: not ready after 30s"
 	micro.Samples = []results.Sample{boot(9_000, 0, 1_200), boot(9_100, 0, 1_234), {Status: results.SampleTimeout, Reason: "not ready after 30s"}}
 	micro.Samples[1].Events[3-1].Rung = "kprobe"
+	micro.Settings = &results.Settings{TimeoutNs: 30e9}
 
 	broken := cell("reference", "hello", "qemu1nic", "kvm")
 	broken.Status, broken.Reason = results.CellFailed, "KVM internal error\x1b[31m\nsuberror 1"
@@ -337,5 +338,49 @@ func TestOptionsFor(t *testing.T) {
 				t.Errorf("-want +got:\n%s", d)
 			}
 		})
+	}
+}
+
+// TestTimedOut: what the table says of samples that timed out, and which sample is
+// nearest a median that counts them.
+func TestTimedOut(t *testing.T) {
+	const others = "; the other figures are of the "
+	tests := []struct {
+		totals         []int64 // 0: timed out; -1: failed
+		note, total    string
+		at             int
+		median, legend bool
+	}{
+		{[]int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 0}, "2 of 12 timed out after 270ms: in total they count as longer than all others" + others + "10 that did not", "6.50 µs\n±3.50 µs", 5, true, false},
+		{[]int64{1, 2, 3, 4, 5, 6, 7, 0, 0, 0, -1}, "3 of 10 timed out after 270ms: in total they count as longer than all others" + others + "7 that did not", "5.50 µs", 4, true, true},
+		{[]int64{0, 5, -1, 0, 7, 0, 9}, "3 of 6 timed out after 270ms: total has no median, for that is one of them" + others + "3 that did not", "–", 6, true, false},
+		{[]int64{0, 0, 5}, "2 of 3 timed out after 270ms: total has no median, for that is one of them" + others + "1 that did not", "–", 1, false, false},
+	}
+	for _, tt := range tests {
+		c := results.Cell{Status: results.CellOK, Settings: &results.Settings{TimeoutNs: 270e6}}
+		for _, v := range tt.totals {
+			s := results.Sample{Status: results.SampleTimeout}
+			switch {
+			case v < 0:
+				s.Status = results.SampleFailed
+			case v > 0:
+				s = boot(0, 0, v)
+			}
+			c.Samples = append(c.Samples, s)
+		}
+		c.Summary = c.Summarize()
+		o := Options{}
+		if got := o.note(&c); got != tt.note {
+			t.Errorf("%v: note %q, want %q", tt.totals, got, tt.note)
+		}
+		if got := o.figure(&c, "total_ns"); got != tt.total {
+			t.Errorf("%v: total %q, want %q", tt.totals, got, tt.total)
+		}
+		if at, median := pickSample(&c); at != tt.at || median != tt.median {
+			t.Errorf("%v: sample %d, %v; want %d, %v", tt.totals, at, median, tt.at, tt.median)
+		}
+		if got := strings.Contains(strings.Join(o.legend([]results.Cell{c}), "\n"), "the interval's end timed out"); got != tt.legend {
+			t.Errorf("%v: the legend speaks of it: %v", tt.totals, got)
+		}
 	}
 }

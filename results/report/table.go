@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -152,11 +153,8 @@ func (o Options) style() table.Style {
 // row returns a cell's row, and its footnote with the given number where it
 // needs one.
 func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
-	ok, tainted := 0, 0
+	ok, tainted := c.OKSamples(), 0
 	for i := range c.Samples {
-		if c.Samples[i].Status == results.SampleOK {
-			ok++
-		}
 		if len(c.Samples[i].Taints) > 0 {
 			tainted++
 		}
@@ -225,8 +223,28 @@ func (o Options) note(c *results.Cell) string {
 	} else if c.Reason != "" {
 		parts = append(parts, o.clean(c.Reason))
 	}
+	if c.Status == results.CellOK {
+		parts = append(parts, timedOut(c)...)
+	}
 	parts = append(parts, o.mixedRungs(c)...)
 	return strings.Join(parts, "; ")
+}
+
+// timedOut says how the samples that timed out are counted.
+func timedOut(c *results.Cell) []string {
+	n, ok := c.TimedOut(), c.OKSamples()
+	if n == 0 || ok == 0 {
+		return nil
+	}
+	after := ""
+	if c.Settings != nil && c.Settings.TimeoutNs > 0 {
+		after = " after " + time.Duration(c.Settings.TimeoutNs).String()
+	}
+	how := "in total they count as longer than all others"
+	if n >= ok {
+		how = "total has no median, for that is one of them"
+	}
+	return []string{fmt.Sprintf("%d of %d timed out%s: %s; the other figures are of the %d that did not", n, n+ok, after, how, ok)}
 }
 
 // mixedRungs names the events that were not taken by the same rung in every ok
@@ -254,16 +272,21 @@ func (o Options) mixedRungs(c *results.Cell) []string {
 	return out
 }
 
+// leastForInterval is how many samples a 95 % interval of the median needs
+// ([results.Summarize]).
+const leastForInterval = 6
+
 // legend explains the table: what ± is, and what the samples were tainted by.
 func (o Options) legend(cells []results.Cell) []string {
-	interval, none := false, false
+	interval, few, beyond := false, false, false
 	taints := map[string]int{}
 	for i := range cells {
 		c := &cells[i]
 		for _, p := range append(slices.Clone(group{experiment: c.Experiment}.columns()), parts...) {
 			if s, ok := c.Summary[p.metric]; ok {
 				interval = interval || s.CI95 != nil
-				none = none || s.CI95 == nil
+				few = few || s.CI95 == nil && s.N < leastForInterval
+				beyond = beyond || s.CI95 == nil && s.N >= leastForInterval
 			}
 		}
 		for j := range c.Samples {
@@ -276,8 +299,13 @@ func (o Options) legend(cells []results.Cell) []string {
 	if interval {
 		out = append(out, "Medians; "+o.plusMinus()+" is the larger distance to an end of the 95 % interval.")
 	}
-	if none {
+	switch {
+	case few && beyond:
+		out = append(out, "A median without an interval has fewer than 6 samples, or the interval's end timed out.")
+	case few:
 		out = append(out, "A median without an interval has fewer than 6 samples.")
+	case beyond:
+		out = append(out, "A median has no interval where the interval's end timed out.")
 	}
 	if len(taints) > 0 {
 		out = append(out, "Taints: "+o.countedTaints(taints)+".")

@@ -38,8 +38,8 @@ func Timeline(w io.Writer, c *results.Cell, o Options) error {
 	return err
 }
 
-// pickSample returns the index of the ok sample with the median total, else of
-// the last sample, else -1.
+// pickSample returns the index of the ok sample with the median total, where those
+// that timed out count as longer than all others, else of the last sample, else -1.
 func pickSample(c *results.Cell) (at int, median bool) {
 	var whole []int
 	for i := range c.Samples {
@@ -50,10 +50,17 @@ func pickSample(c *results.Cell) (at int, median bool) {
 	if len(whole) == 0 {
 		return len(c.Samples) - 1, false
 	}
+	middle := (len(whole) + c.TimedOut() - 1) / 2
+	if middle >= len(whole) { // the median itself timed out
+		for at = len(c.Samples) - 1; c.Samples[at].Status != results.SampleTimeout; {
+			at--
+		}
+		return at, false
+	}
 	slices.SortStableFunc(whole, func(a, b int) int {
 		return cmp.Compare(*c.Samples[a].Phases.TotalNs, *c.Samples[b].Phases.TotalNs)
 	})
-	return whole[(len(whole)-1)/2], true
+	return whole[middle], true
 }
 
 func (o Options) sampleTitle(s *results.Sample, at, n int, median bool) string {

@@ -244,9 +244,9 @@ func TestBrokenFirecracker(t *testing.T) {
 		words  []string
 		events int // of the API
 	}{
-		"dies-at-once":       {results.SampleFailed, []string{"firecracker ended before the guest was ready: exit status 3", "cannot open /dev/kvm"}, 0},
+		"dies-at-once":       {results.SampleFailed, []string{"firecracker ended before the guest was ready (no console line matched ", "): exit status 3", "cannot open /dev/kvm"}, 0},
 		"never-listens":      {results.SampleTimeout, []string{"not ready after", "the API socket", "was not there yet", "no such file"}, 0},
-		"dies-between-calls": {results.SampleFailed, []string{"firecracker ended before the guest was ready: exit status 148", "PUT /boot-source: the connection was closed without an answer", "panicked"}, 1},
+		"dies-between-calls": {results.SampleFailed, []string{"firecracker ended before the guest was ready (no console line matched ", "): exit status 148", "PUT /boot-source: the connection was closed without an answer", "panicked"}, 1},
 		"refuses":            {results.SampleFailed, []string{"PUT /network-interfaces/eth0: 400: Could not create the network device: Open tap device failed: Resource busy"}, 1},
 		"never-answers":      {results.SampleTimeout, []string{"not ready after", "PUT /actions: not answered yet"}, 2},
 		"speaks-otherwise":   {results.SampleFailed, []string{"PUT /machine-config: ", "malformed HTTP"}, 1},

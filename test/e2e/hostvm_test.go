@@ -49,13 +49,13 @@ func runInside(t *testing.T, suite, tests, images string) {
 	output, lines := io.Pipe()
 	seen := make(chan map[string]string)
 	go func() { seen <- follow(t, output) }()
-	argv := []string{tests, "-test.v", "-test.timeout", "25m"}
+	argv := []string{tests, "-test.v", "-test.timeout", "40m"}
 	if only := os.Getenv("HOSTVM_RUN"); only != "" { // by hand: only these tests
 		argv = append(argv, "-test.run", only)
 	}
 	res, err := hostvm.Run(t.Context(), hostvm.Options{
 		// One CPU: with two, QEMU 7.2 hangs now and then (docs/hostvm.md).
-		Kernel: suite, CPUs: 1, Timeout: 30 * time.Minute, Stdout: lines, Logf: t.Logf, Command: argv,
+		Kernel: suite, CPUs: 1, Timeout: 45 * time.Minute, Stdout: lines, Logf: t.Logf, Command: argv,
 		Env: []string{"UKPROBE_BINARY=" + ukprobe, "UKPROBE_IMAGES=" + images, probeTests + "=" + filepath.Join(work, "probe.test"), guestsVariable + "=" + os.Getenv(guestsVariable)},
 	})
 	_ = lines.Close()

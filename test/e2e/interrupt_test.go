@@ -208,12 +208,18 @@ func TestRunFileIsAlwaysWhole(t *testing.T) {
 	c := newRun(t, "--matrix", m).start()
 	path := filepath.Join(c.out(), results.FileName)
 	c.waitUntil("run.json is there", patience(20*time.Second), func() bool { _, err := os.Stat(path); return err == nil })
-	reads := 0
-	for end := time.Now().Add(patience(time.Second)); time.Now().Before(end); reads++ {
+	// For a second at least, and over the writing of some samples.
+	begun, samples := time.Now(), 0
+	for reads := 0; time.Since(begun) < patience(time.Second) || samples < 3 && time.Since(begun) < patience(20*time.Second); reads++ {
 		data, err := os.ReadFile(path)
-		if err != nil || !json.Valid(data) {
+		var f results.File
+		if err == nil {
+			err = json.Unmarshal(data, &f)
+		}
+		if err != nil {
 			t.Fatalf("read %d: %v: not whole: %.200s", reads, err, data)
 		}
+		samples = len(f.Cells[0].Samples)
 	}
 	_ = c.cmd.Process.Kill()
 	c.wait(patience(5 * time.Second))

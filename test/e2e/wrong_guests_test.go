@@ -145,7 +145,7 @@ func TestVMMFails(t *testing.T) {
 	needProgram(t, "qemu-system-x86_64", "qemu-system-x86")
 	for _, tc := range []struct{ name, cell, want string }{
 		// An ELF file that ukprobe takes for x86 and QEMU does not find an entry in.
-		{"no boot protocol", "kernel: " + plainELF(t), "qemu-system-x86_64 ended before the guest was ready: exit status 1: "},
+		{"no boot protocol", "kernel: " + plainELF(t), `qemu-system-x86_64 ended before the guest was ready (no console line matched "^ukprobe-reference: ready"): exit status 1: `},
 		{"too many CPUs", "vcpus: 1000", "CPUs"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package progversion
+package askprogram
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestAsk(t *testing.T) {
+func TestVersion(t *testing.T) {
 	sh, err := exec.LookPath("sh")
 	if err != nil {
 		t.Skip(err)
@@ -20,18 +20,18 @@ func TestAsk(t *testing.T) {
 		"echo no number":                            "",
 		"exit 3":                                    "",
 	} {
-		got, err := Ask(t.Context(), sh, "-c", script)
+		got, err := Version(t.Context(), sh, "-c", script)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %q, %v; want %q", script, got, err, want)
 		}
 	}
-	if got, err := Ask(t.Context(), "/no/such/program"); err == nil {
+	if got, err := Version(t.Context(), "/no/such/program"); err == nil {
 		t.Errorf("a program that is not there is of version %q", got)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	begun := time.Now()
-	if got, err := Ask(ctx, sh, "-c", "sleep 30"); err == nil || time.Since(begun) > 10*time.Second {
+	if got, err := Version(ctx, sh, "-c", "sleep 30"); err == nil || time.Since(begun) > 10*time.Second {
 		t.Errorf("%q, %v after %v", got, err, time.Since(begun))
 	}
 }
