@@ -4,8 +4,10 @@ package orchestrate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
@@ -60,12 +62,24 @@ func MakePlan(o Options) (Plan, error) {
 	host := platform.DetectHost()
 	systems := system.All(system.Env{Images: o.Images})
 	for _, c := range wanted {
-		p.Cells = append(p.Cells, resolve(c, systems, host).planned())
+		cell := resolve(c, systems, host)
+		cell.imageGiven(o.Images)
+		p.Cells = append(p.Cells, cell.planned())
 	}
 	if probed(wanted) {
 		p.HooksError = p.tryHooks(o)
 	}
 	return p, nil
+}
+
+// imageGiven refuses a cell for which there is no image, as preparing it would.
+func (c *cell) imageGiven(images *catalogue.Images) {
+	if c.status != "" || c.Kernel+c.Initrd+c.Disk+c.Image != "" || slices.Contains(ownImages, c.System) {
+		return
+	}
+	if _, ok := images.Find(c.System, c.App, c.Platform); !ok {
+		c.refuse(errNoImage)
+	}
 }
 
 // tryHooks attaches and detaches all hooks; it returns what went wrong.
