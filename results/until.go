@@ -107,7 +107,7 @@ func (c *Cell) Stop(samples int, u Until) (why Stopped, stop bool) {
 
 // percentText never rounds down to a bound that was missed.
 func percentText(p float64) string {
-	return fmt.Sprintf("%.1f %%", math.Ceil(p*10-1e-9)/10)
+	return fmt.Sprintf("%.1f %%", max(0, math.Ceil(p*10-1e-9)/10))
 }
 
 // Expected estimates how many samples a cell with a stopping rule will have in the end:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/suggest"
 	"github.com/ukprobe/ukprobe/matrices"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -36,7 +37,11 @@ func loadMatrix(name, builtin string) (*matrix.Matrix, error) {
 	}
 	m, err := matrix.Load(name)
 	if errors.Is(err, fs.ErrNotExist) && !strings.Contains(name, "/") {
-		return nil, fmt.Errorf("%w; nor is it a built-in one (%s)", err, strings.Join(matrices.Names(), ", "))
+		hint := ""
+		if best := suggest.Nearest(name, matrices.Names()); best != "" {
+			hint = fmt.Sprintf("; did you mean %q?", best)
+		}
+		return nil, fmt.Errorf("%w; nor is it a built-in one (%s)%s", err, strings.Join(matrices.Names(), ", "), hint)
 	}
 	return m, err
 }

@@ -60,7 +60,7 @@ func (l *Limit) Slowest() (time.Duration, int) { return l.slowest, l.seen }
 
 // Restore makes it one that was learnt before.
 func (l *Limit) Restore(now, slowest time.Duration, seen int) {
-	l.Bound, l.first, l.slowest, l.seen = min(l.Bound, now), now, slowest, max(seen, l.from()+1)
+	l.first, l.slowest, l.seen = min(l.Bound, now), slowest, max(seen, l.from()+1)
 }
 
 // String says where the limit is from.
