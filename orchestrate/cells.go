@@ -206,14 +206,15 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	return out
 }
 
-// refuse notes why a cell cannot be sampled.
+// refuse notes why a cell cannot be sampled: it makes no sense, nobody has given an image
+// for it, or something is missing or wrong.
 func (c *cell) refuse(err error) *cell {
 	c.status = results.CellFailed
 	c.reason = strings.TrimPrefix(err.Error(), system.ErrUnsupported.Error()+": ")
 	switch {
 	case errors.Is(err, system.ErrUnsupported):
 		c.status = results.CellUnsupported
-	case errors.Is(err, system.ErrNoImage):
+	case errors.Is(err, system.ErrNoImage) && c.Image == "": // one that is named is missing
 		c.status = results.CellNoImage
 		c.reason = strings.TrimPrefix(c.reason, system.ErrNoImage.Error()+": ")
 	}
