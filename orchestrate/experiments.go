@@ -44,9 +44,11 @@ var loaded = []string{matrix.Throughput, matrix.HTTP, matrix.DNS, matrix.FileSys
 
 // sampler makes the experiment of a cell. A warm-up is not in the metrics.
 func (c *cell) sampler(l *laboratory, warmup bool) experiment.Sampler {
+	settings := c.Settings
+	settings.Timeout = c.timeLimit()
 	return samplers[c.Experiment](c, &experiment.Boot{
 		Experiment: c.Experiment,
 		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), Window: l.quiet.window, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
-		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
+		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: settings,
 	})
 }

@@ -155,6 +155,7 @@ func (b *Boot) planTaints() []string {
 func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup.Memory, launch platform.Launch, watch Watch, w wire, dir string) error {
 	whole, cancel := context.WithTimeout(ctx, b.Settings.Timeout+b.During.limit())
 	defer cancel()
+	begun := time.Now()
 	seen, _ := watch.(witness)
 	var own notes
 	shut := b.Window.Open()
@@ -172,6 +173,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	booting, stop := context.WithTimeout(whole, b.Settings.Timeout)
 	answered := b.ask(booting, w.guest.IP, seen)
 	s.Status, s.Reason = b.await(booting, s, g, gst, watch, func() {
+		s.ReadyAfter = time.Since(begun)
 		if b.During == nil {
 			shut() // whether it goes idle after that is no matter of speed
 		}

@@ -100,6 +100,9 @@ type Sample struct {
 	// Lacking are values that could not be had, and why.
 	Lacking []probe.Missing
 
+	// ReadyAfter is when it was ready, of the time that its start may take; 0: it was not.
+	ReadyAfter time.Duration
+
 	usedFrom int64 // when the experiment began to use the guest, CLOCK_MONOTONIC; 0: it did not
 }
 

@@ -74,23 +74,26 @@ func DefaultSettings() Settings {
 
 // Settings say how a cell is sampled.
 type Settings struct {
-	Samples   int           // repetitions that are kept
-	Warmup    int           // repetitions before them that are not
-	Timeout   time.Duration // of one sample
-	MemoryMiB int
-	VCPUs     int
-	Accel     string // auto, kvm or tcg
-	Probes    string // boot, full or none
-	Address   string // static or dhcp
-	Vhost     bool   // the guest's frames are moved by vhost-net, not by the VMM
-	Args      string // appended to the guest's command line
-	Kernel    string // path in place of the system's image; "" for that image
-	Initrd    string // likewise
-	Disk      string // path of a block device's image; "" for none, or the system's own
-	Image     string // name in the catalogue; "" for the first image that fits
-	Ready     string // regular expression in place of the app's ready line; "" for that one
-	Port      int    // TCP port in place of the app's; 0 for that one
-	Claims    []Claim
+	Samples int           // repetitions that are kept; with Until at least
+	Warmup  int           // repetitions before them that are not
+	Timeout time.Duration // of one sample
+	// TimeoutLearnt: Timeout is the bound of a limit that is learnt from the first
+	// samples.
+	TimeoutLearnt bool
+	MemoryMiB     int
+	VCPUs         int
+	Accel         string // auto, kvm or tcg
+	Probes        string // boot, full or none
+	Address       string // static or dhcp
+	Vhost         bool   // the guest's frames are moved by vhost-net, not by the VMM
+	Args          string // appended to the guest's command line
+	Kernel        string // path in place of the system's image; "" for that image
+	Initrd        string // likewise
+	Disk          string // path of a block device's image; "" for none, or the system's own
+	Image         string // name in the catalogue; "" for the first image that fits
+	Ready         string // regular expression in place of the app's ready line; "" for that one
+	Port          int    // TCP port in place of the app's; 0 for that one
+	Claims        []Claim
 
 	Until        Until        // the stopping rule, beside Samples
 	Cache        string       // as-is, warm or cold
@@ -219,3 +222,10 @@ func (e *entry) size() int {
 	}
 	return n
 }
+
+// Text is the file's text.
+func (m *Matrix) Text() string { return m.src.Text() }
+
+// File is the name under which the text was read: paths in it are relative to its
+// folder.
+func (m *Matrix) File() string { return m.src.Name }

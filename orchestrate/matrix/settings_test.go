@@ -62,6 +62,9 @@ func TestBadExperimentSettings(t *testing.T) {
 		"parallel: 0":                               "parallel 0 is not between 1 and",
 		"until: {at_most: 10}":                      "until has no within_percent",
 		"until: {within_percent: 5, at_most: 2}":    "at_most 2 is not between 6 and",
+		"until: {within_percent: 5, at_most: 6}":    "until.at_most 6 is less than samples 10",
+		"until: never":                              `until "never" is neither off nor`,
+		"timeout_learnt: 5s":                        "timeout_learnt is true or false",
 		"memory_search: {from_mib: 64, to_mib: 64}": "holds no sizes",
 		"cache: hot":                                "cache",
 		"density: {ram_mib: 0}":                     "ram_mib 0 is not between",
@@ -102,5 +105,33 @@ func TestProbesOfExperiments(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestUntilOff: a cell may do without the rule of the defaults, and has as many samples
+// at most as its own rule says.
+func TestUntilOff(t *testing.T) {
+	m, err := Parse("m.yaml", []byte(`version: 1
+defaults: {samples: 7, until: {within_percent: 3, at_most: 50}, timeout_learnt: true}
+cells:
+- {system: a, app: x, platform: p}
+- {system: a, app: y, platform: p, until: off}
+- {system: a, app: z, platform: p, until: {within_percent: 9}, timeout_learnt: false}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells, err := m.Expand()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		until  Until
+		most   int
+		learnt bool
+	}{{Until{3, 50}, 50, true}, {Until{}, 7, true}, {Until{9, 100}, 100, false}} {
+		if c := cells[i]; c.Until != want.until || c.MostSamples() != want.most || c.TimeoutLearnt != want.learnt {
+			t.Errorf("cell %d: %+v, %d samples, learnt %v; want %+v", i, c.Until, c.MostSamples(), c.TimeoutLearnt, want)
+		}
 	}
 }
