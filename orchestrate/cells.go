@@ -110,6 +110,7 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 		if err := o.override(&cells[i].Settings); err != nil {
 			return nil, err
 		}
+		cells[i].Settle()
 	}
 	return cells, nil
 }
@@ -187,6 +188,10 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 		}
 		out.claims = append(out.claims, pattern)
 	}
+	if !c.Boots() {
+		out.accel = platform.None
+		return out
+	}
 	out.accel, err = out.platform.Accel(c.Accel, out.system.Describe(out.want()), host)
 	if err != nil {
 		return out.refuse(err)
@@ -209,12 +214,15 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	if c.status != "" {
 		return
 	}
-	image, err := c.system.Prepare(ctx, c.want())
+	image, err := c.imageOnly(ctx)
 	if err != nil {
 		c.refuse(err)
 		return
 	}
 	c.image = image
+	if !c.Boots() {
+		return
+	}
 	if c.accel, err = c.platform.Accel(c.Accel, image, host); err != nil {
 		c.refuse(err)
 		return

@@ -97,6 +97,8 @@ type Sample struct {
 	Outputs map[string]string
 	// Curves are values over time, by name.
 	Curves map[string][]Point
+	// Facts are what is no figure, by name.
+	Facts map[string]string
 	// Lacking are values that could not be had, and why.
 	Lacking []probe.Missing
 

@@ -120,6 +120,17 @@ func (c Cell) ID() string {
 	return id
 }
 
+// Boots says whether the cell's experiment starts guests.
+func (c Cell) Boots() bool { return c.Experiment != ImageSize }
+
+// Settle gives a cell that starts no guest the settings that it has in any case: one
+// sample says all, nothing is warmed up, and nothing is attached to the kernel.
+func (c *Cell) Settle() {
+	if !c.Boots() {
+		c.Samples, c.Warmup, c.Until, c.Probes = 1, 0, Until{}, ProbesNone
+	}
+}
+
 // Matrix is a parsed matrix file.
 type Matrix struct {
 	Name    string
@@ -191,6 +202,7 @@ func (e *entry) cells(src *strictyaml.Source) func(yield func(Cell) bool) {
 							if !e.probed && slices.Contains(explained, x.text) {
 								c.Probes = ProbesFull
 							}
+							c.Settle()
 							if !yield(c) {
 								return
 							}

@@ -76,6 +76,9 @@ func (o Options) heading(g group) string {
 	if g.accel == "" || g.accel == "none" {
 		out = o.clean(g.experiment) + ", no accelerator"
 	}
+	if g.experiment == imageSize {
+		return imageSize
+	}
 	switch g.probes {
 	case "", results.ProbesBoot:
 		return out
