@@ -22,7 +22,7 @@ func (c *cell) record() results.Cell {
 	out := results.Cell{System: c.System, App: c.App, Platform: c.Platform, Experiment: c.Experiment,
 		Accel: c.accel, Probes: c.Probes, Status: c.status, Reason: c.reason, Argv: []string{}}
 	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(),
-		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Address: c.Address, Vhost: c.Vhost, Args: c.Args, Ready: c.image.Ready}
+		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Address: c.Address, Vhost: c.Vhost, Args: c.Args, Ready: c.image.Ready, Image: c.Image}
 	if looksForInterference(c.Cell) {
 		out.Settings.Interference = &results.InterferenceLimit{AtMostPercent: c.Interference.AtMostPercent, Repeat: c.Interference.Repeat}
 	}

@@ -169,6 +169,7 @@ type Settings struct {
 	Args      string `json:"args,omitempty"`
 	Ready     string `json:"ready,omitempty"`
 	Port      int    `json:"port,omitempty"`
+	Image     string `json:"image,omitempty"` // that the matrix names: of the catalogue, or an engine's
 
 	Claims []ClaimPattern `json:"claims,omitempty"` // of the matrix, beside the built-in ones
 

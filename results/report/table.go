@@ -189,12 +189,15 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	return append(row, taints), note
 }
 
-// platform is a cell's platform, and how many guests it starts at once if that is
-// more than one.
+// platform is a cell's platform, how many guests it starts at once if that is more than
+// one, and below that its image if the matrix names one.
 func (o Options) platform(c *results.Cell) string {
 	name := o.clean(c.Platform)
 	if s := c.Settings; s != nil && s.Parallel > 1 {
 		name += fmt.Sprintf(" %s%d", o.pick("×", "x"), s.Parallel)
+	}
+	if s := c.Settings; s != nil && s.Image != "" {
+		name += "\n" + o.clean(s.Image)
 	}
 	return name
 }
