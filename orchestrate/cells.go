@@ -13,6 +13,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
@@ -45,8 +46,9 @@ type cell struct {
 	emulated   bool         // KVM has no hardware behind it
 	counts     probe.Counts // of all its samples
 	argvStored bool
-	stored     int    // samples
-	status     string // "" while it can be sampled, else results.Cell…
+	stored     int                  // samples
+	seer       experiment.Addresser // of experiment aslr; nil for what is not virtualised
+	status     string               // "" while it can be sampled, else results.Cell…
 	reason     string
 }
 
@@ -194,6 +196,9 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	}
 	out.accel, err = out.platform.Accel(c.Accel, out.system.Describe(out.want()), host)
 	if err != nil {
+		return out.refuse(err)
+	}
+	if err := out.appliesUnder(); err != nil {
 		return out.refuse(err)
 	}
 	return out

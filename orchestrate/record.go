@@ -91,6 +91,14 @@ func record(s experiment.Sample) results.Sample {
 		out.Claims = append(out.Claims, recordClaim(v))
 	}
 	out.Outputs, out.Facts = s.Outputs, s.Facts
+	for kind, list := range s.Addresses {
+		if out.Addresses == nil {
+			out.Addresses = map[string][]string{}
+		}
+		for _, a := range list {
+			out.Addresses[kind] = append(out.Addresses[kind], fmt.Sprintf("0x%x", a))
+		}
+	}
 	for name, points := range s.Curves {
 		if out.Curves == nil {
 			out.Curves = map[string][]results.Point{}

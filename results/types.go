@@ -268,6 +268,9 @@ type Sample struct {
 	Outputs        map[string]string  `json:"outputs,omitempty"`         // raw, of programs, by name
 	Curves         map[string][]Point `json:"curves,omitempty"`          // values over time; the unit is in the name
 	Facts          map[string]string  `json:"facts,omitempty"`           // what is no figure, by name
+	// Addresses are where the guest was seen, or what of a process is where, in hexadecimal,
+	// the oldest first: experiment aslr.
+	Addresses map[string][]string `json:"addresses,omitempty"`
 
 	// Who else ran on the sample's CPUs, the longest first.
 	Interference []Interference `json:"interference,omitempty"`

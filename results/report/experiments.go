@@ -44,7 +44,10 @@ var experimentColumns = map[string][]phase{
 		{"read_latency_p50_ns", "read p50"}, {"read_bytes_per_second", "read/s"}, {"write_latency_p50_ns", "write p50"}, {"write_bytes_per_second", "write/s"},
 		{"flush_latency_p50_ns", "flush p50"},
 	},
-	"aslr": {{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy"}},
+	"aslr": {
+		{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy"}, {"entropy_at_least_bits", "at least"},
+		{"varying_bits", "bits that vary"}, {"aligned_bytes", "multiples of"},
+	},
 }
 
 // columns are the figures that a block of cells shows.
