@@ -111,6 +111,9 @@ func (c *cell) planned() PlannedCell {
 	if c.status != "" {
 		return out
 	}
+	if !c.Boots() {
+		return out
+	}
 	guest := c.sampleNIC()
 	if guest != nil {
 		out.Device, out.Address = guest.Name, guest.Prefix().String()
