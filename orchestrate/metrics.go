@@ -3,6 +3,7 @@
 package orchestrate
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -53,7 +54,11 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 func (c *cell) labels() []string {
-	return []string{c.System, c.App, c.Platform, c.Experiment, c.accel, c.Probes}
+	name := c.Experiment
+	if c.Parallel > 1 { // other figures than of one guest
+		name += fmt.Sprintf("/parallel=%d", c.Parallel)
+	}
+	return []string{c.System, c.App, c.Platform, name, c.accel, c.Probes}
 }
 
 // observe counts a stored sample.

@@ -94,6 +94,9 @@ func record(s experiment.Sample) results.Sample {
 			out.Curves[name] = append(out.Curves[name], results.Point{NS: p.NS, Value: p.Value})
 		}
 	}
+	for _, g := range s.Guests {
+		out.Guests = append(out.Guests, record(g))
+	}
 	if s.Status != experiment.OK {
 		out.Stderr = s.Stderr
 	}

@@ -254,6 +254,10 @@ type Sample struct {
 	Outputs        map[string]string  `json:"outputs,omitempty"`         // raw, of programs, by name
 	Curves         map[string][]Point `json:"curves,omitempty"`          // values over time; the unit is in the name
 
+	// Guests are those of a sample that starts several at once, in order. Its own events,
+	// phases and console are then of the one with the longest total.
+	Guests []Sample `json:"guests,omitempty"`
+
 	// Who else ran on the sample's CPUs, the longest first.
 	Interference []Interference `json:"interference,omitempty"`
 	// Disturbed: more than the cell's interference setting allows; the taints say by what.

@@ -42,6 +42,7 @@ type Boot struct {
 	Lab        *network.Lab
 	Cgroups    cgroup.Hierarchy
 	CPUs       cpu.Plan
+	GuestCPUs  []cpu.Plan           // of guests that start at once, in order; nil: CPUs
 	Window     *interference.Window // in which the guest's CPUs are looked at; nil: they are not
 	RunID      string
 	WorkDir    string             // of the run, for the samples' own folders
@@ -64,6 +65,8 @@ type Boot struct {
 	// During, if not nil, is what happens between the moment when the guest is ready
 	// and its end: experiments that need a guest that runs.
 	During *During
+
+	gate func(context.Context) error // what holds a guest back right before its exec; may be nil
 }
 
 // wire is a tap or veth of one sample.
@@ -204,12 +207,19 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 
 // start starts the guest, or has it started.
 func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, mem *cgroup.Memory, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
+	pass := func() error { return nil }
+	if b.gate != nil {
+		pass = func() error { return b.gate(ctx) }
+	}
 	if l.Start != nil {
+		if err := pass(); err != nil {
+			return nil, err
+		}
 		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), Journal: b.Journal, NetNS: w.move, Event: event}, seen)
 	}
 	err = w.do(func() error {
 		return mem.Within(func() error {
-			gst, err = start(l, g, b.CPUs.VMM, seen)
+			gst, err = start(l, g, b.CPUs.VMM, seen, pass)
 			return err
 		})
 	})

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
-	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
 
@@ -84,15 +83,6 @@ type fleet struct {
 	good    int   // how many those are
 }
 
-// member is one guest.
-type member struct {
-	ready, done chan struct{}
-	live        *Live // after ready
-	bootNs      int64 // likewise; 0 if it is not known
-	sample      Sample
-	err         error // both after done
-}
-
 // limit makes the cgroup above all guests.
 func (f *fleet) limit() (err error) {
 	b := f.boot
@@ -139,40 +129,21 @@ func (f *fleet) grow(ctx context.Context) (why string, byMemory bool, err error)
 
 // start starts one guest more, which runs until the fleet ends.
 func (f *fleet) start(ctx context.Context) *member {
-	g := &member{ready: make(chan struct{}), done: make(chan struct{})}
-	f.guests = append(f.guests, g)
 	b := *f.boot
 	b.RunID, b.Memory = f.run, f.memory != nil
-	b.During = &During{Limit: matrix.MaxTimeout, Do: func(ctx context.Context, l *Live) error {
-		g.live = l
-		if total := l.Watch.Events().Phases().Total; total != nil {
-			g.bootNs = total.Nanoseconds()
-		}
-		close(g.ready)
-		select {
-		case <-f.release:
-		case <-ctx.Done():
-		}
-		return nil
-	}}
-	name := fmt.Sprintf("%s-%d", f.name, len(f.guests))
-	go func() {
-		defer close(g.done)
-		g.sample, g.err = b.Sample(ctx, name)
-	}()
+	g := begin(ctx, b, fmt.Sprintf("%s-%d", f.name, len(f.guests)+1), nil, f.release)
+	f.guests = append(f.guests, g)
 	return g
 }
 
 // trouble says what is wrong with one of the guests: all have to run, and to answer.
 func (f *fleet) trouble(ctx context.Context) string {
 	for i, g := range f.guests {
-		select {
-		case <-g.done:
-			if g.err != nil {
-				return fmt.Sprintf("guest %d: %v", i+1, g.err)
-			}
+		switch {
+		case g.gone() && g.err != nil:
+			return fmt.Sprintf("guest %d: %v", i+1, g.err)
+		case g.gone():
 			return fmt.Sprintf("guest %d of %d: %s", i+1, len(f.guests), g.sample.Reason)
-		default:
 		}
 		if _, err := g.live.request(ctx, nil); err != nil {
 			return fmt.Sprintf("guest %d of %d does not answer any more: %v", i+1, len(f.guests), err)
@@ -243,16 +214,7 @@ func (f *fleet) byMemory() bool {
 	if full, err := f.memory.AtLimit(); err == nil && full {
 		return true
 	}
-	for _, g := range f.guests {
-		select {
-		case <-g.done:
-			if g.sample.OutOfMemory {
-				return true
-			}
-		default:
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.guests, func(g *member) bool { return g.gone() && g.sample.OutOfMemory })
 }
 
 // end ends all guests and waits for them.

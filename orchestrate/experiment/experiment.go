@@ -97,6 +97,8 @@ type Sample struct {
 	Outputs map[string]string
 	// Curves are values over time, by name.
 	Curves map[string][]Point
+	// Guests are the samples of the single guests, where several were started at once.
+	Guests []Sample
 	// Lacking are values that could not be had, and why.
 	Lacking []probe.Missing
 
