@@ -115,6 +115,7 @@ func (o Options) block(b *strings.Builder, g group) {
 		b.WriteString(wrap(n, o.width(), 4) + "\n")
 	}
 	o.parts(b, g)
+	o.rounds(b, g)
 }
 
 func writeTable(b *strings.Builder, t table.Writer) {
