@@ -71,6 +71,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 		cell := resolve(c, systems, host)
 		cell.watchable(r.lab.probe)
 		cell.prepare(ctx, host)
+		cell.cacheable(r.lab.workDir)
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}

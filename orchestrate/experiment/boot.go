@@ -98,15 +98,8 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	}
 	dir := filepath.Join(b.WorkDir, name)
 	remove, err := unpack(ctx, &launch, dir)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		s.Status, s.Reason = Interrupted, "interrupted"
-		return s, nil
-	case errors.Is(err, errOriginal):
-		s.Status, s.Reason = Failed, err.Error()
-		return s, nil
-	case err != nil:
-		return s, err
+	if err != nil {
+		return s, s.refuse(ctx, err)
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	g, err := b.Cgroups.New(b.Journal, b.RunID, name)
@@ -127,12 +120,29 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, b.Lab.Do(watch.Close)) }()
+	if err := b.cache(ctx, &s, launch, dir); err != nil {
+		return s, s.refuse(ctx, err)
+	}
 	err = b.boot(ctx, &s, g, mem, launch, watch, w, dir)
 	b.outOfMemory(&s, mem)
 	if s.Status == Failed && ctx.Err() != nil { // as if it were the guest's fault
 		s.Status, s.Reason = Interrupted, "interrupted"
 	}
 	return s, err
+}
+
+// refuse ends a sample before its start: interrupted, or because of the image. What is
+// neither is returned.
+func (s *Sample) refuse(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		s.Status, s.Reason = Interrupted, "interrupted"
+	case errors.Is(err, errOriginal):
+		s.Status, s.Reason = Failed, err.Error()
+	default:
+		return err
+	}
+	return nil
 }
 
 // planTaints are the CPU plan's, as far as they apply: what is not virtualised has no
@@ -436,6 +446,7 @@ func (b *Boot) collect(s *Sample, gst *guest, watch Watch, own *notes) (err erro
 	if s.Counts, err = watch.Counts(); err != nil {
 		return err
 	}
+	s.disk(gst)
 	b.Validate.judge(s, gst, watch)
 	for _, wrong := range s.Timeline.Check() {
 		s.Taints = append(s.Taints, "timeline: "+wrong)

@@ -81,6 +81,16 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness, pass fu
 	return gst, nil
 }
 
+// usage is what the kernel has counted for its process, and for children that it has
+// waited for; valid after done.
+func (g *guest) usage() (*syscall.Rusage, bool) {
+	if g.cmd == nil || g.cmd.ProcessState == nil {
+		return nil, false
+	}
+	u, ok := g.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return u, ok
+}
+
 func newGuest() *guest {
 	return &guest{stdout: newTail(4 << 10), stderr: newTail(4 << 10), done: make(chan struct{})}
 }
