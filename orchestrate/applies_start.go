@@ -21,6 +21,22 @@ func (c *cell) startable() error {
 		return fmt.Errorf("%w: parallel: the network of the laboratory has %d addresses", system.ErrUnsupported, network.MaxGuests)
 	case c.Cache != matrix.CacheAsIs && c.platform.Wire() == platform.MovedWire:
 		return fmt.Errorf("%w: cache %s: %s", system.ErrUnsupported, c.Cache, experiment.LayersUnknown)
+	case c.Tap == matrix.TapKeep && c.platform.Wire() != platform.TapWire:
+		return fmt.Errorf("%w: tap %s: platform %s has no tap: leave that out", system.ErrUnsupported, c.Tap, c.Platform)
+	}
+	return nil
+}
+
+// addressesFor refuses more taps that are kept than there are addresses for.
+func addressesFor(cells []matrix.Cell) error {
+	kept := 0
+	for _, c := range cells {
+		if p, err := platform.Find(c.Platform); err == nil && c.Tap == matrix.TapKeep && p.Wire() == platform.TapWire {
+			kept += slots([]matrix.Cell{c}) - 1
+		}
+	}
+	if others := slots(cells) - 1; kept > 0 && kept+others > network.MaxGuests {
+		return fmt.Errorf("tap %s: the cells would keep %d addresses between their samples, and a sample takes up to %d, of %d that there are: make several runs of them", matrix.TapKeep, kept, others, network.MaxGuests)
 	}
 	return nil
 }

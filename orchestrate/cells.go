@@ -13,6 +13,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
@@ -42,8 +43,9 @@ type cell struct {
 	image      system.Boot
 	claims     []claim.Pattern
 	accel      string
-	emulated   bool         // KVM has no hardware behind it
-	counts     probe.Counts // of all its samples
+	emulated   bool             // KVM has no hardware behind it
+	counts     probe.Counts     // of all its samples
+	taps       *experiment.Taps // that stay between the samples; nil: none does
 	argvStored bool
 	stored     int    // samples
 	status     string // "" while it can be sampled, else results.Cell…
@@ -111,7 +113,7 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 			return nil, err
 		}
 	}
-	return cells, nil
+	return cells, addressesFor(cells)
 }
 
 // imageOf checks the image that a cell names: it has to be in the catalogue, for that
@@ -162,6 +164,9 @@ func (o *Options) override(s *matrix.Settings) error {
 // noted in the cell, not returned.
 func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	out := &cell{Cell: c, emulated: host.KVM && !host.Hardware}
+	if c.Tap == matrix.TapKeep {
+		out.taps = &experiment.Taps{}
+	}
 	var err error
 	if out.system, err = system.Find(systems, c.System); err != nil {
 		return out.refuse(err)

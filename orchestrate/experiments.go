@@ -51,7 +51,7 @@ var loaded = []string{matrix.Throughput, matrix.HTTP, matrix.DNS, matrix.FileSys
 func (c *cell) sampler(l *laboratory, warmup bool) experiment.Sampler {
 	return samplers[c.Experiment](c, &experiment.Boot{
 		Experiment: c.Experiment,
-		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), GuestCPUs: l.cpus.ofGuests(c.Cell), Window: l.quiet.window, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
+		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), GuestCPUs: l.cpus.ofGuests(c.Cell), Window: l.quiet.window, Taps: c.taps, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
 		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
 	})
 }

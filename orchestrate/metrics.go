@@ -3,7 +3,6 @@
 package orchestrate
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -54,11 +53,7 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 func (c *cell) labels() []string {
-	name := c.Experiment
-	if c.Parallel > 1 { // other figures than of one guest
-		name += fmt.Sprintf("/parallel=%d", c.Parallel)
-	}
-	return []string{c.System, c.App, c.Platform, name, c.accel, c.Probes}
+	return []string{c.System, c.App, c.Platform, c.Experiment + c.Variant(), c.accel, c.Probes}
 }
 
 // observe counts a stored sample.

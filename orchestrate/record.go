@@ -50,6 +50,9 @@ func recordExperiment(out *results.Settings, c matrix.Cell) {
 	if c.Parallel > 1 {
 		out.Parallel = c.Parallel
 	}
+	if c.Tap == matrix.TapKeep {
+		out.Tap = c.Tap
+	}
 	if c.Cache != matrix.CacheAsIs {
 		out.Cache = c.Cache
 	}

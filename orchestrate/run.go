@@ -211,6 +211,9 @@ func (r *Run) Close() error {
 	var errs []error
 	if r.lab != nil {
 		r.metrics.detach()
+		for _, c := range r.cells {
+			errs = append(errs, c.taps.Close())
+		}
 		errs = append(errs, r.lab.close())
 	}
 	if r.store != nil {

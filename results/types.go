@@ -174,6 +174,7 @@ type Settings struct {
 
 	Parallel int    `json:"parallel,omitempty"` // guests started at once; absent: one
 	Cache    string `json:"cache,omitempty"`    // of the image, before the start: as-is, warm, cold
+	Tap      string `json:"tap,omitempty"`      // keep: all samples are on the same; absent: each on a new one
 	// Of experiments: absent where the cell's has none.
 	Load         *Workload     `json:"load,omitempty"`
 	MemorySearch *MemorySearch `json:"memory_search,omitempty"`

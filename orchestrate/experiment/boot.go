@@ -44,6 +44,7 @@ type Boot struct {
 	CPUs       cpu.Plan
 	GuestCPUs  []cpu.Plan           // of guests that start at once, in order; nil: CPUs
 	Window     *interference.Window // in which the guest's CPUs are looked at; nil: they are not
+	Taps       *Taps                // that are used again; nil: each sample has new ones
 	RunID      string
 	WorkDir    string             // of the run, for the samples' own folders
 	Services   *netservice.Server // that guests ask for their addresses; nil if none does
@@ -91,6 +92,9 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	if w.guest.Ifindex != 0 {
+		s.Output("device", device(w.guest))
+	}
 	launch, err := b.launch(w)
 	if err != nil { // such as an image that has gone since it was prepared
 		s.Status, s.Reason = Failed, err.Error()
@@ -480,15 +484,15 @@ func (b *Boot) newWire() (wire, error) {
 		if p, ok := b.Platform.(platform.TapUser); ok {
 			o.User = p.TapUser()
 		}
-		t, err := b.Lab.Tap(o)
+		t, leave, err := b.Taps.take(b.Lab, o)
 		if err != nil {
 			return wire{}, err
 		}
 		ear, err := b.Lab.Listen(t.Guest)
 		if err != nil {
-			return wire{}, errors.Join(err, t.Close())
+			return wire{}, errors.Join(err, leave())
 		}
-		return wire{guest: t.Guest, do: b.Lab.Do, ear: ear, close: func() error { return errors.Join(ear.Close(), t.Close()) }}, nil
+		return wire{guest: t.Guest, do: b.Lab.Do, ear: ear, close: func() error { return errors.Join(ear.Close(), leave()) }}, nil
 	case platform.VethWire:
 		v, err := b.Lab.Veth(network.VethOptions{})
 		if err != nil {

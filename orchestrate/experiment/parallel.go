@@ -145,6 +145,20 @@ func (s *Sample) of(g Sample) {
 	s.Timeline, s.Lines, s.Stderr, s.Argv, s.Client = g.Timeline, g.Lines, g.Stderr, g.Argv, g.Client
 }
 
+// sums adds up values that all guests have.
+func (s *Sample) sums(names ...string) {
+	for _, name := range names {
+		sum, all := 0.0, true
+		for _, g := range s.Guests {
+			v, has := g.Values[name]
+			sum, all = sum+v, all && has
+		}
+		if all {
+			s.Value(name, sum)
+		}
+	}
+}
+
 // slowest is the guest with the longest total.
 func (r *round) slowest() int {
 	most, at := time.Duration(-1), 0
@@ -169,6 +183,10 @@ func begun(t probe.Timeline) (probe.Event, bool) {
 func (r *round) values(s *Sample, slowest int) {
 	n := len(s.Guests)
 	s.Value(Guests, float64(n))
+	s.sums(CacheFilesBytes, CacheResidentBytes, DiskReadBytes, MajorFaults)
+	if all := s.Values[CacheFilesBytes]; all > 0 {
+		s.Value(CacheResidentPercent, 100*s.Values[CacheResidentBytes]/all)
+	}
 	var starts, ready, totals []int64
 	for _, g := range s.Guests {
 		if e, ok := begun(g.Timeline); ok {

@@ -66,6 +66,7 @@ func (d *decoder) commonFields(s *Settings) map[string]strictyaml.Field {
 		"accel":      func(v ast.Node) { d.OneOf(v, "accel", []string{AccelAuto, AccelKVM, AccelTCG}, &s.Accel) },
 		"probes":     func(v ast.Node) { d.OneOf(v, "probes", ProbesLevels, &s.Probes) },
 		"vhost":      func(v ast.Node) { d.Bool(v, "vhost", &s.Vhost) },
+		"tap":        func(v ast.Node) { d.OneOf(v, "tap", []string{TapNew, TapKeep}, &s.Tap) },
 		"address":    func(v ast.Node) { d.OneOf(v, "address", []string{AddressStatic, AddressDHCP}, &s.Address) },
 
 		"until":         func(v ast.Node) { d.until(v, &s.Until) },

@@ -50,6 +50,12 @@ const (
 	AddressDHCP   = "dhcp"   // it asks
 )
 
+// Which tap a guest starts on.
+const (
+	TapNew  = "new"  // one that was made for the sample
+	TapKeep = "keep" // the one of the cell's sample before, on the bridge since then
+)
+
 // explained are the experiments whose figures are explained by what everything that can
 // be attached tells: they have it if the file does not say otherwise.
 var explained = []string{Throughput, HTTP}
@@ -67,7 +73,7 @@ type Claim struct {
 
 // DefaultSettings are the settings of a cell where the file says nothing.
 func DefaultSettings() Settings {
-	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic,
+	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic, Tap: TapNew,
 		Cache: CacheAsIs, Parallel: 1, Load: DefaultLoad(), MemorySearch: DefaultMemorySearch(), Density: DensityLimit{RAMMiB: 1024, AtMost: 64},
 		Interference: DefaultInterference()}
 }
@@ -82,6 +88,7 @@ type Settings struct {
 	Accel     string // auto, kvm or tcg
 	Probes    string // boot, full or none
 	Address   string // static or dhcp
+	Tap       string // new or keep
 	Vhost     bool   // the guest's frames are moved by vhost-net, not by the VMM
 	Args      string // appended to the guest's command line
 	Kernel    string // path in place of the system's image; "" for that image
@@ -110,14 +117,26 @@ type Cell struct {
 	Pos string // of its entry in the file: name:line:column
 }
 
-// ID names the cell: system/app/platform/experiment, and how many guests start at once
-// if that is more than one.
+// ID names the cell: system/app/platform/experiment, and how its guests start if that is
+// not as by default.
 func (c Cell) ID() string {
-	id := c.System + "/" + c.App + "/" + c.Platform + "/" + c.Experiment
+	return c.System + "/" + c.App + "/" + c.Platform + "/" + c.Experiment + c.Variant()
+}
+
+// Variant is the part of the ID about the start: "" by default, else such as
+// "/parallel=8/cache=cold".
+func (c Cell) Variant() string {
+	v := ""
 	if c.Parallel > 1 {
-		id += "/parallel=" + strconv.Itoa(c.Parallel)
+		v += "/parallel=" + strconv.Itoa(c.Parallel)
 	}
-	return id
+	if c.Cache != "" && c.Cache != CacheAsIs {
+		v += "/cache=" + c.Cache
+	}
+	if c.Tap == TapKeep {
+		v += "/tap=" + c.Tap
+	}
+	return v
 }
 
 // Matrix is a parsed matrix file.

@@ -187,12 +187,18 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	return append(row, taints), note
 }
 
-// platform is a cell's platform, and how many guests it starts at once if that is
-// more than one.
+// platform is a cell's platform, and how it starts its guests there if that is not as by
+// default.
 func (o Options) platform(c *results.Cell) string {
 	name := o.clean(c.Platform)
 	if s := c.Settings; s != nil && s.Parallel > 1 {
 		name += fmt.Sprintf(" %s%d", o.pick("×", "x"), s.Parallel)
+	}
+	if s := c.Settings; s != nil && s.Cache != "" {
+		name += "\n" + o.clean(s.Cache)
+	}
+	if s := c.Settings; s != nil && s.Tap != "" {
+		name += "\nsame tap"
 	}
 	return name
 }
