@@ -12,6 +12,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/pagecache"
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/test/dockerd"
 )
 
 // Guests that start at once are all ready, each on a wire of its own; the last VM has
@@ -47,6 +48,34 @@ func TestParallelStarts(t *testing.T) {
 	one, round := f.Cells[0].Samples[0], f.Cells[1].Samples[0]
 	if a, b := one.Values["frames_out"], round.Values["frames_out"]; b < 2*a {
 		t.Errorf("three guests have sent %v frames, one %v", b, a)
+	}
+}
+
+// Containers too: each has the engine's part in its timeline.
+func TestParallelContainers(t *testing.T) {
+	needRoot(t)
+	needNative(t, "an engine wants a root that it can write to")
+	e := dockerd.Start(t, dockerd.Options{})
+	m := matrix(t, "system: docker, app: nginx, platform: docker, samples: 1, warmup: 0, parallel: 3", "system: docker, app: nginx, platform: docker, cache: cold")
+	c := dockerRun(t, e, "--matrix", m, "--timeout", "1m").start().wait(patience(2 * time.Minute)).want(0)
+	f := c.file()
+	s := f.Cells[0].Samples[0]
+	checkOK(t, f, s)
+	if len(s.Guests) != 3 {
+		t.Fatalf("%d guests", len(s.Guests))
+	}
+	for _, g := range s.Guests {
+		checkOK(t, f, g)
+		checkOrder(t, g, containerStart...)
+	}
+	if spread, all := figure(t, s, "starts_spread_ns"), figure(t, s, "all_ready_ns"); spread >= all/2 {
+		t.Errorf("the engine was asked for the last %v ns after the first, all were ready after %v", spread, all)
+	}
+	if why := missing(s.Guests[0], "cache_resident_bytes"); !strings.Contains(why, "folders of its engine") {
+		t.Errorf("what was cached is missing: %q", why)
+	}
+	if cold := f.Cells[1]; cold.Status != results.CellUnsupported || !strings.Contains(cold.Reason, "folders of its engine") {
+		t.Errorf("a cold container: %s: %s", cold.Status, cold.Reason)
 	}
 }
 
