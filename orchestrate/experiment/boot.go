@@ -103,7 +103,8 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	dir := filepath.Join(b.WorkDir, name)
 	remove, err := unpack(ctx, &launch, dir)
 	if err != nil {
-		return s, s.refuse(ctx, err)
+		err = s.refuse(ctx, err)
+		return s, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	g, err := b.Cgroups.New(b.Journal, b.RunID, name)
@@ -125,7 +126,8 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	}
 	defer func() { err = errors.Join(err, b.Lab.Do(watch.Close)) }()
 	if err := b.cache(ctx, &s, launch, dir); err != nil {
-		return s, s.refuse(ctx, err)
+		err = s.refuse(ctx, err)
+		return s, err
 	}
 	err = b.boot(ctx, &s, g, mem, launch, watch, w, dir)
 	b.outOfMemory(&s, mem)

@@ -77,27 +77,25 @@ func Cacheable(cache string, b system.Boot, l platform.Launch, dir string) error
 }
 
 // cache has the page cache hold of the guest's files what is asked for, and notes what it
-// holds. An error is about the files, and wraps errOriginal.
+// holds. An error is about files that cannot be cached as asked for, and wraps
+// errOriginal.
 func (b *Boot) cache(ctx context.Context, s *Sample, l platform.Launch, dir string) error {
 	paths := GuestFiles(b.Image, l, dir)
 	if len(paths) == 0 {
 		s.Lacks(CacheResidentBytes, LayersUnknown)
 		return nil
 	}
-	files, err := pagecache.Of(paths)
-	if err != nil {
-		return fmt.Errorf("%w: page cache: %w", errOriginal, err)
-	}
 	var state pagecache.State
-	switch b.Settings.Cache {
-	case matrix.CacheWarm:
-		state, err = files.Warm(ctx)
-	case matrix.CacheCold:
-		state, err = files.Cool(ctx)
-	default:
-		state, err = files.Look(ctx)
+	files, err := pagecache.Of(paths)
+	if err == nil {
+		state, err = b.bring(ctx, files)
 	}
-	if err != nil {
+	asked := b.Settings.Cache == matrix.CacheWarm || b.Settings.Cache == matrix.CacheCold
+	switch {
+	case err != nil && !asked && ctx.Err() == nil: // such as a file system without mmap
+		s.Lacks(CacheResidentBytes, err.Error())
+		return nil
+	case err != nil:
 		return fmt.Errorf("%w: %w", errOriginal, err)
 	}
 	s.Value(CacheFilesBytes, float64(state.Bytes))
@@ -110,6 +108,17 @@ func (b *Boot) cache(ctx context.Context, s *Sample, l platform.Launch, dir stri
 		s.Taint("cache: cold, but %.1f %% of the guest's files stay in the page cache%s", p, heldBy(files))
 	}
 	return nil
+}
+
+// bring has the page cache hold of some files what is asked for.
+func (b *Boot) bring(ctx context.Context, files pagecache.Set) (pagecache.State, error) {
+	switch b.Settings.Cache {
+	case matrix.CacheWarm:
+		return files.Warm(ctx)
+	case matrix.CacheCold:
+		return files.Cool(ctx)
+	}
+	return files.Look(ctx)
 }
 
 // heldBy says who keeps files in the page cache.

@@ -70,3 +70,26 @@ func TestCache(t *testing.T) {
 		}
 	}
 }
+
+// TestCacheUnknown: what cannot be looked at is missing, and fails a sample only if it was
+// to be made so.
+func TestCacheUnknown(t *testing.T) {
+	for cache, status := range map[string]string{matrix.CacheAsIs: OK, matrix.CacheWarm: Failed, matrix.CacheCold: Failed} {
+		b, _ := roundBoot(t, 1, "echo ready; exec sleep 60")
+		b.Image.Kernel, b.Settings.Cache = filepath.Join(t.TempDir(), "gone"), cache
+		s, err := b.Sample(t.Context(), "s0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := s.Reason
+		if status == OK && len(s.Lacking) == 1 {
+			text = s.Lacking[0].Reason
+		}
+		if s.Status != status || !strings.Contains(text, "gone: no such file") {
+			t.Errorf("%s: %s: %q", cache, s.Status, text)
+		}
+		if _, there := s.Values[CacheResidentBytes]; there {
+			t.Errorf("%s: values %v", cache, s.Values)
+		}
+	}
+}
