@@ -4,6 +4,7 @@ package orchestrate
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -53,17 +54,24 @@ func MakePlan(o Options) (Plan, error) {
 		p.Cells = append(p.Cells, resolve(c, systems, host).planned())
 	}
 	if probed(wanted) {
-		p.HooksError = p.tryHooks(o)
+		p.HooksError = p.tryHooks(o, slices.ContainsFunc(wanted, looksForInterference))
 	}
 	return p, nil
 }
 
 // tryHooks attaches and detaches all hooks; it returns what went wrong.
-func (p *Plan) tryHooks(o Options) string {
+func (p *Plan) tryHooks(o Options, interference bool) string {
 	pr, err := probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict})
 	if err == nil {
 		p.Hooks = pr.Hooks()
 		err = pr.Close()
+	}
+	if err == nil && interference {
+		var seer *probe.Interference
+		if seer, err = probe.OpenInterference(o.Attach); err == nil {
+			p.Hooks = append(p.Hooks, seer.Hooks()...)
+			err = seer.Close()
+		}
 	}
 	if err != nil {
 		return err.Error()
