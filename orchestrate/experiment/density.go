@@ -42,6 +42,11 @@ func (d *Density) Sample(ctx context.Context, name string) (s Sample, err error)
 		return s, err
 	}
 	defer func() { err = errors.Join(err, f.memory.Close()) }()
+	own, err := f.own()
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, own.Close()) }()
 	why, byMemory, err := f.grow(ctx)
 	err = errors.Join(err, f.end())
 	f.boots.into(&s)
@@ -97,6 +102,24 @@ func (f *fleet) limit() (err error) {
 		return errors.Join(err, f.memory.Close())
 	}
 	return nil
+}
+
+// ownGroup is the name of an empty cgroup beside the guests'.
+const ownGroup = "fleet"
+
+// own makes a group of the fleet's, by which the one above all guests is known: whoever
+// runs in that is no stranger.
+func (f *fleet) own() (*cgroup.Group, error) {
+	g, err := f.boot.Cgroups.New(f.boot.Journal, f.run, ownGroup)
+	if err != nil {
+		return nil, err
+	}
+	id, err := g.RunID()
+	if err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	f.boot.Window.In(id)
+	return g, nil
 }
 
 // grow starts guests until one cannot be had: why says what happened, and byMemory
