@@ -26,6 +26,9 @@ var applicable = map[string]func(c *cell) error{
 // applies says why an experiment cannot be made of a cell, whose system and platform
 // are known.
 func (c *cell) applies() error {
+	if err := c.startable(); err != nil {
+		return err
+	}
 	if check := applicable[c.Experiment]; check != nil {
 		return check(c)
 	}

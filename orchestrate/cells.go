@@ -43,8 +43,9 @@ type cell struct {
 	image      system.Boot
 	claims     []claim.Pattern
 	accel      string
-	emulated   bool         // KVM has no hardware behind it
-	counts     probe.Counts // of all its samples
+	emulated   bool             // KVM has no hardware behind it
+	counts     probe.Counts     // of all its samples
+	taps       *experiment.Taps // that stay between the samples; nil: none does
 	argvStored bool
 	stored     int                  // samples
 	seer       experiment.Addresser // of experiment aslr; nil for what is not virtualised
@@ -125,7 +126,7 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 			return nil, fmt.Errorf("%s: %s", cells[i].Pos, why)
 		}
 	}
-	return cells, nil
+	return cells, addressesFor(cells)
 }
 
 // imageOf checks the image that a cell names: it has to be in the catalogue, for that
@@ -176,6 +177,9 @@ func (o *Options) override(s *matrix.Settings) error {
 // noted in the cell, not returned.
 func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	out := &cell{Cell: c, emulated: host.KVM && !host.Hardware, limit: experiment.Limit{Bound: c.Timeout}}
+	if c.Tap == matrix.TapKeep {
+		out.taps = &experiment.Taps{}
+	}
 	var err error
 	if out.system, err = system.Find(systems, c.System); err != nil {
 		return out.refuse(err)

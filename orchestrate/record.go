@@ -55,6 +55,9 @@ func recordExperiment(out *results.Settings, c matrix.Cell) {
 	if c.Parallel > 1 {
 		out.Parallel = c.Parallel
 	}
+	if c.Tap == matrix.TapKeep {
+		out.Tap = c.Tap
+	}
 	if c.Cache != matrix.CacheAsIs {
 		out.Cache = c.Cache
 	}
@@ -106,6 +109,9 @@ func record(s experiment.Sample) results.Sample {
 		for _, p := range points {
 			out.Curves[name] = append(out.Curves[name], results.Point{NS: p.NS, Value: p.Value})
 		}
+	}
+	for _, g := range s.Guests {
+		out.Guests = append(out.Guests, record(g))
 	}
 	if s.Status != experiment.OK {
 		out.Stderr = s.Stderr

@@ -215,6 +215,7 @@ type Settings struct {
 
 	Parallel int    `json:"parallel,omitempty"` // guests started at once; absent: one
 	Cache    string `json:"cache,omitempty"`    // of the image, before the start: as-is, warm, cold
+	Tap      string `json:"tap,omitempty"`      // keep: all samples are on the same; absent: each on a new one
 	// Of experiments: absent where the cell's has none.
 	Load         *Workload     `json:"load,omitempty"`
 	MemorySearch *MemorySearch `json:"memory_search,omitempty"`
@@ -329,6 +330,10 @@ type Sample struct {
 	// Addresses are where the guest was seen, or what of a process is where, in hexadecimal,
 	// the oldest first: experiment aslr.
 	Addresses map[string][]string `json:"addresses,omitempty"`
+
+	// Guests are those of a sample that starts several at once, in order. Its own events,
+	// phases and console are then of the one with the longest total.
+	Guests []Sample `json:"guests,omitempty"`
 
 	// Who else ran on the sample's CPUs, the longest first.
 	Interference []Interference `json:"interference,omitempty"`
