@@ -65,6 +65,16 @@ var (
 )
 
 var apps = map[string]recipe{
+	"dnsmasq": {
+		packages: slices.Concat([]string{"dnsmasq-base", "libc6", "libdbus-1-3", "libgmp10", "libhogweed6", "libidn2-0", "libjansson4", "libmnl0",
+			"libnetfilter-conntrack3", "libnettle8", "libnfnetlink0", "libnftables1", "libnftnl11", "libunistring2", "libxtables12"}, systemd),
+		programs: []string{"/usr/sbin/dnsmasq"},
+		files:    map[string]string{"/etc/passwd": "passwd", "/etc/group": "group"},
+		texts:    map[string]string{"/etc/dnsmasq.conf": dnsmasqConf()},
+		argv:     []string{"/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=/etc/dnsmasq.conf"},
+		port:     53,
+		request:  dnsQuery(ZoneNames()[0]),
+	},
 	"hello": {
 		packages:  []string{busyboxPackage},
 		programs:  []string{busyboxPath},
@@ -148,7 +158,7 @@ var embedded embed.FS
 // sources are the Go files that decide what an image holds: with files/ they
 // are the recipe, so that a change of either makes the cache build anew.
 //
-//go:embed apptree.go disk.go elf.go ext2.go initramfs.go inserts.go initscript.go kernel.go layer.go modules.go pack.go recipe.go rootfs.go tree.go
+//go:embed apptree.go disk.go elf.go ext2.go initramfs.go inserts.go initscript.go kernel.go layer.go modules.go pack.go recipe.go rootfs.go tree.go zone.go
 var sources embed.FS
 
 // file returns a file of files/; its name is known at compile time.

@@ -52,7 +52,7 @@ const (
 
 // explained are the experiments whose figures are explained by what everything that can
 // be attached tells: they have it if the file does not say otherwise.
-var explained = []string{Throughput, HTTP}
+var explained = []string{Throughput, HTTP, DNS}
 
 // DefaultExperiment is the experiment of a cell that names none.
 const DefaultExperiment = "boot"
