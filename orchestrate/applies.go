@@ -20,6 +20,7 @@ var applicable = map[string]func(c *cell) error{
 	matrix.Throughput: throughputApplies,
 	matrix.HTTP:       httpApplies,
 	matrix.DNS:        dnsApplies,
+	matrix.FileSystem: fileSystemApplies,
 	matrix.MemoryMin:  memoryMinApplies,
 	matrix.MemoryUse:  (*cell).exercisable,
 }

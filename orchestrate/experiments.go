@@ -39,6 +39,10 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 		b.During = experiment.UnderLoad(workload.Dnsperf{}, c.Load, c.Timeout)
 		return b
 	},
+	matrix.FileSystem: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		b.During = experiment.FileSystem(c.Load, c.Timeout)
+		return b
+	},
 	matrix.HTTP: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		b.During = experiment.UnderLoad(workload.FixedRate{}, c.Load, c.Timeout)
 		return b
