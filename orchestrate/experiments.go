@@ -40,7 +40,11 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 		return b
 	},
 	matrix.FileSystem: func(c *cell, b *experiment.Boot) experiment.Sampler {
-		b.During = experiment.FileSystem(c.Load, c.Timeout)
+		b.DiskIO = true
+		b.During = experiment.HostDisk(c.Load, c.Timeout)
+		if c.App == linux.Fio {
+			b.During = experiment.FileSystem(c.Load, c.Timeout)
+		}
 		return b
 	},
 	matrix.HTTP: func(c *cell, b *experiment.Boot) experiment.Sampler {

@@ -38,6 +38,11 @@ func (l *Live) fio(ctx context.Context, w matrix.Workload) error {
 	if err != nil {
 		return err
 	}
+	host, err := l.readDisk()
+	if err != nil {
+		return err
+	}
+	late := l.sinceReady() > linux.FioPause
 	results, err := l.awaitFio(ctx)
 	if err != nil {
 		return err
@@ -53,6 +58,11 @@ func (l *Live) fio(ctx context.Context, w matrix.Workload) error {
 		if len(w.BlockBytes) > 1 {
 			l.fioFigures(fmt.Sprintf("block_%d_", r.BlockBytes), r)
 		}
+	}
+	if late {
+		l.hostLacks("ukprobe was not given a CPU between the guest's ready line and its first read")
+	} else if err := l.hostFigures(host); err != nil {
+		return err
 	}
 	l.Value("cpu_ns", float64((after.cpu - before.cpu).Nanoseconds()))
 	return nil
