@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/internal/solo5"
 )
 
@@ -21,7 +22,7 @@ func (*MirageOS) Name() string { return "mirageos" }
 func (m *MirageOS) Apps() []string { return m.env.apps(m.Name(), Hello, HTTP, DNS) }
 
 // foreignApps are those of the matrix that are programs in C.
-var foreignApps = []string{Nginx, redisApp, sqliteApp, memcachedApp, dnsmasqApp, "mysql"}
+var foreignApps = []string{Nginx, redisApp, sqliteApp, memcachedApp, dnsmasqApp, linux.Fio, "mysql"}
 
 // Platforms implements System.
 func (*MirageOS) Platforms() []string { return []string{solo5HVT, solo5SPT, solo5Virtio} }
