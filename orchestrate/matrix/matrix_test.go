@@ -58,6 +58,7 @@ cells:
 	own := Settings{Claims: claims, Samples: 7, Warmup: 2, Timeout: 500 * time.Millisecond, MemoryMiB: 1, VCPUs: 1, Accel: "kvm", Probes: "none", Address: "dhcp", Vhost: true,
 		Args: "quiet -- 'ä'", Kernel: "k/vmlinuz", Initrd: "/initrd", Ready: `^ready \d+$`, Port: 8080}
 	own.Cache, own.Parallel, own.Load, own.MemorySearch, own.Density = d.Cache, 1, d.Load, d.MemorySearch, d.Density
+	own.Scratch = d.Scratch
 	d.Interference, own.Interference = DefaultInterference(), DefaultInterference()
 	want := []Cell{
 		{"a", "x", "p", "boot", d, "m.yaml:6:5"},
