@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
@@ -290,7 +291,7 @@ func (c *cell) watchable(p *probe.Probe) {
 
 // want is what is asked of the cell's system.
 func (c *cell) want() system.Want {
-	return system.Want{App: c.appOfExperiment(), Platform: c.Platform, Settings: c.Settings}
+	return system.Want{App: c.appOfExperiment(), Platform: c.Platform, Settings: c.Settings, Scratch: c.Experiment == matrix.FileSystem && c.App == linux.Fio}
 }
 
 // sampleNIC stands for a guest's network device before there is one.

@@ -36,7 +36,21 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 			return b
 		}
 		g, _ := workload.For(c.App) // a cell without one is unsupported
-		b.During = experiment.UnderLoad(g, c.Load, c.Timeout)
+		w := c.Load
+		w.Rate = 0
+		b.During = experiment.UnderLoad(g, w, c.Timeout)
+		return b
+	},
+	matrix.DNS: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		b.During = experiment.UnderLoad(workload.Dnsperf{}, c.Load, c.Timeout)
+		return b
+	},
+	matrix.FileSystem: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		b.DiskIO = true
+		b.During = experiment.HostDisk(c.Load, c.Timeout)
+		if c.App == linux.Fio {
+			b.During = experiment.FileSystem(c.Load, c.Timeout)
+		}
 		return b
 	},
 	matrix.ImageSize: func(c *cell, b *experiment.Boot) experiment.Sampler {

@@ -69,6 +69,9 @@ func recordExperiment(out *results.Settings, c matrix.Cell) {
 			Threads: l.Threads, Pipeline: l.Pipeline, Rate: l.Rate, Requests: l.Requests, ValueBytes: l.ValueBytes}
 	}
 	switch c.Experiment {
+	case matrix.FileSystem:
+		out.Load.BlockBytes = c.Load.BlockBytes
+		out.Scratch = &results.ScratchDisk{SizeMiB: c.Scratch.SizeMiB, Cache: c.Scratch.Cache, IOPS: c.Scratch.IOPS, BytesPerSecond: c.Scratch.BytesPerSecond}
 	case matrix.MemoryMin:
 		out.MemorySearch = &results.MemorySearch{FromMiB: c.MemorySearch.FromMiB, ToMiB: c.MemorySearch.ToMiB, StepMiB: c.MemorySearch.StepMiB, Confirm: c.MemorySearch.Confirm}
 	case matrix.Density:

@@ -220,6 +220,7 @@ type Settings struct {
 	Load         *Workload     `json:"load,omitempty"`
 	MemorySearch *MemorySearch `json:"memory_search,omitempty"`
 	Density      *Density      `json:"density,omitempty"`
+	Scratch      *ScratchDisk  `json:"scratch,omitempty"` // of experiment fs
 	Until        *Until        `json:"until,omitempty"`
 	CPUs         *CPUs         `json:"cpus,omitempty"` // absent for a cell that was not run
 	// Absent: interference was not measured.
@@ -236,6 +237,15 @@ type Workload struct {
 	Rate        int   `json:"rate"`     // requests per second; 0: closed loop
 	Requests    int   `json:"requests"` // 0: by duration
 	ValueBytes  int   `json:"value_bytes"`
+	BlockBytes  []int `json:"block_bytes,omitempty"` // of experiment fs
+}
+
+// ScratchDisk is the disk that a guest read and wrote.
+type ScratchDisk struct {
+	SizeMiB        int    `json:"size_mib"`
+	Cache          string `json:"cache"`            // QEMU's cache=
+	IOPS           int    `json:"iops"`             // that the VMM let through; 0: all
+	BytesPerSecond int    `json:"bytes_per_second"` // likewise
 }
 
 // MemorySearch bounds the search for the least memory.

@@ -63,6 +63,9 @@ type Boot struct {
 	// and its sample failed.
 	Memory     bool
 	LimitBytes int64
+	// DiskIO has the host's reads and writes of the guest's disks seen, unless no BPF is to
+	// be used: see Live.Disk.
+	DiskIO bool
 	// During, if not nil, is what happens between the moment when the guest is ready
 	// and its end: experiments that need a guest that runs.
 	During *During
@@ -129,7 +132,12 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		err = s.refuse(ctx, err)
 		return s, err
 	}
-	err = b.boot(ctx, &s, g, mem, launch, watch, w, dir)
+	disk, err := b.disk(g, launch, dir)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, disk.Close()) }()
+	err = b.boot(ctx, &s, g, mem, launch, watch, w, dir, disk)
 	b.outOfMemory(&s, mem)
 	if s.Status == Failed && ctx.Err() != nil { // as if it were the guest's fault
 		s.Status, s.Reason = Interrupted, "interrupted"
@@ -171,7 +179,7 @@ func (b *Boot) planTaints() []string {
 
 // boot starts the guest, waits until it is ready, has the experiment use it, ends it
 // and collects.
-func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup.Memory, launch platform.Launch, watch Watch, w wire, dir string) error {
+func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup.Memory, launch platform.Launch, watch Watch, w wire, dir string, disk *probe.Disk) error {
 	whole, cancel := context.WithTimeout(ctx, b.Settings.Timeout+b.During.limit())
 	defer cancel()
 	begun := time.Now()
@@ -201,7 +209,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	stop()
 	b.note(s, <-answered)
 	if s.Status == OK && b.During != nil {
-		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Memory: mem, Watch: watch, Dir: dir, nic: w.guest, guest: gst, Sample: s})
+		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Memory: mem, Watch: watch, Dir: dir, Disk: disk, nic: w.guest, guest: gst, Sample: s})
 	}
 	cancel()
 	shut()

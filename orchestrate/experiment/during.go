@@ -47,6 +47,7 @@ type Live struct {
 	Watch  Watch
 	Dir    string // of the sample; it exists only if the launch wanted it
 	Sample *Sample
+	Disk   *probe.Disk // nil unless Boot.DiskIO
 	nic    network.Guest
 	guest  *guest
 }

@@ -241,6 +241,13 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// keep has it keep so many bytes from now on.
+func (t *tail) keep(most int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.most = most
+}
+
 // String is what was kept.
 func (t *tail) String() string {
 	t.mu.Lock()

@@ -80,6 +80,7 @@ func (d *decoder) commonFields(s *Settings) map[string]strictyaml.Field {
 		"load":          func(v ast.Node) { d.load(v, &s.Load) },
 		"memory_search": func(v ast.Node) { d.memorySearch(v, &s.MemorySearch) },
 		"density":       func(v ast.Node) { d.density(v, &s.Density) },
+		"scratch":       func(v ast.Node) { d.scratch(v, &s.Scratch) },
 		"interference":  func(v ast.Node) { d.interference(v, &s.Interference) },
 	}
 }

@@ -59,7 +59,7 @@ const (
 
 // explained are the experiments whose figures are explained by what everything that can
 // be attached tells: they have it if the file does not say otherwise.
-var explained = []string{Throughput, HTTP}
+var explained = []string{Throughput, HTTP, DNS}
 
 // DefaultExperiment is the experiment of a cell that names none.
 const DefaultExperiment = "boot"
@@ -75,7 +75,7 @@ type Claim struct {
 // DefaultSettings are the settings of a cell where the file says nothing.
 func DefaultSettings() Settings {
 	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic, Tap: TapNew,
-		Cache: CacheAsIs, Parallel: 1, Load: DefaultLoad(), MemorySearch: DefaultMemorySearch(), Density: DensityLimit{RAMMiB: 1024, AtMost: 64},
+		Cache: CacheAsIs, Parallel: 1, Load: DefaultLoad(), MemorySearch: DefaultMemorySearch(), Density: DensityLimit{RAMMiB: 1024, AtMost: 64}, Scratch: DefaultScratch(),
 		Interference: DefaultInterference()}
 }
 
@@ -109,6 +109,7 @@ type Settings struct {
 	Load         Workload     // of experiments with a client
 	MemorySearch MemorySearch // of memory-min
 	Density      DensityLimit // of density
+	Scratch      ScratchDisk  // of fs
 
 	CPU          CPUPlan // where the cell's threads run, and the run's host settings
 	Interference Interference
