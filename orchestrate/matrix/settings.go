@@ -109,6 +109,7 @@ const (
 	maxRequests    = 1_000_000_000
 	maxValueBytes  = 1 << 20
 	maxParallel    = 1000
+	maxDensity     = 250 // guests: the run's network has 253 addresses for them
 )
 
 func (d *decoder) load(n ast.Node, l *Workload) {
@@ -175,7 +176,7 @@ func (d *decoder) until(n ast.Node, u *Until) {
 func (d *decoder) density(n ast.Node, l *DensityLimit) {
 	d.Mapping(n, "density", map[string]strictyaml.Field{
 		"ram_mib": func(v ast.Node) { d.Integer(v, "ram_mib", 1, MaxMemoryMiB, &l.RAMMiB) },
-		"at_most": func(v ast.Node) { d.Integer(v, "at_most", 1, maxParallel, &l.AtMost) },
+		"at_most": func(v ast.Node) { d.Integer(v, "at_most", 1, maxDensity, &l.AtMost) },
 	})
 }
 
