@@ -44,9 +44,10 @@ func (c *cell) served() error {
 const sqliteApp = "sqlite"
 
 // appOfExperiment is the app that the system is asked for: that of the cell, but for
-// sqlite's throughput, which has a variant that does nothing else.
+// sqlite's throughput, which has a variant that does nothing else, and where it has to
+// run when it is looked at.
 func (c *cell) appOfExperiment() string {
-	if c.App == sqliteApp && c.Experiment == matrix.Throughput {
+	if c.App == sqliteApp && (c.Experiment == matrix.Throughput || c.Experiment == matrix.ASLR) && slices.Contains(insertsKnown, c.System) {
 		return linux.SQLiteInserts
 	}
 	return c.App

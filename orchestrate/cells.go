@@ -46,8 +46,9 @@ type cell struct {
 	emulated   bool         // KVM has no hardware behind it
 	counts     probe.Counts // of all its samples
 	argvStored bool
-	stored     int    // samples
-	status     string // "" while it can be sampled, else results.Cell…
+	stored     int                  // samples
+	seer       experiment.Addresser // of experiment aslr; nil for what is not virtualised
+	status     string               // "" while it can be sampled, else results.Cell…
 	reason     string
 
 	limit    experiment.Limit // of a start
@@ -119,6 +120,7 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 		if err := o.override(&cells[i].Settings); err != nil {
 			return nil, err
 		}
+		cells[i].Settle()
 		if why := cells[i].Conflict(); why != "" {
 			return nil, fmt.Errorf("%s: %s", cells[i].Pos, why)
 		}
@@ -199,8 +201,15 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 		}
 		out.claims = append(out.claims, pattern)
 	}
+	if !c.Boots() {
+		out.accel = platform.None
+		return out
+	}
 	out.accel, err = out.platform.Accel(c.Accel, out.system.Describe(out.want()), host)
 	if err != nil {
+		return out.refuse(err)
+	}
+	if err := out.appliesUnder(); err != nil {
 		return out.refuse(err)
 	}
 	return out
@@ -226,12 +235,15 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	if c.status != "" {
 		return
 	}
-	image, err := c.system.Prepare(ctx, c.want())
+	image, err := c.imageOnly(ctx)
 	if err != nil {
 		c.refuse(err)
 		return
 	}
 	c.image = image
+	if !c.Boots() {
+		return
+	}
 	if c.accel, err = c.platform.Accel(c.Accel, image, host); err != nil {
 		c.refuse(err)
 		return

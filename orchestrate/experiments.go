@@ -5,6 +5,7 @@ package orchestrate
 import (
 	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/imagesize"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/workload"
@@ -32,6 +33,12 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 		g, _ := workload.For(c.App) // a cell without one is unsupported
 		b.During = experiment.UnderLoad(g, c.Load, c.Timeout)
 		return b
+	},
+	matrix.ImageSize: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		return &experiment.ImageSize{Image: imagesize.Image{Boot: c.image, App: c.App, Save: c.saveContainer()}, WorkDir: b.WorkDir}
+	},
+	matrix.ASLR: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		return &experiment.ASLR{Boot: b, Addresses: c.seer, Program: linux.Program(c.App)}
 	},
 	matrix.HTTP: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		b.During = experiment.UnderLoad(workload.FixedRate{}, c.Load, c.Timeout)

@@ -67,7 +67,7 @@ func MakePlan(o Options) (Plan, error) {
 		p.Cells = append(p.Cells, cell.planned())
 	}
 	if probed(wanted) {
-		p.HooksError = p.tryHooks(o)
+		p.HooksError = p.tryHooks(o, slices.ContainsFunc(wanted, looksForInterference))
 	}
 	return p, nil
 }
@@ -83,11 +83,18 @@ func (c *cell) imageGiven(images *catalogue.Images) {
 }
 
 // tryHooks attaches and detaches all hooks; it returns what went wrong.
-func (p *Plan) tryHooks(o Options) string {
+func (p *Plan) tryHooks(o Options, interference bool) string {
 	pr, err := probe.Open(probe.Options{Attach: o.Attach, Strict: o.Strict})
 	if err == nil {
 		p.Hooks = pr.Hooks()
 		err = pr.Close()
+	}
+	if err == nil && interference {
+		var seer *probe.Interference
+		if seer, err = probe.OpenInterference(o.Attach); err == nil {
+			p.Hooks = append(p.Hooks, seer.Hooks()...)
+			err = seer.Close()
+		}
 	}
 	if err != nil {
 		return err.Error()
@@ -102,6 +109,9 @@ func (c *cell) planned() PlannedCell {
 		out.Until = &Until{results.MainFigures(c.Experiment), u.WithinPercent, u.AtMost}
 	}
 	if c.status != "" {
+		return out
+	}
+	if !c.Boots() {
 		return out
 	}
 	guest := c.sampleNIC()

@@ -78,6 +78,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	for _, c := range wanted {
 		cell := resolve(c, systems, host)
 		cell.watchable(r.lab.probe)
+		cell.addressable(&r.lab.addresses)
 		cell.prepare(ctx, host)
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)

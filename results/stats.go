@@ -126,6 +126,9 @@ func (c *Cell) Summarize() map[string]Summary {
 			out[name] = s
 		}
 	}
+	if c.Experiment == aslr {
+		c.addressSummaries(out)
+	}
 	return out
 }
 

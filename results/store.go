@@ -170,6 +170,9 @@ func (c *Cell) Name() string {
 	if c.Experiment != "" && c.Experiment != "boot" {
 		name += ", " + c.Experiment
 	}
+	if c.Settings != nil && c.Settings.Image != "" {
+		name += ", image " + c.Settings.Image
+	}
 	var how []string
 	if c.Accel != "" && c.Accel != "none" {
 		how = append(how, c.Accel)

@@ -209,6 +209,7 @@ type Settings struct {
 	Args          string `json:"args,omitempty"`
 	Ready         string `json:"ready,omitempty"`
 	Port          int    `json:"port,omitempty"`
+	Image         string `json:"image,omitempty"` // that the matrix names: of the catalogue, or an engine's
 
 	Claims []ClaimPattern `json:"claims,omitempty"` // of the matrix, beside the built-in ones
 
@@ -288,10 +289,23 @@ type Image struct {
 	SHA256 string `json:"sha256"`         // lower-case hex
 	Size   int64  `json:"size,omitempty"` // bytes; 0 if it is not known
 
+	// Key is the same for the same files, in every experiment and run: SHA256, or one
+	// over all of Files. Files are those of an image that has more than the one at Path.
+	Key   string      `json:"key,omitempty"`
+	Files []ImageFile `json:"files,omitempty"`
+
 	// What the catalogue says of it; all empty if it is not from there.
 	Name    string            `json:"name,omitempty"`
 	Version string            `json:"version,omitempty"` // of the app
 	Built   map[string]string `json:"built,omitempty"`   // from, compiler, flags, optimisations, allocator, scheduler, libc
+}
+
+// ImageFile is one of the files of an image.
+type ImageFile struct {
+	Kind   string `json:"kind"` // kernel, initrd, disk, program, config
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"` // lower-case hex
+	Size   int64  `json:"size"`   // bytes
 }
 
 // Sample is one repetition of a cell.
@@ -311,6 +325,10 @@ type Sample struct {
 	Claims         []Claim            `json:"claims,omitempty"`          // experiment timing-validation
 	Outputs        map[string]string  `json:"outputs,omitempty"`         // raw, of programs, by name
 	Curves         map[string][]Point `json:"curves,omitempty"`          // values over time; the unit is in the name
+	Facts          map[string]string  `json:"facts,omitempty"`           // what is no figure, by name
+	// Addresses are where the guest was seen, or what of a process is where, in hexadecimal,
+	// the oldest first: experiment aslr.
+	Addresses map[string][]string `json:"addresses,omitempty"`
 
 	// Who else ran on the sample's CPUs, the longest first.
 	Interference []Interference `json:"interference,omitempty"`

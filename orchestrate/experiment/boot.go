@@ -508,11 +508,14 @@ func (b *Boot) noFirmware() bool {
 	return b.Platform.Program() != "" && b.Platform.Firmware().Name == ""
 }
 
+// maxFlows has room for every SYN of the client while a guest boots for half a minute.
+const maxFlows = 32 << 10
+
 // watch arms the probes.
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1, IdlePort: l.IdlePort,
-		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
+		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull, MaxFlows: maxFlows,
 	}
 	_, t.BootTimer = b.Platform.(platform.BootTimed)
 	if b.Image.Ready != "" {

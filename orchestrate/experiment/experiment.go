@@ -97,6 +97,10 @@ type Sample struct {
 	Outputs map[string]string
 	// Curves are values over time, by name.
 	Curves map[string][]Point
+	// Facts are what is no figure, by name.
+	Facts map[string]string
+	// Addresses are those that the sample was seen at, by kind, the oldest first.
+	Addresses map[string][]uint64
 	// Lacking are values that could not be had, and why.
 	Lacking []probe.Missing
 

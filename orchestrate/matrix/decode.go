@@ -115,16 +115,15 @@ func (d *decoder) cells(n ast.Node, m *Matrix, defaults Settings, probed bool) {
 // (github.com/distribution/reference), of which the engine is the judge.
 var imagePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$`)
 
-func (d *decoder) image(n ast.Node, out *string) {
-	var s string
+func (d *decoder) image(n ast.Node) (s string, ok bool) {
 	if !d.String(n, "image", &s) {
-		return
+		return "", false
 	}
 	if !imagePattern.MatchString(s) {
 		d.Fail(n, "image %q is neither a name nor a container image's reference: letters, digits, and . _ / : @ - after the first, at most 255", s)
-		return
+		return "", false
 	}
-	*out = s
+	return s, true
 }
 
 func (d *decoder) cell(n ast.Node, e *entry) {
@@ -155,7 +154,7 @@ func (d *decoder) cellFields(e *entry) map[string]strictyaml.Field {
 	fields["args"] = func(v ast.Node) { d.Text(v, "args", MaxArgs, &s.Args) }
 	fields["kernel"] = func(v ast.Node) { d.Path(v, "kernel", &s.Kernel) }
 	fields["disk"] = func(v ast.Node) { d.Path(v, "disk", &s.Disk) }
-	fields["image"] = func(v ast.Node) { d.image(v, &s.Image) }
+	fields["image"] = func(v ast.Node) { e.images = d.namesBy(v, "image", d.image) }
 	fields["cpu"] = func(v ast.Node) { d.cpu(v, &s.CPU, false) }
 	fields["initrd"] = func(v ast.Node) { d.Path(v, "initrd", &s.Initrd) }
 	fields["ready"] = func(v ast.Node) { d.Regexp(v, "ready", MaxReady, &s.Ready) }
@@ -167,6 +166,14 @@ func (d *decoder) cellFields(e *entry) map[string]strictyaml.Field {
 
 // names decodes a name or a list of names.
 func (d *decoder) names(n ast.Node, what string) []name {
+	return d.namesBy(n, what, func(item ast.Node) (text string, ok bool) {
+		ok = d.Name(item, what, &text)
+		return text, ok
+	})
+}
+
+// namesBy decodes what one decodes, or a list of such.
+func (d *decoder) namesBy(n ast.Node, what string, one func(ast.Node) (string, bool)) []name {
 	items := []ast.Node{n}
 	if seq, ok := n.(*ast.SequenceNode); ok {
 		items = seq.Values
@@ -177,8 +184,8 @@ func (d *decoder) names(n ast.Node, what string) []name {
 	var out []name
 	first := map[string]strictyaml.Pos{}
 	for _, item := range items {
-		var text string
-		if !d.Name(item, what, &text) {
+		text, ok := one(item)
+		if !ok {
 			continue
 		}
 		if p, twice := first[text]; twice {

@@ -113,14 +113,28 @@ type Cell struct {
 	Pos string // of its entry in the file: name:line:column
 }
 
-// ID names the cell: system/app/platform/experiment, and how many guests start at once
-// if that is more than one.
+// ID names the cell: system/app/platform/experiment, the image if the matrix names one,
+// and how many guests start at once if that is more than one.
 func (c Cell) ID() string {
 	id := c.System + "/" + c.App + "/" + c.Platform + "/" + c.Experiment
+	if c.Image != "" {
+		id += "/image=" + c.Image
+	}
 	if c.Parallel > 1 {
 		id += "/parallel=" + strconv.Itoa(c.Parallel)
 	}
 	return id
+}
+
+// Boots says whether the cell's experiment starts guests.
+func (c Cell) Boots() bool { return c.Experiment != ImageSize }
+
+// Settle gives a cell that starts no guest the settings that it has in any case: one
+// sample says all, nothing is warmed up, and nothing is attached to the kernel.
+func (c *Cell) Settle() {
+	if !c.Boots() {
+		c.Samples, c.Warmup, c.Until, c.Probes = 1, 0, Until{}, ProbesNone
+	}
 }
 
 // Matrix is a parsed matrix file.
@@ -135,8 +149,9 @@ type entry struct {
 	at       strictyaml.Pos
 	names    [4][]name // in the order of dimensions
 	settings Settings
-	probed   bool  // the file says how much is attached
-	parallel []int // nil: one
+	probed   bool   // the file says how much is attached
+	parallel []int  // nil: one
+	images   []name // nil: none is named
 	claims   []claimNames
 	claimsAt strictyaml.Pos
 }
@@ -153,8 +168,8 @@ type name struct {
 var dimensions = [4]string{"system", "app", "platform", "experiment"}
 
 // Expand takes the product of every entry's lists, in the order of the file.
-// Two entries must not ask for the same cell: the same system, app, platform
-// and experiment, equally probed, under accelerators that can be the same.
+// Two entries must not ask for the same cell: the same system, app, platform,
+// experiment and image, equally probed, under accelerators that can be the same.
 func (m *Matrix) Expand() ([]Cell, error) {
 	var cells []Cell
 	first := map[string][]int{} // Cell.ID to indexes in cells
@@ -188,12 +203,7 @@ func (e *entry) cells(src *strictyaml.Source) func(yield func(Cell) bool) {
 			for _, a := range e.names[1] {
 				for _, p := range e.names[2] {
 					for _, x := range e.names[3] {
-						for _, n := range e.parallels() {
-							c := Cell{s.text, a.text, p.text, x.text, e.settings, src.Position(e.at)}
-							c.Parallel = n
-							if !e.probed && slices.Contains(explained, x.text) {
-								c.Probes = ProbesFull
-							}
+						for c := range e.variants(Cell{s.text, a.text, p.text, x.text, e.settings, src.Position(e.at)}) {
 							if !yield(c) {
 								return
 							}
@@ -203,6 +213,36 @@ func (e *entry) cells(src *strictyaml.Source) func(yield func(Cell) bool) {
 			}
 		}
 	}
+}
+
+// variants yields a cell once for each image and number of guests.
+func (e *entry) variants(c Cell) func(yield func(Cell) bool) {
+	if !e.probed && slices.Contains(explained, c.Experiment) {
+		c.Probes = ProbesFull
+	}
+	c.Settle()
+	return func(yield func(Cell) bool) {
+		for _, image := range e.imageNames() {
+			for _, n := range e.parallels() {
+				c.Image, c.Parallel = image, n
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// imageNames are the images of the entry's cells; "" is for the one that fits.
+func (e *entry) imageNames() []string {
+	if len(e.images) == 0 {
+		return []string{e.settings.Image}
+	}
+	out := make([]string, len(e.images))
+	for i, n := range e.images {
+		out[i] = n.text
+	}
+	return out
 }
 
 // parallels are how many guests the cells of the entry start at once.
@@ -216,7 +256,7 @@ func (e *entry) parallels() []int {
 // size is the number of cells that the entry expands to; above MaxCells it is
 // no more than a larger number.
 func (e *entry) size() int {
-	n := len(e.parallels())
+	n := min(len(e.parallels())*len(e.imageNames()), MaxCells+1)
 	for _, ns := range e.names {
 		n = min(n*len(ns), MaxCells+1) // cannot overflow
 	}

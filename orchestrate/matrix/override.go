@@ -113,11 +113,17 @@ func (o Override) apply(c *Cell) error {
 		fields[dim] = func(v ast.Node) { d.Fail(v, "%s is no setting: --only chooses cells", dim) }
 	}
 	d.Mapping(o.root, "the settings of a cell", fields)
+	if len(e.images) > 1 {
+		d.Fail(o.root, "image is one name here: a list makes cells, in the matrix file")
+	}
 	if len(e.parallel) > 1 {
 		d.Fail(o.root, "parallel is one number here: a list makes cells, in the matrix file")
 	}
 	if err := d.Errs.Err(); err != nil {
 		return o.because(err)
+	}
+	if len(e.images) == 1 {
+		e.settings.Image = e.images[0].text
 	}
 	if len(e.parallel) == 1 {
 		e.settings.Parallel = e.parallel[0]

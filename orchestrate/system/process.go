@@ -30,7 +30,7 @@ func (p *Process) Prepare(ctx context.Context, w Want) (Boot, error) {
 	}
 	b := p.Describe(w)
 	b.Version, b.RootFS, b.Argv, b.Env = root.Version, root.Dir, slices.Clone(root.Argv), root.Env
-	if b.Image, err = b.measure(ctx, root.Dir+root.Program); err != nil {
+	if b.Image, err = b.measure(ctx, PartProgram, root.Dir+root.Program); err != nil {
 		return Boot{}, err
 	}
 	return b, nil

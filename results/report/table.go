@@ -80,6 +80,9 @@ func (o Options) heading(g group) string {
 	if g.accel == "" || g.accel == "none" {
 		out = o.clean(g.experiment) + ", no accelerator"
 	}
+	if g.experiment == imageSize {
+		return imageSize
+	}
 	switch g.probes {
 	case "", results.ProbesBoot:
 		return out
@@ -198,12 +201,15 @@ func cutShort(c *results.Cell, asked int) string {
 	return fmt.Sprintf("interrupted after %d samples, before its stopping rule (±%d %%) was met", len(c.Samples), c.Settings.Until.WithinPercent)
 }
 
-// platform is a cell's platform, and how many guests it starts at once if that is
-// more than one.
+// platform is a cell's platform, how many guests it starts at once if that is more than
+// one, and below that its image if the matrix names one.
 func (o Options) platform(c *results.Cell) string {
 	name := o.clean(c.Platform)
 	if s := c.Settings; s != nil && s.Parallel > 1 {
 		name += fmt.Sprintf(" %s%d", o.pick("×", "x"), s.Parallel)
+	}
+	if s := c.Settings; s != nil && s.Image != "" {
+		name += "\n" + o.clean(s.Image)
 	}
 	return name
 }
