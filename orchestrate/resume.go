@@ -129,7 +129,7 @@ func sameCells(was, now []results.Cell) error {
 	}
 	for i := range was {
 		a, b := &was[i], &now[i]
-		if a.System != b.System || a.App != b.App || a.Platform != b.Platform || a.Experiment != b.Experiment || a.Parallel() != b.Parallel() {
+		if a.System != b.System || a.App != b.App || a.Platform != b.Platform || a.Experiment != b.Experiment || a.Parallel() != b.Parallel() || a.ImageName() != b.ImageName() {
 			return fmt.Errorf("resume: cell %d of the run is %s, and this ukprobe makes %s of its matrix: resume it with the ukprobe that began it", i+1, a.Name(), b.Name())
 		}
 	}
@@ -169,7 +169,7 @@ func cellDifferences(was, now *results.Cell, c *cell) []string {
 		out := results.Cell{Accel: r.Accel, Probes: r.Probes, Firmware: r.Firmware, Settings: r.Settings}
 		if r.Image != nil {
 			image := *r.Image
-			image.Path, image.Name = "", "" // the checksum tells
+			image.Path, image.Name, image.Files = "", "", nil // the checksums tell
 			out.Image = &image
 		}
 		return out

@@ -135,6 +135,14 @@ func (c *Cell) Parallel() int {
 	return c.Settings.Parallel
 }
 
+// ImageName is the image that the matrix names for a cell, or "".
+func (c *Cell) ImageName() string {
+	if c.Settings == nil {
+		return ""
+	}
+	return c.Settings.Image
+}
+
 // MergeHistograms adds up what two parts of a run have counted of a cell. Histograms
 // of one name and labels that have different schemas stay apart.
 func MergeHistograms(a, b []Histogram) []Histogram {

@@ -20,7 +20,8 @@ import (
 //   - throughput, dns: requests per second.
 //   - http: the median latency. The rate is what it was set to.
 //   - fs: a read's latency; of what only writes, a write's.
-//   - aslr: the bits of entropy. How many boots there were is a setting.
+//   - aslr: the bits of entropy. They are of all samples together and have no interval,
+//     so that a rule ends at its bound; how many boots there were is no finding.
 var mainFigures = map[string][]string{
 	"image-size": {"file_bytes"},
 	"memory-min": {"memory_min_bytes"},

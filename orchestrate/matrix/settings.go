@@ -133,6 +133,7 @@ const (
 	maxBlocks      = 16 // of different sizes
 	sectorBytes    = 512
 	maxBytesRate   = 1 << 40
+	maxDensity     = 250 // guests: the run's network has 253 addresses for them
 )
 
 func (d *decoder) load(n ast.Node, l *Workload) {
@@ -200,7 +201,7 @@ func (d *decoder) until(n ast.Node, u *Until) {
 func (d *decoder) density(n ast.Node, l *DensityLimit) {
 	d.Mapping(n, "density", map[string]strictyaml.Field{
 		"ram_mib": func(v ast.Node) { d.Integer(v, "ram_mib", 1, MaxMemoryMiB, &l.RAMMiB) },
-		"at_most": func(v ast.Node) { d.Integer(v, "at_most", 1, maxParallel, &l.AtMost) },
+		"at_most": func(v ast.Node) { d.Integer(v, "at_most", 1, maxDensity, &l.AtMost) },
 	})
 }
 

@@ -78,6 +78,7 @@ func TestBadExperimentSettings(t *testing.T) {
 		"timeout_learnt: 5s":                        "timeout_learnt is true or false",
 		"memory_search: {from_mib: 64, to_mib: 64}": "holds no sizes",
 		"cache: hot":                                "cache",
+		"density: {at_most: 251}":                   "at_most 251 is not between 1 and 250",
 		"density: {ram_mib: 0}":                     "ram_mib 0 is not between",
 	} {
 		_, err := Parse("m.yaml", []byte("version: 1\ncells:\n- system: a\n  app: x\n  platform: p\n  "+line+"\n"))
