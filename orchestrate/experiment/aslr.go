@@ -51,8 +51,7 @@ func (a *ASLR) Sample(ctx context.Context, name string) (Sample, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Addresses = byHalf(found)
-	if len(s.Addresses) == 0 {
+	if s.Addresses = byHalf(found); len(s.Addresses) == 0 {
 		s.Status, s.Reason = Failed, "aslr: the guest was at no address that KVM tells: the tracepoints kvm_exit, kvm_emulate_insn and kvm_pio did not fire for it"
 	}
 	return s, nil

@@ -13,6 +13,9 @@ import (
 // a median.
 const imageSize = "image-size"
 
+// aslr is the experiment whose figures are over all samples together.
+const aslr = "aslr"
+
 // experimentColumns are the figures that a table of an experiment shows; an
 // experiment that is not here has a boot's. All others are in run.json.
 var experimentColumns = map[string][]phase{
@@ -45,7 +48,7 @@ var experimentColumns = map[string][]phase{
 		{"read_latency_p50_ns", "read p50"}, {"read_bytes_per_second", "read/s"}, {"write_latency_p50_ns", "write p50"}, {"write_bytes_per_second", "write/s"},
 		{"flush_latency_p50_ns", "flush p50"},
 	},
-	"aslr": {
+	aslr: {
 		{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy"}, {"entropy_at_least_bits", "at least"},
 		{"varying_bits", "bits that vary"}, {"aligned_bytes", "multiples of"},
 	},

@@ -263,7 +263,26 @@ func (o Options) note(c *results.Cell) string {
 		parts = append(parts, o.clean(strings.ReplaceAll(c.Stopped.Reason, "±", o.plusMinus())))
 	}
 	parts = append(parts, o.mixedRungs(c)...)
+	parts = append(parts, o.madeHow(c)...)
 	return strings.Join(parts, "; ")
+}
+
+// madeHow says of an image what no figure does, without which figures do not compare.
+func (o Options) madeHow(c *results.Cell) []string {
+	if c.Experiment != imageSize || len(c.Samples) == 0 {
+		return nil
+	}
+	facts := c.Samples[len(c.Samples)-1].Facts
+	var out []string
+	for _, f := range []struct{ name, words string }{
+		{"unikernel_stripped", "stripped: "}, {"kernel_stripped", "kernel stripped: "}, {"app_stripped", "app stripped: "},
+		{"optimisations", "optimisations "}, {"libc", "C library "},
+	} {
+		if text := facts[f.name]; text != "" {
+			out = append(out, o.clean(f.words+text))
+		}
+	}
+	return out
 }
 
 // timedOut says how the samples that timed out are counted.
@@ -344,7 +363,7 @@ func (o Options) legend(cells []results.Cell) []string {
 	for i := range cells {
 		c := &cells[i]
 		for _, p := range append(slices.Clone(group{experiment: c.Experiment}.columns()), parts...) {
-			if s, ok := c.Summary[p.metric]; ok {
+			if s, ok := c.Summary[p.metric]; ok && c.Experiment != imageSize && c.Experiment != aslr { // whose figures are no medians
 				interval = interval || s.CI95 != nil
 				few = few || s.CI95 == nil && s.N < leastForInterval
 				beyond = beyond || s.CI95 == nil && s.N >= leastForInterval
