@@ -250,8 +250,9 @@ static __always_inline int disk_exit(long nr, long ret)
 	hist_observe(h, now > since ? now - since : 0);
 	if (ret > 0) {
 		c->bytes += ret;
-		class = ilog2(ret);
-		c->sizes[class < SIZE_CLASSES ? class : SIZE_CLASSES - 1]++;
+		class = ret >> (SIZE_CLASSES - 1) ? SIZE_CLASSES - 1 : ilog2(ret);
+		asm volatile("" : "+r"(class)); /* or the mask goes, and with it the bound */
+		c->sizes[class & (SIZE_CLASSES - 1)]++;
 	}
 	return 0;
 }
