@@ -56,7 +56,7 @@ func TestAppOfExperiment(t *testing.T) {
 	for _, tt := range []struct{ app, experiment, want string }{
 		{"sqlite", matrix.Throughput, linux.SQLiteInserts}, {"sqlite", matrix.Boot, "sqlite"}, {"redis", matrix.Throughput, "redis"},
 	} {
-		c := cell{Cell: matrix.Cell{App: tt.app, Experiment: tt.experiment}}
+		c := cell{Cell: matrix.Cell{System: "linux", App: tt.app, Experiment: tt.experiment}}
 		if got := c.want().App; got != tt.want {
 			t.Errorf("%s, %s: app %s, want %s", tt.app, tt.experiment, got, tt.want)
 		}
