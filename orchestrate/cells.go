@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
@@ -43,8 +44,9 @@ type cell struct {
 	image      system.Boot
 	claims     []claim.Pattern
 	accel      string
-	emulated   bool         // KVM has no hardware behind it
-	counts     probe.Counts // of all its samples
+	emulated   bool             // KVM has no hardware behind it
+	counts     probe.Counts     // of all its samples
+	taps       *experiment.Taps // that stay between the samples; nil: none does
 	argvStored bool
 	stored     int                  // samples
 	seer       experiment.Addresser // of experiment aslr; nil for what is not virtualised
@@ -125,7 +127,7 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 			return nil, fmt.Errorf("%s: %s", cells[i].Pos, why)
 		}
 	}
-	return cells, nil
+	return cells, addressesFor(cells)
 }
 
 // imageOf checks the image that a cell names: it has to be in the catalogue, for that
@@ -176,6 +178,9 @@ func (o *Options) override(s *matrix.Settings) error {
 // noted in the cell, not returned.
 func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	out := &cell{Cell: c, emulated: host.KVM && !host.Hardware, limit: experiment.Limit{Bound: c.Timeout}}
+	if c.Tap == matrix.TapKeep {
+		out.taps = &experiment.Taps{}
+	}
 	var err error
 	if out.system, err = system.Find(systems, c.System); err != nil {
 		return out.refuse(err)
@@ -286,7 +291,7 @@ func (c *cell) watchable(p *probe.Probe) {
 
 // want is what is asked of the cell's system.
 func (c *cell) want() system.Want {
-	return system.Want{App: c.appOfExperiment(), Platform: c.Platform, Settings: c.Settings}
+	return system.Want{App: c.appOfExperiment(), Platform: c.Platform, Settings: c.Settings, Scratch: c.Experiment == matrix.FileSystem && c.App == linux.Fio}
 }
 
 // sampleNIC stands for a guest's network device before there is one.

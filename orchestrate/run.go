@@ -80,6 +80,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 		cell.watchable(r.lab.probe)
 		cell.addressable(&r.lab.addresses)
 		cell.prepare(ctx, host)
+		cell.cacheable(r.lab.workDir)
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -241,6 +242,9 @@ func (r *Run) Close() error {
 	var errs []error
 	if r.lab != nil {
 		r.metrics.detach()
+		for _, c := range r.cells {
+			errs = append(errs, c.taps.Close())
+		}
 		errs = append(errs, r.lab.close())
 	}
 	if r.store != nil {

@@ -43,6 +43,7 @@ func fullRun(t *testing.T) []byte {
 		sample := okSample(int64(i + 1))
 		sample.Interference = []Interference{{Kind: "task", Name: "cc1", CPU: 1, NS: 5, Count: 2}}
 		sample.Disturbed = true
+		sample.Guests = []Sample{okSample(3), {Status: SampleTimeout, Reason: "not ready after 1s"}}
 		sample.Console = make([]ConsoleLine, MaxConsoleLines+1)
 		p := &sample.Phases
 		p.FirmwareNs, p.BIOSNs, p.OptionROMNs, p.SetupNs, p.DecompressNs, p.KernelNs = ns(1), ns(1), ns(1), ns(1), ns(1), ns(1)

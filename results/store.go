@@ -163,15 +163,26 @@ func (s *Store) init(head Run, host Host, cells []Cell) error {
 	return nil
 }
 
-// Name names a cell for people: system/app on platform (accelerator, probes unless
-// that is boot).
+// Name names a cell for people: system/app on platform, how its guests start if that
+// is not as by default (accelerator, probes unless that is boot).
 func (c *Cell) Name() string {
 	name := c.System + "/" + c.App + " on " + c.Platform
 	if c.Experiment != "" && c.Experiment != "boot" {
 		name += ", " + c.Experiment
 	}
-	if c.Settings != nil && c.Settings.Image != "" {
-		name += ", image " + c.Settings.Image
+	if s := c.Settings; s != nil {
+		if s.Image != "" {
+			name += ", image " + s.Image
+		}
+		if s.Parallel > 1 {
+			name += fmt.Sprintf(", %d at once", s.Parallel)
+		}
+		if s.Cache != "" {
+			name += ", cache " + s.Cache
+		}
+		if s.Tap != "" {
+			name += ", tap kept"
+		}
 	}
 	var how []string
 	if c.Accel != "" && c.Accel != "none" {

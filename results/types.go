@@ -215,10 +215,12 @@ type Settings struct {
 
 	Parallel int    `json:"parallel,omitempty"` // guests started at once; absent: one
 	Cache    string `json:"cache,omitempty"`    // of the image, before the start: as-is, warm, cold
+	Tap      string `json:"tap,omitempty"`      // keep: all samples are on the same; absent: each on a new one
 	// Of experiments: absent where the cell's has none.
 	Load         *Workload     `json:"load,omitempty"`
 	MemorySearch *MemorySearch `json:"memory_search,omitempty"`
 	Density      *Density      `json:"density,omitempty"`
+	Scratch      *ScratchDisk  `json:"scratch,omitempty"` // of experiment fs
 	Until        *Until        `json:"until,omitempty"`
 	CPUs         *CPUs         `json:"cpus,omitempty"` // absent for a cell that was not run
 	// Absent: interference was not measured.
@@ -235,6 +237,15 @@ type Workload struct {
 	Rate        int   `json:"rate"`     // requests per second; 0: closed loop
 	Requests    int   `json:"requests"` // 0: by duration
 	ValueBytes  int   `json:"value_bytes"`
+	BlockBytes  []int `json:"block_bytes,omitempty"` // of experiment fs
+}
+
+// ScratchDisk is the disk that a guest read and wrote.
+type ScratchDisk struct {
+	SizeMiB        int    `json:"size_mib"`
+	Cache          string `json:"cache"`            // QEMU's cache=
+	IOPS           int    `json:"iops"`             // that the VMM let through; 0: all
+	BytesPerSecond int    `json:"bytes_per_second"` // likewise
 }
 
 // MemorySearch bounds the search for the least memory.
@@ -329,6 +340,10 @@ type Sample struct {
 	// Addresses are where the guest was seen, or what of a process is where, in hexadecimal,
 	// the oldest first: experiment aslr.
 	Addresses map[string][]string `json:"addresses,omitempty"`
+
+	// Guests are those of a sample that starts several at once, in order. Its own events,
+	// phases and console are then of the one with the longest total.
+	Guests []Sample `json:"guests,omitempty"`
 
 	// Who else ran on the sample's CPUs, the longest first.
 	Interference []Interference `json:"interference,omitempty"`

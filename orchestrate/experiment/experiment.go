@@ -101,6 +101,8 @@ type Sample struct {
 	Facts map[string]string
 	// Addresses are those that the sample was seen at, by kind, the oldest first.
 	Addresses map[string][]uint64
+	// Guests are the samples of the single guests, where several were started at once.
+	Guests []Sample
 	// Lacking are values that could not be had, and why.
 	Lacking []probe.Missing
 

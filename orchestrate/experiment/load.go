@@ -97,7 +97,7 @@ func (b *bench) Run(ctx context.Context, c workload.Command) (workload.Ran, erro
 			return workload.Ran{}, fmt.Errorf("write a file of the client: %w", err)
 		}
 	}
-	r, err := runClient(ctx, b.live.Boot.Lab.Do, b.group, b.live.Boot.CPUs.Client, argv)
+	r, err := runClient(ctx, b.live.Boot.Lab.Do, b.group, b.live.Boot.CPUs.Client, argv, c.Line)
 	if text := joinOutput(r); text != "" {
 		b.live.Sample.Output(c.Name, text)
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,6 +85,37 @@ func needWrk(t *testing.T) {
 }
 
 var shortLoad = matrix.Workload{Duration: 2 * time.Second, Connections: 4, Threads: 1, Pipeline: 1}
+
+// Lines that are taken are not kept, however they are written.
+func TestLineFilter(t *testing.T) {
+	const text = "one\n> two\nthree\n> four\n> five\nsix"
+	for size := 1; size <= len(text); size++ {
+		kept := newTail(100)
+		var taken []string
+		f := &lineFilter{rest: kept, taken: func(line string) bool {
+			mine := strings.HasPrefix(line, "> ")
+			if mine {
+				taken = append(taken, line)
+			}
+			return mine
+		}}
+		for chunk := range slices.Chunk([]byte(text), size) {
+			if n, err := f.Write(chunk); n != len(chunk) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if err := f.flush(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"> two", "> four", "> five"}, taken); diff != "" || kept.String() != "one\nthree\nsix" {
+			t.Errorf("in pieces of %d: kept %q, taken %s", size, kept, diff)
+		}
+	}
+	f := &lineFilter{rest: newTail(100), taken: func(string) bool { return false }}
+	if n, err := f.Write(make([]byte, maxClientLine)); n != maxClientLine || err != nil || len(f.begun) != 0 {
+		t.Errorf("a line without an end: %d bytes are held, %v", len(f.begun), err)
+	}
+}
 
 // A server of known rate: wrk finds it, and a latency that is the rate's.
 func TestKnownRate(t *testing.T) {

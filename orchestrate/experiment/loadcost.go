@@ -131,8 +131,11 @@ func (l *Live) costs(prefix string, before, after meter, requests uint64) {
 			l.Sample.Lacks(name, "the kernel's estimate of its own share of the CPU time is too coarse")
 		}
 	}
-	answers := d.Network.Responses[probe.Exchange{Kind: "tcp_next", Side: "guest"}]
-	if answers.Count > 0 {
+	for _, kind := range []string{"tcp_next", "dns"} { // a service has one of them
+		answers := d.Network.Responses[probe.Exchange{Kind: kind, Side: "guest"}]
+		if answers.Count == 0 {
+			continue
+		}
 		l.Value(prefix+"wire_latency_mean_ns", float64(answers.SumNS)/float64(answers.Count))
 		l.Value(prefix+"wire_latency_p50_ns", float64(answers.Quantile(0.5).Nanoseconds()))
 		l.Value(prefix+"wire_latency_p99_ns", float64(answers.Quantile(0.99).Nanoseconds()))

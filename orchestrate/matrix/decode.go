@@ -73,12 +73,14 @@ func (d *decoder) commonFields(s *Settings) map[string]strictyaml.Field {
 		"probes":         func(v ast.Node) { d.OneOf(v, "probes", ProbesLevels, &s.Probes) },
 		"vhost":          func(v ast.Node) { d.Bool(v, "vhost", &s.Vhost) },
 		"address":        func(v ast.Node) { d.OneOf(v, "address", []string{AddressStatic, AddressDHCP}, &s.Address) },
+		"tap":            func(v ast.Node) { d.OneOf(v, "tap", []string{TapNew, TapKeep}, &s.Tap) },
 
 		"until":         func(v ast.Node) { d.until(v, &s.Until) },
 		"cache":         func(v ast.Node) { d.OneOf(v, "cache", []string{CacheAsIs, CacheWarm, CacheCold}, &s.Cache) },
 		"load":          func(v ast.Node) { d.load(v, &s.Load) },
 		"memory_search": func(v ast.Node) { d.memorySearch(v, &s.MemorySearch) },
 		"density":       func(v ast.Node) { d.density(v, &s.Density) },
+		"scratch":       func(v ast.Node) { d.scratch(v, &s.Scratch) },
 		"interference":  func(v ast.Node) { d.interference(v, &s.Interference) },
 	}
 }

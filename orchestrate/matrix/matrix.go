@@ -5,6 +5,7 @@ package matrix
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ukprobe/ukprobe/internal/strictyaml"
@@ -50,9 +51,15 @@ const (
 	AddressDHCP   = "dhcp"   // it asks
 )
 
+// Which tap a guest starts on.
+const (
+	TapNew  = "new"  // one that was made for the sample
+	TapKeep = "keep" // the one of the cell's sample before, on the bridge since then
+)
+
 // explained are the experiments whose figures are explained by what everything that can
 // be attached tells: they have it if the file does not say otherwise.
-var explained = []string{Throughput, HTTP}
+var explained = []string{Throughput, HTTP, DNS}
 
 // DefaultExperiment is the experiment of a cell that names none.
 const DefaultExperiment = "boot"
@@ -67,8 +74,8 @@ type Claim struct {
 
 // DefaultSettings are the settings of a cell where the file says nothing.
 func DefaultSettings() Settings {
-	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic,
-		Cache: CacheAsIs, Parallel: 1, Load: DefaultLoad(), MemorySearch: DefaultMemorySearch(), Density: DensityLimit{RAMMiB: 1024, AtMost: 64},
+	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic, Tap: TapNew,
+		Cache: CacheAsIs, Parallel: 1, Load: DefaultLoad(), MemorySearch: DefaultMemorySearch(), Density: DensityLimit{RAMMiB: 1024, AtMost: 64}, Scratch: DefaultScratch(),
 		Interference: DefaultInterference()}
 }
 
@@ -85,6 +92,7 @@ type Settings struct {
 	Accel         string // auto, kvm or tcg
 	Probes        string // boot, full or none
 	Address       string // static or dhcp
+	Tap           string // new or keep
 	Vhost         bool   // the guest's frames are moved by vhost-net, not by the VMM
 	Args          string // appended to the guest's command line
 	Kernel        string // path in place of the system's image; "" for that image
@@ -101,6 +109,7 @@ type Settings struct {
 	Load         Workload     // of experiments with a client
 	MemorySearch MemorySearch // of memory-min
 	Density      DensityLimit // of density
+	Scratch      ScratchDisk  // of fs
 
 	CPU          CPUPlan // where the cell's threads run, and the run's host settings
 	Interference Interference
@@ -113,17 +122,32 @@ type Cell struct {
 	Pos string // of its entry in the file: name:line:column
 }
 
-// ID names the cell: system/app/platform/experiment, the image if the matrix names one,
-// and how many guests start at once if that is more than one.
+// ID names the cell: system/app/platform/experiment, and what else tells it from others.
 func (c Cell) ID() string {
 	id := c.System + "/" + c.App + "/" + c.Platform + "/" + c.Experiment
-	if c.Image != "" {
-		id += "/image=" + c.Image
-	}
-	if c.Parallel > 1 {
-		id += "/parallel=" + strconv.Itoa(c.Parallel)
+	if v := c.Variant(); v != "" {
+		id += "/" + v
 	}
 	return id
+}
+
+// Variant is the part of the ID about the image, if the matrix names one, and about how
+// guests start, if not as by default: such as "parallel=8/cache=cold", or "".
+func (c Cell) Variant() string {
+	var v []string
+	if c.Image != "" {
+		v = append(v, "image="+c.Image)
+	}
+	if c.Parallel > 1 {
+		v = append(v, "parallel="+strconv.Itoa(c.Parallel))
+	}
+	if c.Cache != "" && c.Cache != CacheAsIs {
+		v = append(v, "cache="+c.Cache)
+	}
+	if c.Tap == TapKeep {
+		v = append(v, "tap="+c.Tap)
+	}
+	return strings.Join(v, "/")
 }
 
 // Boots says whether the cell's experiment starts guests.

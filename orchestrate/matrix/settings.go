@@ -4,6 +4,7 @@ package matrix
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -43,12 +44,30 @@ type Workload struct {
 	Pipeline    int           // requests on their way on each connection
 	Rate        int           // requests a second; 0: as many as are answered (closed loop)
 	Requests    int           // in all, in place of a duration; 0: by duration
-	ValueBytes  int           // of what is stored, for key-value stores and fs
+	ValueBytes  int           // of what is stored, for key-value stores
+	BlockBytes  []int         // of fs, one after the other
 }
+
+// What QEMU's cache= is for a scratch disk.
+const (
+	ScratchWriteback = "writeback" // QEMU's default: the host's page cache is the disk's
+	ScratchNone      = "none"      // past the host's page cache (O_DIRECT)
+)
+
+// ScratchDisk is the disk that a guest reads and writes in experiment fs.
+type ScratchDisk struct {
+	SizeMiB        int
+	Cache          string // writeback or none
+	IOPS           int    // reads and writes a second that the VMM lets through; 0: all
+	BytesPerSecond int    // likewise
+}
+
+// DefaultScratch is the disk where the file says nothing.
+func DefaultScratch() ScratchDisk { return ScratchDisk{SizeMiB: 64, Cache: ScratchWriteback} }
 
 // DefaultLoad is the load where the file says nothing.
 func DefaultLoad() Workload {
-	return Workload{Duration: 10 * time.Second, Warmup: 2 * time.Second, Connections: 30, Threads: 1, Pipeline: 1, ValueBytes: 3}
+	return Workload{Duration: 10 * time.Second, Warmup: 2 * time.Second, Connections: 30, Threads: 1, Pipeline: 1, ValueBytes: 3, BlockBytes: []int{4096}}
 }
 
 // MemorySearch bounds the search of memory-min.
@@ -110,6 +129,11 @@ const (
 	maxValueBytes  = 1 << 20
 	maxParallel    = 1000
 	maxDensity     = 250 // guests: the run's network has 253 addresses for them
+	maxScratchMiB  = 1 << 20
+	maxBlockBytes  = 16 << 20
+	maxBlocks      = 16 // of different sizes
+	sectorBytes    = 512
+	maxBytesRate   = 1 << 40
 )
 
 func (d *decoder) load(n ast.Node, l *Workload) {
@@ -122,6 +146,7 @@ func (d *decoder) load(n ast.Node, l *Workload) {
 		"rate":        func(v ast.Node) { d.Integer(v, "rate", 0, maxRate, &l.Rate) },
 		"requests":    func(v ast.Node) { d.Integer(v, "requests", 0, maxRequests, &l.Requests) },
 		"value_bytes": func(v ast.Node) { d.Integer(v, "value_bytes", 1, maxValueBytes, &l.ValueBytes) },
+		"block_bytes": func(v ast.Node) { d.blockBytes(v, &l.BlockBytes) },
 	})
 }
 
@@ -203,4 +228,39 @@ func (d *decoder) parallel(n ast.Node, out *[]int) {
 		}
 		*out = append(*out, v)
 	}
+}
+
+// blockBytes is a size, or a list of sizes, of whole sectors.
+func (d *decoder) blockBytes(n ast.Node, out *[]int) {
+	items := []ast.Node{n}
+	if seq, ok := n.(*ast.SequenceNode); ok {
+		items = seq.Values
+	}
+	if len(items) == 0 || len(items) > maxBlocks {
+		d.Fail(n, "block_bytes lists %d sizes: 1 to %d are possible", len(items), maxBlocks)
+		return
+	}
+	*out = nil
+	for _, item := range items {
+		v := 0
+		d.Integer(item, "block_bytes", sectorBytes, maxBlockBytes, &v)
+		switch {
+		case v == 0:
+			continue
+		case v%sectorBytes != 0:
+			d.Fail(item, "block_bytes %d: not a multiple of %d, which is a disk's sector", v, sectorBytes)
+		case slices.Contains(*out, v):
+			d.Fail(item, "block_bytes %d is already in the list", v)
+		}
+		*out = append(*out, v)
+	}
+}
+
+func (d *decoder) scratch(n ast.Node, s *ScratchDisk) {
+	d.Mapping(n, "scratch", map[string]strictyaml.Field{
+		"size_mib":         func(v ast.Node) { d.Integer(v, "size_mib", 1, maxScratchMiB, &s.SizeMiB) },
+		"cache":            func(v ast.Node) { d.OneOf(v, "cache", []string{ScratchWriteback, ScratchNone}, &s.Cache) },
+		"iops":             func(v ast.Node) { d.Integer(v, "iops", 0, maxRequests, &s.IOPS) },
+		"bytes_per_second": func(v ast.Node) { d.Integer(v, "bytes_per_second", 0, maxBytesRate, &s.BytesPerSecond) },
+	})
 }

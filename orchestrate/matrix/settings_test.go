@@ -23,10 +23,12 @@ cells:
   experiment: [boot, throughput]
   parallel: [1, 8]
   cache: cold
+  tap: keep
   until: {within_percent: 5}
-  load: {duration: 1m, rate: 100, pipeline: 2}
+  load: {duration: 1m, rate: 100, pipeline: 2, block_bytes: [512, 4096]}
   memory_search: {from_mib: 2, to_mib: 64, step_mib: 2, confirm: 5}
   density: {ram_mib: 512, at_most: 9}
+  scratch: {size_mib: 8, cache: none, iops: 50, bytes_per_second: 1000000}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -39,13 +41,17 @@ cells:
 	for _, c := range cells {
 		ids = append(ids, c.ID())
 	}
-	if diff := cmp.Diff([]string{"a/x/p/boot", "a/x/p/boot/parallel=8", "a/x/p/throughput", "a/x/p/throughput/parallel=8"}, ids); diff != "" {
+	if diff := cmp.Diff([]string{
+		"a/x/p/boot/cache=cold/tap=keep", "a/x/p/boot/parallel=8/cache=cold/tap=keep",
+		"a/x/p/throughput/cache=cold/tap=keep", "a/x/p/throughput/parallel=8/cache=cold/tap=keep",
+	}, ids); diff != "" {
 		t.Errorf("cells (-want +got):\n%s", diff)
 	}
 	want := DefaultSettings()
 	want.Probes = ProbesFull // of throughput, if nothing is said
-	want.Parallel, want.Cache, want.Until = 8, CacheCold, Until{WithinPercent: 5, AtMost: 100}
-	want.Load = Workload{Duration: time.Minute, Connections: 5, Threads: 1, Pipeline: 2, Rate: 100, ValueBytes: 3}
+	want.Parallel, want.Cache, want.Tap, want.Until = 8, CacheCold, TapKeep, Until{WithinPercent: 5, AtMost: 100}
+	want.Load = Workload{Duration: time.Minute, Connections: 5, Threads: 1, Pipeline: 2, Rate: 100, ValueBytes: 3, BlockBytes: []int{512, 4096}}
+	want.Scratch = ScratchDisk{SizeMiB: 8, Cache: ScratchNone, IOPS: 50, BytesPerSecond: 1000000}
 	want.MemorySearch, want.Density = MemorySearch{FromMiB: 2, ToMiB: 64, StepMiB: 2, Confirm: 5}, DensityLimit{RAMMiB: 512, AtMost: 9}
 	if diff := cmp.Diff(want, cells[3].Settings); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
@@ -57,6 +63,11 @@ func TestBadExperimentSettings(t *testing.T) {
 		"load: {duration: 0}":                       "duration has no unit",
 		"load: {connections: 0}":                    "connections 0 is not between 1 and",
 		"load: {conections: 1}":                     `did you mean "connections"?`,
+		"tap: kept":                                 "keep",
+		"load: {block_bytes: []}":                   "block_bytes lists 0 sizes",
+		"load: {block_bytes: [512, 512]}":           "block_bytes 512 is already in the list",
+		"load: {block_bytes: 1000}":                 "block_bytes 1000: not a multiple of 512",
+		"scratch: {cache: writethrough}":            "writethrough",
 		"parallel: []":                              "parallel is an empty list",
 		"parallel: [2, 2]":                          "parallel 2 is already in the list",
 		"parallel: 0":                               "parallel 0 is not between 1 and",

@@ -31,7 +31,7 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 	var p pool
-	for n := range maxGuests {
+	for n := range MaxGuests {
 		if got, err := p.take(); got != n || err != nil {
 			t.Fatalf("take %d: %d, %v", n, got, err)
 		}

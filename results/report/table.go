@@ -122,6 +122,7 @@ func (o Options) block(b *strings.Builder, g group) {
 		b.WriteString(wrap(n, o.width(), 4) + "\n")
 	}
 	o.parts(b, g)
+	o.rounds(b, g)
 }
 
 func writeTable(b *strings.Builder, t table.Writer) {
@@ -201,8 +202,8 @@ func cutShort(c *results.Cell, asked int) string {
 	return fmt.Sprintf("interrupted after %d samples, before its stopping rule (±%d %%) was met", len(c.Samples), c.Settings.Until.WithinPercent)
 }
 
-// platform is a cell's platform, how many guests it starts at once if that is more than
-// one, and below that its image if the matrix names one.
+// platform is a cell's platform, and below it its image if the matrix names one, and how
+// it starts its guests if that is not as by default.
 func (o Options) platform(c *results.Cell) string {
 	name := o.clean(c.Platform)
 	if s := c.Settings; s != nil && s.Parallel > 1 {
@@ -210,6 +211,12 @@ func (o Options) platform(c *results.Cell) string {
 	}
 	if s := c.Settings; s != nil && s.Image != "" {
 		name += "\n" + o.clean(s.Image)
+	}
+	if s := c.Settings; s != nil && s.Cache != "" {
+		name += "\n" + o.clean(s.Cache)
+	}
+	if s := c.Settings; s != nil && s.Tap != "" {
+		name += "\nsame tap"
 	}
 	return name
 }
