@@ -127,20 +127,14 @@ func (s *Store) BeginPart(p Part) error {
 	return nil
 }
 
-// Parallel is how many guests a cell starts at once.
-func (c *Cell) Parallel() int {
-	if c.Settings == nil || c.Settings.Parallel == 0 {
-		return 1
-	}
-	return c.Settings.Parallel
-}
-
-// ImageName is the image that the matrix names for a cell, or "".
-func (c *Cell) ImageName() string {
+// Variant tells a cell from others of the same system, app, platform and experiment:
+// what its settings say of the image and of how guests start.
+func (c *Cell) Variant() string {
 	if c.Settings == nil {
 		return ""
 	}
-	return c.Settings.Image
+	s := c.Settings
+	return fmt.Sprintf("%s %d %s %s", s.Image, max(s.Parallel, 1), s.Cache, s.Tap)
 }
 
 // MergeHistograms adds up what two parts of a run have counted of a cell. Histograms

@@ -197,6 +197,9 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 		s.Taint("vmm not pinned: %v", gst.unpinned)
 	}
 	gst.driving = drive(whole, launch, platform.Driven{Dir: dir, Event: own.add})
+	if b.gate != nil {
+		begun = time.Now() // it was held back
+	}
 	booting, stop := context.WithTimeout(whole, b.Settings.Timeout)
 	answered := b.ask(booting, w.guest.IP, seen)
 	s.Status, s.Reason = b.await(booting, s, g, gst, watch, func() {

@@ -128,6 +128,9 @@ func (r *round) judge(ctx context.Context, s *Sample) {
 		s.Status, s.Reason = Interrupted, "interrupted"
 	case len(which) == 0:
 		s.Status = OK
+		for _, g := range s.Guests {
+			s.ReadyAfter = max(s.ReadyAfter, g.ReadyAfter)
+		}
 		r.values(s, slowest)
 	default:
 		s.Reason = fmt.Sprintf("%d of %d guests failed (%s): %s", len(which), n, strings.Join(which, ", "), strings.Join(why, "; "))
