@@ -52,7 +52,8 @@ const sqliteApp = "sqlite"
 // sqlite's throughput, which has a variant that does nothing else, and where it has to
 // run when it is looked at.
 func (c *cell) appOfExperiment() string {
-	if c.App == sqliteApp && (c.Experiment == matrix.Throughput || c.Experiment == matrix.ASLR) && slices.Contains(insertsKnown, c.System) {
+	looked := c.Experiment == matrix.ASLR && slices.Contains(insertsKnown, c.System)
+	if c.App == sqliteApp && (c.Experiment == matrix.Throughput || looked) {
 		return linux.SQLiteInserts
 	}
 	return c.App

@@ -40,7 +40,7 @@ func sectionsOf(e *elf.File) sections {
 			s.rodata += n
 		case isDebug(x.Name):
 			s.debug += n
-		case x.Type == elf.SHT_SYMTAB || x.Name == ".strtab" || x.Type == elf.SHT_REL || x.Type == elf.SHT_RELA:
+		case x.Type == elf.SHT_SYMTAB || x.Name == ".strtab" || strings.HasPrefix(x.Name, ".rel"):
 			s.symbols += n
 		}
 	}

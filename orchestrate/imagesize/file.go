@@ -133,11 +133,11 @@ func (m *measurer) regularFiles(dir string) ([]node, error) {
 		if err != nil {
 			return err
 		}
-		if id := inodeOf(st); seen[id] {
+		id := inodeOf(st)
+		if seen[id] {
 			return nil
-		} else {
-			seen[id] = true
 		}
+		seen[id] = true
 		out = append(out, node{path[len(dir):], path, st})
 		return m.ctx.Err()
 	})
