@@ -15,7 +15,7 @@ func TestRounds(t *testing.T) {
 	cell := func(app string, n int) results.Cell {
 		total := int64(2e6)
 		c := results.Cell{System: "reference", App: app, Platform: "qemu", Experiment: "boot", Accel: "kvm", Status: results.CellOK,
-			Settings: &results.Settings{Parallel: n}, Samples: []results.Sample{{Status: results.SampleOK, Phases: results.Phases{TotalNs: &total}}}}
+			Settings: &results.Settings{Parallel: n, Cache: "cold", Tap: "keep"}, Samples: []results.Sample{{Status: results.SampleOK, Phases: results.Phases{TotalNs: &total}}}}
 		if n > 1 {
 			c.Samples[0].Values = map[string]float64{"all_ready_ns": 3e6, "first_ready_ns": 1e6, "starts_spread_ns": 5e5, "boots_per_second": 1200.5}
 		}
@@ -26,7 +26,7 @@ func TestRounds(t *testing.T) {
 		cells []results.Cell
 		want  []string
 	}{
-		{[]results.Cell{cell("one", 0), cell("four", 4)}, []string{"qemu ×4", "starts within", "500 µs", "1.00 ms", "3.00 ms", "1.20 k", "slowest"}},
+		{[]results.Cell{cell("one", 0), cell("four", 4)}, []string{"qemu ×4 ", " cold\n", " same tap\n", "starts within", "500 µs", "1.00 ms", "3.00 ms", "1.20 k", "slowest"}},
 		{[]results.Cell{cell("one", 0)}, nil},
 	} {
 		var b strings.Builder

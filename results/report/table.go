@@ -144,7 +144,7 @@ func columns(n int) []table.ColumnConfig {
 
 func nameColumn(number int) table.ColumnConfig {
 	const width = 16
-	return table.ColumnConfig{Number: number, WidthMax: width, WidthMaxEnforcer: text.WrapHard}
+	return table.ColumnConfig{Number: number, WidthMax: width, WidthMaxEnforcer: text.WrapText}
 }
 
 func (o Options) style() table.Style {

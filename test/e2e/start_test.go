@@ -111,8 +111,8 @@ func checkRound(t *testing.T, f *results.File, s results.Sample) {
 	}
 }
 
-// From a cold page cache the disks have to give every byte of redis that it needs, from
-// a warm one none.
+// From a cold page cache the disks have to give what redis needs of its files (with
+// what the kernel reads ahead, all of them here), from a warm one nothing.
 func TestColdAndWarm(t *testing.T) {
 	needRoot(t)
 	needNative(t, "its root is in memory")
@@ -133,7 +133,7 @@ func TestColdAndWarm(t *testing.T) {
 			switch {
 			case i == 1 && (resident != size || read > size/4):
 				t.Errorf("warm: %v of %v bytes were in the page cache, %v were read", resident, size, read)
-			case i != 1 && (resident > size/100 || read < size/2 || figure(t, s, "major_faults") < guests):
+			case i != 1 && (resident > size/100 || read < guests*2*miB || figure(t, s, "major_faults") < guests):
 				t.Errorf("%s: %v of %v bytes were in the page cache, %v were read", cell.Name(), resident, size, read)
 			}
 			if slices.ContainsFunc(s.Taints, func(taint string) bool { return strings.HasPrefix(taint, "cache:") }) {
