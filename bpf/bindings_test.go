@@ -234,6 +234,26 @@ func TestProgramsAreLicensed(t *testing.T) {
 	}
 }
 
+// TestDiskTypesFitTheMaps: likewise.
+func TestDiskTypesFitTheMaps(t *testing.T) {
+	spec, err := LoadDisk()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]uintptr{
+		DiskMapDiskCounts: unsafe.Sizeof(DiskDiskCount{}), DiskMapDiskPending: unsafe.Sizeof(DiskDiskCall{}),
+	} {
+		if m := spec.Maps[name]; m == nil || uintptr(m.ValueSize) != value {
+			t.Errorf("%s: %v, in Go the value has %d bytes", name, m, value)
+		}
+	}
+	for name, p := range spec.Programs {
+		if p.License != "Dual BSD/GPL" {
+			t.Errorf("%s has the licence %q", name, p.License)
+		}
+	}
+}
+
 // TestInterferenceTypesFitTheMaps: of the object that shares no map with the others.
 func TestInterferenceTypesFitTheMaps(t *testing.T) {
 	spec, err := LoadInterference()

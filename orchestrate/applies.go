@@ -19,6 +19,8 @@ import (
 var applicable = map[string]func(c *cell) error{
 	matrix.Throughput: throughputApplies,
 	matrix.HTTP:       httpApplies,
+	matrix.DNS:        dnsApplies,
+	matrix.FileSystem: fileSystemApplies,
 	matrix.MemoryMin:  memoryMinApplies,
 	matrix.MemoryUse:  (*cell).exercisable,
 }
@@ -26,6 +28,9 @@ var applicable = map[string]func(c *cell) error{
 // applies says why an experiment cannot be made of a cell, whose system and platform
 // are known.
 func (c *cell) applies() error {
+	if err := c.startable(); err != nil {
+		return err
+	}
 	if check := applicable[c.Experiment]; check != nil {
 		return check(c)
 	}
@@ -87,7 +92,7 @@ func httpApplies(c *cell) error {
 // client is the program that puts the cell's guests under load, if there is one.
 func (c *cell) client() (workload.Program, bool) {
 	g, ok := workload.For(c.App)
-	if !ok || c.Experiment != matrix.Throughput {
+	if !ok || c.Experiment != matrix.Throughput && c.Experiment != matrix.DNS {
 		return workload.Program{}, false
 	}
 	return g.Program(), g.Program().Name != ""

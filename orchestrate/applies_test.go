@@ -30,6 +30,14 @@ func TestApplies(t *testing.T) {
 		{"system: process, app: nginx, platform: process, experiment: http, load: {rate: 5}", "", ""},
 		{"system: process, app: redis, platform: process, experiment: http, load: {rate: 5}", results.CellUnsupported, "app redis does not speak HTTP"},
 		{"system: linux, app: nginx, platform: qemu, experiment: http, load: {rate: 5}", results.CellUnsupported, "platform qemu has no network"},
+		{"system: process, app: nginx, platform: process, experiment: dns", results.CellUnsupported, "app nginx is no server of names"},
+		{"system: linux, app: dnsmasq, platform: qemu, experiment: dns", results.CellUnsupported, "platform qemu has no network"},
+		{"system: process, app: dnsmasq, platform: process, experiment: dns", results.CellFailed, "apt-get install dnsperf"},
+		{"system: mirageos, app: dnsmasq, platform: solo5-hvt, experiment: dns", results.CellUnsupported, "MirageOS has no C library"},
+		{"system: process, app: fio, platform: process, experiment: fs", "", ""},
+		{"system: linux, app: hello, platform: qemu, experiment: fs", results.CellUnsupported, "linux hello has no disk"},
+		{"system: osv, app: redis, platform: qemu1nic, experiment: fs, disk: /x", "", ""},
+		{"system: mirageos, app: fio, platform: solo5-hvt, experiment: fs", results.CellUnsupported, "MirageOS has no C library"},
 		{"system: process, app: hello, platform: process", "", ""},
 	} {
 		cells, err := parse(t, "version: 1\ncells:\n- {"+tt.cell+"}\n").Expand()

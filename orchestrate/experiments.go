@@ -13,7 +13,12 @@ import (
 
 // samplers make the experiments, by their names, of what boots a cell's guest.
 var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
-	matrix.Boot: func(_ *cell, b *experiment.Boot) experiment.Sampler { return b },
+	matrix.Boot: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		if c.Parallel > 1 {
+			return &experiment.Parallel{Boot: b}
+		}
+		return b
+	},
 	matrix.TimingValidation: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		b.Validate = &experiment.Validation{Patterns: c.claims, Controls: c.System == referenceSystem, KVM: c.accel == platform.KVM}
 		return b
@@ -31,7 +36,21 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 			return b
 		}
 		g, _ := workload.For(c.App) // a cell without one is unsupported
-		b.During = experiment.UnderLoad(g, c.Load, c.Timeout)
+		w := c.Load
+		w.Rate = 0
+		b.During = experiment.UnderLoad(g, w, c.Timeout)
+		return b
+	},
+	matrix.DNS: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		b.During = experiment.UnderLoad(workload.Dnsperf{}, c.Load, c.Timeout)
+		return b
+	},
+	matrix.FileSystem: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		b.DiskIO = true
+		b.During = experiment.HostDisk(c.Load, c.Timeout)
+		if c.App == linux.Fio {
+			b.During = experiment.FileSystem(c.Load, c.Timeout)
+		}
 		return b
 	},
 	matrix.ImageSize: func(c *cell, b *experiment.Boot) experiment.Sampler {
@@ -51,9 +70,11 @@ var loaded = []string{matrix.Throughput, matrix.HTTP, matrix.DNS, matrix.FileSys
 
 // sampler makes the experiment of a cell. A warm-up is not in the metrics.
 func (c *cell) sampler(l *laboratory, warmup bool) experiment.Sampler {
+	settings := c.Settings
+	settings.Timeout = c.timeLimit()
 	return samplers[c.Experiment](c, &experiment.Boot{
 		Experiment: c.Experiment,
-		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), Window: l.quiet.window, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
-		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
+		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), GuestCPUs: l.cpus.ofGuests(c.Cell), Window: l.quiet.window, Taps: c.taps, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
+		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: settings,
 	})
 }

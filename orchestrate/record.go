@@ -21,7 +21,7 @@ import (
 func (c *cell) record() results.Cell {
 	out := results.Cell{System: c.System, App: c.App, Platform: c.Platform, Experiment: c.Experiment,
 		Accel: c.accel, Probes: c.Probes, Status: c.status, Reason: c.reason, Argv: []string{}}
-	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(),
+	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(), TimeoutLearnt: c.TimeoutLearnt,
 		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Address: c.Address, Vhost: c.Vhost, Args: c.Args, Ready: c.image.Ready, Image: c.Image}
 	if looksForInterference(c.Cell) {
 		out.Settings.Interference = &results.InterferenceLimit{AtMostPercent: c.Interference.AtMostPercent, Repeat: c.Interference.Repeat}
@@ -55,6 +55,9 @@ func recordExperiment(out *results.Settings, c matrix.Cell) {
 	if c.Parallel > 1 {
 		out.Parallel = c.Parallel
 	}
+	if c.Tap == matrix.TapKeep {
+		out.Tap = c.Tap
+	}
 	if c.Cache != matrix.CacheAsIs {
 		out.Cache = c.Cache
 	}
@@ -66,6 +69,9 @@ func recordExperiment(out *results.Settings, c matrix.Cell) {
 			Threads: l.Threads, Pipeline: l.Pipeline, Rate: l.Rate, Requests: l.Requests, ValueBytes: l.ValueBytes}
 	}
 	switch c.Experiment {
+	case matrix.FileSystem:
+		out.Load.BlockBytes = c.Load.BlockBytes
+		out.Scratch = &results.ScratchDisk{SizeMiB: c.Scratch.SizeMiB, Cache: c.Scratch.Cache, IOPS: c.Scratch.IOPS, BytesPerSecond: c.Scratch.BytesPerSecond}
 	case matrix.MemoryMin:
 		out.MemorySearch = &results.MemorySearch{FromMiB: c.MemorySearch.FromMiB, ToMiB: c.MemorySearch.ToMiB, StepMiB: c.MemorySearch.StepMiB, Confirm: c.MemorySearch.Confirm}
 	case matrix.Density:
@@ -106,6 +112,9 @@ func record(s experiment.Sample) results.Sample {
 		for _, p := range points {
 			out.Curves[name] = append(out.Curves[name], results.Point{NS: p.NS, Value: p.Value})
 		}
+	}
+	for _, g := range s.Guests {
+		out.Guests = append(out.Guests, record(g))
 	}
 	if s.Status != experiment.OK {
 		out.Stderr = s.Stderr

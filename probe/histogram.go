@@ -134,7 +134,12 @@ func (p *Probe) readHist(name string, key uint32) (h Histogram, events uint64, e
 	if raw == nil {
 		return h, 0, fmt.Errorf("read BPF map %s: no row %d", name, key)
 	}
-	schema := p.loader.schema
+	h, events = sumHist(raw, p.loader.schema)
+	return h, events, nil
+}
+
+// sumHist sums what a per-CPU map has of a histogram.
+func sumHist(raw []byte, schema int) (h Histogram, events uint64) {
 	size := histHeader + 8*histBuckets(schema)
 	h = Histogram{Schema: schema, Buckets: map[int]uint64{}}
 	for ; len(raw) >= size; raw = raw[size:] {
@@ -153,5 +158,5 @@ func (p *Probe) readHist(name string, key uint32) (h Histogram, events uint64, e
 		}
 	}
 	h.Count += h.Zero
-	return h, events, nil
+	return h, events
 }

@@ -26,6 +26,7 @@ const (
 	CellFailed      = "failed"
 	CellUnsupported = "unsupported"
 	CellSkipped     = "skipped"
+	CellNoImage     = "no-image" // nobody has given an image for it
 )
 
 // Statuses of a sample. Only ok samples enter the summary; that of total_ns counts
@@ -109,6 +110,41 @@ type Run struct {
 	Seed     uint64     `json:"seed"`               // of the order of the samples
 	Argv     []string   `json:"argv"`
 	Status   string     `json:"status"`
+	// Asked is what the run was asked for; absent in files from before it was kept.
+	Asked *Asked `json:"asked,omitempty"`
+	// Parts are those of a run that was resumed, the first one too; else there are none.
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// Asked is what a run was asked for: all that it takes to go on with it. What is empty
+// was not given.
+type Asked struct {
+	Matrix     string   `json:"matrix"` // the file's path, or "built-in NAME"
+	MatrixText string   `json:"matrix_text"`
+	Dir        string   `json:"dir"` // that paths of set are relative to
+	Only       []string `json:"only,omitempty"`
+	Set        []string `json:"set,omitempty"`
+	Samples    int      `json:"samples,omitempty"`
+	Warmup     *int     `json:"warmup,omitempty"`
+	TimeoutNs  int64    `json:"timeout_ns,omitempty"`
+	Accel      string   `json:"accel,omitempty"`
+	Probes     string   `json:"probes,omitempty"`
+	Attach     string   `json:"attach,omitempty"`
+	Strict     bool     `json:"strict,omitempty"`
+	Schema     *int     `json:"schema,omitempty"` // of the histograms
+	QEMU       string   `json:"qemu,omitempty"`
+	Catalogue  string   `json:"catalogue,omitempty"`
+	Cache      string   `json:"cache,omitempty"`
+}
+
+// Part is a stretch of a run without interruption.
+type Part struct {
+	Started time.Time `json:"started"` // wall clock
+	Argv    []string  `json:"argv"`
+	From    int       `json:"from"` // so many samples of all cells were there before
+	// Differences are those of the host and of images from what they were at first, which
+	// were accepted with --force.
+	Differences []string `json:"differences,omitempty"`
 }
 
 // Host is the fingerprint of the machine that was measured on.
@@ -152,6 +188,8 @@ type Cell struct {
 	Firmware   string             `json:"firmware,omitempty"` // what the guest runs before its image: seabios, qboot
 	Settings   *Settings          `json:"settings,omitempty"`
 	Argv       []string           `json:"argv"`
+	Stopped    *Stopped           `json:"stopped,omitempty"` // of a cell with a stopping rule
+	Limit      *Limit             `json:"limit,omitempty"`   // of a cell whose time limit is learnt
 	Samples    []Sample           `json:"samples"`
 	Histograms []Histogram        `json:"histograms,omitempty"`
 	Summary    map[string]Summary `json:"summary"`
@@ -159,26 +197,30 @@ type Cell struct {
 
 // Settings are what the matrix and the command line asked of a cell.
 type Settings struct {
-	Samples   int    `json:"samples,omitempty"`
-	Warmup    int    `json:"warmup,omitempty"`
-	TimeoutNs int64  `json:"timeout_ns,omitempty"`
-	MemoryMiB int    `json:"memory_mib,omitempty"`
-	VCPUs     int    `json:"vcpus,omitempty"`
-	Address   string `json:"address,omitempty"` // static or dhcp
-	Vhost     bool   `json:"vhost,omitempty"`
-	Args      string `json:"args,omitempty"`
-	Ready     string `json:"ready,omitempty"`
-	Port      int    `json:"port,omitempty"`
-	Image     string `json:"image,omitempty"` // that the matrix names: of the catalogue, or an engine's
+	Samples   int   `json:"samples,omitempty"`
+	Warmup    int   `json:"warmup,omitempty"`
+	TimeoutNs int64 `json:"timeout_ns,omitempty"`
+	// TimeoutLearnt: timeout_ns is only the bound of what is learnt.
+	TimeoutLearnt bool   `json:"timeout_learnt,omitempty"`
+	MemoryMiB     int    `json:"memory_mib,omitempty"`
+	VCPUs         int    `json:"vcpus,omitempty"`
+	Address       string `json:"address,omitempty"` // static or dhcp
+	Vhost         bool   `json:"vhost,omitempty"`
+	Args          string `json:"args,omitempty"`
+	Ready         string `json:"ready,omitempty"`
+	Port          int    `json:"port,omitempty"`
+	Image         string `json:"image,omitempty"` // that the matrix names: of the catalogue, or an engine's
 
 	Claims []ClaimPattern `json:"claims,omitempty"` // of the matrix, beside the built-in ones
 
 	Parallel int    `json:"parallel,omitempty"` // guests started at once; absent: one
 	Cache    string `json:"cache,omitempty"`    // of the image, before the start: as-is, warm, cold
+	Tap      string `json:"tap,omitempty"`      // keep: all samples are on the same; absent: each on a new one
 	// Of experiments: absent where the cell's has none.
 	Load         *Workload     `json:"load,omitempty"`
 	MemorySearch *MemorySearch `json:"memory_search,omitempty"`
 	Density      *Density      `json:"density,omitempty"`
+	Scratch      *ScratchDisk  `json:"scratch,omitempty"` // of experiment fs
 	Until        *Until        `json:"until,omitempty"`
 	CPUs         *CPUs         `json:"cpus,omitempty"` // absent for a cell that was not run
 	// Absent: interference was not measured.
@@ -195,6 +237,15 @@ type Workload struct {
 	Rate        int   `json:"rate"`     // requests per second; 0: closed loop
 	Requests    int   `json:"requests"` // 0: by duration
 	ValueBytes  int   `json:"value_bytes"`
+	BlockBytes  []int `json:"block_bytes,omitempty"` // of experiment fs
+}
+
+// ScratchDisk is the disk that a guest read and wrote.
+type ScratchDisk struct {
+	SizeMiB        int    `json:"size_mib"`
+	Cache          string `json:"cache"`            // QEMU's cache=
+	IOPS           int    `json:"iops"`             // that the VMM let through; 0: all
+	BytesPerSecond int    `json:"bytes_per_second"` // likewise
 }
 
 // MemorySearch bounds the search for the least memory.
@@ -215,6 +266,24 @@ type Density struct {
 type Until struct {
 	WithinPercent int `json:"within_percent"`
 	AtMost        int `json:"at_most"`
+}
+
+// Stopped says why a cell with a stopping rule has no more samples.
+type Stopped struct {
+	Samples   int    `json:"samples"` // when it stopped, without repeats
+	Converged bool   `json:"converged"`
+	Figure    string `json:"figure,omitempty"` // that was looked at
+	// Percent of the median is the larger distance to an end of its 95 % interval; absent
+	// where there was none.
+	Percent *float64 `json:"percent,omitempty"`
+	Reason  string   `json:"reason"` // all of it in words
+}
+
+// Limit is a time limit that was learnt.
+type Limit struct {
+	NS        int64 `json:"ns"`
+	Samples   int   `json:"samples"`    // it was learnt from, warm-ups too
+	SlowestNS int64 `json:"slowest_ns"` // of these
 }
 
 // ClaimPattern finds what a guest says of its own time.
@@ -271,6 +340,10 @@ type Sample struct {
 	// Addresses are where the guest was seen, or what of a process is where, in hexadecimal,
 	// the oldest first: experiment aslr.
 	Addresses map[string][]string `json:"addresses,omitempty"`
+
+	// Guests are those of a sample that starts several at once, in order. Its own events,
+	// phases and console are then of the one with the longest total.
+	Guests []Sample `json:"guests,omitempty"`
 
 	// Who else ran on the sample's CPUs, the longest first.
 	Interference []Interference `json:"interference,omitempty"`

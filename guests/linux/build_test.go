@@ -34,6 +34,9 @@ func TestApps(t *testing.T) {
 		got[name] = app{ReadyLine(name), Port(name), string(Request(name))}
 	}
 	want := map[string]app{
+		"dnsmasq": {Port: 53, Request: "\x00\x27\x75\x6b\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" +
+			"\x08host-000\x07ukprobe\x04test\x00\x00\x01\x00\x01"},
+		"fio":       {Ready: "ukprobe-fio: ready"},
 		"hello":     {Ready: "ukprobe-hello: ready"},
 		"memcached": {Port: 11211, Request: "version\r\n"},
 		"mysql":     {Port: 3306}, // speaks first
@@ -73,7 +76,7 @@ func TestInitScripts(t *testing.T) {
 }
 
 func TestUnknownApp(t *testing.T) {
-	const want = `no app "emacs" for linux and process: want one of hello, memcached, mysql, nginx, redis, sqlite`
+	const want = `no app "emacs" for linux and process: want one of dnsmasq, fio, hello, memcached, mysql, nginx, redis, sqlite`
 	b := &Builder{Dir: t.TempDir()}
 	_, errInitramfs := b.Initramfs(t.Context(), "emacs")
 	_, errRootFS := b.RootFS(t.Context(), "emacs")

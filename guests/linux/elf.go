@@ -21,15 +21,16 @@ var libraryFolders = []string{"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gn
 
 // libraries returns the paths, below root, of the loader and of every shared
 // library that the programs need: what ldd prints, but read from the files'
-// dynamic sections, without running them and without the host's libraries.
-// RPATH, RUNPATH and libraries opened at run time (dlopen) are not followed.
+// dynamic sections, without running them and without the host's libraries. RUNPATH is
+// looked at after the loader's own folders, and its $ORIGIN not; RPATH and libraries
+// opened at run time (dlopen) are not followed.
 func libraries(root string, programs ...string) ([]string, error) {
 	var found []string
 	queue := slices.Clone(programs)
 	for len(queue) > 0 {
 		name := queue[0]
 		queue = queue[1:]
-		interp, needed, err := dependencies(root, name)
+		interp, needed, also, err := dependencies(root, name)
 		if err != nil {
 			return nil, err
 		}
@@ -37,7 +38,7 @@ func libraries(root string, programs ...string) ([]string, error) {
 			needed = append([]string{interp}, needed...)
 		}
 		for _, lib := range needed {
-			at, err := findLibrary(root, lib, found)
+			at, err := findLibrary(root, lib, found, also)
 			if err != nil {
 				return nil, fmt.Errorf("%s needs %s: %w", name, lib, err)
 			}
@@ -55,15 +56,16 @@ func libraries(root string, programs ...string) ([]string, error) {
 const maxLoaderName = 4096
 
 // dependencies returns the loader (its absolute path) and the libraries
-// (their sonames) that the ELF file at name below root asks for.
-func dependencies(root, name string) (interp string, needed []string, err error) {
+// (their sonames) that the ELF file at name below root asks for, and the absolute
+// folders of its RUNPATH.
+func dependencies(root, name string) (interp string, needed, also []string, err error) {
 	real, err := rootpath.Resolve(root, name)
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	f, err := elf.Open(real)
 	if err != nil {
-		return "", nil, fmt.Errorf("read %s: %w", real, err)
+		return "", nil, nil, fmt.Errorf("read %s: %w", real, err)
 	}
 	defer func() { _ = f.Close() }()
 	for _, p := range f.Progs {
@@ -71,25 +73,36 @@ func dependencies(root, name string) (interp string, needed []string, err error)
 			continue
 		}
 		if p.Filesz > maxLoaderName {
-			return "", nil, fmt.Errorf("read the loader's name in %s: it has %d bytes, more than %d: a damaged ELF file", real, p.Filesz, maxLoaderName)
+			return "", nil, nil, fmt.Errorf("read the loader's name in %s: it has %d bytes, more than %d: a damaged ELF file", real, p.Filesz, maxLoaderName)
 		}
 		b := make([]byte, p.Filesz)
 		if _, err := p.ReadAt(b, 0); err != nil {
-			return "", nil, fmt.Errorf("read the loader's name in %s: %w", real, err)
+			return "", nil, nil, fmt.Errorf("read the loader's name in %s: %w", real, err)
 		}
 		interp = string(bytes.TrimRight(b, "\x00"))
 	}
 	needed, err = f.ImportedLibraries()
 	if err != nil {
-		return "", nil, fmt.Errorf("read the libraries of %s: %w", real, err)
+		return "", nil, nil, fmt.Errorf("read the libraries of %s: %w", real, err)
 	}
-	return interp, needed, nil
+	runpath, err := f.DynString(elf.DT_RUNPATH)
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("read the RUNPATH of %s: %w", real, err)
+	}
+	for _, list := range runpath {
+		for dir := range strings.SplitSeq(list, ":") {
+			if path.IsAbs(dir) {
+				also = append(also, dir)
+			}
+		}
+	}
+	return interp, needed, also, nil
 }
 
 // findLibrary returns where below root lib is, an absolute path or a soname.
 // A soname already found is taken from there: the loader, which is at a path
-// of its own, is needed by name too.
-func findLibrary(root, lib string, found []string) (string, error) {
+// of its own, is needed by name too. also are folders to look in last.
+func findLibrary(root, lib string, found, also []string) (string, error) {
 	candidates := []string{lib}
 	if !path.IsAbs(lib) {
 		for _, f := range found {
@@ -98,7 +111,7 @@ func findLibrary(root, lib string, found []string) (string, error) {
 			}
 		}
 		candidates = candidates[:0]
-		for _, dir := range libraryFolders {
+		for _, dir := range slices.Concat(libraryFolders, also) {
 			candidates = append(candidates, path.Join(dir, lib))
 		}
 	}

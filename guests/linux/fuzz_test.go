@@ -31,7 +31,7 @@ func TestHugeLoaderName(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(root, "p"), elfWithLoader(8, claims), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if interp, _, err := dependencies(root, "/p"); err == nil || !strings.Contains(err.Error(), "damaged ELF file") {
+		if interp, _, _, err := dependencies(root, "/p"); err == nil || !strings.Contains(err.Error(), "damaged ELF file") {
 			t.Errorf("%d bytes: %q, %v", claims, interp, err)
 		}
 	}
@@ -51,7 +51,7 @@ func FuzzDependencies(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(root, "program"), data, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		interp, _, err := dependencies(root, "/program")
+		interp, _, _, err := dependencies(root, "/program")
 		if err == nil && len(interp) > maxLoaderName {
 			t.Fatalf("a loader's name of %d bytes", len(interp))
 		}

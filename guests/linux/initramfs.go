@@ -53,8 +53,8 @@ func (b *Builder) debianInitramfs(ctx context.Context, app string) (Initramfs, e
 	if err != nil {
 		return Initramfs{}, err
 	}
-	modules := filepath.Join(filepath.Dir(kernel.Path), modulesFolder)
-	m := made{"initramfs-", initramfsFile, func(t tree, r recipe, root string) error { return t.addInit(r, root, modules) }, tree.writeInitramfs}
+	dir := filepath.Dir(kernel.Path)
+	m := made{"initramfs-", initramfsFile, func(t tree, r recipe, root string) error { return t.addInit(r, root, dir) }, tree.writeInitramfs}
 	return b.image(ctx, app, m, pkg)
 }
 
@@ -106,21 +106,27 @@ func (b *Builder) image(ctx context.Context, app string, m made, with ...deb.Pac
 }
 
 // addInit adds what turns the root of an app into the root of a microVM: the
-// first process, its shell, and the kernel's modules.
-func (t tree) addInit(r recipe, root, modules string) error {
+// first process, its shell, and the kernel's modules, which are in folders of dir.
+func (t tree) addInit(r recipe, root, dir string) error {
 	if err := t.addFirstProcess(r, root, "/init", "init"); err != nil {
 		return err
 	}
 	if err := t.own("/lib/ukprobe/udhcpc.sh", "udhcpc.sh", 0o755); err != nil {
 		return err
 	}
-	files, err := os.ReadDir(modules)
-	if err != nil {
-		return err
+	folders := []string{modulesFolder}
+	if r.disk {
+		folders = append(folders, diskFolder)
 	}
-	for _, f := range files {
-		if err := t.copy("/lib/modules/"+f.Name(), filepath.Join(modules, f.Name()), 0o644); err != nil {
+	for _, folder := range folders {
+		files, err := os.ReadDir(filepath.Join(dir, folder))
+		if err != nil {
 			return err
+		}
+		for _, f := range files {
+			if err := t.copy("/lib/"+folder+"/"+f.Name(), filepath.Join(dir, folder, f.Name()), 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	t.folder("/dev")

@@ -17,7 +17,8 @@ import (
 const (
 	vmlinuzPrefix = "vmlinuz-" // and the release
 	modulesFolder = "modules"  // the modules for the network
-	orderFile     = "order"    // in modulesFolder: their file names, in loading order
+	diskFolder    = "disk-modules"
+	orderFile     = "order" // in each of both: their file names, in loading order
 )
 
 // Kernel returns Debian's cloud kernel, downloading and unpacking its package
@@ -69,7 +70,7 @@ func (b *Builder) kernelDeb(ctx context.Context) (deb.Package, error) {
 	return pkgs[0], nil
 }
 
-// buildKernel takes the kernel and the modules for the network out of pkg.
+// buildKernel takes the kernel and the modules for network and disk out of pkg.
 func buildKernel(ctx context.Context, pkg deb.Package, dir, scratch string) error {
 	if err := deb.Unpack(ctx, pkg, scratch); err != nil {
 		return err
@@ -83,25 +84,35 @@ func buildKernel(ctx context.Context, pkg deb.Package, dir, scratch string) erro
 	if !cache.IsFolder(libModules) { // packages of a merged /usr
 		libModules = filepath.Join(scratch, "usr/lib/modules", release)
 	}
-	modules, err := moduleOrder(libModules, networkModules...)
-	if err != nil {
-		return err
-	}
 	t := tree{}
 	if err := t.copy("/"+filepath.Base(vmlinuz), vmlinuz, 0o644); err != nil {
 		return err
 	}
-	var order strings.Builder
-	t.folder("/" + modulesFolder)
-	for _, m := range modules {
-		name := filepath.Base(m.path)
-		fmt.Fprintln(&order, name)
-		if err := t.copy("/"+modulesFolder+"/"+name, m.path, 0o644); err != nil {
+	for folder, names := range map[string][]string{modulesFolder: networkModules, diskFolder: diskModules} {
+		if err := t.takeModules(folder, libModules, names); err != nil {
 			return err
 		}
 	}
-	t.file("/"+modulesFolder+"/"+orderFile, []byte(order.String()), 0o644)
 	return t.writeInto(dir)
+}
+
+// takeModules puts modules and what they need into a folder, with their order.
+func (t tree) takeModules(folder, libModules string, names []string) error {
+	modules, err := moduleOrder(libModules, names...)
+	if err != nil {
+		return err
+	}
+	var order strings.Builder
+	t.folder("/" + folder)
+	for _, m := range modules {
+		name := filepath.Base(m.path)
+		fmt.Fprintln(&order, name)
+		if err := t.copy("/"+folder+"/"+name, m.path, 0o644); err != nil {
+			return err
+		}
+	}
+	t.file("/"+folder+"/"+orderFile, []byte(order.String()), 0o644)
+	return nil
 }
 
 // only returns the one path that matches pattern.

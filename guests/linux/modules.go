@@ -15,6 +15,9 @@ import (
 // and on MMIO (microvm); what they depend on is found.
 var networkModules = []string{"virtio_pci", "virtio_mmio", "virtio_net"}
 
+// diskModules are what a virtio disk on PCI needs, likewise.
+var diskModules = []string{"virtio_pci", "virtio_blk"}
+
 // module is one kernel module.
 type module struct {
 	name string // with underscores, as lsmod prints it

@@ -40,6 +40,7 @@ type recipe struct {
 	initApp   string            // name in files/ of the end of /init; "" for one made from argv
 	job       bool              // it does its work, prints readyLine and ends
 	proc      bool              // it reads /proc
+	disk      bool              // it works on a block device
 	readyLine string
 	port      uint16
 	request   string // what a client sends to it first
@@ -65,6 +66,26 @@ var (
 )
 
 var apps = map[string]recipe{
+	"dnsmasq": {
+		packages: slices.Concat([]string{"dnsmasq-base", "libc6", "libdbus-1-3", "libgmp10", "libhogweed6", "libidn2-0", "libjansson4", "libmnl0",
+			"libnetfilter-conntrack3", "libnettle8", "libnfnetlink0", "libnftables1", "libnftnl11", "libunistring2", "libxtables12"}, systemd),
+		programs: []string{"/usr/sbin/dnsmasq"},
+		files:    map[string]string{"/etc/passwd": "passwd", "/etc/group": "group"},
+		texts:    map[string]string{"/etc/dnsmasq.conf": dnsmasqConf()},
+		argv:     []string{"/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=/etc/dnsmasq.conf"},
+		port:     53,
+		request:  dnsQuery(ZoneNames()[0]),
+	},
+	Fio: {
+		packages:  fioPackages,
+		programs:  []string{"/usr/bin/fio", busyboxPath},
+		files:     map[string]string{"/fio.sh": "fio.sh"},
+		folders:   []string{"/tmp"},
+		argv:      []string{busyboxPath, "sh", "/fio.sh"},
+		proc:      true,
+		disk:      true,
+		readyLine: "ukprobe-fio: ready",
+	},
 	"hello": {
 		packages:  []string{busyboxPackage},
 		programs:  []string{busyboxPath},
@@ -148,7 +169,7 @@ var embedded embed.FS
 // sources are the Go files that decide what an image holds: with files/ they
 // are the recipe, so that a change of either makes the cache build anew.
 //
-//go:embed apptree.go disk.go elf.go ext2.go initramfs.go inserts.go initscript.go kernel.go layer.go modules.go pack.go recipe.go rootfs.go tree.go
+//go:embed apptree.go disk.go elf.go ext2.go fio.go initramfs.go inserts.go initscript.go kernel.go layer.go modules.go pack.go recipe.go rootfs.go tree.go zone.go
 var sources embed.FS
 
 // file returns a file of files/; its name is known at compile time.

@@ -23,7 +23,7 @@ const cacheDir = "../../.cache/images"
 
 func TestUnknownApp(t *testing.T) {
 	_, err := (&Builder{Dir: t.TempDir()}).Kernel(t.Context(), "emacs")
-	const want = `build the kernel of lupine for emacs: no kernel "emacs" for lupine: want one of hello, memcached, mysql, nginx, redis, sqlite, general`
+	const want = `build the kernel of lupine for emacs: no kernel "emacs" for lupine: want one of dnsmasq, fio, hello, memcached, mysql, nginx, redis, sqlite, general`
 	if got := errText(err); got != want {
 		t.Errorf("error %q, want %q", got, want)
 	}

@@ -37,13 +37,15 @@ const (
 // fragments are the parts of each kernel's configuration, files of config/. The
 // app's own is the last.
 var fragments = map[string][]string{
+	"dnsmasq":   {"base", "virtio", "net", "dnsmasq"},
+	"fio":       {"base", "virtio", "fio"},
 	"hello":     {"base", "hello"},
 	"memcached": {"base", "virtio", "net", "memcached"},
 	"mysql":     {"base", "virtio", "net", "mysql"},
 	"nginx":     {"base", "virtio", "net", "nginx"},
 	"redis":     {"base", "virtio", "net", "redis"},
 	"sqlite":    {"base", "sqlite"},
-	General:     {"base", "virtio", "net", "disk", "hello", "memcached", "mysql", "nginx", "redis", "sqlite"},
+	General:     {"base", "virtio", "net", "disk", "dnsmasq", "fio", "hello", "memcached", "mysql", "nginx", "redis", "sqlite"},
 }
 
 // Apps returns the apps that have a kernel, sorted.

@@ -37,9 +37,10 @@ type Spec struct {
 	Name      string // of the container, and of its entry in the journal
 	Image     string // reference or ID
 	Args      []string
-	MemoryMiB int    // its limit, without swap
-	CPUs      []int  // none: any
-	Cgroup    string // below which it is put, such as /ukprobe/RUN/SAMPLE
+	MemoryMiB int      // its limit, without swap
+	CPUs      []int    // none: any
+	Binds     []string // files of the host, each with where it is in the container: PATH:PATH
+	Cgroup    string   // below which it is put, such as /ukprobe/RUN/SAMPLE
 	Journal   *journal.Journal
 
 	Stdout, Stderr io.Writer
@@ -125,6 +126,7 @@ func (s *Spec) options() client.ContainerCreateOptions {
 	host := &container.HostConfig{
 		NetworkMode: "none",
 		LogConfig:   container.LogConfig{Type: "none"},
+		Binds:       s.Binds,
 		Resources: container.Resources{
 			CgroupParent: s.Cgroup,
 			Memory:       int64(s.MemoryMiB) << 20,
@@ -145,6 +147,9 @@ func (s *Spec) Argv() []string {
 		"--cgroup-parent", s.Cgroup, "--memory", memory, "--memory-swap", memory}
 	if len(s.CPUs) > 0 {
 		argv = append(argv, "--cpuset-cpus", cpu.FormatList(s.CPUs))
+	}
+	for _, b := range s.Binds {
+		argv = append(argv, "--volume", b)
 	}
 	return append(append(argv, s.Image), s.Args...)
 }

@@ -48,6 +48,7 @@ var programs = []program{
 	{name: "redis-benchmark", version: ask, use: "redis' throughput", without: Warn, install: later + "apt-get install redis-tools"},
 	{name: "memcaslap", version: ask, use: "memcached's throughput", without: Warn, install: later + "apt-get install libmemcached-tools"},
 	{name: "sysbench", version: ask, use: "mysql's throughput", without: Warn, install: later + "apt-get install sysbench"},
+	{name: "dnsperf", version: []string{"-H"}, use: "experiment dns", without: Warn, install: later + "apt-get install dnsperf"},
 }
 
 // programChecks looks for them, and for a Docker Engine.

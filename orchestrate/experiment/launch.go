@@ -24,7 +24,7 @@ func unpack(ctx context.Context, l *platform.Launch, dir string) (remove func() 
 	inDir := func(s string) bool {
 		return strings.Contains(s, platform.Dir) || strings.Contains(s, platform.DirOption)
 	}
-	if len(l.Files)+len(l.Copies) == 0 && l.Drive == nil && l.Start == nil && !slices.ContainsFunc(slices.Concat(l.Argv, l.Env, []string{l.Chroot}), inDir) {
+	if len(l.Files)+len(l.Copies) == 0 && l.Scratch == nil && l.Drive == nil && l.Start == nil && !slices.ContainsFunc(slices.Concat(l.Argv, l.Env, []string{l.Chroot}), inDir) {
 		return func() error { return nil }, nil
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -38,6 +38,11 @@ func unpack(ctx context.Context, l *platform.Launch, dir string) (remove func() 
 	for name, from := range l.Copies {
 		if err := copyTo(ctx, filepath.Join(dir, name), from); err != nil {
 			return nil, errors.Join(fmt.Errorf("copy %s for the sample: %w", from, err), os.RemoveAll(dir))
+		}
+	}
+	if s := l.Scratch; s != nil {
+		if err := fill(ctx, filepath.Join(dir, s.Name), s.Bytes); err != nil {
+			return nil, errors.Join(fmt.Errorf("make the scratch disk of %d bytes: %w", s.Bytes, err), os.RemoveAll(dir))
 		}
 	}
 	l.Argv, l.Env = slices.Clone(l.Argv), slices.Clone(l.Env)

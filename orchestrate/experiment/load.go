@@ -97,7 +97,7 @@ func (b *bench) Run(ctx context.Context, c workload.Command) (workload.Ran, erro
 			return workload.Ran{}, fmt.Errorf("write a file of the client: %w", err)
 		}
 	}
-	r, err := runClient(ctx, b.live.Boot.Lab.Do, b.group, b.live.Boot.CPUs.Client, argv)
+	r, err := runClient(ctx, b.live.Boot.Lab.Do, b.group, b.live.Boot.CPUs.Client, argv, c.Line)
 	if text := joinOutput(r); text != "" {
 		b.live.Sample.Output(c.Name, text)
 	}
@@ -132,6 +132,7 @@ func (b *bench) Measure(ctx context.Context, prefix string, c workload.Command, 
 	b.live.figures(prefix, f)
 	b.saturation(prefix, c, r)
 	b.live.costs(prefix, before, after, f.Requests)
+	b.live.hostNetwork(prefix, f)
 	return judge(c.Name, f)
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,6 +85,37 @@ func needWrk(t *testing.T) {
 }
 
 var shortLoad = matrix.Workload{Duration: 2 * time.Second, Connections: 4, Threads: 1, Pipeline: 1}
+
+// Lines that are taken are not kept, however they are written.
+func TestLineFilter(t *testing.T) {
+	const text = "one\n> two\nthree\n> four\n> five\nsix"
+	for size := 1; size <= len(text); size++ {
+		kept := newTail(100)
+		var taken []string
+		f := &lineFilter{rest: kept, taken: func(line string) bool {
+			mine := strings.HasPrefix(line, "> ")
+			if mine {
+				taken = append(taken, line)
+			}
+			return mine
+		}}
+		for chunk := range slices.Chunk([]byte(text), size) {
+			if n, err := f.Write(chunk); n != len(chunk) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if err := f.flush(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"> two", "> four", "> five"}, taken); diff != "" || kept.String() != "one\nthree\nsix" {
+			t.Errorf("in pieces of %d: kept %q, taken %s", size, kept, diff)
+		}
+	}
+	f := &lineFilter{rest: newTail(100), taken: func(string) bool { return false }}
+	if n, err := f.Write(make([]byte, maxClientLine)); n != maxClientLine || err != nil || len(f.begun) != 0 {
+		t.Errorf("a line without an end: %d bytes are held, %v", len(f.begun), err)
+	}
+}
 
 // A server of known rate: wrk finds it, and a latency that is the rate's.
 func TestKnownRate(t *testing.T) {
@@ -289,6 +321,7 @@ func TestCosts(t *testing.T) {
 	want := map[string]float64{
 		"get_cpu_per_request_ns": 2e7, "get_cpu_system_per_request_ns": 5e6, "get_exits_per_request": 4, "get_userspace_exits_per_request": 1,
 		"get_guest_per_request_ns": 2e6, "get_vmm_per_request_ns": 1e6, "get_halted_per_request_ns": 2e6, "get_waited_per_request_ns": 4e5, "get_kvm_per_request_ns": 6e5,
+		"get_vmm_user_per_request_ns": 1.3e7,
 	}
 	if diff := cmp.Diff(want, l.Sample.Values); diff != "" {
 		t.Errorf("values (-want +got):\n%s", diff)
@@ -303,6 +336,22 @@ func TestCosts(t *testing.T) {
 	l.costs("", before, after, 100)
 	if _, ok := l.Sample.Values["kvm_per_request_ns"]; ok || l.Sample.Values["vmm_per_request_ns"] != 1e6 || len(l.Sample.Lacking) != 2 {
 		t.Errorf("values %v, lacking %v", l.Sample.Values, l.Sample.Lacking)
+	}
+}
+
+// What the client waits for and the wire does not show is the host's; of a pipeline's
+// requests that cannot be told.
+func TestHostNetwork(t *testing.T) {
+	answers := map[probe.Exchange]probe.Histogram{{Kind: "tcp_next", Side: "guest"}: histogram(100, 300*time.Microsecond)}
+	f := workload.Figures{Latency: map[string]time.Duration{"mean": time.Millisecond}}
+	for pipeline, want := range map[int]float64{0: 7e5, 1: 7e5, 2: 0} {
+		l := &Live{Boot: &Boot{Accel: platform.TCG}, Sample: &Sample{}}
+		l.Boot.Settings.Load.Pipeline = pipeline
+		l.costs("set_", meter{}, meter{counts: probe.Counts{Network: probe.Network{Responses: answers}}}, 100)
+		l.hostNetwork("set_", f)
+		if got, ok := l.Sample.Values["set_host_network_per_request_ns"]; got != want || ok != (want != 0) {
+			t.Errorf("pipeline of %d: %v, want %v", pipeline, got, want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ package matrix
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ukprobe/ukprobe/internal/strictyaml"
@@ -50,9 +51,15 @@ const (
 	AddressDHCP   = "dhcp"   // it asks
 )
 
+// Which tap a guest starts on.
+const (
+	TapNew  = "new"  // one that was made for the sample
+	TapKeep = "keep" // the one of the cell's sample before, on the bridge since then
+)
+
 // explained are the experiments whose figures are explained by what everything that can
 // be attached tells: they have it if the file does not say otherwise.
-var explained = []string{Throughput, HTTP}
+var explained = []string{Throughput, HTTP, DNS}
 
 // DefaultExperiment is the experiment of a cell that names none.
 const DefaultExperiment = "boot"
@@ -67,30 +74,34 @@ type Claim struct {
 
 // DefaultSettings are the settings of a cell where the file says nothing.
 func DefaultSettings() Settings {
-	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic,
-		Cache: CacheAsIs, Parallel: 1, Load: DefaultLoad(), MemorySearch: DefaultMemorySearch(), Density: DensityLimit{RAMMiB: 1024, AtMost: 64},
+	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic, Tap: TapNew,
+		Cache: CacheAsIs, Parallel: 1, Load: DefaultLoad(), MemorySearch: DefaultMemorySearch(), Density: DensityLimit{RAMMiB: 1024, AtMost: 64}, Scratch: DefaultScratch(),
 		Interference: DefaultInterference()}
 }
 
 // Settings say how a cell is sampled.
 type Settings struct {
-	Samples   int           // repetitions that are kept
-	Warmup    int           // repetitions before them that are not
-	Timeout   time.Duration // of one sample
-	MemoryMiB int
-	VCPUs     int
-	Accel     string // auto, kvm or tcg
-	Probes    string // boot, full or none
-	Address   string // static or dhcp
-	Vhost     bool   // the guest's frames are moved by vhost-net, not by the VMM
-	Args      string // appended to the guest's command line
-	Kernel    string // path in place of the system's image; "" for that image
-	Initrd    string // likewise
-	Disk      string // path of a block device's image; "" for none, or the system's own
-	Image     string // name in the catalogue; "" for the first image that fits
-	Ready     string // regular expression in place of the app's ready line; "" for that one
-	Port      int    // TCP port in place of the app's; 0 for that one
-	Claims    []Claim
+	Samples int           // repetitions that are kept; with Until at least
+	Warmup  int           // repetitions before them that are not
+	Timeout time.Duration // of one sample
+	// TimeoutLearnt: Timeout is the bound of a limit that is learnt from the first
+	// samples.
+	TimeoutLearnt bool
+	MemoryMiB     int
+	VCPUs         int
+	Accel         string // auto, kvm or tcg
+	Probes        string // boot, full or none
+	Address       string // static or dhcp
+	Tap           string // new or keep
+	Vhost         bool   // the guest's frames are moved by vhost-net, not by the VMM
+	Args          string // appended to the guest's command line
+	Kernel        string // path in place of the system's image; "" for that image
+	Initrd        string // likewise
+	Disk          string // path of a block device's image; "" for none, or the system's own
+	Image         string // name in the catalogue; "" for the first image that fits
+	Ready         string // regular expression in place of the app's ready line; "" for that one
+	Port          int    // TCP port in place of the app's; 0 for that one
+	Claims        []Claim
 
 	Until        Until        // the stopping rule, beside Samples
 	Cache        string       // as-is, warm or cold
@@ -98,6 +109,7 @@ type Settings struct {
 	Load         Workload     // of experiments with a client
 	MemorySearch MemorySearch // of memory-min
 	Density      DensityLimit // of density
+	Scratch      ScratchDisk  // of fs
 
 	CPU          CPUPlan // where the cell's threads run, and the run's host settings
 	Interference Interference
@@ -110,17 +122,32 @@ type Cell struct {
 	Pos string // of its entry in the file: name:line:column
 }
 
-// ID names the cell: system/app/platform/experiment, the image if the matrix names one,
-// and how many guests start at once if that is more than one.
+// ID names the cell: system/app/platform/experiment, and what else tells it from others.
 func (c Cell) ID() string {
 	id := c.System + "/" + c.App + "/" + c.Platform + "/" + c.Experiment
-	if c.Image != "" {
-		id += "/image=" + c.Image
-	}
-	if c.Parallel > 1 {
-		id += "/parallel=" + strconv.Itoa(c.Parallel)
+	if v := c.Variant(); v != "" {
+		id += "/" + v
 	}
 	return id
+}
+
+// Variant is the part of the ID about the image, if the matrix names one, and about how
+// guests start, if not as by default: such as "parallel=8/cache=cold", or "".
+func (c Cell) Variant() string {
+	var v []string
+	if c.Image != "" {
+		v = append(v, "image="+c.Image)
+	}
+	if c.Parallel > 1 {
+		v = append(v, "parallel="+strconv.Itoa(c.Parallel))
+	}
+	if c.Cache != "" && c.Cache != CacheAsIs {
+		v = append(v, "cache="+c.Cache)
+	}
+	if c.Tap == TapKeep {
+		v = append(v, "tap="+c.Tap)
+	}
+	return strings.Join(v, "/")
 }
 
 // Boots says whether the cell's experiment starts guests.
@@ -259,3 +286,10 @@ func (e *entry) size() int {
 	}
 	return n
 }
+
+// Text is the file's text.
+func (m *Matrix) Text() string { return m.src.Text() }
+
+// File is the name under which the text was read: paths in it are relative to its
+// folder.
+func (m *Matrix) File() string { return m.src.Name }

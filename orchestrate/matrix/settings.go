@@ -3,6 +3,8 @@
 package matrix
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -42,12 +44,30 @@ type Workload struct {
 	Pipeline    int           // requests on their way on each connection
 	Rate        int           // requests a second; 0: as many as are answered (closed loop)
 	Requests    int           // in all, in place of a duration; 0: by duration
-	ValueBytes  int           // of what is stored, for key-value stores and fs
+	ValueBytes  int           // of what is stored, for key-value stores
+	BlockBytes  []int         // of fs, one after the other
 }
+
+// What QEMU's cache= is for a scratch disk.
+const (
+	ScratchWriteback = "writeback" // QEMU's default: the host's page cache is the disk's
+	ScratchNone      = "none"      // past the host's page cache (O_DIRECT)
+)
+
+// ScratchDisk is the disk that a guest reads and writes in experiment fs.
+type ScratchDisk struct {
+	SizeMiB        int
+	Cache          string // writeback or none
+	IOPS           int    // reads and writes a second that the VMM lets through; 0: all
+	BytesPerSecond int    // likewise
+}
+
+// DefaultScratch is the disk where the file says nothing.
+func DefaultScratch() ScratchDisk { return ScratchDisk{SizeMiB: 64, Cache: ScratchWriteback} }
 
 // DefaultLoad is the load where the file says nothing.
 func DefaultLoad() Workload {
-	return Workload{Duration: 10 * time.Second, Warmup: 2 * time.Second, Connections: 30, Threads: 1, Pipeline: 1, ValueBytes: 3}
+	return Workload{Duration: 10 * time.Second, Warmup: 2 * time.Second, Connections: 30, Threads: 1, Pipeline: 1, ValueBytes: 3, BlockBytes: []int{4096}}
 }
 
 // MemorySearch bounds the search of memory-min.
@@ -61,11 +81,38 @@ func DefaultMemorySearch() MemorySearch {
 	return MemorySearch{FromMiB: 1, ToMiB: 1024, StepMiB: 1, Confirm: 3}
 }
 
-// Until is a stopping rule: samples are taken until the 95 % interval of the median
-// is within so many percent of it to both sides.
+// Until is a stopping rule: samples are taken, at least Settings.Samples, until the
+// 95 % interval of the median of the experiment's main figure is within so many percent
+// of it to both sides.
 type Until struct {
 	WithinPercent int // 0: no such rule
 	AtMost        int // samples, at which it stops in any case
+}
+
+// defaultAtMost is where a rule says nothing.
+const defaultAtMost = 100
+
+// MostSamples is how many samples of a cell are taken at most, without repeats.
+func (s *Settings) MostSamples() int {
+	if s.Until.WithinPercent > 0 {
+		return s.Until.AtMost
+	}
+	return s.Samples
+}
+
+// Conflict says which settings of a cell contradict one another, or "".
+func (s *Settings) Conflict() string {
+	if u := s.Until; u.WithinPercent > 0 && u.AtMost < s.Samples {
+		return fmt.Sprintf("until.at_most %d is less than samples %d, which is the least then: make one larger or the other smaller", u.AtMost, s.Samples)
+	}
+	return s.MemorySearch.conflict()
+}
+
+func (m MemorySearch) conflict() string {
+	if m.FromMiB < m.ToMiB {
+		return ""
+	}
+	return fmt.Sprintf("memory_search from %d to %d MiB holds no sizes: from_mib has to be the smaller", m.FromMiB, m.ToMiB)
 }
 
 // DensityLimit bounds the experiment density.
@@ -81,6 +128,12 @@ const (
 	maxRequests    = 1_000_000_000
 	maxValueBytes  = 1 << 20
 	maxParallel    = 1000
+	maxScratchMiB  = 1 << 20
+	maxBlockBytes  = 16 << 20
+	maxBlocks      = 16 // of different sizes
+	sectorBytes    = 512
+	maxBytesRate   = 1 << 40
+	maxDensity     = 250 // guests: the run's network has 253 addresses for them
 )
 
 func (d *decoder) load(n ast.Node, l *Workload) {
@@ -93,6 +146,7 @@ func (d *decoder) load(n ast.Node, l *Workload) {
 		"rate":        func(v ast.Node) { d.Integer(v, "rate", 0, maxRate, &l.Rate) },
 		"requests":    func(v ast.Node) { d.Integer(v, "requests", 0, maxRequests, &l.Requests) },
 		"value_bytes": func(v ast.Node) { d.Integer(v, "value_bytes", 1, maxValueBytes, &l.ValueBytes) },
+		"block_bytes": func(v ast.Node) { d.blockBytes(v, &l.BlockBytes) },
 	})
 }
 
@@ -113,18 +167,33 @@ func (d *decoder) memorySearch(n ast.Node, m *MemorySearch) {
 		"step_mib": func(v ast.Node) { d.Integer(v, "step_mib", 1, MaxMemoryMiB, &m.StepMiB) },
 		"confirm":  func(v ast.Node) { d.Integer(v, "confirm", 1, 100, &m.Confirm) },
 	})
-	if d.Errs.Len() == before && m.FromMiB >= m.ToMiB {
-		d.Fail(n, "memory_search from %d to %d MiB holds no sizes: from_mib has to be the smaller", m.FromMiB, m.ToMiB)
+	if why := m.conflict(); why != "" && d.Errs.Len() == before && !d.override {
+		d.Fail(n, "%s", why)
 	}
 }
 
+// until takes a mapping, or off.
 func (d *decoder) until(n ast.Node, u *Until) {
-	u.AtMost = 100
-	seen := d.Mapping(n, "until", map[string]strictyaml.Field{
+	if text, ok := n.(*ast.StringNode); ok {
+		if text.Value != SettingOff {
+			d.Fail(n, "until %q is neither off nor a mapping of within_percent and at_most", text.Value)
+			return
+		}
+		*u = Until{}
+		return
+	}
+	if !d.override {
+		*u = Until{}
+	}
+	if u.AtMost == 0 {
+		u.AtMost = defaultAtMost
+	}
+	before := d.Errs.Len()
+	d.Mapping(n, "until", map[string]strictyaml.Field{
 		"within_percent": func(v ast.Node) { d.Integer(v, "within_percent", 1, 100, &u.WithinPercent) },
 		"at_most":        func(v ast.Node) { d.Integer(v, "at_most", 6, MaxSamples, &u.AtMost) },
 	})
-	if seen != nil && !seen["within_percent"] {
+	if u.WithinPercent == 0 && d.Errs.Len() == before {
 		d.Fail(n, "until has no within_percent: how narrow the interval has to be")
 	}
 }
@@ -132,7 +201,7 @@ func (d *decoder) until(n ast.Node, u *Until) {
 func (d *decoder) density(n ast.Node, l *DensityLimit) {
 	d.Mapping(n, "density", map[string]strictyaml.Field{
 		"ram_mib": func(v ast.Node) { d.Integer(v, "ram_mib", 1, MaxMemoryMiB, &l.RAMMiB) },
-		"at_most": func(v ast.Node) { d.Integer(v, "at_most", 1, maxParallel, &l.AtMost) },
+		"at_most": func(v ast.Node) { d.Integer(v, "at_most", 1, maxDensity, &l.AtMost) },
 	})
 }
 
@@ -159,4 +228,39 @@ func (d *decoder) parallel(n ast.Node, out *[]int) {
 		}
 		*out = append(*out, v)
 	}
+}
+
+// blockBytes is a size, or a list of sizes, of whole sectors.
+func (d *decoder) blockBytes(n ast.Node, out *[]int) {
+	items := []ast.Node{n}
+	if seq, ok := n.(*ast.SequenceNode); ok {
+		items = seq.Values
+	}
+	if len(items) == 0 || len(items) > maxBlocks {
+		d.Fail(n, "block_bytes lists %d sizes: 1 to %d are possible", len(items), maxBlocks)
+		return
+	}
+	*out = nil
+	for _, item := range items {
+		v := 0
+		d.Integer(item, "block_bytes", sectorBytes, maxBlockBytes, &v)
+		switch {
+		case v == 0:
+			continue
+		case v%sectorBytes != 0:
+			d.Fail(item, "block_bytes %d: not a multiple of %d, which is a disk's sector", v, sectorBytes)
+		case slices.Contains(*out, v):
+			d.Fail(item, "block_bytes %d is already in the list", v)
+		}
+		*out = append(*out, v)
+	}
+}
+
+func (d *decoder) scratch(n ast.Node, s *ScratchDisk) {
+	d.Mapping(n, "scratch", map[string]strictyaml.Field{
+		"size_mib":         func(v ast.Node) { d.Integer(v, "size_mib", 1, maxScratchMiB, &s.SizeMiB) },
+		"cache":            func(v ast.Node) { d.OneOf(v, "cache", []string{ScratchWriteback, ScratchNone}, &s.Cache) },
+		"iops":             func(v ast.Node) { d.Integer(v, "iops", 0, maxRequests, &s.IOPS) },
+		"bytes_per_second": func(v ast.Node) { d.Integer(v, "bytes_per_second", 0, maxBytesRate, &s.BytesPerSecond) },
+	})
 }

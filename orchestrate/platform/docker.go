@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/guests/linux"
 	engine "github.com/ukprobe/ukprobe/orchestrate/docker"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -48,10 +50,14 @@ func (docker) Launch(b system.Boot, r Resources, _ *network.Guest, cmdline strin
 		return Launch{}, fmt.Errorf("%w: platform docker runs container images; this system has none", system.ErrUnsupported)
 	}
 	s := engine.Spec{Image: b.Container, Args: strings.Fields(cmdline), MemoryMiB: r.MemoryMiB, CPUs: r.CPUs, Cgroup: Cgroup}
-	return Launch{
+	if b.Scratch != nil {
+		s.Binds = []string{Dir + "/" + scratchDisk + ":" + linux.ScratchFile}
+	}
+	l := Launch{
 		Argv: s.Argv(), Accel: r.Accel, Console: Console{Write: true},
 		Start: func(ctx context.Context, o StartOptions) (Started, error) { return startContainer(ctx, o, s) },
-	}, nil
+	}
+	return l, l.scratch(b, scratchDisk, "docker")
 }
 
 // startContainer fills in the sample's part and has the engine start it.
@@ -62,6 +68,10 @@ func startContainer(ctx context.Context, o StartOptions, s engine.Spec) (Started
 	}
 	s.Name = strings.ReplaceAll(strings.Trim(o.Cgroup, "/"), "/", "-")
 	s.Cgroup, s.Journal = o.Cgroup, o.Journal
+	s.Binds = slices.Clone(s.Binds)
+	for i := range s.Binds {
+		s.Binds[i] = strings.ReplaceAll(s.Binds[i], Dir, o.Dir)
+	}
 	s.Stdout, s.Stderr, s.Event, s.NetNS = o.Stdout, o.Stderr, o.Event, o.NetNS
 	c, err := e.Start(ctx, s)
 	if err != nil {

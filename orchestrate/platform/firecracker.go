@@ -135,6 +135,15 @@ func (firecracker) Launch(b system.Boot, r Resources, nic *network.Guest, cmdlin
 			}
 		}
 	}
+	if b.Scratch != nil {
+		if os.Getenv(EnvJailer) != "" {
+			return Launch{}, fmt.Errorf("%w: a scratch disk: the jail has none: unset %s", system.ErrUnsupported, EnvJailer)
+		}
+		if err := l.scratch(b, scratchDisk, "firecracker"); err != nil {
+			return Launch{}, err
+		}
+		m.Drives = append(m.Drives, fc.Drive{ID: "scratch", Path: Dir + "/" + scratchDisk})
+	}
 	if !v.Unknown() {
 		if _, err := m.Calls(v); err != nil {
 			return Launch{}, fmt.Errorf("%w: %w", system.ErrUnsupported, err)

@@ -79,6 +79,8 @@ type Launch struct {
 	// Copies are of files and folders that the guest may write to, put there likewise:
 	// the path of the original by the copy's name.
 	Copies map[string]string
+	// Scratch, if not nil, is a file that is filled and put there likewise.
+	Scratch *Scratch
 	// Drive, if not nil, is called once the VMM has been started, for VMMs that are
 	// told what to do by an API. Its error fails the sample. It has to return soon
 	// after ctx ends or the VMM has gone.
@@ -87,6 +89,34 @@ type Launch struct {
 	// else starts. Argv then only says what is done.
 	Start func(ctx context.Context, o StartOptions) (Started, error)
 }
+
+// Scratch is the disk, or file, of a sample that its guest reads and writes.
+type Scratch struct {
+	Name  string // in the sample's folder
+	Bytes int64
+}
+
+// scratch makes the file of a boot's scratch disk, under a name in the sample's folder.
+// It throttles nothing and knows no cache but the host's.
+func (l *Launch) scratch(b system.Boot, name, platform string) error {
+	switch {
+	case b.Scratch == nil:
+		return nil
+	case b.Scratch.IOPS+b.Scratch.BytesPerSecond > 0:
+		return fmt.Errorf("%w: scratch: platform %s does not limit reads and writes: leave iops and bytes_per_second out", system.ErrUnsupported, platform)
+	case b.Scratch.Cache != matrix.ScratchWriteback:
+		return fmt.Errorf("%w: scratch: platform %s knows no cache: %s", system.ErrUnsupported, platform, b.Scratch.Cache)
+	}
+	l.Scratch = scratchFile(b, name)
+	return nil
+}
+
+func scratchFile(b system.Boot, name string) *Scratch {
+	return &Scratch{Name: name, Bytes: int64(b.Scratch.SizeMiB) << 20}
+}
+
+// scratchDisk is the usual name of a scratch disk's file.
+const scratchDisk = "scratch.raw"
 
 // Driven is a VMM that has been started and waits to be told what to do.
 type Driven struct {

@@ -5,6 +5,7 @@ package platform
 import (
 	"fmt"
 
+	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 )
@@ -35,6 +36,8 @@ func (process) Launch(b system.Boot, r Resources, _ *network.Guest, _ string) (L
 	if b.RootFS == "" || len(b.Argv) == 0 {
 		return Launch{}, fmt.Errorf("%w: platform process runs programs; this system is a guest", system.ErrUnsupported)
 	}
-	return Launch{Argv: b.Argv, Env: b.Env, Chroot: Dir + "/root", Copies: map[string]string{"root": b.RootFS},
-		Console: Console{Write: true}, Accel: r.Accel}, nil
+	const root = "root"
+	l := Launch{Argv: b.Argv, Env: b.Env, Chroot: Dir + "/" + root, Copies: map[string]string{root: b.RootFS},
+		Console: Console{Write: true}, Accel: r.Accel}
+	return l, l.scratch(b, root+linux.ScratchFile, "process")
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
@@ -147,6 +148,9 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	for i, d := range disks {
 		argv = append(argv, q.diskArgs(i, d)...)
 	}
+	if b.Scratch != nil {
+		argv = append(argv, q.scratchArgs(b.Scratch)...)
+	}
 	if nic != nil {
 		if err := q.vhost(r); err != nil {
 			return Launch{}, err
@@ -158,6 +162,9 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	}
 	argv = append(argv, b.QEMU.Args...)
 	l := Launch{Argv: argv, Env: vmmEnv(), Files: files, Accel: r.Accel}
+	if b.Scratch != nil {
+		l.Scratch = scratchFile(b, scratchDisk)
+	}
 	if r.Accel == KVM {
 		l.Console.Port = com1
 	} else {
@@ -249,6 +256,24 @@ func (q qemu) diskArgs(i int, d system.Disk) []string {
 	device := "virtio-blk-pci,drive=" + id
 	if q.microvm {
 		device = "virtio-blk-device,drive=" + id
+	}
+	return []string{"-drive", drive, "-device", device}
+}
+
+// scratchArgs gives the guest a virtio disk that it reads and writes. QEMU's own choice
+// of how it asks the host (aio=threads: pread and its kin, one thread each) is said, so
+// that another build does not choose otherwise.
+func (q qemu) scratchArgs(s *matrix.ScratchDisk) []string {
+	drive := fmt.Sprintf("file=%s/%s,if=none,id=scratch,format=raw,cache=%s,aio=threads", DirOption, scratchDisk, s.Cache)
+	if s.IOPS > 0 {
+		drive += fmt.Sprintf(",throttling.iops-total=%d", s.IOPS)
+	}
+	if s.BytesPerSecond > 0 {
+		drive += fmt.Sprintf(",throttling.bps-total=%d", s.BytesPerSecond)
+	}
+	device := "virtio-blk-pci,drive=scratch"
+	if q.microvm {
+		device = "virtio-blk-device,drive=scratch"
 	}
 	return []string{"-drive", drive, "-device", device}
 }

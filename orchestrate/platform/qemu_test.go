@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 )
@@ -224,6 +225,53 @@ func TestCommandAsks(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// The scratch disk is the last one, and is written to; only QEMU limits it, and only QEMU
+// has a cache to choose.
+func TestScratch(t *testing.T) {
+	scratch := matrix.ScratchDisk{SizeMiB: 8, Cache: matrix.ScratchWriteback}
+	limited, direct := scratch, scratch
+	limited.IOPS, limited.BytesPerSecond, direct.Cache = 50, 1000, matrix.ScratchNone
+	guest := system.Boot{Kernel: "/k", Disks: []system.Disk{{Path: "/root.raw", Format: "raw"}}}
+	const file = "file={dir,,}/scratch.raw,if=none,id=scratch,format=raw,"
+	for name, tt := range map[string]struct {
+		q     qemu
+		disk  matrix.ScratchDisk
+		drive string
+		dev   string
+	}{
+		"plain":   {qemu{name: "qemu"}, scratch, file + "cache=writeback,aio=threads", "virtio-blk-pci,drive=scratch"},
+		"limited": {qemu{name: "qemumicrovm", microvm: true}, limited, file + "cache=writeback,aio=threads,throttling.iops-total=50,throttling.bps-total=1000", "virtio-blk-device,drive=scratch"},
+		"direct":  {qemu{name: "qemu"}, direct, file + "cache=none,aio=threads", "virtio-blk-pci,drive=scratch"},
+	} {
+		b := guest
+		b.Scratch = &tt.disk
+		l, err := tt.q.Launch(b, Resources{Accel: TCG}, nil, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		drives, devices := after(l.Argv, "-drive"), after(l.Argv, "-device")
+		if len(drives) != 2 || drives[1] != tt.drive || len(devices) != 2 || devices[1] != tt.dev {
+			t.Errorf("%s: drives %q, devices %q", name, drives, devices)
+		}
+		if diff := cmp.Diff(&Scratch{Name: "scratch.raw", Bytes: 8 << 20}, l.Scratch); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	for name, b := range map[string]system.Boot{"process": {RootFS: "/r", Argv: []string{"/a"}}, "docker": {Container: "c"}} {
+		p, err := Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for want, disk := range map[string]matrix.ScratchDisk{"": scratch, "does not limit reads and writes": limited, "knows no cache": direct} {
+			b.Scratch = &disk
+			l, err := p.Launch(b, Resources{}, nil, "")
+			if want != "" && (!errors.Is(err, system.ErrUnsupported) || !strings.Contains(err.Error(), want)) || want == "" && (err != nil || l.Scratch == nil) {
+				t.Errorf("%s: %+v, %v; want %q", name, l.Scratch, err, want)
+			}
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	guest "github.com/ukprobe/ukprobe/guests/docker"
+	"github.com/ukprobe/ukprobe/guests/linux"
 	engine "github.com/ukprobe/ukprobe/orchestrate/docker"
 )
 
@@ -190,6 +191,9 @@ func (d *Docker) Describe(w Want) Boot {
 		b.Container = w.Settings.Image
 	}
 	b.override(w.Settings)
+	if b.scratch(w); b.Scratch != nil {
+		b.Cmdline = strings.Join(fioJob(w, linux.ScratchFile).Argv(), " ")
+	}
 	return b
 }
 

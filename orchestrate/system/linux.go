@@ -92,7 +92,10 @@ func (e Env) describeLinux(name string, w Want, cmdline string) Boot {
 	b.override(w.Settings)
 	b.orOwn()
 	if len(b.Disks) > 0 && (b.Entry == nil || b.Entry.Cmdline == "") {
-		b.Cmdline += " root=/dev/vda " + map[bool]string{true: "ro", false: "rw"}[b.Disks[0].ReadOnly]
+		b.Cmdline += " root=" + virtioDisk(0) + " " + map[bool]string{true: "ro", false: "rw"}[b.Disks[0].ReadOnly]
+	}
+	if b.scratch(w); b.Scratch != nil {
+		b.Cmdline += " " + fioJob(w, virtioDisk(len(b.Disks))).Word()
 	}
 	return b
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/internal/solo5"
 )
 
@@ -18,10 +19,10 @@ type MirageOS struct{ env Env }
 func (*MirageOS) Name() string { return "mirageos" }
 
 // Apps implements System.
-func (m *MirageOS) Apps() []string { return m.env.apps(m.Name(), Hello, HTTP) }
+func (m *MirageOS) Apps() []string { return m.env.apps(m.Name(), Hello, HTTP, DNS) }
 
 // foreignApps are those of the matrix that are programs in C.
-var foreignApps = []string{Nginx, redisApp, sqliteApp, memcachedApp, "mysql"}
+var foreignApps = []string{Nginx, redisApp, sqliteApp, memcachedApp, dnsmasqApp, linux.Fio, "mysql"}
 
 // Platforms implements System.
 func (*MirageOS) Platforms() []string { return []string{solo5HVT, solo5SPT, solo5Virtio} }
@@ -48,6 +49,8 @@ func (m *MirageOS) Describe(w Want) Boot {
 		b.Ready, b.Unaddressed = "hello", true
 	case HTTP:
 		b.Service = &Service{Port: mirageHTTP, Request: httpGet()}
+	case DNS:
+		b.Service = dnsService()
 	}
 	if e, err := m.env.entry(m.Name(), w); err == nil {
 		b.describe(e)

@@ -2,11 +2,17 @@
 
 package system
 
+import "github.com/ukprobe/ukprobe/guests/linux"
+
 // Names of the apps.
 const (
 	Hello = "hello" // prints one line and idles
 	Nginx = "nginx" // serves a 612-byte page over HTTP
 	HTTP  = "http"  // the reference guest's own few lines of HTTP
+
+	// DNS is a system's own server of names, which has the zone of guests/linux's dnsmasq.
+	DNS        = "dns"
+	dnsmasqApp = "dnsmasq"
 
 	redisApp     = "redis"     // answers PING
 	sqliteApp    = "sqlite"    // the shell or a benchmark of it, on the console
@@ -30,6 +36,11 @@ const (
 // httpGet is the request that a service of HTTP is asked.
 func httpGet() []byte {
 	return []byte("GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n")
+}
+
+// dnsService is a server of names: it is ready when it answers a question by TCP.
+func dnsService() *Service {
+	return &Service{Port: linux.Port(dnsmasqApp), Request: linux.Request(dnsmasqApp)}
 }
 
 // redisPing is what Redis answers with +PONG.

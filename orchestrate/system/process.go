@@ -30,6 +30,9 @@ func (p *Process) Prepare(ctx context.Context, w Want) (Boot, error) {
 	}
 	b := p.Describe(w)
 	b.Version, b.RootFS, b.Argv, b.Env = root.Version, root.Dir, slices.Clone(root.Argv), root.Env
+	if b.Scratch != nil {
+		b.Env = append(slices.Clone(b.Env), fioJob(w, linux.ScratchFile).Word())
+	}
 	if b.Image, err = b.measure(ctx, PartProgram, root.Dir+root.Program); err != nil {
 		return Boot{}, err
 	}
@@ -41,6 +44,7 @@ func (*Process) Describe(w Want) Boot {
 	b := Boot{Platform: w.Platform, RootFS: Unbuilt, Argv: []string{"<" + w.App + " of Debian's package>"}}
 	b.linuxApp(w.App)
 	b.override(w.Settings)
+	b.scratch(w)
 	return b
 }
 

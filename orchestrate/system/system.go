@@ -78,6 +78,9 @@ type QEMU struct {
 type Want struct {
 	App, Platform string
 	Settings      matrix.Settings
+	// Scratch says that the guest gets a disk to read and write, and that the app is to
+	// do so: fio in experiment fs.
+	Scratch bool
 }
 
 // Boot is one app of one system, ready to be put on a platform.
@@ -128,6 +131,10 @@ type Boot struct {
 	// arguments there.
 	Packed     bool
 	PackedArgs []string
+
+	// Scratch is the disk, the last one, that the app reads and writes: nil if there is
+	// none. The platform makes it anew for each sample.
+	Scratch *matrix.ScratchDisk
 
 	// Files are stamps of all that was measured: see Unchanged. Parts are the same files
 	// by what they are.

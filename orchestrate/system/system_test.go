@@ -60,7 +60,7 @@ func TestSupports(t *testing.T) {
 		{"reference", "hello", "process", "unsupported: reference does not run on process (it runs on qemu, qemu1nic, qemumicrovm, firecracker)"},
 		{"linux", "hello", "qemumicrovm", "unsupported: hello on qemumicrovm: Debian's cloud kernel takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off), and with ACPI it hangs at some starts: use system lupine"},
 		{"lupine", "mysql", "qemumicrovm", ""},
-		{"lupine", "http", "qemu", "unsupported: lupine has no http (it has hello, memcached, mysql, nginx, redis, sqlite)"},
+		{"lupine", "http", "qemu", "unsupported: lupine has no http (it has dnsmasq, fio, hello, memcached, mysql, nginx, redis, sqlite)"},
 		{"linux", "hello", "firecracker", "unsupported: hello on firecracker: Debian's cloud kernel is compressed, and takes no virtio-mmio devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES is off): use system lupine"},
 		{"lupine", "hello", "firecracker", ""},
 		{"process", "hello", "qemu", "unsupported: process does not run on qemu (it runs on process)"},

@@ -30,6 +30,7 @@ var unikraftApps = map[string]struct {
 	// unikraft/app-nginx scripts/run.yaml.
 	Nginx: {service: &Service{Port: 80, Request: httpGet()}, args: "-c /nginx/conf/nginx.conf"},
 	// unikraft/eurosys21-artifacts fig_12 impl/unikraft-qemu-redis.sh.
+	DNS:      {service: dnsService()},
 	redisApp: {service: &Service{Port: 6379, Request: redisPing()}, args: "/redis.conf"},
 	// SQLite's shell.c, at the start of an interactive shell; its prompt ends no line.
 	sqliteApp: {ready: "^SQLite version "},
@@ -45,7 +46,7 @@ var unikraftQEMU = QEMU{Microvm: "pit=on,rtc=on", CPU: "migratable=no,+invtsc"}
 
 // Apps implements System.
 func (u *Unikraft) Apps() []string {
-	return u.env.apps(u.Name(), Hello, Nginx, redisApp, sqliteApp)
+	return u.env.apps(u.Name(), Hello, Nginx, redisApp, sqliteApp, DNS)
 }
 
 // Platforms implements System.

@@ -58,6 +58,7 @@ func TestCommands(t *testing.T) {
 	const (
 		slap  = "memcaslap -s 198.18.0.2:99 -T 2 -c 30 -X 3 -w 1k -S 24h "
 		mysql = " --db-driver=mysql --mysql-host=198.18.0.2 --mysql-port=99 --mysql-user=root --mysql-db="
+		dns   = "dnsperf -s 198.18.0.2 -p 99 -d {dir}/queries -c 30 -T 2 "
 		table = mysql + "sbtest --tables=1 --table-size=10000 --threads=30 "
 	)
 	for _, tt := range []struct {
@@ -79,6 +80,9 @@ func TestCommands(t *testing.T) {
 		{"redis by number", RedisBenchmark{}, counted, []string{
 			"redis-benchmark-set: redis-benchmark -h 198.18.0.2 -p 99 -t set --csv --precision 3 -c 30 -n 5000 -P 1 -d 3 --threads 2",
 			"redis-benchmark-get: redis-benchmark -h 198.18.0.2 -p 99 -t get --csv --precision 3 -c 30 -n 5000 -P 1 -d 3 --threads 2"}},
+		// The quantiles have a run of their own, or else the rate does for both.
+		{"dnsperf", Dnsperf{}, piped, []string{"dnsperf-latency: " + dns + "-q 480 -l 1.5 -v", "dnsperf: " + dns + "-q 480 -l 1.5"}},
+		{"dnsperf by rate", Dnsperf{}, fixed, []string{"dnsperf-warmup: " + dns + "-q 30 -l 0.5 -Q 1000", "dnsperf: " + dns + "-q 30 -l 2 -Q 1000 -v"}},
 		{"http", FixedRate{}, fixed, []string{
 			"load-http-warmup: ukprobe load-http --address 198.18.0.2:99 --rate 1000 --requests 500 --connections 30 --timeout 10s",
 			"load-http: ukprobe load-http --address 198.18.0.2:99 --rate 1000 --requests 2000 --connections 30 --timeout 10s"}},
@@ -181,6 +185,9 @@ func TestCheck(t *testing.T) {
 		"that its threads (4) divide":                 {Memaslap{}, change(func(w *matrix.Workload) { w.Threads = 4 })},
 		"memaslap sends one request":                  {Memaslap{}, change(func(w *matrix.Workload) { w.Pipeline = 2 })},
 		"sysbench sends one query":                    {Sysbench{}, change(func(w *matrix.Workload) { w.Pipeline = 2 })},
+		"dnsperf runs for a time":                     {Dnsperf{}, change(func(w *matrix.Workload) { w.Requests = 5 })},
+		"as many sockets (load.connections: 1)":       {Dnsperf{}, change(func(w *matrix.Workload) { w.Connections, w.Threads = 1, 2 })},
+		"load.connections times load.pipeline":        {Dnsperf{}, change(func(w *matrix.Workload) { w.Connections, w.Pipeline = 1000, 100 })},
 		"load.rate is missing":                        {FixedRate{}, matrix.DefaultLoad()},
 		"experiment http sends one request":           {FixedRate{}, change(func(w *matrix.Workload) { w.Rate, w.Pipeline = 1, 2 })},
 		"keeps every latency":                         {FixedRate{}, change(func(w *matrix.Workload) { w.Rate = 10_000_000 })},
@@ -216,7 +223,7 @@ func TestFor(t *testing.T) {
 	if _, ok := For("hello"); ok {
 		t.Error("there is a load for hello")
 	}
-	if g, ok := For("nginx"); !ok || g != (Wrk{}) || !HTTP("nginx") || HTTP("redis") {
+	if g, ok := For("nginx"); !ok || g != (Wrk{}) || !HTTP("nginx") || HTTP("redis") || DNS("nginx") || !DNS("dnsmasq") {
 		t.Errorf("nginx: %v, %v", g, ok)
 	}
 }

@@ -31,6 +31,7 @@ var readers = map[string]func(string) (Figures, error){
 	"redis":    func(text string) (Figures, error) { return readRedis(text, 50_000) },
 	"memaslap": readMemaslap,
 	"sysbench": readSysbench,
+	"dnsperf":  readDnsperf,
 	"http":     func(text string) (Figures, error) { return readHTTP(text, 100) },
 }
 
@@ -58,6 +59,13 @@ func TestRead(t *testing.T) {
 			Latency: map[string]time.Duration{"mean": us(68), "max": us(27230), "p50": us(64), "p90": us(128), "p99": us(256)}},
 		"sysbench.txt": {Requests: 44188, Duration: us(2002600), PerSecond: 22061.05,
 			Latency: map[string]time.Duration{"mean": us(180), "max": us(29320), "p99": us(920), "p50": us(141), "p90": us(307)}},
+		"dnsperf.txt": {Requests: 7529, Duration: us(2000133), PerSecond: 7529 / us(2000133).Seconds(),
+			Latency: map[string]time.Duration{"mean": us(133), "max": us(5709)}},
+		// A name that is there, one that is not, one of another zone.
+		"dnsperf-codes.txt": {Requests: 17, Errors: 33, Trouble: "17 NXDOMAIN, 16 REFUSED", Duration: us(1000268), PerSecond: 17 / us(1000268).Seconds(),
+			Latency: map[string]time.Duration{"mean": us(372), "max": us(9332)}},
+		// No server is there.
+		"dnsperf-lost.txt": {Errors: 4, Trouble: "4 without an answer", Duration: us(1000232), Latency: map[string]time.Duration{}},
 		"http.json": {Requests: 93, Errors: 7, Trouble: "2: no answer in time, 1: status 404 Not Found, 4 were due and not sent, since all connections waited for answers: 100 requests per second are too many",
 			Duration: 2 * time.Second, PerSecond: 46.5,
 			Latency: map[string]time.Duration{"p50": ms(2), "uncorrected_p50": ms(1)}, Late: map[string]time.Duration{"p50": us(5), "p99": ms(1.5)},
@@ -88,6 +96,45 @@ func TestReadNothing(t *testing.T) {
 	}
 	if f, err := readMemaslap(recorded(t, "memaslap-nostats.txt")); err == nil || !strings.Contains(err.Error(), "no distribution") {
 		t.Errorf("without a distribution: %+v, %v", f, err)
+	}
+}
+
+// The quantiles are of the lines that dnsperf -v prints, which are not kept.
+func TestDnsperfAnswers(t *testing.T) {
+	c, a := Dnsperf{}.verbose("dnsperf", guest, load(time.Second, 0))
+	taken, text := 0, recorded(t, "dnsperf-verbose.txt")
+	for line := range strings.Lines(text) {
+		if c.Line(strings.TrimSuffix(line, "\n")) {
+			taken++
+		} else if strings.HasPrefix(line, "> ") {
+			t.Errorf("kept: %q", line)
+		}
+	}
+	f, err := readDnsperf(text)
+	if err != nil || taken == 0 || uint64(taken) != f.Requests {
+		t.Fatalf("%d of %d answers, %v", taken, f.Requests, err)
+	}
+	mean := f.Latency["mean"]
+	a.into(&f)
+	// The lines' own mean is that of the statistics.
+	sum := uint64(0)
+	for us, n := range a {
+		sum += uint64(us) * n
+	}
+	if own := time.Duration(sum/f.Requests) * time.Microsecond; own < mean-2*time.Microsecond || own > mean+2*time.Microsecond {
+		t.Errorf("mean %v, of the lines %v", mean, own)
+	}
+	if p50, p99 := f.Latency["p50"], f.Latency["p99"]; p50 == 0 || p50 > p99 || p99 > f.Latency["max"] {
+		t.Errorf("%v", f.Latency)
+	}
+	few := answers{}
+	few.line("> NOERROR host-000.ukprobe.test A 0.000250")
+	few.line("> NXDOMAIN nobody.ukprobe.test A 9.000000")
+	few.line("> T host-001.ukprobe.test A 5.000001")
+	got := Figures{Latency: map[string]time.Duration{}}
+	few.into(&got)
+	if got.Latency["p50"] != us(250) || len(got.Latency) != 1 || got.Missing["p99"] != "of 1 answers it is the slowest one" {
+		t.Errorf("of one answer: %+v", got)
 	}
 }
 

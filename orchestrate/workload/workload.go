@@ -21,8 +21,8 @@ import (
 // Generator puts a service under load with a program.
 type Generator interface {
 	Program() Program
-	// Check says what of a load it cannot do. A rate is for [FixedRate] only: the others
-	// send as fast as they are answered.
+	// Check says what of a load it cannot do. A rate is for [FixedRate] and [Dnsperf]: the
+	// others send as fast as they are answered.
 	Check(w matrix.Workload) error
 	// Load warms the service up and measures it. What it has no figures of is no error.
 	Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix.Workload) error
@@ -72,6 +72,9 @@ type Command struct {
 	Argv    []string
 	Threads int               // that can be busy at the same time
 	Files   map[string]string // content by name
+	// Line, if not nil, is given each line of the output as it comes. Those of which it
+	// returns true are not kept: there may be millions.
+	Line func(text string) bool
 }
 
 // Ran is a run that ended well.
@@ -106,7 +109,12 @@ var byApp = map[string]Generator{
 	"redis":     RedisBenchmark{},
 	"memcached": Memaslap{},
 	"mysql":     Sysbench{},
+	"dnsmasq":   Dnsperf{},
+	"dns":       Dnsperf{},
 }
+
+// DNS reports whether an app answers questions for names.
+func DNS(app string) bool { return app == "dnsmasq" || app == "dns" }
 
 // HTTP reports whether an app speaks it.
 func HTTP(app string) bool { return app == "nginx" || app == "http" }

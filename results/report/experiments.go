@@ -37,6 +37,7 @@ var experimentColumns = map[string][]phase{
 	"throughput": {
 		{"requests_per_second", "requests/s"}, {"latency_p50_ns", "p50"}, {"latency_p99_ns", "p99"}, {"errors", "errors"}, {"cpu_per_request_ns", "CPU/req"},
 		{"exits_per_request", "exits/req"}, {"guest_per_request_ns", "guest/req"}, {"kvm_per_request_ns", "KVM/req"}, {"vmm_per_request_ns", "VMM/req"},
+		{"host_network_per_request_ns", "network/req"},
 	},
 	"http": {
 		{"requests_per_second", "requests/s"}, {"latency_p50_ns", "p50"}, {"latency_p90_ns", "p90"}, {"latency_p99_ns", "p99"},
