@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -408,21 +409,40 @@ func TestNoProgram(t *testing.T) {
 	wantValues(t, s, map[string]float64{AppBytes: -1, LibrariesBytes: -1, RestBytes: -1, RootFSBytes: 25, UnpackedBytes: float64(len(reference.Image())) + 25})
 }
 
+// A disk is measured by the files on it; what is not known of a disk is missing.
 func TestDisks(t *testing.T) {
-	super := make([]byte, superAt+superSize)
-	put := func(at int, v uint32) { binary.LittleEndian.PutUint32(super[superAt+at:], v) }
-	put(blocksAt, 1000)
-	put(freeBlocksAt, 400)
-	put(logBlockAt, 2)
-	binary.LittleEndian.PutUint16(super[superAt+magicAt:], extMagic)
-	kernel := write(t, "k", bzImage(gzipped(reference.Image())))
-	s := measure(t, Image{Boot: system.Boot{Kernel: kernel, Disks: []system.Disk{{Path: write(t, "d", super), Format: "raw"}}}, App: "nginx"})
-	wantValues(t, s, map[string]float64{RootFSBytes: 600 * 4096, UnpackedBytes: float64(len(reference.Image())) + 600*4096, AppBytes: -1, "disk_file_bytes": 2048})
-	put(freeBlocksAt, 1001)
-	s = measure(t, Image{Boot: system.Boot{Kernel: kernel, Disks: []system.Disk{{Path: write(t, "d", super), Format: "raw"}}}, App: "nginx"})
-	wantValues(t, s, map[string]float64{RootFSBytes: -1, UnpackedBytes: -1})
+	program, err := exec.LookPath("mke2fs")
+	if err != nil {
+		if program, err = exec.LookPath("/usr/sbin/mke2fs"); err != nil {
+			t.Skip("no mke2fs: apt-get install e2fsprogs")
+		}
+	}
+	app := must[[]byte](t)(os.ReadFile(compiled(t, "-static")))
+	root, disk := t.TempDir(), filepath.Join(t.TempDir(), "disk")
+	for name, data := range map[string][]byte{"/usr/sbin/nginx": app, "/etc/conf": []byte("12345")} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(root+name), 0o755), os.WriteFile(root+name, data, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(root+"/etc/conf", root+"/etc/again"); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := exec.Command(program, "-q", "-F", "-t", "ext2", "-d", root, disk, "8M").CombinedOutput(); err != nil {
+		t.Fatalf("mke2fs: %v: %s", err, said)
+	}
+	kernel, own, size := write(t, "k", bzImage(gzipped(reference.Image()))), float64(len(app)), float64(len(reference.Image()))
+	s := measure(t, Image{Boot: system.Boot{Kernel: kernel, Disks: []system.Disk{{Path: disk, Format: "raw"}}}, App: "nginx"})
+	wantValues(t, s, map[string]float64{
+		RootFSBytes: own + 5, AppBytes: own, LibrariesBytes: 0, RestBytes: 5, UnpackedBytes: size + own + 5, "disk_file_bytes": 8 << 20, "disk_virtual_bytes": 8 << 20,
+	})
+	if used := s.Values["disk_used_bytes"]; used < own || used > 8<<20 {
+		t.Errorf("%v bytes in use", used)
+	}
+	if s.Values[AllocatedBytes] >= s.Values[FileBytes] {
+		t.Errorf("a sparse disk of %v bytes takes %v", s.Values[FileBytes], s.Values[AllocatedBytes])
+	}
 	s = measure(t, Image{Boot: system.Boot{Disks: []system.Disk{{Path: write(t, "d", make([]byte, 4096)), Format: "raw"}}}, App: "nginx"})
-	wantValues(t, s, map[string]float64{RootFSBytes: -1, KernelBytes: -1, AppBytes: -1, FileBytes: 4096})
+	wantValues(t, s, map[string]float64{RootFSBytes: -1, KernelBytes: -1, AppBytes: -1, UnpackedBytes: -1, FileBytes: 4096})
 }
 
 func TestRelative(t *testing.T) {
