@@ -107,6 +107,18 @@ func TestGoTypesFitTheMaps(t *testing.T) {
 	}
 }
 
+// TestAddressTypesFitTheMap: the same of the programs that share no map.
+func TestAddressTypesFitTheMap(t *testing.T) {
+	spec, err := LoadAddresses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := spec.Maps[AddressesMapGroups]
+	if m == nil || m.KeySize != 8 || uintptr(m.ValueSize) != unsafe.Sizeof(AddressesAddresses{}) {
+		t.Errorf("%+v, in Go a value of %d bytes", m, unsafe.Sizeof(AddressesAddresses{}))
+	}
+}
+
 // TestFlowTypesFitTheMaps: the same of the maps that only net's programs use.
 func TestFlowTypesFitTheMaps(t *testing.T) {
 	maps := objects(t)["net"].Maps

@@ -4,7 +4,10 @@
 // is in them; orchestrate/matrix reads them.
 package matrices
 
-import "embed"
+import (
+	"embed"
+	"strings"
+)
 
 // FS holds the files, each named NAME.yaml.
 //
@@ -16,3 +19,13 @@ const Default = "quick.yaml"
 
 // Validate is the file that `ukprobe validate` without --matrix takes.
 const Validate = "validate.yaml"
+
+// Names are those of the files, without their ending.
+func Names() []string {
+	entries, _ := FS.ReadDir(".") // of what is built in
+	var out []string
+	for _, e := range entries {
+		out = append(out, strings.TrimSuffix(e.Name(), ".yaml"))
+	}
+	return out
+}

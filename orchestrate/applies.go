@@ -28,6 +28,9 @@ var applicable = map[string]func(c *cell) error{
 // applies says why an experiment cannot be made of a cell, whose system and platform
 // are known.
 func (c *cell) applies() error {
+	if err := c.startable(); err != nil {
+		return err
+	}
 	if check := applicable[c.Experiment]; check != nil {
 		return check(c)
 	}
@@ -46,9 +49,11 @@ func (c *cell) served() error {
 const sqliteApp = "sqlite"
 
 // appOfExperiment is the app that the system is asked for: that of the cell, but for
-// sqlite's throughput, which has a variant that does nothing else.
+// sqlite's throughput, which has a variant that does nothing else, and where it has to
+// run when it is looked at.
 func (c *cell) appOfExperiment() string {
-	if c.App == sqliteApp && c.Experiment == matrix.Throughput {
+	looked := c.Experiment == matrix.ASLR && slices.Contains(insertsKnown, c.System)
+	if c.App == sqliteApp && (c.Experiment == matrix.Throughput || looked) {
 		return linux.SQLiteInserts
 	}
 	return c.App

@@ -51,12 +51,14 @@ func TestApplies(t *testing.T) {
 	}
 }
 
-// TestAppOfExperiment: only sqlite's throughput is of another image.
+// TestAppOfExperiment: only sqlite's throughput, and where it has to run when it is
+// looked at, is of another image.
 func TestAppOfExperiment(t *testing.T) {
-	for _, tt := range []struct{ app, experiment, want string }{
-		{"sqlite", matrix.Throughput, linux.SQLiteInserts}, {"sqlite", matrix.Boot, "sqlite"}, {"redis", matrix.Throughput, "redis"},
+	for _, tt := range []struct{ system, app, experiment, want string }{
+		{"linux", "sqlite", matrix.Throughput, linux.SQLiteInserts}, {"linux", "sqlite", matrix.Boot, "sqlite"}, {"linux", "redis", matrix.Throughput, "redis"},
+		{"process", "sqlite", matrix.ASLR, linux.SQLiteInserts}, {"osv", "sqlite", matrix.ASLR, "sqlite"}, {"process", "sqlite", matrix.ImageSize, "sqlite"},
 	} {
-		c := cell{Cell: matrix.Cell{App: tt.app, Experiment: tt.experiment}}
+		c := cell{Cell: matrix.Cell{System: tt.system, App: tt.app, Experiment: tt.experiment}}
 		if got := c.want().App; got != tt.want {
 			t.Errorf("%s, %s: app %s, want %s", tt.app, tt.experiment, got, tt.want)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
@@ -43,12 +44,19 @@ type cell struct {
 	image      system.Boot
 	claims     []claim.Pattern
 	accel      string
-	emulated   bool         // KVM has no hardware behind it
-	counts     probe.Counts // of all its samples
+	emulated   bool             // KVM has no hardware behind it
+	counts     probe.Counts     // of all its samples
+	taps       *experiment.Taps // that stay between the samples; nil: none does
 	argvStored bool
-	stored     int    // samples
-	status     string // "" while it can be sampled, else results.Cell…
+	stored     int                  // samples
+	seer       experiment.Addresser // of experiment aslr; nil for what is not virtualised
+	status     string               // "" while it can be sampled, else results.Cell…
 	reason     string
+
+	limit    experiment.Limit // of a start
+	over     bool             // its stopping rule has ended it
+	expected int              // samples, as far as can be told; 0: all
+	past     past             // of a run that was resumed
 }
 
 // claimEvents are the events from which a claim can count, in the order of a boot.
@@ -98,6 +106,9 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 	if cells, err = matrix.Select(cells, o.Only); err != nil {
 		return nil, err
 	}
+	if err := matrix.Apply(o.Set, cells); err != nil {
+		return nil, fmt.Errorf("--set %w", err)
+	}
 	for i := range cells {
 		if c := cells[i]; c.System == processSystem && c.Args+c.Kernel+c.Initrd+c.Disk+c.Image != "" {
 			return nil, fmt.Errorf("%s: system %s takes no args, kernel, initrd, disk or image: it runs the app of its Debian package", c.Pos, c.System)
@@ -111,8 +122,12 @@ func (o *Options) expand() ([]matrix.Cell, error) {
 		if err := o.override(&cells[i].Settings); err != nil {
 			return nil, err
 		}
+		cells[i].Settle()
+		if why := cells[i].Conflict(); why != "" {
+			return nil, fmt.Errorf("%s: %s", cells[i].Pos, why)
+		}
 	}
-	return cells, nil
+	return cells, addressesFor(cells)
 }
 
 // imageOf checks the image that a cell names: it has to be in the catalogue, for that
@@ -162,7 +177,10 @@ func (o *Options) override(s *matrix.Settings) error {
 // resolve finds the cell's system, platform and accelerator. What cannot be is
 // noted in the cell, not returned.
 func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
-	out := &cell{Cell: c, emulated: host.KVM && !host.Hardware}
+	out := &cell{Cell: c, emulated: host.KVM && !host.Hardware, limit: experiment.Limit{Bound: c.Timeout}}
+	if c.Tap == matrix.TapKeep {
+		out.taps = &experiment.Taps{}
+	}
 	var err error
 	if out.system, err = system.Find(systems, c.System); err != nil {
 		return out.refuse(err)
@@ -188,20 +206,32 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 		}
 		out.claims = append(out.claims, pattern)
 	}
+	if !c.Boots() {
+		out.accel = platform.None
+		return out
+	}
 	out.accel, err = out.platform.Accel(c.Accel, out.system.Describe(out.want()), host)
 	if err != nil {
+		return out.refuse(err)
+	}
+	if err := out.appliesUnder(); err != nil {
 		return out.refuse(err)
 	}
 	return out
 }
 
-// refuse notes why a cell cannot be sampled.
+// refuse notes why a cell cannot be sampled: it makes no sense, nobody has given an image
+// for it, or something is missing or wrong.
 func (c *cell) refuse(err error) *cell {
 	c.status = results.CellFailed
-	if errors.Is(err, system.ErrUnsupported) {
-		c.status = results.CellUnsupported
-	}
 	c.reason = strings.TrimPrefix(err.Error(), system.ErrUnsupported.Error()+": ")
+	switch {
+	case errors.Is(err, system.ErrUnsupported):
+		c.status = results.CellUnsupported
+	case errors.Is(err, system.ErrNoImage) && c.Image == "": // one that is named is missing
+		c.status = results.CellNoImage
+		c.reason = strings.TrimPrefix(c.reason, system.ErrNoImage.Error()+": ")
+	}
 	return c
 }
 
@@ -210,12 +240,15 @@ func (c *cell) prepare(ctx context.Context, host platform.Host) {
 	if c.status != "" {
 		return
 	}
-	image, err := c.system.Prepare(ctx, c.want())
+	image, err := c.imageOnly(ctx)
 	if err != nil {
 		c.refuse(err)
 		return
 	}
 	c.image = image
+	if !c.Boots() {
+		return
+	}
 	if c.accel, err = c.platform.Accel(c.Accel, image, host); err != nil {
 		c.refuse(err)
 		return

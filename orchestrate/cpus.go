@@ -4,6 +4,7 @@ package orchestrate
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
@@ -14,7 +15,8 @@ import (
 
 // cpus are the plans of a run's cells, and the host as it is set for all of them.
 type cpus struct {
-	plans  map[string]cpu.Plan // by what is wanted
+	plans  map[string]cpu.Plan   // by what is wanted
+	each   map[string][]cpu.Plan // likewise, of the guests that start at once
 	host   *cpu.Host
 	own    []int // that ukprobe may run on, before a plan
 	pinned []int // that it is on now; nil: as it was
@@ -25,10 +27,38 @@ func wantedCPUs(c matrix.Cell) cpu.Wanted {
 	return cpu.Wanted{VCPU: c.CPU.VCPU, VMM: c.CPU.VMM, Client: c.CPU.Client}
 }
 
+// planKey is by what cells share a plan.
+func planKey(c matrix.Cell) string {
+	key := wantedCPUs(c).String()
+	if c.Parallel > 1 {
+		key += fmt.Sprintf(" for %d of %d", c.Parallel, guestVCPUs(c))
+	}
+	return key
+}
+
+// guestVCPUs is how many vCPUs a cell's guest has; 0: it is no VM.
+func guestVCPUs(c matrix.Cell) int {
+	if p, err := platform.Find(c.Platform); err == nil && p.Program() == "" {
+		return 0
+	}
+	return c.VCPUs
+}
+
+// plan plans for a cell.
+func (c *cpus) plan(cell matrix.Cell, vcpus int) (err error) {
+	key, w := planKey(cell), wantedCPUs(cell)
+	if cell.Parallel > 1 {
+		c.plans[key], c.each[key], err = cpu.MakePlanFor(cell.Parallel, guestVCPUs(cell), w)
+		return err
+	}
+	c.plans[key], err = cpu.MakePlanAs(vcpus, w)
+	return err
+}
+
 // setCPUs sets the host and plans for every cell, in this order: SMT decides which CPUs
 // there are.
 func (l *laboratory) setCPUs(cells []matrix.Cell) (err error) {
-	l.cpus.plans = map[string]cpu.Plan{}
+	l.cpus.plans, l.cpus.each = map[string]cpu.Plan{}, map[string][]cpu.Plan{}
 	if len(cells) == 0 {
 		return nil
 	}
@@ -41,15 +71,13 @@ func (l *laboratory) setCPUs(cells []matrix.Cell) (err error) {
 	}
 	var guests []int
 	for _, c := range cells {
-		w := wantedCPUs(c)
-		if _, ok := l.cpus.plans[w.String()]; ok {
+		if _, ok := l.cpus.plans[planKey(c)]; ok {
 			continue
 		}
-		p, err := cpu.MakePlanAs(mostVCPUs(cells), w)
-		if err != nil {
+		if err := l.cpus.plan(c, mostVCPUs(cells)); err != nil {
 			return err
 		}
-		l.cpus.plans[w.String()] = p
+		p := l.cpus.of(c)
 		guests = slices.Concat(guests, p.VCPU, p.VMM)
 	}
 	if wanted.IRQsAway {
@@ -64,7 +92,10 @@ func hostSettings(h matrix.HostSettings) cpu.Settings {
 }
 
 // of is the plan of a cell.
-func (c *cpus) of(cell matrix.Cell) cpu.Plan { return c.plans[wantedCPUs(cell).String()] }
+func (c *cpus) of(cell matrix.Cell) cpu.Plan { return c.plans[planKey(cell)] }
+
+// ofGuests are the plans of the guests of a cell that start at once; nil if it is one.
+func (c *cpus) ofGuests(cell matrix.Cell) []cpu.Plan { return c.each[planKey(cell)] }
 
 // pinSelf puts ukprobe, and so the clients that it starts, where a plan has the client.
 func (c *cpus) pinSelf(p cpu.Plan) error {
@@ -90,7 +121,7 @@ func guestCPUs(c *cell, p cpu.Plan) []int {
 	if c.accel != platform.KVM {
 		return p.VMM
 	}
-	return slices.Concat(p.VCPU[:min(len(p.VCPU), c.VCPUs)], p.VMM)
+	return slices.Concat(p.VCPU[:min(len(p.VCPU), c.VCPUs*max(1, c.Parallel))], p.VMM)
 }
 
 // recordCPUs is a plan as it stands in the results.

@@ -5,6 +5,7 @@ package orchestrate
 import (
 	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/imagesize"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/workload"
@@ -12,7 +13,12 @@ import (
 
 // samplers make the experiments, by their names, of what boots a cell's guest.
 var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
-	matrix.Boot: func(_ *cell, b *experiment.Boot) experiment.Sampler { return b },
+	matrix.Boot: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		if c.Parallel > 1 {
+			return &experiment.Parallel{Boot: b}
+		}
+		return b
+	},
 	matrix.TimingValidation: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		b.Validate = &experiment.Validation{Patterns: c.claims, Controls: c.System == referenceSystem, KVM: c.accel == platform.KVM}
 		return b
@@ -47,6 +53,12 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 		}
 		return b
 	},
+	matrix.ImageSize: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		return &experiment.ImageSize{Image: imagesize.Image{Boot: c.image, App: c.App, Save: c.saveContainer()}, WorkDir: b.WorkDir}
+	},
+	matrix.ASLR: func(c *cell, b *experiment.Boot) experiment.Sampler {
+		return &experiment.ASLR{Boot: b, Addresses: c.seer, Program: linux.Program(c.App)}
+	},
 	matrix.HTTP: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		b.During = experiment.UnderLoad(workload.FixedRate{}, c.Load, c.Timeout)
 		return b
@@ -58,9 +70,11 @@ var loaded = []string{matrix.Throughput, matrix.HTTP, matrix.DNS, matrix.FileSys
 
 // sampler makes the experiment of a cell. A warm-up is not in the metrics.
 func (c *cell) sampler(l *laboratory, warmup bool) experiment.Sampler {
+	settings := c.Settings
+	settings.Timeout = c.timeLimit()
 	return samplers[c.Experiment](c, &experiment.Boot{
 		Experiment: c.Experiment,
-		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), Window: l.quiet.window, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
-		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: c.Settings,
+		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), GuestCPUs: l.cpus.ofGuests(c.Cell), Window: l.quiet.window, Taps: c.taps, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
+		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: settings,
 	})
 }

@@ -39,7 +39,9 @@ type laboratory struct {
 	cpus     cpus
 	probe    *probe.Probe // nil if no cell has probes
 	quiet    quiet        // who else runs on the CPUs
-	metrics  *Metrics
+	// addresses is where guests are.
+	addresses addresses
+	metrics   *Metrics
 }
 
 // Undoers puts back every kind of thing that a run makes, for clean.
@@ -92,6 +94,7 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 	if err := l.watchInterference(o.Attach, cells); err != nil {
 		return nil, err
 	}
+	l.watchAddresses(cells)
 	if l.net, err = network.NewLab(l.journal, runID); err != nil {
 		return nil, err
 	}
@@ -154,7 +157,7 @@ func (l *laboratory) instrument(c *cell, warmup bool) experiment.Instrument {
 // close puts the host back. What fails is reported and left in the journal, so
 // that clean can try again.
 func (l *laboratory) close() error {
-	errs := []error{l.cpus.release(), l.quiet.close()}
+	errs := []error{l.cpus.release(), l.quiet.close(), l.addresses.close()}
 	if l.probe != nil {
 		errs = append(errs, l.probe.Close())
 	}

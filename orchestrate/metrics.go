@@ -18,7 +18,7 @@ import (
 
 // cellLabels are on every series that belongs to a cell. A run has as many sets
 // of values as it has cells.
-var cellLabels = []string{"system", "app", "platform", "experiment", "accel", "probes"}
+var cellLabels = []string{"system", "app", "platform", "experiment", "accel", "probes", "variant"}
 
 // Metrics is what a run exports while it runs and as long as it lingers.
 type Metrics struct {
@@ -53,7 +53,7 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 func (c *cell) labels() []string {
-	return []string{c.System, c.App, c.Platform, c.Experiment, c.accel, c.Probes}
+	return []string{c.System, c.App, c.Platform, c.Experiment, c.accel, c.Probes, c.Variant()}
 }
 
 // observe counts a stored sample.

@@ -149,7 +149,7 @@ func TestMetricsOutliveTheProbe(t *testing.T) {
 	defer server.Close()
 	m.observe(testCell(), record(aSample()))
 	for accept, want := range map[string]string{
-		"text/plain": `ukprobe_boot_phase_seconds_bucket{accel="kvm",app="hello",experiment="boot",phase="vmm",platform="qemu",probes="full",system="reference",le="0.000244140625"} 1`,
+		"text/plain": `ukprobe_boot_phase_seconds_bucket{accel="kvm",app="hello",experiment="boot",phase="vmm",platform="qemu",probes="full",system="reference",variant="",le="0.000244140625"} 1`,
 		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited": "ukprobe_boot_phase_seconds",
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)

@@ -16,6 +16,7 @@ import (
 type Options struct {
 	Matrix *matrix.Matrix
 	Only   []matrix.Selector
+	Set    []matrix.Override // of every cell
 
 	Samples int           // > 0: of every cell
 	Warmup  *int          // not nil: of every cell
@@ -34,6 +35,12 @@ type Options struct {
 	StateDir   string            // where `ukprobe overhead` keeps its figure
 	Version    string            // of ukprobe
 	Argv       []string
+	Asked      results.Asked // what is stored of all this, to resume the run
+
+	// Resume is the store of a run to go on with; all the above is as it was then. The run
+	// closes it. With Force it goes on although the host, or an image, is another.
+	Resume *results.Store
+	Force  bool
 
 	Observer Observer
 }
@@ -41,10 +48,12 @@ type Options struct {
 // Progress says where a run is.
 type Progress struct {
 	Step, Steps int    // of all samples, from 1
+	Estimated   bool   // Steps is: a cell with a stopping rule is still in
 	Cell        string // its ID
 	Accel       string
 	Sample      int // of the cell, from 1
 	Samples     int
+	AtMost      int // samples, if a stopping rule decides; else 0
 	Warmup      bool
 	Left        time.Duration // estimated; negative if unknown yet
 }

@@ -21,8 +21,8 @@ import (
 func (c *cell) record() results.Cell {
 	out := results.Cell{System: c.System, App: c.App, Platform: c.Platform, Experiment: c.Experiment,
 		Accel: c.accel, Probes: c.Probes, Status: c.status, Reason: c.reason, Argv: []string{}}
-	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(),
-		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Address: c.Address, Vhost: c.Vhost, Args: c.Args, Ready: c.image.Ready}
+	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(), TimeoutLearnt: c.TimeoutLearnt,
+		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Address: c.Address, Vhost: c.Vhost, Args: c.Args, Ready: c.image.Ready, Image: c.Image}
 	if looksForInterference(c.Cell) {
 		out.Settings.Interference = &results.InterferenceLimit{AtMostPercent: c.Interference.AtMostPercent, Repeat: c.Interference.Repeat}
 	}
@@ -37,7 +37,12 @@ func (c *cell) record() results.Cell {
 		out.Firmware = c.platform.Firmware().Name
 	}
 	if c.image.Image.Path != "" {
-		out.Image = &results.Image{Path: c.image.Image.Path, SHA256: c.image.Image.SHA256, Size: c.image.Image.Size, Version: c.image.Version}
+		out.Image = &results.Image{Path: c.image.Image.Path, SHA256: c.image.Image.SHA256, Size: c.image.Image.Size, Version: c.image.Version, Key: c.image.Key()}
+		if len(c.image.Parts) > 1 {
+			for _, p := range c.image.Parts {
+				out.Image.Files = append(out.Image.Files, results.ImageFile{Kind: p.Kind, Path: p.Path, SHA256: p.SHA256, Size: p.Size})
+			}
+		}
 		if e := c.image.Entry; e != nil {
 			out.Image.Name, out.Image.Built = e.Name, e.Built.Map()
 		}
@@ -49,6 +54,9 @@ func (c *cell) record() results.Cell {
 func recordExperiment(out *results.Settings, c matrix.Cell) {
 	if c.Parallel > 1 {
 		out.Parallel = c.Parallel
+	}
+	if c.Tap == matrix.TapKeep {
+		out.Tap = c.Tap
 	}
 	if c.Cache != matrix.CacheAsIs {
 		out.Cache = c.Cache
@@ -88,7 +96,15 @@ func record(s experiment.Sample) results.Sample {
 	for _, v := range s.Claims {
 		out.Claims = append(out.Claims, recordClaim(v))
 	}
-	out.Outputs = s.Outputs
+	out.Outputs, out.Facts = s.Outputs, s.Facts
+	for kind, list := range s.Addresses {
+		if out.Addresses == nil {
+			out.Addresses = map[string][]string{}
+		}
+		for _, a := range list {
+			out.Addresses[kind] = append(out.Addresses[kind], fmt.Sprintf("0x%x", a))
+		}
+	}
 	for name, points := range s.Curves {
 		if out.Curves == nil {
 			out.Curves = map[string][]results.Point{}
@@ -96,6 +112,9 @@ func record(s experiment.Sample) results.Sample {
 		for _, p := range points {
 			out.Curves[name] = append(out.Curves[name], results.Point{NS: p.NS, Value: p.Value})
 		}
+	}
+	for _, g := range s.Guests {
+		out.Guests = append(out.Guests, record(g))
 	}
 	if s.Status != experiment.OK {
 		out.Stderr = s.Stderr

@@ -169,7 +169,7 @@ func TestCellRecord(t *testing.T) {
 	}
 	c.image.Image = system.Image{Path: "/k", SHA256: "ab", Size: 3}
 	c.status, c.reason = results.CellFailed, "because"
-	want.Image, want.Status, want.Reason = &results.Image{Path: "/k", SHA256: "ab", Size: 3}, results.CellFailed, "because"
+	want.Image, want.Status, want.Reason = &results.Image{Path: "/k", SHA256: "ab", Size: 3, Key: "ab"}, results.CellFailed, "because"
 	if diff := cmp.Diff(want, c.record()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

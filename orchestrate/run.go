@@ -29,6 +29,7 @@ type Run struct {
 	metrics  *Metrics
 	took     map[int]*mean // of a cell's samples, for the estimate
 	order    []matrix.Step
+	done     int // steps, also those of the parts before
 }
 
 // NewRunID names a run by its start: sortable, and short enough for names of
@@ -43,16 +44,23 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	if o.Observer == nil {
 		o.Observer = Quiet{}
 	}
+	defer func() {
+		if err != nil && o.Resume != nil {
+			err = errors.Join(err, o.Resume.Close())
+		}
+	}()
 	wanted, err := o.expand()
 	if err != nil {
 		return nil, err
 	}
 	// Before images are built, which can take minutes.
-	if err := results.CheckDir(o.Out); err != nil {
-		return nil, err
+	if o.Resume == nil {
+		if err := results.CheckDir(o.Out); err != nil {
+			return nil, err
+		}
 	}
 	started := time.Now()
-	r := &Run{opt: o, id: NewRunID(started, o.Seed), took: map[int]*mean{}, metrics: newMetrics()}
+	r := &Run{opt: o, id: NewRunID(started, o.Seed), took: map[int]*mean{}, metrics: newMetrics(), store: o.Resume}
 	if r.lab, err = openLaboratory(&r.opt, r.id, wanted); err != nil {
 		return nil, err
 	}
@@ -70,7 +78,9 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	for _, c := range wanted {
 		cell := resolve(c, systems, host)
 		cell.watchable(r.lab.probe)
+		cell.addressable(&r.lab.addresses)
 		cell.prepare(ctx, host)
+		cell.cacheable(r.lab.workDir)
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -83,13 +93,16 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 // createStore writes the head of the results: what will be measured, on what.
 func (r *Run) createStore(ctx context.Context, started time.Time, host platform.Host) (err error) {
 	r.versions = versions(ctx, r.cells)
-	head := results.Run{ID: r.id, Version: r.opt.Version, Started: started, Seed: r.opt.Seed, Argv: r.opt.Argv, Status: results.RunRunning}
+	head := results.Run{ID: r.id, Version: r.opt.Version, Started: started, Seed: r.opt.Seed, Argv: r.opt.Argv, Status: results.RunRunning, Asked: &r.opt.Asked}
 	cells := make([]results.Cell, len(r.cells))
 	for i, c := range r.cells {
 		cells[i] = c.record()
 		cells[i].Settings.CPUs = recordCPUs(r.lab.cpus.of(c.Cell))
 	}
 	r.cost = overhead.Known(r.opt.StateDir, overhead.HostNow(host), r.opt.Version)
+	if r.store != nil {
+		return r.resume(started, r.host(host), cells)
+	}
 	r.store, err = results.Create(r.opt.Out, head, r.host(host), cells)
 	return err
 }
@@ -117,36 +130,51 @@ func (r *Run) ID() string { return r.id }
 // been finished is kept.
 func (r *Run) Do(ctx context.Context) error {
 	for i, step := range r.order {
-		c := r.cells[step.Cell]
-		if c.status != "" {
+		if !r.needed(step) {
 			continue
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		c := r.cells[step.Cell]
 		if err := r.sample(ctx, i, step, c); err != nil {
+			return err
+		}
+		r.done++
+		if err := r.enough(step, c); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// needed says whether a step is still to be taken.
+func (r *Run) needed(step matrix.Step) bool {
+	c := r.cells[step.Cell]
+	if c.status != "" || c.over {
+		return false
+	}
+	return c.past.needs(step, c.MostSamples())
+}
+
 // sample takes one sample and stores it, unless it is a warm-up.
 func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) error {
-	p := Progress{Step: i + 1, Steps: len(r.order), Cell: c.ID(), Accel: c.accel, Sample: step.Sample + 1,
-		Samples: c.Samples, Warmup: step.Warmup, Left: r.left(i)}
+	p := r.progress(i, step, c)
 	r.opt.Observer.Begin(p)
-	for again := 0; ; again++ {
+	for again := c.past.again(step); ; again++ {
 		rec, err := r.once(ctx, i, again, step, c, p)
 		if err != nil {
 			return err
 		}
-		if step.Warmup || !rec.Disturbed || rec.Status != results.SampleOK || again >= c.Interference.Repeat {
+		if step.Warmup || !mustRepeat(rec) || again >= c.Interference.Repeat {
 			return nil
 		}
 		r.opt.Observer.Log("%s, sample %d was disturbed: taking it again (%d of at most %d)", c.ID(), step.Sample+1, again+1, c.Interference.Repeat)
 	}
 }
+
+// mustRepeat says whether a sample is taken again, if the cell's setting allows.
+func mustRepeat(s results.Sample) bool { return s.Disturbed && s.Status == results.SampleOK }
 
 // once takes a step's sample, or takes it again.
 func (r *Run) once(ctx context.Context, i, again int, step matrix.Step, c *cell, p Progress) (results.Sample, error) {
@@ -159,6 +187,10 @@ func (r *Run) once(ctx context.Context, i, again int, step matrix.Step, c *cell,
 	if s.Status == experiment.Interrupted {
 		return results.Sample{}, context.Cause(ctx)
 	}
+	if err := r.learn(c, &s, step.Cell); err != nil {
+		return results.Sample{}, err
+	}
+	s.Taints = append(s.Taints, c.past.taints...)
 	rec := record(s)
 	disturbed.record(&rec)
 	if again > 0 {
@@ -179,7 +211,7 @@ func (r *Run) once(ctx context.Context, i, again int, step matrix.Step, c *cell,
 	c.stored++
 	return rec, errors.Join(
 		r.store.AddSample(step.Cell, rec),
-		r.store.SetCellHistograms(step.Cell, histograms(c.counts)))
+		r.store.SetCellHistograms(step.Cell, c.past.with(histograms(c.counts))))
 }
 
 // sampleName is a step's in the run: of its cgroup and folder.
@@ -210,48 +242,13 @@ func (r *Run) Close() error {
 	var errs []error
 	if r.lab != nil {
 		r.metrics.detach()
+		for _, c := range r.cells {
+			errs = append(errs, c.taps.Close())
+		}
 		errs = append(errs, r.lab.close())
 	}
 	if r.store != nil {
 		errs = append(errs, r.store.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// mean is a running mean of durations.
-type mean struct {
-	n   int
-	sum time.Duration
-}
-
-func (r *Run) note(cell int, d time.Duration) {
-	m := r.took[cell]
-	if m == nil {
-		m = &mean{}
-		r.took[cell] = m
-	}
-	m.n++
-	m.sum += d
-}
-
-// left estimates the time that the remaining samples take: a cell's own mean, or
-// the mean of all cells for one that has not been sampled.
-func (r *Run) left(from int) time.Duration {
-	var all mean
-	for _, m := range r.took {
-		all.n++
-		all.sum += m.sum / time.Duration(m.n)
-	}
-	if all.n == 0 {
-		return -1
-	}
-	var left time.Duration
-	for _, s := range r.order[from:] {
-		if m := r.took[s.Cell]; m != nil {
-			left += m.sum / time.Duration(m.n)
-		} else if r.cells[s.Cell].status == "" {
-			left += all.sum / time.Duration(all.n)
-		}
-	}
-	return left
 }

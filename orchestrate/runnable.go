@@ -105,12 +105,15 @@ func (r *readiness) docker() error {
 // ownImages are the systems whose images ukprobe has or builds.
 var ownImages = []string{"reference", "linux", "lupine", "process", "docker"}
 
+// errNoImage is where a cell names no image, and nobody has one.
+var errNoImage = fmt.Errorf("%w: name one in the catalogue, or in the cell (kernel:)", system.ErrNoImage)
+
 func (r *readiness) app(s system.System, p platform.Platform, app string) error {
 	if err := system.Supports(s, system.Want{App: app, Platform: p.Name()}); err != nil {
 		return err
 	}
 	if _, ok := r.images.Find(s.Name(), app, p.Name()); !ok && !slices.Contains(ownImages, s.Name()) {
-		return fmt.Errorf("%w: name one in the catalogue, or in the cell (kernel:)", system.ErrNoImage)
+		return errNoImage
 	}
 	b := s.Describe(system.Want{App: app, Platform: p.Name(), Settings: matrix.DefaultSettings()})
 	if err := wired(app, b, p); err != nil {

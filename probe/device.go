@@ -91,7 +91,7 @@ func (w *Watch) watchDevice(ifindex int, clsact func(*Device, *tcPrograms) error
 func (w *Watch) addDevice(dev *Device) (err error) {
 	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort}
 	if w.target.Flows {
-		if dev.flows, err = w.p.openFlows(w.slot); err != nil {
+		if dev.flows, err = w.p.openFlows(w.slot, w.target.MaxFlows); err != nil {
 			return fmt.Errorf("watch device %d: %w", dev.key.Ifindex, err)
 		}
 		d.Flags |= deviceFlows

@@ -98,12 +98,17 @@ type flowTable struct {
 	last       *Network // what it was when the table was closed: the slot is another's since
 }
 
-// openFlows gives a slot an empty table and empty counts, and starts to sweep.
-func (p *Probe) openFlows(slot uint32) (*flowTable, error) {
+// openFlows gives a slot an empty table, of so many entries or, if that is 0, as many as
+// are usual, and empty counts, and starts to sweep.
+func (p *Probe) openFlows(slot uint32, entries int) (*flowTable, error) {
 	if err := p.clearFlows(slot); err != nil {
 		return nil, err
 	}
-	m, err := ebpf.NewMap(p.loader.specs[objNet].Maps[bpf.NetMapFlows].InnerMap.Copy())
+	spec := p.loader.specs[objNet].Maps[bpf.NetMapFlows].InnerMap.Copy()
+	if entries > 0 {
+		spec.MaxEntries = uint32(entries)
+	}
+	m, err := ebpf.NewMap(spec)
 	if err != nil {
 		return nil, fmt.Errorf("create a guest's table of network flows: %w%s", err, privilegeHint(err))
 	}

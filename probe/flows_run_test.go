@@ -22,7 +22,7 @@ import (
 // latencies measured. It returns what takes the device away again.
 func (b *bench) wired(w *Watch) {
 	b.t.Helper()
-	flows, err := b.openFlows(w.slot)
+	flows, err := b.openFlows(w.slot, 0)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestSlotBytesIsWhatTheKernelTakes(t *testing.T) {
 				sum[slots] += usage(m)
 			}
 			if slots == few {
-				table, err := p.openFlows(0)
+				table, err := p.openFlows(0, 0)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -48,6 +48,10 @@ type Target struct {
 	// Flows measures how long answers take on the guest's network device, if one
 	// is watched: see [Watch.Network].
 	Flows bool
+	// MaxFlows is how many requests and connections can be open there at one time; 0 for
+	// 2048. Each takes 128 bytes of the kernel's memory. What finds no room is counted as
+	// lost.
+	MaxFlows int
 	// BootTimer looks for the guest's write to Firecracker's boot timer.
 	BootTimer bool
 	// KVM says whether the guest runs under KVM at all, for the reasons given

@@ -37,6 +37,8 @@ type cellOpen struct {
 	Firmware   string    `json:"firmware,omitempty"`
 	Settings   *Settings `json:"settings,omitempty"`
 	Argv       []string  `json:"argv"`
+	Stopped    *Stopped  `json:"stopped,omitempty"`
+	Limit      *Limit    `json:"limit,omitempty"`
 }
 
 type cellClose struct {
@@ -46,7 +48,7 @@ type cellClose struct {
 
 func (e *encodedCell) set(c *Cell) error {
 	open, err := json.Marshal(cellOpen{c.System, c.App, c.Platform, c.Experiment,
-		c.Accel, c.Probes, c.Status, c.Reason, c.Image, c.Firmware, c.Settings, c.Argv})
+		c.Accel, c.Probes, c.Status, c.Reason, c.Image, c.Firmware, c.Settings, c.Argv, c.Stopped, c.Limit})
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,13 @@ func normalize(s Sample) (Sample, error) {
 		c.Text = strings.ToValidUTF8(c.Text[:min(len(c.Text), MaxConsoleText)], "\uFFFD")
 		c.Reason = strings.ToValidUTF8(c.Reason, "\uFFFD")
 	}
+	s.Guests = slices.Clone(s.Guests)
+	for i, g := range s.Guests {
+		var err error
+		if s.Guests[i], err = normalize(g); err != nil {
+			return s, fmt.Errorf("guest %d: %w", i+1, err)
+		}
+	}
 	s.Reason = strings.ToValidUTF8(s.Reason, "\uFFFD")
 	s.Stderr = strings.ToValidUTF8(tail(s.Stderr, MaxStderr), "\uFFFD")
 	return s, nil

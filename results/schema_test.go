@@ -37,10 +37,13 @@ func fullRun(t *testing.T) []byte {
 	must(t, s.SetCellImage(0, Image{Path: "/img", SHA256: strings.Repeat("0f", 32), Size: 1}))
 	must(t, s.SetCellHistograms(0, []Histogram{{Name: "h_seconds", Labels: map[string]string{"a": "b"}, Schema: 3,
 		Count: math.MaxUint64, Sum: 1, Buckets: map[int32]uint64{-7: 1}}}))
+	must(t, s.SetCellStopped(0, Stopped{Samples: 6, Converged: true, Figure: "total_ns", Percent: ptrTo(4.5), Reason: "why"}))
+	must(t, s.SetCellLimit(0, Limit{NS: 3, Samples: 4, SlowestNS: 2}))
 	for i := range 6 {
 		sample := okSample(int64(i + 1))
 		sample.Interference = []Interference{{Kind: "task", Name: "cc1", CPU: 1, NS: 5, Count: 2}}
 		sample.Disturbed = true
+		sample.Guests = []Sample{okSample(3), {Status: SampleTimeout, Reason: "not ready after 1s"}}
 		sample.Console = make([]ConsoleLine, MaxConsoleLines+1)
 		p := &sample.Phases
 		p.FirmwareNs, p.BIOSNs, p.OptionROMNs, p.SetupNs, p.DecompressNs, p.KernelNs = ns(1), ns(1), ns(1), ns(1), ns(1), ns(1)
@@ -161,6 +164,10 @@ func TestSchemaIsTheTypes(t *testing.T) {
 		{Rung{}, at(defs["host"], "properties", "rungs", "additionalProperties")},
 		{Cell{}, cell},
 		{Image{}, at(cell, "properties", "image")},
+		{Asked{}, defs["asked"]},
+		{Part{}, at(defs["run"], "properties", "parts", "items")},
+		{Stopped{}, at(cell, "properties", "stopped")},
+		{Limit{}, at(cell, "properties", "limit")},
 		{Sample{}, sample},
 		{Event{}, at(sample, "properties", "events", "items")},
 		{Interference{}, at(sample, "properties", "interference", "items")},

@@ -114,28 +114,54 @@ const totalMetric = "total_ns"
 // has no summary.
 func (c *Cell) Summarize() map[string]Summary {
 	byMetric := map[string][]float64{}
-	timedOut := 0
-	for _, i := range c.standing() {
-		switch c.Samples[i].Status {
-		case SampleOK:
-			for name, v := range c.Samples[i].Metrics() {
-				byMetric[name] = append(byMetric[name], v)
-			}
-		case SampleTimeout:
-			timedOut++
+	standing, timedOut := c.standingOK()
+	for _, s := range standing {
+		for name, v := range s.Metrics() {
+			byMetric[name] = append(byMetric[name], v)
 		}
 	}
 	out := make(map[string]Summary, len(byMetric))
 	for name, values := range byMetric {
-		beyond := 0
-		if name == totalMetric {
-			beyond = timedOut
-		}
-		if s, ok := summarize(values, beyond); ok {
+		if s, ok := summarizeMetric(name, values, timedOut); ok {
 			out[name] = s
 		}
 	}
+	if c.Experiment == aslr {
+		c.addressSummaries(out)
+	}
 	return out
+}
+
+// SummaryOf is Summarize of one metric.
+func (c *Cell) SummaryOf(metric string) (Summary, bool) {
+	var values []float64
+	standing, timedOut := c.standingOK()
+	for _, s := range standing {
+		if v, ok := s.Metrics()[metric]; ok {
+			values = append(values, v)
+		}
+	}
+	return summarizeMetric(metric, values, timedOut)
+}
+
+func summarizeMetric(name string, values []float64, timedOut int) (Summary, bool) {
+	if name != totalMetric {
+		timedOut = 0
+	}
+	return summarize(values, timedOut)
+}
+
+// standingOK are the ok samples that count, and how many that count timed out.
+func (c *Cell) standingOK() (ok []*Sample, timedOut int) {
+	for _, i := range c.standing() {
+		switch c.Samples[i].Status {
+		case SampleOK:
+			ok = append(ok, &c.Samples[i])
+		case SampleTimeout:
+			timedOut++
+		}
+	}
+	return ok, timedOut
 }
 
 // standing are the indices of the samples that count, in order: of a disturbed sample

@@ -93,6 +93,23 @@ func (s *Store) lock() error {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return fmt.Errorf("results: create the run's directory: %w: choose another directory", err)
 	}
+	if err := s.takeLock(); err != nil {
+		return err
+	}
+	names, err := s.dirFile.Readdirnames(-1)
+	if err == nil && len(names) > 0 {
+		err = notEmpty(s.dir, names)
+	} else if err != nil {
+		err = fmt.Errorf("results: list %s: %w", s.dir, err)
+	}
+	if err != nil {
+		s.unlock()
+	}
+	return err
+}
+
+// takeLock locks the directory against other writers.
+func (s *Store) takeLock() error {
 	d, err := os.Open(s.dir)
 	if err != nil {
 		return fmt.Errorf("results: open the run's directory: %w", err)
@@ -105,16 +122,7 @@ func (s *Store) lock() error {
 		return fmt.Errorf("results: lock %s: %w", s.dir, err)
 	}
 	s.dirFile = d
-	names, err := d.Readdirnames(-1)
-	if err == nil && len(names) > 0 {
-		err = notEmpty(s.dir, names)
-	} else if err != nil {
-		err = fmt.Errorf("results: list %s: %w", s.dir, err)
-	}
-	if err != nil {
-		s.unlock()
-	}
-	return err
+	return nil
 }
 
 func notEmpty(dir string, names []string) error {
@@ -155,12 +163,26 @@ func (s *Store) init(head Run, host Host, cells []Cell) error {
 	return nil
 }
 
-// Name names a cell for people: system/app on platform (accelerator, probes unless
-// that is boot).
+// Name names a cell for people: system/app on platform, how its guests start if that
+// is not as by default (accelerator, probes unless that is boot).
 func (c *Cell) Name() string {
 	name := c.System + "/" + c.App + " on " + c.Platform
 	if c.Experiment != "" && c.Experiment != "boot" {
 		name += ", " + c.Experiment
+	}
+	if s := c.Settings; s != nil {
+		if s.Image != "" {
+			name += ", image " + s.Image
+		}
+		if s.Parallel > 1 {
+			name += fmt.Sprintf(", %d at once", s.Parallel)
+		}
+		if s.Cache != "" {
+			name += ", cache " + s.Cache
+		}
+		if s.Tap != "" {
+			name += ", tap kept"
+		}
 	}
 	var how []string
 	if c.Accel != "" && c.Accel != "none" {
@@ -256,8 +278,8 @@ func (s *Sample) outcome() string {
 // SetCellStatus sets a cell's status (ok, failed, unsupported, skipped) and the
 // reason for it; later samples do not change it.
 func (s *Store) SetCellStatus(cell int, status, reason string) error {
-	if !slices.Contains([]string{CellOK, CellFailed, CellUnsupported, CellSkipped}, status) {
-		return fmt.Errorf("results: cell status %q is none of ok, failed, unsupported, skipped", status)
+	if !slices.Contains([]string{CellOK, CellFailed, CellUnsupported, CellSkipped, CellNoImage}, status) {
+		return fmt.Errorf("results: cell status %q is none of ok, failed, unsupported, skipped, no-image", status)
 	}
 	return s.set(cell, func(c *Cell) {
 		c.Status, c.Reason = status, strings.ToValidUTF8(reason, "\uFFFD")
@@ -277,6 +299,24 @@ func (s *Store) SetCellImage(cell int, image Image) error {
 // SetCellAccel sets the accelerator that a cell really ran under.
 func (s *Store) SetCellAccel(cell int, accel string) error {
 	return s.set(cell, func(c *Cell) { c.Accel = accel })
+}
+
+// SetCellStopped says why a cell has no more samples.
+func (s *Store) SetCellStopped(cell int, why Stopped) error {
+	return s.set(cell, func(c *Cell) { c.Stopped = &why })
+}
+
+// SetCellLimit sets the time limit that was learnt for a cell.
+func (s *Store) SetCellLimit(cell int, l Limit) error {
+	return s.set(cell, func(c *Cell) { c.Limit = &l })
+}
+
+// Cell returns a cell as it stands, without its summary. The lists are shared with the
+// store and must not be changed.
+func (s *Store) Cell(i int) Cell {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.file.Cells[i]
 }
 
 // SetCellHistograms sets the final state of a cell's native histograms.

@@ -178,7 +178,7 @@ func TestNoPhaseOfZero(t *testing.T) {
 // TestEncodedIsCell holds the hand-laid cell against the encoder of Cell, so
 // that a field added to Cell cannot be forgotten.
 func TestEncodedIsCell(t *testing.T) {
-	c := Cell{"a", "b", "c", "d", "e", "none", "f", "g", &Image{}, "h", &Settings{Samples: 1}, []string{"x"}, []Sample{okSample(1), okSample(2)},
+	c := Cell{"a", "b", "c", "d", "e", "none", "f", "g", &Image{}, "h", &Settings{Samples: 1}, []string{"x"}, &Stopped{Samples: 1}, &Limit{NS: 1}, []Sample{okSample(1), okSample(2)},
 		[]Histogram{{Name: "h"}}, map[string]Summary{"m": {}}}
 	enc := encoded{run: json.RawMessage("{}"), host: json.RawMessage("{}"), cells: make([]encodedCell, 1)}
 	must(t, enc.cells[0].set(&c))

@@ -26,6 +26,7 @@ const (
 	CellFailed      = "failed"
 	CellUnsupported = "unsupported"
 	CellSkipped     = "skipped"
+	CellNoImage     = "no-image" // nobody has given an image for it
 )
 
 // Statuses of a sample. Only ok samples enter the summary; that of total_ns counts
@@ -109,6 +110,41 @@ type Run struct {
 	Seed     uint64     `json:"seed"`               // of the order of the samples
 	Argv     []string   `json:"argv"`
 	Status   string     `json:"status"`
+	// Asked is what the run was asked for; absent in files from before it was kept.
+	Asked *Asked `json:"asked,omitempty"`
+	// Parts are those of a run that was resumed, the first one too; else there are none.
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// Asked is what a run was asked for: all that it takes to go on with it. What is empty
+// was not given.
+type Asked struct {
+	Matrix     string   `json:"matrix"` // the file's path, or "built-in NAME"
+	MatrixText string   `json:"matrix_text"`
+	Dir        string   `json:"dir"` // that paths of set are relative to
+	Only       []string `json:"only,omitempty"`
+	Set        []string `json:"set,omitempty"`
+	Samples    int      `json:"samples,omitempty"`
+	Warmup     *int     `json:"warmup,omitempty"`
+	TimeoutNs  int64    `json:"timeout_ns,omitempty"`
+	Accel      string   `json:"accel,omitempty"`
+	Probes     string   `json:"probes,omitempty"`
+	Attach     string   `json:"attach,omitempty"`
+	Strict     bool     `json:"strict,omitempty"`
+	Schema     *int     `json:"schema,omitempty"` // of the histograms
+	QEMU       string   `json:"qemu,omitempty"`
+	Catalogue  string   `json:"catalogue,omitempty"`
+	Cache      string   `json:"cache,omitempty"`
+}
+
+// Part is a stretch of a run without interruption.
+type Part struct {
+	Started time.Time `json:"started"` // wall clock
+	Argv    []string  `json:"argv"`
+	From    int       `json:"from"` // so many samples of all cells were there before
+	// Differences are those of the host and of images from what they were at first, which
+	// were accepted with --force.
+	Differences []string `json:"differences,omitempty"`
 }
 
 // Host is the fingerprint of the machine that was measured on.
@@ -152,6 +188,8 @@ type Cell struct {
 	Firmware   string             `json:"firmware,omitempty"` // what the guest runs before its image: seabios, qboot
 	Settings   *Settings          `json:"settings,omitempty"`
 	Argv       []string           `json:"argv"`
+	Stopped    *Stopped           `json:"stopped,omitempty"` // of a cell with a stopping rule
+	Limit      *Limit             `json:"limit,omitempty"`   // of a cell whose time limit is learnt
 	Samples    []Sample           `json:"samples"`
 	Histograms []Histogram        `json:"histograms,omitempty"`
 	Summary    map[string]Summary `json:"summary"`
@@ -159,21 +197,25 @@ type Cell struct {
 
 // Settings are what the matrix and the command line asked of a cell.
 type Settings struct {
-	Samples   int    `json:"samples,omitempty"`
-	Warmup    int    `json:"warmup,omitempty"`
-	TimeoutNs int64  `json:"timeout_ns,omitempty"`
-	MemoryMiB int    `json:"memory_mib,omitempty"`
-	VCPUs     int    `json:"vcpus,omitempty"`
-	Address   string `json:"address,omitempty"` // static or dhcp
-	Vhost     bool   `json:"vhost,omitempty"`
-	Args      string `json:"args,omitempty"`
-	Ready     string `json:"ready,omitempty"`
-	Port      int    `json:"port,omitempty"`
+	Samples   int   `json:"samples,omitempty"`
+	Warmup    int   `json:"warmup,omitempty"`
+	TimeoutNs int64 `json:"timeout_ns,omitempty"`
+	// TimeoutLearnt: timeout_ns is only the bound of what is learnt.
+	TimeoutLearnt bool   `json:"timeout_learnt,omitempty"`
+	MemoryMiB     int    `json:"memory_mib,omitempty"`
+	VCPUs         int    `json:"vcpus,omitempty"`
+	Address       string `json:"address,omitempty"` // static or dhcp
+	Vhost         bool   `json:"vhost,omitempty"`
+	Args          string `json:"args,omitempty"`
+	Ready         string `json:"ready,omitempty"`
+	Port          int    `json:"port,omitempty"`
+	Image         string `json:"image,omitempty"` // that the matrix names: of the catalogue, or an engine's
 
 	Claims []ClaimPattern `json:"claims,omitempty"` // of the matrix, beside the built-in ones
 
 	Parallel int    `json:"parallel,omitempty"` // guests started at once; absent: one
 	Cache    string `json:"cache,omitempty"`    // of the image, before the start: as-is, warm, cold
+	Tap      string `json:"tap,omitempty"`      // keep: all samples are on the same; absent: each on a new one
 	// Of experiments: absent where the cell's has none.
 	Load         *Workload     `json:"load,omitempty"`
 	MemorySearch *MemorySearch `json:"memory_search,omitempty"`
@@ -226,6 +268,24 @@ type Until struct {
 	AtMost        int `json:"at_most"`
 }
 
+// Stopped says why a cell with a stopping rule has no more samples.
+type Stopped struct {
+	Samples   int    `json:"samples"` // when it stopped, without repeats
+	Converged bool   `json:"converged"`
+	Figure    string `json:"figure,omitempty"` // that was looked at
+	// Percent of the median is the larger distance to an end of its 95 % interval; absent
+	// where there was none.
+	Percent *float64 `json:"percent,omitempty"`
+	Reason  string   `json:"reason"` // all of it in words
+}
+
+// Limit is a time limit that was learnt.
+type Limit struct {
+	NS        int64 `json:"ns"`
+	Samples   int   `json:"samples"`    // it was learnt from, warm-ups too
+	SlowestNS int64 `json:"slowest_ns"` // of these
+}
+
 // ClaimPattern finds what a guest says of its own time.
 type ClaimPattern struct {
 	Name    string `json:"name"`
@@ -240,10 +300,23 @@ type Image struct {
 	SHA256 string `json:"sha256"`         // lower-case hex
 	Size   int64  `json:"size,omitempty"` // bytes; 0 if it is not known
 
+	// Key is the same for the same files, in every experiment and run: SHA256, or one
+	// over all of Files. Files are those of an image that has more than the one at Path.
+	Key   string      `json:"key,omitempty"`
+	Files []ImageFile `json:"files,omitempty"`
+
 	// What the catalogue says of it; all empty if it is not from there.
 	Name    string            `json:"name,omitempty"`
 	Version string            `json:"version,omitempty"` // of the app
 	Built   map[string]string `json:"built,omitempty"`   // from, compiler, flags, optimisations, allocator, scheduler, libc
+}
+
+// ImageFile is one of the files of an image.
+type ImageFile struct {
+	Kind   string `json:"kind"` // kernel, initrd, disk, program, config
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"` // lower-case hex
+	Size   int64  `json:"size"`   // bytes
 }
 
 // Sample is one repetition of a cell.
@@ -263,6 +336,14 @@ type Sample struct {
 	Claims         []Claim            `json:"claims,omitempty"`          // experiment timing-validation
 	Outputs        map[string]string  `json:"outputs,omitempty"`         // raw, of programs, by name
 	Curves         map[string][]Point `json:"curves,omitempty"`          // values over time; the unit is in the name
+	Facts          map[string]string  `json:"facts,omitempty"`           // what is no figure, by name
+	// Addresses are where the guest was seen, or what of a process is where, in hexadecimal,
+	// the oldest first: experiment aslr.
+	Addresses map[string][]string `json:"addresses,omitempty"`
+
+	// Guests are those of a sample that starts several at once, in order. Its own events,
+	// phases and console are then of the one with the longest total.
+	Guests []Sample `json:"guests,omitempty"`
 
 	// Who else ran on the sample's CPUs, the longest first.
 	Interference []Interference `json:"interference,omitempty"`

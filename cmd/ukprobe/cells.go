@@ -45,7 +45,7 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 		err = errors.Join(err, e)
 	}
 	if status == results.RunInterrupted {
-		return nil, errors.Join(err, cli.Exit(fmt.Sprintf("interrupted: %d finished samples are in %s", finished(file), o.Out), exitInterrupted))
+		return nil, errors.Join(err, cli.Exit(fmt.Sprintf("interrupted: %d finished samples are in %s; `ukprobe run --resume %s` goes on", finished(file), o.Out, quote([]string{o.Out})), exitInterrupted))
 	}
 	if err = errors.Join(doErr, err); err != nil {
 		return nil, err

@@ -21,11 +21,16 @@ func catalogueFlag() cli.Flag {
 // images opens the catalogue that the flags name and checks its platforms. A mistake
 // in it is a usage error.
 func images(c *cli.Context) (*catalogue.Images, error) {
-	cache, err := filepath.Abs(c.String("cache"))
+	return imagesOf(c, c.String("catalogue"), c.String("cache"))
+}
+
+// imagesOf is images of that file, with that cache.
+func imagesOf(c *cli.Context, file, cache string) (*catalogue.Images, error) {
+	cache, err := filepath.Abs(cache)
 	if err != nil {
 		return nil, err
 	}
-	list, err := catalogue.Open(c.String("catalogue"), cache)
+	list, err := catalogue.Open(file, cache)
 	if err != nil {
 		return nil, usage(err)
 	}

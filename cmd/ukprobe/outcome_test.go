@@ -37,6 +37,8 @@ func TestOutcome(t *testing.T) {
 		{"failed before a sample", []results.Cell{cell(results.CellFailed, 0, 0), cell(results.CellOK, 3, 0)}, "", "1 of 2 cells failed: the reasons are below the table"},
 		{"one was not started", []results.Cell{cell(results.CellSkipped, 0, 0), cell(results.CellOK, 3, 0)}, "", ""},
 		{"unsupported ones", []results.Cell{unsupported, unsupported, cell(results.CellOK, 3, 0)}, "2 of 3 cells are unsupported: the reasons are below the table\n", ""},
+		{"without an image", []results.Cell{cell(results.CellNoImage, 0, 0), cell(results.CellOK, 3, 0)}, "1 of 2 cells have no image: below the table is how to give one\n", ""},
+		{"none has an image", []results.Cell{cell(results.CellNoImage, 0, 0)}, "1 of 1 cells have no image: below the table is how to give one\n", "nothing was measured: the reasons are below the table"},
 		{"unsupported ones only", []results.Cell{unsupported}, "1 of 1 cells are unsupported: the reasons are below the table\n", "nothing was measured: the reasons are below the table"},
 	}
 	for _, tt := range tests {

@@ -45,6 +45,7 @@ func (p *progress) Begin(at orchestrate.Progress) {
 		p.bar = progressbar.NewOptions(at.Steps, progressbar.OptionSetWriter(p.w), progressbar.OptionSetWidth(20),
 			progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount(), progressbar.OptionThrottle(50*time.Millisecond))
 	}
+	p.bar.ChangeMax(at.Steps)
 	p.bar.Describe(fmt.Sprintf("%s %s%s", at.Cell, sampleText(at), leftText(at.Left)))
 	_ = p.bar.Set(at.Step - 1)
 }
@@ -65,7 +66,7 @@ func (p *progress) End(at orchestrate.Progress, s results.Sample) {
 	case s.Phases.TotalNs != nil:
 		outcome = time.Duration(*s.Phases.TotalNs).Round(10 * time.Microsecond).String()
 	}
-	fmt.Fprintf(p.w, "[%d/%d] %s (%s) %s: %s%s\n", at.Step, at.Steps, at.Cell, at.Accel, sampleText(at), outcome, leftText(at.Left))
+	fmt.Fprintf(p.w, "[%d/%s%d] %s (%s) %s: %s%s\n", at.Step, about(at), at.Steps, at.Cell, at.Accel, sampleText(at), outcome, leftText(at.Left))
 }
 
 // Close ends the bar.
@@ -80,9 +81,20 @@ func (p *progress) clear() {
 	}
 }
 
+// about marks a number of samples that stopping rules may change.
+func about(at orchestrate.Progress) string {
+	if at.Estimated {
+		return "~"
+	}
+	return ""
+}
+
 func sampleText(at orchestrate.Progress) string {
 	if at.Warmup {
 		return "warm-up"
+	}
+	if at.AtMost > 0 {
+		return fmt.Sprintf("%d/%d-%d", at.Sample, at.Samples, at.AtMost)
 	}
 	return fmt.Sprintf("%d/%d", at.Sample, at.Samples)
 }

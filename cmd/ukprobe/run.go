@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -28,12 +29,15 @@ func runCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "run",
 		Usage: "boot every cell of a matrix and time it",
-		Description: "Without arguments the built-in matrix is run: ukprobe's own reference guest, a\n" +
-			"Linux microVM and plain processes, about three minutes.\n\n" +
+		Description: "Without arguments the built-in matrix quick is run: ukprobe's own reference guest, a\n" +
+			"Linux microVM and plain processes, about three minutes. Others are boot and full\n" +
+			"(docs/matrices.md).\n\n" +
 			"Examples:\n" +
 			"  ukprobe run                                       # the built-in matrix\n" +
 			"  ukprobe run --only system=linux,app=nginx --samples 30\n" +
 			"  ukprobe run --matrix mine.yaml --out results-mine --listen :9435\n" +
+			"  ukprobe run --matrix full --set load.duration=5s --set interference.repeat=0\n" +
+			"  ukprobe run --resume results-mine                 # after Ctrl-C, SIGKILL, a power cut\n" +
 			"  ukprobe run --dry-run                             # what would be done",
 		Flags:  runFlags(),
 		Action: run,
@@ -43,13 +47,16 @@ func runCommand() *cli.Command {
 func runFlags() []cli.Flag {
 	env := func(name string) []string { return []string{"UKPROBE_" + name} }
 	return []cli.Flag{
-		&cli.StringFlag{Name: "matrix", Usage: "`FILE` in YAML (docs/matrix.md); default: the built-in one", EnvVars: env("MATRIX")},
+		&cli.StringFlag{Name: "matrix", Usage: "`FILE` in YAML (docs/matrix.md), or the name of a built-in one: " + strings.Join(matrices.Names(), ", ") + "; default: " + strings.TrimSuffix(matrices.Default, ".yaml"), EnvVars: env("MATRIX")},
 		&cli.StringSliceFlag{Name: "only", Usage: "only these cells, e.g. `system=linux,app=nginx`; repeatable, any of them"},
-		&cli.IntFlag{Name: "samples", Usage: "`N` samples of each cell (default: the matrix's, 10)", EnvVars: env("SAMPLES")},
+		&cli.StringSliceFlag{Name: "set", Usage: "`KEY=VALUE` for all cells, a key of the matrix file nested with dots, e.g. load.duration=5s; repeatable"},
+		&cli.IntFlag{Name: "samples", Usage: "`N` samples of each cell, with a stopping rule at least (default: the matrix's, 10)", EnvVars: env("SAMPLES")},
 		&cli.IntFlag{Name: "warmup", Usage: "`N` samples of each cell before that, not kept (default: the matrix's, 1)", EnvVars: env("WARMUP")},
 		&cli.Uint64Flag{Name: "seed", Usage: "of the order of the samples (default: chosen, and recorded)", EnvVars: env("SEED")},
 		&cli.DurationFlag{Name: "timeout", Usage: "`D` after which a guest that is not ready is ended (default: the matrix's, 30s)", EnvVars: env("TIMEOUT")},
 		&cli.StringFlag{Name: "out", Usage: "results `DIR`, new or empty (default: results-<run>)", EnvVars: env("OUT")},
+		&cli.StringFlag{Name: "resume", Usage: "go on with the interrupted or killed run in `DIR`, as it was asked for then"},
+		&cli.BoolFlag{Name: "force", Usage: "with --resume: also on a host, or with images, that differ from then; noted, and every further sample is tainted"},
 		&cli.StringFlag{Name: "listen", Usage: "serve Prometheus metrics on `ADDR` while it runs, e.g. :9435; loopback unless an address is given", EnvVars: env("LISTEN")},
 		&cli.BoolFlag{Name: "linger", Usage: "with --listen: keep serving after the last sample, until Ctrl-C"},
 		&cli.StringFlag{Name: "attach", Value: string(probe.Auto), Usage: "rung of the hooks: auto|kprobe|fentry|tp_btf|raw_tp|tracepoint", EnvVars: env("ATTACH")},
@@ -69,6 +76,9 @@ func runFlags() []cli.Flag {
 
 // run is the action of `ukprobe run`.
 func run(c *cli.Context) error {
+	if c.IsSet("resume") {
+		return resume(c)
+	}
 	o, err := runOptions(c)
 	if err != nil {
 		return err
@@ -104,18 +114,23 @@ func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err err
 	o = orchestrate.Options{Samples: c.Int("samples"), Timeout: c.Duration("timeout"), Seed: c.Uint64("seed"),
 		Strict: c.Bool("strict"), Accel: c.String("accel"), Probes: c.String("probes"), StateDir: c.String("state-dir"), CacheDir: c.String("cache"), JournalDir: c.String("journal-dir"),
 		Out: c.String("out"), Version: Version(), Argv: os.Args}
+	if c.Bool("force") {
+		return o, usage(errors.New("--force: is for --resume DIR"))
+	}
 	if o.Matrix, err = loadMatrix(c.String("matrix"), builtin); err != nil {
 		return o, usage(err)
 	}
 	if o.Images, err = images(c); err != nil {
 		return o, err
 	}
-	for _, text := range c.StringSlice("only") {
-		sel, err := matrix.ParseSelector(text)
-		if err != nil {
-			return o, usage(err)
-		}
-		o.Only = append(o.Only, sel)
+	if o.Asked, err = asked(c, o.Matrix); err != nil {
+		return o, err
+	}
+	if err := chosen(&o); err != nil {
+		return o, usage(err)
+	}
+	if err := onceOnly(c, o.Set); err != nil {
+		return o, usage(err)
 	}
 	if err := o.Check(); err != nil {
 		return o, usage(err)
@@ -129,6 +144,7 @@ func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err err
 	if err := checkNumbers(c, &o); err != nil {
 		return o, usage(err)
 	}
+	o.Asked.Warmup, o.Asked.Schema = o.Warmup, o.Schema
 	if !c.IsSet("seed") {
 		o.Seed = randomSeed()
 	}
@@ -190,17 +206,6 @@ func checkNumbers(c *cli.Context, o *orchestrate.Options) error {
 	return nil
 }
 
-func loadMatrix(path, builtin string) (*matrix.Matrix, error) {
-	if path != "" {
-		return matrix.Load(path)
-	}
-	text, err := matrices.FS.ReadFile(builtin)
-	if err != nil {
-		return nil, err
-	}
-	return matrix.Parse("built-in "+builtin, text)
-}
-
 func randomSeed() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:])                        // never fails (crypto/rand)
@@ -229,6 +234,9 @@ func outcome(w io.Writer, f *results.File) error {
 	}
 	if n := count[results.CellUnsupported]; n > 0 {
 		fmt.Fprintf(w, "%d of %d cells are unsupported: the reasons are below the table\n", n, len(f.Cells))
+	}
+	if n := count[results.CellNoImage]; n > 0 {
+		fmt.Fprintf(w, "%d of %d cells have no image: below the table is how to give one\n", n, len(f.Cells))
 	}
 	switch {
 	case count[results.CellFailed] > 0:

@@ -72,7 +72,7 @@ func printPlan(w io.Writer, p orchestrate.Plan) {
 	for _, cell := range p.Cells {
 		fmt.Fprintln(w, cell)
 		if cell.Status != "" {
-			fmt.Fprintf(w, "  %s: %s\n", cell.Status, cell.Reason)
+			fmt.Fprintf(w, "  %s: %s\n", report.StatusWord(cell.Status), cell.Reason)
 			continue
 		}
 		if cell.Device != "" {

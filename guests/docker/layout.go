@@ -116,3 +116,19 @@ func readSome(path string) ([]byte, error) {
 	}
 	return data, err
 }
+
+// Blob is where a layer's bytes are, as they are stored.
+type Blob struct {
+	Path   string
+	Digest digest.Digest
+	Size   int64 // bytes
+}
+
+// Blobs are the layers, the lowest first.
+func (l *Layout) Blobs() []Blob {
+	out := make([]Blob, len(l.content.layers))
+	for i, f := range l.content.layers {
+		out[i] = Blob{f.path, f.digest, f.size}
+	}
+	return out
+}

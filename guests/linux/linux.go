@@ -117,3 +117,12 @@ func lookup(app string) (recipe, error) {
 	}
 	return r, nil
 }
+
+// Program returns the path of the app's own program in its root file system, or "" for
+// an app that is not known.
+func Program(app string) string {
+	if r, ok := apps[app]; ok {
+		return r.programs[0]
+	}
+	return ""
+}

@@ -43,6 +43,9 @@ func newSource(name string, text []byte) *Source {
 	return &Source{Name: name, lines: strings.Split(s, "\n")}
 }
 
+// Text is the whole text, with line feeds between its lines.
+func (s *Source) Text() string { return strings.Join(s.lines, "\n") }
+
 // Position writes a place as file:line:column.
 func (s *Source) Position(p Pos) string { return fmt.Sprintf("%s:%d:%d", s.Name, p.Line, p.Col) }
 

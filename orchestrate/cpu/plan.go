@@ -64,19 +64,24 @@ func MakePlan(vcpus int) (Plan, error) { return MakePlanAs(vcpus, Wanted{}) }
 // MakePlanAs is MakePlan with some CPUs given. Where the machine does not have those,
 // the plan is an automatic one and has a taint that says so.
 func MakePlanAs(vcpus int, w Wanted) (Plan, error) {
-	online, err := onlineCPUs(os.DirFS("/"))
-	if err != nil {
-		return Plan{}, err
-	}
-	usable, err := usableCPUs(online)
-	if err != nil {
-		return Plan{}, err
-	}
-	t, err := readTopology(os.DirFS("/"), usable)
+	t, err := hostTopology()
 	if err != nil {
 		return Plan{}, err
 	}
 	return t.planAs(vcpus, w), nil
+}
+
+// hostTopology is this machine's, of the CPUs that this process may use.
+func hostTopology() (topology, error) {
+	online, err := onlineCPUs(os.DirFS("/"))
+	if err != nil {
+		return topology{}, err
+	}
+	usable, err := usableCPUs(online)
+	if err != nil {
+		return topology{}, err
+	}
+	return readTopology(os.DirFS("/"), usable)
 }
 
 // degraded begins the taint of a plan that is not the one that was wanted.

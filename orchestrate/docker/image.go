@@ -79,6 +79,24 @@ func (e *Engine) load(ctx context.Context, ref string, archive func(io.Writer) e
 	return nil
 }
 
+// Save writes an image that the engine has to a new file, as `docker save` does.
+func (e *Engine) Save(ctx context.Context, id, path string) (err error) {
+	said, err := e.api.ImageSave(ctx, []string{id})
+	if err != nil {
+		return e.failed("save image "+id, err)
+	}
+	defer said.Close()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := io.Copy(f, said); err != nil {
+		return e.failed("save image "+id, err)
+	}
+	return nil
+}
+
 // loadError reads what an engine says while it loads an image, to its end, which is the
 // loading's: JSON objects, of which one may say what went wrong (the Engine's API, POST
 // /images/load; JSONMessage in the client's own stream).

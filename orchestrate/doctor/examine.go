@@ -38,6 +38,7 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 		hooks = p.Hooks()
 		t.left(p.Close)
 	}
+	others := t.tryInterference()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -45,6 +46,7 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 	r.Checks = fromFiles(root, facts)
 	r.Checks = append(r.Checks, hookChecks(hooks, openErr, t.device)...)
 	r.Checks = append(r.Checks, aliveChecks(t)...)
+	r.Checks = append(r.Checks, others...)
 	r.Checks = append(r.Checks, kvmChecks(root, host, facts)...)
 	r.Checks = append(r.Checks, programChecks(ctx)...)
 	r.Checks = append(r.Checks, cgroupChecks(t)...)

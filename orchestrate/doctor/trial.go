@@ -143,6 +143,29 @@ func (t *trial) tryNetwork(runID string) {
 	}
 }
 
+// tryInterference attaches for a moment what sees who else runs on a sample's CPUs.
+func (t *trial) tryInterference() []Check {
+	const g = group(groupHooks)
+	if t.probe == nil {
+		return nil // said already
+	}
+	seer, err := probe.OpenInterference(probe.Auto)
+	if err != nil {
+		return []Check{g.warn("interference", "none: "+oneLine(err)+". Lost: whether others ran on a sample's CPUs", hookRemedy)}
+	}
+	defer t.left(seer.Close)
+	var out []Check
+	for _, s := range seer.Hooks() {
+		c := g.check(s.Hook, OK, string(s.Rung), "")
+		c.Hook = &Hook{Rung: string(s.Rung), Tells: s.Tells, Refused: refusals(s.Refused)}
+		if s.Rung == "" {
+			c.Status, c.Found, c.Remedy = Warn, "none. Lost: "+s.Tells, hookRemedy
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
 // tryDevice attaches the hooks of network devices to one.
 func (t *trial) tryDevice(lab *network.Lab, ifindex int) {
 	t.device = true

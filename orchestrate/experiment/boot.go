@@ -42,7 +42,9 @@ type Boot struct {
 	Lab        *network.Lab
 	Cgroups    cgroup.Hierarchy
 	CPUs       cpu.Plan
+	GuestCPUs  []cpu.Plan           // of guests that start at once, in order; nil: CPUs
 	Window     *interference.Window // in which the guest's CPUs are looked at; nil: they are not
+	Taps       *Taps                // that are used again; nil: each sample has new ones
 	RunID      string
 	WorkDir    string             // of the run, for the samples' own folders
 	Services   *netservice.Server // that guests ask for their addresses; nil if none does
@@ -67,6 +69,8 @@ type Boot struct {
 	// During, if not nil, is what happens between the moment when the guest is ready
 	// and its end: experiments that need a guest that runs.
 	During *During
+
+	gate func(context.Context) error // what holds a guest back right before its exec; may be nil
 }
 
 // wire is a tap or veth of one sample.
@@ -91,6 +95,9 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	if w.guest.Ifindex != 0 {
+		s.Output("device", device(w.guest))
+	}
 	launch, err := b.launch(w)
 	if err != nil { // such as an image that has gone since it was prepared
 		s.Status, s.Reason = Failed, err.Error()
@@ -98,14 +105,8 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 	}
 	dir := filepath.Join(b.WorkDir, name)
 	remove, err := unpack(ctx, &launch, dir)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		s.Status, s.Reason = Interrupted, "interrupted"
-		return s, nil
-	case errors.Is(err, errOriginal):
-		s.Status, s.Reason = Failed, err.Error()
-		return s, nil
-	case err != nil:
+	if err != nil {
+		err = s.refuse(ctx, err)
 		return s, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
@@ -127,6 +128,10 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, b.Lab.Do(watch.Close)) }()
+	if err := b.cache(ctx, &s, launch, dir); err != nil {
+		err = s.refuse(ctx, err)
+		return s, err
+	}
 	disk, err := b.disk(g, launch, dir)
 	if err != nil {
 		return s, err
@@ -138,6 +143,20 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		s.Status, s.Reason = Interrupted, "interrupted"
 	}
 	return s, err
+}
+
+// refuse ends a sample before its start: interrupted, or because of the image. What is
+// neither is returned.
+func (s *Sample) refuse(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		s.Status, s.Reason = Interrupted, "interrupted"
+	case errors.Is(err, errOriginal):
+		s.Status, s.Reason = Failed, err.Error()
+	default:
+		return err
+	}
+	return nil
 }
 
 // planTaints are the CPU plan's, as far as they apply: what is not virtualised has no
@@ -163,6 +182,7 @@ func (b *Boot) planTaints() []string {
 func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup.Memory, launch platform.Launch, watch Watch, w wire, dir string, disk *probe.Disk) error {
 	whole, cancel := context.WithTimeout(ctx, b.Settings.Timeout+b.During.limit())
 	defer cancel()
+	begun := time.Now()
 	seen, _ := watch.(witness)
 	var own notes
 	shut := b.Window.Open()
@@ -177,9 +197,13 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 		s.Taint("vmm not pinned: %v", gst.unpinned)
 	}
 	gst.driving = drive(whole, launch, platform.Driven{Dir: dir, Event: own.add})
+	if b.gate != nil {
+		begun = time.Now() // it was held back
+	}
 	booting, stop := context.WithTimeout(whole, b.Settings.Timeout)
 	answered := b.ask(booting, w.guest.IP, seen)
 	s.Status, s.Reason = b.await(booting, s, g, gst, watch, func() {
+		s.ReadyAfter = time.Since(begun)
 		if b.During == nil {
 			shut() // whether it goes idle after that is no matter of speed
 		}
@@ -212,12 +236,19 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 
 // start starts the guest, or has it started.
 func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, mem *cgroup.Memory, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
+	pass := func() error { return nil }
+	if b.gate != nil {
+		pass = func() error { return b.gate(ctx) }
+	}
 	if l.Start != nil {
+		if err := pass(); err != nil {
+			return nil, err
+		}
 		return startElsewhere(ctx, l, platform.StartOptions{Dir: dir, Cgroup: b.Cgroups.Name(g), Journal: b.Journal, NetNS: w.move, Event: event}, seen)
 	}
 	err = w.do(func() error {
 		return mem.Within(func() error {
-			gst, err = start(l, g, b.CPUs.VMM, seen)
+			gst, err = start(l, g, b.CPUs.VMM, seen, pass)
 			return err
 		})
 	})
@@ -434,6 +465,7 @@ func (b *Boot) collect(s *Sample, gst *guest, watch Watch, own *notes) (err erro
 	if s.Counts, err = watch.Counts(); err != nil {
 		return err
 	}
+	s.disk(gst)
 	b.Validate.judge(s, gst, watch)
 	for _, wrong := range s.Timeline.Check() {
 		s.Taints = append(s.Taints, "timeline: "+wrong)
@@ -467,15 +499,15 @@ func (b *Boot) newWire() (wire, error) {
 		if p, ok := b.Platform.(platform.TapUser); ok {
 			o.User = p.TapUser()
 		}
-		t, err := b.Lab.Tap(o)
+		t, leave, err := b.Taps.take(b.Lab, o)
 		if err != nil {
 			return wire{}, err
 		}
 		ear, err := b.Lab.Listen(t.Guest)
 		if err != nil {
-			return wire{}, errors.Join(err, t.Close())
+			return wire{}, errors.Join(err, leave())
 		}
-		return wire{guest: t.Guest, do: b.Lab.Do, ear: ear, close: func() error { return errors.Join(ear.Close(), t.Close()) }}, nil
+		return wire{guest: t.Guest, do: b.Lab.Do, ear: ear, close: func() error { return errors.Join(ear.Close(), leave()) }}, nil
 	case platform.VethWire:
 		v, err := b.Lab.Veth(network.VethOptions{})
 		if err != nil {
@@ -514,11 +546,14 @@ func (b *Boot) noFirmware() bool {
 	return b.Platform.Program() != "" && b.Platform.Firmware().Name == ""
 }
 
+// maxFlows has room for every SYN of the client while a guest boots for half a minute.
+const maxFlows = 32 << 10
+
 // watch arms the probes.
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
 		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1, IdlePort: l.IdlePort,
-		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull,
+		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull, MaxFlows: maxFlows,
 	}
 	_, t.BootTimer = b.Platform.(platform.BootTimed)
 	if b.Image.Ready != "" {

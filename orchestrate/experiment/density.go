@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
-	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
 
@@ -43,6 +42,11 @@ func (d *Density) Sample(ctx context.Context, name string) (s Sample, err error)
 		return s, err
 	}
 	defer func() { err = errors.Join(err, f.memory.Close()) }()
+	own, err := f.own()
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, own.Close()) }()
 	why, byMemory, err := f.grow(ctx)
 	err = errors.Join(err, f.end())
 	f.boots.into(&s)
@@ -84,15 +88,6 @@ type fleet struct {
 	good    int   // how many those are
 }
 
-// member is one guest.
-type member struct {
-	ready, done chan struct{}
-	live        *Live // after ready
-	bootNs      int64 // likewise; 0 if it is not known
-	sample      Sample
-	err         error // both after done
-}
-
 // limit makes the cgroup above all guests.
 func (f *fleet) limit() (err error) {
 	b := f.boot
@@ -107,6 +102,24 @@ func (f *fleet) limit() (err error) {
 		return errors.Join(err, f.memory.Close())
 	}
 	return nil
+}
+
+// ownGroup is the name of an empty cgroup beside the guests'.
+const ownGroup = "fleet"
+
+// own makes a group of the fleet's, by which the one above all guests is known: whoever
+// runs in that is no stranger.
+func (f *fleet) own() (*cgroup.Group, error) {
+	g, err := f.boot.Cgroups.New(f.boot.Journal, f.run, ownGroup)
+	if err != nil {
+		return nil, err
+	}
+	id, err := g.RunID()
+	if err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	f.boot.Window.In(id)
+	return g, nil
 }
 
 // grow starts guests until one cannot be had: why says what happened, and byMemory
@@ -139,40 +152,21 @@ func (f *fleet) grow(ctx context.Context) (why string, byMemory bool, err error)
 
 // start starts one guest more, which runs until the fleet ends.
 func (f *fleet) start(ctx context.Context) *member {
-	g := &member{ready: make(chan struct{}), done: make(chan struct{})}
-	f.guests = append(f.guests, g)
 	b := *f.boot
 	b.RunID, b.Memory = f.run, f.memory != nil
-	b.During = &During{Limit: matrix.MaxTimeout, Do: func(ctx context.Context, l *Live) error {
-		g.live = l
-		if total := l.Watch.Events().Phases().Total; total != nil {
-			g.bootNs = total.Nanoseconds()
-		}
-		close(g.ready)
-		select {
-		case <-f.release:
-		case <-ctx.Done():
-		}
-		return nil
-	}}
-	name := fmt.Sprintf("%s-%d", f.name, len(f.guests))
-	go func() {
-		defer close(g.done)
-		g.sample, g.err = b.Sample(ctx, name)
-	}()
+	g := begin(ctx, b, fmt.Sprintf("%s-%d", f.name, len(f.guests)+1), nil, f.release)
+	f.guests = append(f.guests, g)
 	return g
 }
 
 // trouble says what is wrong with one of the guests: all have to run, and to answer.
 func (f *fleet) trouble(ctx context.Context) string {
 	for i, g := range f.guests {
-		select {
-		case <-g.done:
-			if g.err != nil {
-				return fmt.Sprintf("guest %d: %v", i+1, g.err)
-			}
+		switch {
+		case g.gone() && g.err != nil:
+			return fmt.Sprintf("guest %d: %v", i+1, g.err)
+		case g.gone():
 			return fmt.Sprintf("guest %d of %d: %s", i+1, len(f.guests), g.sample.Reason)
-		default:
 		}
 		if _, err := g.live.request(ctx, nil); err != nil {
 			return fmt.Sprintf("guest %d of %d does not answer any more: %v", i+1, len(f.guests), err)
@@ -243,16 +237,7 @@ func (f *fleet) byMemory() bool {
 	if full, err := f.memory.AtLimit(); err == nil && full {
 		return true
 	}
-	for _, g := range f.guests {
-		select {
-		case <-g.done:
-			if g.sample.OutOfMemory {
-				return true
-			}
-		default:
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.guests, func(g *member) bool { return g.gone() && g.sample.OutOfMemory })
 }
 
 // end ends all guests and waits for them.

@@ -26,6 +26,8 @@ type During struct {
 	// Console says that Do reads what the guest prints, which may need hooks that are
 	// given back at ready otherwise.
 	Console bool
+	// MayEnd says that it is well if the guest ends by itself meanwhile.
+	MayEnd bool
 }
 
 // limit is zero for none.
@@ -66,7 +68,9 @@ func (b *Boot) during(ctx context.Context, s *Sample, l *Live) {
 		defer close(over)
 		select {
 		case <-l.guest.done:
-			cancel(errGuestEnded)
+			if !b.During.MayEnd {
+				cancel(errGuestEnded)
+			}
 		case <-ctx.Done():
 		}
 	}()

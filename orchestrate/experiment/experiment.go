@@ -97,8 +97,17 @@ type Sample struct {
 	Outputs map[string]string
 	// Curves are values over time, by name.
 	Curves map[string][]Point
+	// Facts are what is no figure, by name.
+	Facts map[string]string
+	// Addresses are those that the sample was seen at, by kind, the oldest first.
+	Addresses map[string][]uint64
+	// Guests are the samples of the single guests, where several were started at once.
+	Guests []Sample
 	// Lacking are values that could not be had, and why.
 	Lacking []probe.Missing
+
+	// ReadyAfter is when it was ready, of the time that its start may take; 0: it was not.
+	ReadyAfter time.Duration
 
 	usedFrom int64 // when the experiment began to use the guest, CLOCK_MONOTONIC; 0: it did not
 }

@@ -36,10 +36,11 @@ type guest struct {
 
 // start runs a launch inside a cgroup, on the given CPUs. The calling thread
 // must be locked and in the network namespace that the child shall have. A witness,
-// if not nil, is told of what happens to the guest.
+// if not nil, is told of what happens to the guest. pass is called right before fork and
+// exec, and nothing is started if it says so.
 //
 // The child is killed by the kernel if ukprobe dies first.
-func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness) (*guest, error) {
+func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness, pass func() error) (*guest, error) {
 	restore, err := affinity(cpus)
 	if err != nil {
 		return nil, err
@@ -61,9 +62,15 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness) (*guest
 	if err != nil {
 		return nil, errors.Join(err, outR.Close(), closeWriter(gst.cmd.Stdout))
 	}
-	before := monotonicNs()
-	if err := gst.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", l.Argv[0], err), outR.Close(), errR.Close(), closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr))
+	var before int64
+	if err = pass(); err == nil {
+		before = monotonicNs()
+		if err = gst.cmd.Start(); err != nil {
+			err = fmt.Errorf("start %s: %w", l.Argv[0], err)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, outR.Close(), errR.Close(), closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr))
 	}
 	if seen != nil {
 		seen.Started(before, monotonicNs()) // Start returns once the exec has succeeded
@@ -72,6 +79,16 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness) (*guest
 	_, _ = closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr)
 	go gst.wait(outR, errR, seen)
 	return gst, nil
+}
+
+// usage is what the kernel has counted for its process, and for children that it has
+// waited for; valid after done.
+func (g *guest) usage() (*syscall.Rusage, bool) {
+	if g.cmd == nil || g.cmd.ProcessState == nil {
+		return nil, false
+	}
+	u, ok := g.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return u, ok
 }
 
 func newGuest() *guest {

@@ -110,7 +110,7 @@ func TestStartsOnItsCPUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := mine[len(mine)-1:]
-	gst, err := start(platform.Launch{Argv: []string{"/bin/sleep", "60"}}, g, last, nil)
+	gst, err := start(platform.Launch{Argv: []string{"/bin/sleep", "60"}}, g, last, nil, func() error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

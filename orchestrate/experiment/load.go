@@ -132,6 +132,7 @@ func (b *bench) Measure(ctx context.Context, prefix string, c workload.Command, 
 	b.live.figures(prefix, f)
 	b.saturation(prefix, c, r)
 	b.live.costs(prefix, before, after, f.Requests)
+	b.live.hostNetwork(prefix, f)
 	return judge(c.Name, f)
 }
 

@@ -321,6 +321,7 @@ func TestCosts(t *testing.T) {
 	want := map[string]float64{
 		"get_cpu_per_request_ns": 2e7, "get_cpu_system_per_request_ns": 5e6, "get_exits_per_request": 4, "get_userspace_exits_per_request": 1,
 		"get_guest_per_request_ns": 2e6, "get_vmm_per_request_ns": 1e6, "get_halted_per_request_ns": 2e6, "get_waited_per_request_ns": 4e5, "get_kvm_per_request_ns": 6e5,
+		"get_vmm_user_per_request_ns": 1.3e7,
 	}
 	if diff := cmp.Diff(want, l.Sample.Values); diff != "" {
 		t.Errorf("values (-want +got):\n%s", diff)
@@ -335,6 +336,22 @@ func TestCosts(t *testing.T) {
 	l.costs("", before, after, 100)
 	if _, ok := l.Sample.Values["kvm_per_request_ns"]; ok || l.Sample.Values["vmm_per_request_ns"] != 1e6 || len(l.Sample.Lacking) != 2 {
 		t.Errorf("values %v, lacking %v", l.Sample.Values, l.Sample.Lacking)
+	}
+}
+
+// What the client waits for and the wire does not show is the host's; of a pipeline's
+// requests that cannot be told.
+func TestHostNetwork(t *testing.T) {
+	answers := map[probe.Exchange]probe.Histogram{{Kind: "tcp_next", Side: "guest"}: histogram(100, 300*time.Microsecond)}
+	f := workload.Figures{Latency: map[string]time.Duration{"mean": time.Millisecond}}
+	for pipeline, want := range map[int]float64{0: 7e5, 1: 7e5, 2: 0} {
+		l := &Live{Boot: &Boot{Accel: platform.TCG}, Sample: &Sample{}}
+		l.Boot.Settings.Load.Pipeline = pipeline
+		l.costs("set_", meter{}, meter{counts: probe.Counts{Network: probe.Network{Responses: answers}}}, 100)
+		l.hostNetwork("set_", f)
+		if got, ok := l.Sample.Values["set_host_network_per_request_ns"]; got != want || ok != (want != 0) {
+			t.Errorf("pipeline of %d: %v, want %v", pipeline, got, want)
+		}
 	}
 }
 

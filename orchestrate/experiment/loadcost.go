@@ -15,6 +15,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
+	"github.com/ukprobe/ukprobe/orchestrate/workload"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -122,11 +123,20 @@ func (l *Live) costs(prefix string, before, after meter, requests uint64) {
 		}
 	}
 	l.exits(prefix, d, each)
+	if guest, ok := l.Sample.Values[prefix+"guest_per_request_ns"]; ok {
+		user := float64((after.cpu-before.cpu-(after.system-before.system)).Nanoseconds())/float64(requests) - guest
+		if name := prefix + "vmm_user_per_request_ns"; user >= 0 {
+			l.Value(name, user)
+		} else { // system_usec is scaled by what ticks have seen
+			l.Sample.Lacks(name, "the kernel's estimate of its own share of the CPU time is too coarse")
+		}
+	}
 	for _, kind := range []string{"tcp_next", "dns"} { // a service has one of them
 		answers := d.Network.Responses[probe.Exchange{Kind: kind, Side: "guest"}]
 		if answers.Count == 0 {
 			continue
 		}
+		l.Value(prefix+"wire_latency_mean_ns", float64(answers.SumNS)/float64(answers.Count))
 		l.Value(prefix+"wire_latency_p50_ns", float64(answers.Quantile(0.5).Nanoseconds()))
 		l.Value(prefix+"wire_latency_p99_ns", float64(answers.Quantile(0.99).Nanoseconds()))
 	}
@@ -164,6 +174,17 @@ func (l *Live) exits(prefix string, d probe.Counts, each func(string, float64)) 
 	each("kvm_per_request_ns", float64(kvm.Nanoseconds()))
 	each("halted_per_request_ns", float64(halted.Nanoseconds()))
 	each("waited_per_request_ns", float64(waited.Nanoseconds()))
+}
+
+// hostNetwork notes how much of the mean latency that a client saw was not between the
+// request and its answer at the guest's device.
+func (l *Live) hostNetwork(prefix string, f workload.Figures) {
+	mean, told := f.Latency["mean"]
+	wire, seen := l.Sample.Values[prefix+"wire_latency_mean_ns"]
+	if !told || !seen || l.Boot.Settings.Load.Pipeline > 1 {
+		return // of a pipeline's requests only the first is seen on the wire
+	}
+	l.Value(prefix+"host_network_per_request_ns", float64(mean.Nanoseconds())-wire)
 }
 
 // noExits is why there are none.

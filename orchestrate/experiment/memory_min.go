@@ -35,16 +35,6 @@ type MemoryMin struct {
 // cgroup above the container's.
 const dockerFloorMiB = 6
 
-// What a boot and a load may take with less memory than usual: so many times the
-// slowest of those with the usual memory, and a moment for very short ones.
-const (
-	slowdown = 5
-	grace    = time.Second
-)
-
-// learnBoots is with how many boots it is learnt at least.
-const learnBoots = 3
-
 // Sample implements Sampler.
 func (m *MemoryMin) Sample(ctx context.Context, name string) (Sample, error) {
 	s := Sample{Started: time.Now(), Taints: m.Boot.planTaints()}
@@ -74,7 +64,8 @@ type memoryRun struct {
 	boots  tally
 	trials []trial
 
-	bootLimit, loadLimit time.Duration
+	// What a boot and a load may take with less memory than usual.
+	bootLimit, loadLimit Limit
 }
 
 func (r *memoryRun) run(ctx context.Context) (why string, err error) {
@@ -82,8 +73,8 @@ func (r *memoryRun) run(ctx context.Context) (why string, err error) {
 	if why, err = r.learn(ctx); why != "" || err != nil {
 		return why, err
 	}
-	r.s.Value(BootLimitNs, float64(r.bootLimit.Nanoseconds()))
-	r.s.Value(LoadLimitNs, float64(r.loadLimit.Nanoseconds()))
+	r.s.Value(BootLimitNs, float64(r.bootLimit.Now().Nanoseconds()))
+	r.s.Value(LoadLimitNs, float64(r.loadLimit.Now().Nanoseconds()))
 	search, least, failing, why, err := r.search(ctx, gridOf(set.MemorySearch), set.MemoryMiB<<10)
 	if err == nil && search.small && r.Boot.bare() && search.grid.from > finerKiB {
 		fine := grid{from: finerKiB, to: search.grid.from, step: finerKiB, confirm: set.MemorySearch.Confirm}
@@ -117,9 +108,10 @@ func (r *memoryRun) search(ctx context.Context, g grid, known int) (s *search, l
 // long boots and loads may take. The first boot finds cold caches and does not count.
 func (r *memoryRun) learn(ctx context.Context) (why string, err error) {
 	set := r.Boot.Settings
-	r.bootLimit, r.loadLimit = set.Timeout, set.Timeout+set.Load.Duration+set.Load.Warmup
-	var slowest probed
-	for i := range 1 + max(learnBoots, set.MemorySearch.Confirm) {
+	from := max(learnBoots, set.MemorySearch.Confirm)
+	r.bootLimit = Limit{Bound: set.Timeout, From: from}
+	r.loadLimit = Limit{Bound: set.Timeout + set.Load.Duration + set.Load.Warmup, From: from}
+	for !r.bootLimit.Known() {
 		p, err := r.boot(ctx, set.MemoryMiB<<10)
 		if err != nil {
 			return "", err
@@ -127,12 +119,9 @@ func (r *memoryRun) learn(ctx context.Context) (why string, err error) {
 		if p.reason != "" {
 			return fmt.Sprintf("memory_mib: %d MiB are not enough to begin with: %s", set.MemoryMiB, p.reason), nil
 		}
-		if i > 0 {
-			slowest.boot, slowest.load = max(slowest.boot, p.boot), max(slowest.load, p.load)
-		}
+		r.bootLimit.Worked(p.boot)
+		r.loadLimit.Worked(p.load)
 	}
-	r.bootLimit = min(r.bootLimit, slowdown*slowest.boot+grace)
-	r.loadLimit = min(r.loadLimit, slowdown*slowest.load+grace)
 	return "", nil
 }
 
@@ -155,9 +144,9 @@ type probed struct {
 func (r *memoryRun) boot(ctx context.Context, kib int) (p probed, err error) {
 	b := *r.Boot
 	b.give(kib)
-	b.Settings.Timeout = r.bootLimit
+	b.Settings.Timeout = r.bootLimit.Now()
 	begun := time.Now()
-	b.During = &During{Limit: r.loadLimit, Do: func(ctx context.Context, l *Live) error {
+	b.During = &During{Limit: r.loadLimit.Now(), Do: func(ctx context.Context, l *Live) error {
 		ready := time.Now()
 		p.boot = ready.Sub(begun)
 		err := r.Exercise(ctx, l)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/ukprobe/ukprobe/internal/regular"
 	"github.com/ukprobe/ukprobe/internal/rootpath"
 )
 
@@ -105,6 +106,36 @@ func (p *Program) findLibraries(file string, e *elfFile) error {
 		return nil
 	}
 	p.Root = rootOf(file, p.Interpreter)
+	return p.follow(e.File)
+}
+
+// Libraries are the loader and the libraries that the program at path needs, direct and
+// indirect, looked for below root. A static program has none.
+func Libraries(root, path string) ([]Library, error) {
+	f, err := regular.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	e, err := openELF(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if e == nil {
+		return nil, fmt.Errorf("%s: not an ELF file", path)
+	}
+	p := &Program{Interpreter: e.interpreter(), Root: root}
+	if p.Interpreter == "" {
+		return nil, nil
+	}
+	if err := p.follow(e.File); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p.Libraries, nil
+}
+
+// follow lists the loader and the libraries, and theirs.
+func (p *Program) follow(e *elf.File) error {
 	p.add(p.Interpreter)
 	names, err := e.ImportedLibraries()
 	if err != nil {

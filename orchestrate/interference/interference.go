@@ -44,6 +44,7 @@ func NewMeter(s Seer, group uint64, groupDir string) *Meter {
 // adds up. A nil Window measures nothing.
 type Window struct {
 	meter  *Meter
+	group  uint64 // whose tasks are the guests
 	cpus   []int
 	shared []int // of cpus: where clients run too, as planned
 
@@ -60,8 +61,16 @@ type Window struct {
 // Window begins a sample on some CPUs, with nothing measured yet. Of those in shared
 // it is planned that clients run there too.
 func (m *Meter) Window(cpus, shared []int) *Window {
-	return &Window{meter: m, cpus: slices.Compact(slices.Sorted(slices.Values(cpus))), shared: shared,
+	return &Window{meter: m, group: m.group, cpus: slices.Compact(slices.Sorted(slices.Values(cpus))), shared: shared,
 		cpuTime: map[int]probe.CPUTime{}, sources: map[sourceKey]Source{}}
+}
+
+// In says, before the first Open, that the guests of this sample are in or below another
+// cgroup than the run's.
+func (w *Window) In(group uint64) {
+	if w != nil {
+		w.group = group
+	}
 }
 
 // Open begins to measure. The returned function ends that; it may be called more than
@@ -87,7 +96,7 @@ func (w *Window) Open() (closeWindow func()) {
 func (w *Window) begin() {
 	w.opened++
 	w.before = w.meter.host.read(w.cpus)
-	if err := w.meter.seer.Begin(w.cpus, w.meter.group); err != nil {
+	if err := w.meter.seer.Begin(w.cpus, w.group); err != nil {
 		w.errs = append(w.errs, err)
 	}
 }

@@ -140,7 +140,9 @@ func (d *decoder) interference(n ast.Node, i *Interference) {
 		*i = Interference{Off: true}
 		return
 	}
-	*i = DefaultInterference()
+	if !d.override || i.Off {
+		*i = DefaultInterference()
+	}
 	d.Mapping(n, "interference", map[string]strictyaml.Field{
 		"at_most_percent": func(v ast.Node) { d.Integer(v, "at_most_percent", 0, 100, &i.AtMostPercent) },
 		"repeat":          func(v ast.Node) { d.Integer(v, "repeat", 0, 100, &i.Repeat) },

@@ -5,6 +5,7 @@ package matrix
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ukprobe/ukprobe/internal/strictyaml"
@@ -50,6 +51,12 @@ const (
 	AddressDHCP   = "dhcp"   // it asks
 )
 
+// Which tap a guest starts on.
+const (
+	TapNew  = "new"  // one that was made for the sample
+	TapKeep = "keep" // the one of the cell's sample before, on the bridge since then
+)
+
 // explained are the experiments whose figures are explained by what everything that can
 // be attached tells: they have it if the file does not say otherwise.
 var explained = []string{Throughput, HTTP, DNS}
@@ -67,30 +74,34 @@ type Claim struct {
 
 // DefaultSettings are the settings of a cell where the file says nothing.
 func DefaultSettings() Settings {
-	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic,
+	return Settings{Samples: 10, Warmup: 1, Timeout: 30 * time.Second, MemoryMiB: 256, VCPUs: 1, Accel: AccelAuto, Probes: ProbesBoot, Address: AddressStatic, Tap: TapNew,
 		Cache: CacheAsIs, Parallel: 1, Load: DefaultLoad(), MemorySearch: DefaultMemorySearch(), Density: DensityLimit{RAMMiB: 1024, AtMost: 64}, Scratch: DefaultScratch(),
 		Interference: DefaultInterference()}
 }
 
 // Settings say how a cell is sampled.
 type Settings struct {
-	Samples   int           // repetitions that are kept
-	Warmup    int           // repetitions before them that are not
-	Timeout   time.Duration // of one sample
-	MemoryMiB int
-	VCPUs     int
-	Accel     string // auto, kvm or tcg
-	Probes    string // boot, full or none
-	Address   string // static or dhcp
-	Vhost     bool   // the guest's frames are moved by vhost-net, not by the VMM
-	Args      string // appended to the guest's command line
-	Kernel    string // path in place of the system's image; "" for that image
-	Initrd    string // likewise
-	Disk      string // path of a block device's image; "" for none, or the system's own
-	Image     string // name in the catalogue; "" for the first image that fits
-	Ready     string // regular expression in place of the app's ready line; "" for that one
-	Port      int    // TCP port in place of the app's; 0 for that one
-	Claims    []Claim
+	Samples int           // repetitions that are kept; with Until at least
+	Warmup  int           // repetitions before them that are not
+	Timeout time.Duration // of one sample
+	// TimeoutLearnt: Timeout is the bound of a limit that is learnt from the first
+	// samples.
+	TimeoutLearnt bool
+	MemoryMiB     int
+	VCPUs         int
+	Accel         string // auto, kvm or tcg
+	Probes        string // boot, full or none
+	Address       string // static or dhcp
+	Tap           string // new or keep
+	Vhost         bool   // the guest's frames are moved by vhost-net, not by the VMM
+	Args          string // appended to the guest's command line
+	Kernel        string // path in place of the system's image; "" for that image
+	Initrd        string // likewise
+	Disk          string // path of a block device's image; "" for none, or the system's own
+	Image         string // name in the catalogue; "" for the first image that fits
+	Ready         string // regular expression in place of the app's ready line; "" for that one
+	Port          int    // TCP port in place of the app's; 0 for that one
+	Claims        []Claim
 
 	Until        Until        // the stopping rule, beside Samples
 	Cache        string       // as-is, warm or cold
@@ -111,14 +122,43 @@ type Cell struct {
 	Pos string // of its entry in the file: name:line:column
 }
 
-// ID names the cell: system/app/platform/experiment, and how many guests start at once
-// if that is more than one.
+// ID names the cell: system/app/platform/experiment, and what else tells it from others.
 func (c Cell) ID() string {
 	id := c.System + "/" + c.App + "/" + c.Platform + "/" + c.Experiment
-	if c.Parallel > 1 {
-		id += "/parallel=" + strconv.Itoa(c.Parallel)
+	if v := c.Variant(); v != "" {
+		id += "/" + v
 	}
 	return id
+}
+
+// Variant is the part of the ID about the image, if the matrix names one, and about how
+// guests start, if not as by default: such as "parallel=8/cache=cold", or "".
+func (c Cell) Variant() string {
+	var v []string
+	if c.Image != "" {
+		v = append(v, "image="+c.Image)
+	}
+	if c.Parallel > 1 {
+		v = append(v, "parallel="+strconv.Itoa(c.Parallel))
+	}
+	if c.Cache != "" && c.Cache != CacheAsIs {
+		v = append(v, "cache="+c.Cache)
+	}
+	if c.Tap == TapKeep {
+		v = append(v, "tap="+c.Tap)
+	}
+	return strings.Join(v, "/")
+}
+
+// Boots says whether the cell's experiment starts guests.
+func (c Cell) Boots() bool { return c.Experiment != ImageSize }
+
+// Settle gives a cell that starts no guest the settings that it has in any case: one
+// sample says all, nothing is warmed up, and nothing is attached to the kernel.
+func (c *Cell) Settle() {
+	if !c.Boots() {
+		c.Samples, c.Warmup, c.Until, c.Probes = 1, 0, Until{}, ProbesNone
+	}
 }
 
 // Matrix is a parsed matrix file.
@@ -133,8 +173,9 @@ type entry struct {
 	at       strictyaml.Pos
 	names    [4][]name // in the order of dimensions
 	settings Settings
-	probed   bool  // the file says how much is attached
-	parallel []int // nil: one
+	probed   bool   // the file says how much is attached
+	parallel []int  // nil: one
+	images   []name // nil: none is named
 	claims   []claimNames
 	claimsAt strictyaml.Pos
 }
@@ -151,8 +192,8 @@ type name struct {
 var dimensions = [4]string{"system", "app", "platform", "experiment"}
 
 // Expand takes the product of every entry's lists, in the order of the file.
-// Two entries must not ask for the same cell: the same system, app, platform
-// and experiment, equally probed, under accelerators that can be the same.
+// Two entries must not ask for the same cell: the same system, app, platform,
+// experiment and image, equally probed, under accelerators that can be the same.
 func (m *Matrix) Expand() ([]Cell, error) {
 	var cells []Cell
 	first := map[string][]int{} // Cell.ID to indexes in cells
@@ -186,12 +227,7 @@ func (e *entry) cells(src *strictyaml.Source) func(yield func(Cell) bool) {
 			for _, a := range e.names[1] {
 				for _, p := range e.names[2] {
 					for _, x := range e.names[3] {
-						for _, n := range e.parallels() {
-							c := Cell{s.text, a.text, p.text, x.text, e.settings, src.Position(e.at)}
-							c.Parallel = n
-							if !e.probed && slices.Contains(explained, x.text) {
-								c.Probes = ProbesFull
-							}
+						for c := range e.variants(Cell{s.text, a.text, p.text, x.text, e.settings, src.Position(e.at)}) {
 							if !yield(c) {
 								return
 							}
@@ -201,6 +237,36 @@ func (e *entry) cells(src *strictyaml.Source) func(yield func(Cell) bool) {
 			}
 		}
 	}
+}
+
+// variants yields a cell once for each image and number of guests.
+func (e *entry) variants(c Cell) func(yield func(Cell) bool) {
+	if !e.probed && slices.Contains(explained, c.Experiment) {
+		c.Probes = ProbesFull
+	}
+	c.Settle()
+	return func(yield func(Cell) bool) {
+		for _, image := range e.imageNames() {
+			for _, n := range e.parallels() {
+				c.Image, c.Parallel = image, n
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// imageNames are the images of the entry's cells; "" is for the one that fits.
+func (e *entry) imageNames() []string {
+	if len(e.images) == 0 {
+		return []string{e.settings.Image}
+	}
+	out := make([]string, len(e.images))
+	for i, n := range e.images {
+		out[i] = n.text
+	}
+	return out
 }
 
 // parallels are how many guests the cells of the entry start at once.
@@ -214,9 +280,16 @@ func (e *entry) parallels() []int {
 // size is the number of cells that the entry expands to; above MaxCells it is
 // no more than a larger number.
 func (e *entry) size() int {
-	n := len(e.parallels())
+	n := min(len(e.parallels())*len(e.imageNames()), MaxCells+1)
 	for _, ns := range e.names {
 		n = min(n*len(ns), MaxCells+1) // cannot overflow
 	}
 	return n
 }
+
+// Text is the file's text.
+func (m *Matrix) Text() string { return m.src.Text() }
+
+// File is the name under which the text was read: paths in it are relative to its
+// folder.
+func (m *Matrix) File() string { return m.src.Name }

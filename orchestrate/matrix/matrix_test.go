@@ -51,11 +51,11 @@ cells:
      initrd: /abs/../initrd, ready: '^ready \d+$', port: 8080,
      claims: [{name: up, pattern: 'up (?P<value>\d+)', unit: ms, since: vmm_exec}, {name: own, pattern: "(?P<value>.)", unit: tsc, since: guest clock}]}
 `)
-	d := Settings{Samples: 3, Timeout: 90 * time.Second, MemoryMiB: 64, VCPUs: 2, Accel: "tcg", Probes: "boot", Address: "static"}
+	d := Settings{Samples: 3, Timeout: 90 * time.Second, MemoryMiB: 64, VCPUs: 2, Accel: "tcg", Probes: "boot", Address: "static", Tap: TapNew}
 	d.Cache, d.Parallel, d.Load, d.MemorySearch, d.Density = "as-is", 1, DefaultLoad(), DefaultMemorySearch(), DefaultSettings().Density
 	d.Scratch = DefaultScratch()
 	claims := []Claim{{Name: "up", Pattern: `up (?P<value>\d+)`, Unit: "ms", Since: "vmm_exec"}, {Name: "own", Pattern: "(?P<value>.)", Unit: "tsc"}}
-	own := Settings{Claims: claims, Samples: 7, Warmup: 2, Timeout: 500 * time.Millisecond, MemoryMiB: 1, VCPUs: 1, Accel: "kvm", Probes: "none", Address: "dhcp", Vhost: true,
+	own := Settings{Claims: claims, Samples: 7, Warmup: 2, Timeout: 500 * time.Millisecond, MemoryMiB: 1, VCPUs: 1, Accel: "kvm", Probes: "none", Address: "dhcp", Tap: TapNew, Vhost: true,
 		Args: "quiet -- 'ä'", Kernel: "k/vmlinuz", Initrd: "/initrd", Ready: `^ready \d+$`, Port: 8080}
 	own.Cache, own.Parallel, own.Load, own.MemorySearch, own.Density = d.Cache, 1, d.Load, d.MemorySearch, d.Density
 	own.Scratch = d.Scratch

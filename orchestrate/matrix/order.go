@@ -19,6 +19,11 @@ type Step struct {
 // r holds every cell that has more than r samples once, in an order shuffled
 // anew, so that a drift of the host hits all cells alike.
 //
+// A cell with a stopping rule has as many samples here as it may have at most. A run
+// leaves the steps out that it no longer needs: the others of a round keep their order,
+// which so depends on the seed and on which cells are still in, and on nothing else.
+// Leaving elements out of a uniformly shuffled list leaves a uniformly shuffled list.
+//
 // The same seed gives the same order in every version: the shuffle is
 // Fisher-Yates from the end, drawing from PCG-DXSM (math/rand/v2's PCG, whose
 // sequence is fixed) seeded with (seed, 0), with bounded numbers by Lemire's
@@ -31,14 +36,14 @@ func Order(cells []Cell, seed uint64) []Step {
 		for n := range cells[i].Warmup {
 			steps = append(steps, Step{Cell: i, Sample: n, Warmup: true})
 		}
-		rounds = max(rounds, cells[i].Samples)
+		rounds = max(rounds, cells[i].MostSamples())
 	}
 	source := rand.NewPCG(seed, 0)
 	block := make([]int, 0, len(cells))
 	for r := range rounds {
 		block = block[:0]
 		for i := range cells {
-			if cells[i].Samples > r {
+			if cells[i].MostSamples() > r {
 				block = append(block, i)
 			}
 		}

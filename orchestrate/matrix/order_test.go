@@ -70,6 +70,20 @@ func TestOrderIsABlockDesign(t *testing.T) {
 	}
 }
 
+// TestOrderOfStoppingRules: a cell may have as many samples as its rule allows at most,
+// and where it ends moves nothing of the others: what is left of the order is the same
+// as if its steps had been struck out of it.
+func TestOrderOfStoppingRules(t *testing.T) {
+	cells := sampled([2]int{0, 4}, [2]int{0, 2}, [2]int{1, 4})
+	cells[1].Until = Until{WithinPercent: 5, AtMost: 4}
+	same := sampled([2]int{0, 4}, [2]int{0, 4}, [2]int{1, 4})
+	for seed := range uint64(50) {
+		if d := cmp.Diff(Order(same, seed), Order(cells, seed)); d != "" {
+			t.Fatalf("seed %d, (-four samples +at most four):\n%s", seed, d)
+		}
+	}
+}
+
 // TestOrderIsUniform counts each of the 24 orders of 4 cells over 24,000
 // rounds; chi-squared with 23 degrees of freedom is above 49.7 with a
 // probability of 0.001, and the seed is fixed.
@@ -87,6 +101,26 @@ func TestOrderIsUniform(t *testing.T) {
 	}
 	if len(counts) != 24 || chi > 49.7 {
 		t.Errorf("%d of 24 orders, chi-squared %.1f: %v", len(counts), chi, counts)
+	}
+}
+
+// TestOrderWithoutACellIsUniform: of four cells one drops out, and the orders of the other
+// three are equally likely: chi-squared with 5 degrees of freedom is above 20.5 with a
+// probability of 0.001.
+func TestOrderWithoutACellIsUniform(t *testing.T) {
+	const rounds = 12_000
+	c := [2]int{0, rounds}
+	steps := slices.DeleteFunc(Order(sampled(c, c, c, c), 1), func(s Step) bool { return s.Cell == 2 })
+	counts := map[[3]int]float64{}
+	for i := 0; i < len(steps); i += 3 {
+		counts[[3]int{steps[i].Cell, steps[i+1].Cell, steps[i+2].Cell}]++
+	}
+	chi := 0.0
+	for _, n := range counts {
+		chi += (n - rounds/6) * (n - rounds/6) / (rounds / 6)
+	}
+	if len(counts) != 6 || chi > 20.5 {
+		t.Errorf("%d of 6 orders, chi-squared %.1f: %v", len(counts), chi, counts)
 	}
 }
 

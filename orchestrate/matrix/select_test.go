@@ -66,7 +66,7 @@ func TestSelectErrors(t *testing.T) {
 		"":                              "not of the form key=value",
 		"linux":                         "not of the form key=value",
 		"sytem=linux":                   `unknown key "sytem"; did you mean "system"?`,
-		"accel=kvm":                     `unknown key "accel" (known: system, app, platform, experiment)`,
+		"accel=kvm":                     `unknown key "accel" (known: system, app, platform, experiment, image)`,
 		"app=":                          "app has an empty value",
 		"app=hello|":                    "app has an empty value",
 		"app=hello,app=nginx":           "app comes twice: write app=a|b",

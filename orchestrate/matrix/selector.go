@@ -14,26 +14,29 @@ import (
 // values.
 type Selector struct {
 	text   string
-	values [4][]string // in the order of dimensions; nil: any
+	values [5][]string // in the order of selectable; nil: any
 }
+
+// selectable are the keys of a selector.
+var selectable = [5]string{"system", "app", "platform", "experiment", "image"}
 
 // String returns the selector as it was written.
 func (s Selector) String() string { return s.text }
 
 // ParseSelector parses key=value|value,key=value with the keys system, app,
-// platform and experiment.
+// platform, experiment and image.
 func ParseSelector(text string) (Selector, error) {
 	s := Selector{text: text}
 	for _, part := range strings.Split(text, ",") {
 		key, list, found := strings.Cut(part, "=")
 		key = strings.TrimSpace(key)
-		dim := slices.Index(dimensions[:], key)
+		dim := slices.Index(selectable[:], key)
 		switch {
 		case !found:
 			return Selector{}, fmt.Errorf("selector %q: %q is not of the form key=value: write for example system=linux|process,app=nginx", text, part)
 		case dim < 0:
 			return Selector{}, fmt.Errorf("selector %q: unknown key %q%s (known: %s)", text, key,
-				strictyaml.Suggestion(key, dimensions[:]), strings.Join(dimensions[:], ", "))
+				strictyaml.Suggestion(key, selectable[:]), strings.Join(selectable[:], ", "))
 		case s.values[dim] != nil:
 			return Selector{}, fmt.Errorf("selector %q: %s comes twice: write %s=a|b for either", text, key, key)
 		}
@@ -49,7 +52,7 @@ func ParseSelector(text string) (Selector, error) {
 }
 
 func (c *Cell) dimension(i int) string {
-	return [4]string{c.System, c.App, c.Platform, c.Experiment}[i]
+	return [5]string{c.System, c.App, c.Platform, c.Experiment, c.Image}[i]
 }
 
 func (s Selector) matches(c *Cell) bool {
@@ -96,13 +99,16 @@ func (s Selector) checkValues(cells []Cell) error {
 	for dim, values := range s.values {
 		var exist []string
 		for i := range cells {
-			if v := cells[i].dimension(dim); !slices.Contains(exist, v) {
+			if v := cells[i].dimension(dim); v != "" && !slices.Contains(exist, v) {
 				exist = append(exist, v)
 			}
 		}
 		for _, v := range values {
 			if !slices.Contains(exist, v) {
-				return fmt.Errorf("selector %q: no cell has %s %q%s (there are: %s)", s, dimensions[dim], v,
+				if len(exist) == 0 {
+					return fmt.Errorf("selector %q: no cell has %s %q: none names an %s", s, selectable[dim], v, selectable[dim])
+				}
+				return fmt.Errorf("selector %q: no cell has %s %q%s (there are: %s)", s, selectable[dim], v,
 					strictyaml.Suggestion(v, exist), strings.Join(exist, ", "))
 			}
 		}

@@ -3,6 +3,7 @@
 package matrix
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -80,11 +81,38 @@ func DefaultMemorySearch() MemorySearch {
 	return MemorySearch{FromMiB: 1, ToMiB: 1024, StepMiB: 1, Confirm: 3}
 }
 
-// Until is a stopping rule: samples are taken until the 95 % interval of the median
-// is within so many percent of it to both sides.
+// Until is a stopping rule: samples are taken, at least Settings.Samples, until the
+// 95 % interval of the median of the experiment's main figure is within so many percent
+// of it to both sides.
 type Until struct {
 	WithinPercent int // 0: no such rule
 	AtMost        int // samples, at which it stops in any case
+}
+
+// defaultAtMost is where a rule says nothing.
+const defaultAtMost = 100
+
+// MostSamples is how many samples of a cell are taken at most, without repeats.
+func (s *Settings) MostSamples() int {
+	if s.Until.WithinPercent > 0 {
+		return s.Until.AtMost
+	}
+	return s.Samples
+}
+
+// Conflict says which settings of a cell contradict one another, or "".
+func (s *Settings) Conflict() string {
+	if u := s.Until; u.WithinPercent > 0 && u.AtMost < s.Samples {
+		return fmt.Sprintf("until.at_most %d is less than samples %d, which is the least then: make one larger or the other smaller", u.AtMost, s.Samples)
+	}
+	return s.MemorySearch.conflict()
+}
+
+func (m MemorySearch) conflict() string {
+	if m.FromMiB < m.ToMiB {
+		return ""
+	}
+	return fmt.Sprintf("memory_search from %d to %d MiB holds no sizes: from_mib has to be the smaller", m.FromMiB, m.ToMiB)
 }
 
 // DensityLimit bounds the experiment density.
@@ -105,6 +133,7 @@ const (
 	maxBlocks      = 16 // of different sizes
 	sectorBytes    = 512
 	maxBytesRate   = 1 << 40
+	maxDensity     = 250 // guests: the run's network has 253 addresses for them
 )
 
 func (d *decoder) load(n ast.Node, l *Workload) {
@@ -138,18 +167,33 @@ func (d *decoder) memorySearch(n ast.Node, m *MemorySearch) {
 		"step_mib": func(v ast.Node) { d.Integer(v, "step_mib", 1, MaxMemoryMiB, &m.StepMiB) },
 		"confirm":  func(v ast.Node) { d.Integer(v, "confirm", 1, 100, &m.Confirm) },
 	})
-	if d.Errs.Len() == before && m.FromMiB >= m.ToMiB {
-		d.Fail(n, "memory_search from %d to %d MiB holds no sizes: from_mib has to be the smaller", m.FromMiB, m.ToMiB)
+	if why := m.conflict(); why != "" && d.Errs.Len() == before && !d.override {
+		d.Fail(n, "%s", why)
 	}
 }
 
+// until takes a mapping, or off.
 func (d *decoder) until(n ast.Node, u *Until) {
-	u.AtMost = 100
-	seen := d.Mapping(n, "until", map[string]strictyaml.Field{
+	if text, ok := n.(*ast.StringNode); ok {
+		if text.Value != SettingOff {
+			d.Fail(n, "until %q is neither off nor a mapping of within_percent and at_most", text.Value)
+			return
+		}
+		*u = Until{}
+		return
+	}
+	if !d.override {
+		*u = Until{}
+	}
+	if u.AtMost == 0 {
+		u.AtMost = defaultAtMost
+	}
+	before := d.Errs.Len()
+	d.Mapping(n, "until", map[string]strictyaml.Field{
 		"within_percent": func(v ast.Node) { d.Integer(v, "within_percent", 1, 100, &u.WithinPercent) },
 		"at_most":        func(v ast.Node) { d.Integer(v, "at_most", 6, MaxSamples, &u.AtMost) },
 	})
-	if seen != nil && !seen["within_percent"] {
+	if u.WithinPercent == 0 && d.Errs.Len() == before {
 		d.Fail(n, "until has no within_percent: how narrow the interval has to be")
 	}
 }
@@ -157,7 +201,7 @@ func (d *decoder) until(n ast.Node, u *Until) {
 func (d *decoder) density(n ast.Node, l *DensityLimit) {
 	d.Mapping(n, "density", map[string]strictyaml.Field{
 		"ram_mib": func(v ast.Node) { d.Integer(v, "ram_mib", 1, MaxMemoryMiB, &l.RAMMiB) },
-		"at_most": func(v ast.Node) { d.Integer(v, "at_most", 1, maxParallel, &l.AtMost) },
+		"at_most": func(v ast.Node) { d.Integer(v, "at_most", 1, maxDensity, &l.AtMost) },
 	})
 }
 

@@ -16,8 +16,8 @@ const (
 	prefixBits = 24
 	// firstHost is the last octet of guest 0; the gateway has 1.
 	firstHost = 2
-	// maxGuests is how many addresses there are, .2 to .254.
-	maxGuests = 253
+	// MaxGuests is how many addresses there are, .2 to .254.
+	MaxGuests = 253
 )
 
 // gateway is the bridge's address, in the block of RFC 2544 (198.18.0.0/15).
@@ -49,7 +49,7 @@ func hostMAC(ip netip.Addr) net.HardwareAddr {
 // pool hands out guest numbers, lowest free first.
 type pool struct {
 	mu   sync.Mutex
-	used [maxGuests]bool
+	used [MaxGuests]bool
 }
 
 func (p *pool) take() (int, error) {

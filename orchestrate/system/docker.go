@@ -55,6 +55,40 @@ func withEngine(ctx context.Context, do func(*engine.Engine) (Boot, error)) (b B
 	return do(e)
 }
 
+// PrepareImage implements Offline: an engine is asked only for what it alone has.
+func (d *Docker) PrepareImage(ctx context.Context, w Want) (Boot, error) {
+	if err := d.misnamed(w); err != nil {
+		return Boot{}, err
+	}
+	b := d.Describe(w)
+	switch {
+	case b.Entry != nil:
+		layout, err := d.env.layoutOf(ctx, &b)
+		if err == nil {
+			b.Container = layout.Reference
+		}
+		return b, err
+	case b.Container != Unbuilt:
+		e, err := engine.Connect(ctx)
+		if err != nil {
+			return Boot{}, err
+		}
+		err = b.ofEngine(ctx, e)
+		return b, errors.Join(err, e.Close())
+	}
+	img, err := d.builder.Image(ctx, w.App)
+	if err != nil {
+		return Boot{}, err
+	}
+	b.Container, b.Image = img.Reference, ofArchive(img)
+	return b, nil
+}
+
+// ofArchive is what stands for an image of ukprobe's own making.
+func ofArchive(img guest.Image) Image {
+	return Image{Path: img.Path, SHA256: img.Manifest.Encoded(), Size: img.Content}
+}
+
 func (d *Docker) prepare(ctx context.Context, e *engine.Engine, w Want) (Boot, error) {
 	b := d.Describe(w)
 	var err error
@@ -80,7 +114,7 @@ func (d *Docker) ofBuilder(ctx context.Context, e *engine.Engine, app string, b 
 		return err
 	}
 	b.Container = have.ID
-	b.Image = Image{Path: img.Path, SHA256: img.Manifest.Encoded(), Size: img.Content}
+	b.Image = ofArchive(img)
 	return nil
 }
 
@@ -97,21 +131,30 @@ func (d *Docker) misnamed(w Want) error {
 // containerOf makes the image of a catalogue's entry local, and has the engine load
 // it.
 func (e Env) containerOf(ctx context.Context, eng *engine.Engine, b *Boot) error {
-	l, err := e.Images.Local(ctx, *b.Entry, b.Platform)
+	layout, err := e.layoutOf(ctx, b)
 	if err != nil {
 		return err
-	}
-	layout, err := guest.OpenLayout(l.Container.Path, l.Container.Digest)
-	if err != nil {
-		return fmt.Errorf("image %s (%s): %w", b.Entry.Name, b.Entry.Pos, err)
 	}
 	img, err := eng.EnsureLayout(ctx, layout)
 	if err != nil {
 		return err
 	}
 	b.Container = img.ID
-	b.Image = Image{Path: l.Container.Path, SHA256: layout.Digest.Encoded(), Size: layout.Size}
 	return nil
+}
+
+// layoutOf makes the image of a catalogue's entry local.
+func (e Env) layoutOf(ctx context.Context, b *Boot) (*guest.Layout, error) {
+	l, err := e.Images.Local(ctx, *b.Entry, b.Platform)
+	if err != nil {
+		return nil, err
+	}
+	layout, err := guest.OpenLayout(l.Container.Path, l.Container.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("image %s (%s): %w", b.Entry.Name, b.Entry.Pos, err)
+	}
+	b.Image = Image{Path: l.Container.Path, SHA256: layout.Digest.Encoded(), Size: layout.Size}
+	return layout, nil
 }
 
 // ofEngine takes an image that the engine has: it is called by its ID from here on,

@@ -156,7 +156,7 @@ func (h *HermiTux) redisConfig(ctx context.Context, b *Boot) error {
 	if err != nil {
 		return fmt.Errorf("redis.conf: %w", err)
 	}
-	if _, err := b.measure(ctx, conf); err != nil {
+	if _, err := b.measure(ctx, PartConfig, conf); err != nil {
 		return fmt.Errorf("%w: HermiTux' Redis listens on port %d by the redis.conf beside it: put it there, or give arguments and a port (args:, port:)", err, hermituxRedisPort)
 	}
 	if strings.ContainsAny(conf, ";\n") {

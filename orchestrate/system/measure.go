@@ -5,6 +5,8 @@ package system
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -28,26 +30,56 @@ func imageOf(ctx context.Context, path string) (Image, regular.Stamp, error) {
 	return Image{Path: path, SHA256: sum, Size: stamp.Size}, stamp, nil
 }
 
+// What a part of an image is.
+const (
+	PartKernel  = "kernel" // or the unikernel
+	PartInitrd  = "initrd"
+	PartDisk    = "disk"
+	PartProgram = "program" // of a process
+	PartConfig  = "config"
+)
+
+// Part is one of the files of an image.
+type Part struct {
+	Kind string
+	Image
+}
+
 // measure measures a file of a boot and keeps its stamp.
-func (b *Boot) measure(ctx context.Context, path string) (Image, error) {
+func (b *Boot) measure(ctx context.Context, kind, path string) (Image, error) {
 	img, stamp, err := imageOf(ctx, path)
 	if err == nil {
 		b.Files = append(b.Files, stamp)
+		b.Parts = append(b.Parts, Part{kind, img})
 	}
 	return img, err
+}
+
+// Key tells images apart by all their files, the same in every run: the checksum of an
+// image of one file, else one over kinds and checksums of all. It is "" if there is no
+// checksum.
+func (b Boot) Key() string {
+	if len(b.Parts) < 2 {
+		return b.Image.SHA256
+	}
+	h := sha256.New()
+	for _, p := range b.Parts {
+		fmt.Fprintf(h, "%s %s\n", p.Kind, p.SHA256)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // examine fills in what is known of a boot's files, and checks that they are there.
 // The image is the kernel, or the disk that is booted from.
 func (b *Boot) examine(ctx context.Context) (err error) {
-	b.Files = nil
+	b.Files, b.Parts = nil, nil
 	if b.Initrd != "" {
-		if _, err := b.measure(ctx, b.Initrd); err != nil {
+		if _, err := b.measure(ctx, PartInitrd, b.Initrd); err != nil {
 			return fmt.Errorf("initrd: %w", err)
 		}
 	}
 	for i, d := range b.Disks {
-		img, err := b.measure(ctx, d.Path)
+		img, err := b.measure(ctx, PartDisk, d.Path)
 		if err != nil {
 			return fmt.Errorf("disk: %w", err)
 		}
@@ -61,7 +93,7 @@ func (b *Boot) examine(ctx context.Context) (err error) {
 	if b.Kernel == "" {
 		return nil
 	}
-	if b.Image, err = b.measure(ctx, b.Kernel); err != nil {
+	if b.Image, err = b.measure(ctx, PartKernel, b.Kernel); err != nil {
 		return err
 	}
 	b.Segments, err = segmentsOf(b.Kernel)

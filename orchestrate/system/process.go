@@ -33,7 +33,7 @@ func (p *Process) Prepare(ctx context.Context, w Want) (Boot, error) {
 	if b.Scratch != nil {
 		b.Env = append(slices.Clone(b.Env), fioJob(w, linux.ScratchFile).Word())
 	}
-	if b.Image, err = b.measure(ctx, root.Dir+root.Program); err != nil {
+	if b.Image, err = b.measure(ctx, PartProgram, root.Dir+root.Program); err != nil {
 		return Boot{}, err
 	}
 	return b, nil

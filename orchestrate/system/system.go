@@ -136,8 +136,10 @@ type Boot struct {
 	// none. The platform makes it anew for each sample.
 	Scratch *matrix.ScratchDisk
 
-	// Files are stamps of all that was measured: see Unchanged.
+	// Files are stamps of all that was measured: see Unchanged. Parts are the same files
+	// by what they are.
 	Files []regular.Stamp
+	Parts []Part
 }
 
 // Addresses are what a guest has to be told about its network.
@@ -172,6 +174,12 @@ type System interface {
 type Asker interface {
 	// AskingCommandLine is CommandLine of a guest that is to do so.
 	AskingCommandLine(b Boot) string
+}
+
+// Offline is a System whose images can be had without what runs them.
+type Offline interface {
+	// PrepareImage is Prepare for whoever only looks at the image.
+	PrepareImage(ctx context.Context, w Want) (Boot, error)
 }
 
 // Env is what systems need from the machine.

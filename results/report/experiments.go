@@ -9,12 +9,20 @@ import (
 	"github.com/ukprobe/ukprobe/results"
 )
 
+// imageSize is the experiment that starts no guest: nothing is attached and nothing is
+// a median.
+const imageSize = "image-size"
+
+// aslr is the experiment whose figures are over all samples together.
+const aslr = "aslr"
+
 // experimentColumns are the figures that a table of an experiment shows; an
 // experiment that is not here has a boot's. All others are in run.json.
 var experimentColumns = map[string][]phase{
-	"image-size": {
-		{"file_bytes", "file"}, {"allocated_bytes", "allocated"}, {"compressed_bytes", "zstd"},
-		{"kernel_bytes", "kernel"}, {"app_bytes", "app"}, {"libraries_bytes", "libraries"}, {"rootfs_bytes", "root fs"},
+	imageSize: {
+		{"file_bytes", "files"}, {"allocated_bytes", "on disk"}, {"compressed_bytes", "zstd"},
+		{"unpacked_bytes", "unpacked"}, {"stripped_bytes", "stripped"},
+		{"unikernel_bytes", "unikernel"}, {"kernel_bytes", "kernel"}, {"app_bytes", "app"}, {"libraries_bytes", "libraries"}, {"rootfs_rest_bytes", "rest of root fs"},
 	},
 	"memory-min": {{"memory_min_bytes", "least memory"}, {"memory_failing_bytes", "fails with"}, {"boots", "boots"}},
 	"memory-use": {
@@ -29,6 +37,7 @@ var experimentColumns = map[string][]phase{
 	"throughput": {
 		{"requests_per_second", "requests/s"}, {"latency_p50_ns", "p50"}, {"latency_p99_ns", "p99"}, {"errors", "errors"}, {"cpu_per_request_ns", "CPU/req"},
 		{"exits_per_request", "exits/req"}, {"guest_per_request_ns", "guest/req"}, {"kvm_per_request_ns", "KVM/req"}, {"vmm_per_request_ns", "VMM/req"},
+		{"host_network_per_request_ns", "network/req"},
 	},
 	"http": {
 		{"requests_per_second", "requests/s"}, {"latency_p50_ns", "p50"}, {"latency_p90_ns", "p90"}, {"latency_p99_ns", "p99"},
@@ -40,7 +49,10 @@ var experimentColumns = map[string][]phase{
 		{"flush_latency_p50_ns", "flush p50"},
 		{"host_reads", "host's reads"}, {"host_read_latency_p50_ns", "p50"}, {"host_writes", "writes"}, {"host_write_latency_p50_ns", "p50"},
 	},
-	"aslr": {{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy"}},
+	aslr: {
+		{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy"}, {"entropy_at_least_bits", "at least"},
+		{"varying_bits", "bits that vary"}, {"aligned_bytes", "multiples of"},
+	},
 }
 
 // columns are the figures that a block of cells shows.

@@ -49,7 +49,7 @@ func (o Options) parts(b *strings.Builder, g group) {
 	t.AppendHeader(header)
 	t.SetColumnConfigs(configs)
 	for _, c := range cells {
-		row := table.Row{o.clean(c.System), o.clean(c.App), o.clean(c.Platform), o.clean(c.Firmware)}
+		row := table.Row{o.clean(c.System), o.clean(c.App), o.platform(c), o.clean(c.Firmware)}
 		for _, p := range columns {
 			row = append(row, o.part(c, p.metric))
 		}

@@ -31,7 +31,8 @@ func Table(w io.Writer, f *results.File, o Options) error {
 		g.interrupted = f.Run.Status == results.RunInterrupted
 		o.block(&b, g)
 	}
-	for _, line := range append(o.legend(f.Cells), o.overhead(f)...) {
+	lines := slices.Concat(o.legend(f.Cells), o.overhead(f), o.resumed(f))
+	for _, line := range lines {
 		b.WriteString("\n" + wrap(line, o.width(), 0))
 	}
 	b.WriteByte('\n')
@@ -48,11 +49,14 @@ type group struct {
 // asked is how many samples of a cell were to be taken, if the run was ended before.
 func (g group) asked(c *results.Cell) (n int, short bool) {
 	n = len(c.Samples)
-	ended := c.Status == results.CellUnsupported || c.Status == results.CellFailed && n == 0
-	if !g.interrupted || ended || c.Settings == nil || c.Settings.Samples <= n {
+	ended := c.Status == results.CellUnsupported || c.Status == results.CellNoImage || c.Status == results.CellFailed && n == 0
+	if !g.interrupted || ended || c.Settings == nil || c.Stopped != nil {
 		return n, false
 	}
-	return c.Settings.Samples, true
+	if c.Settings.Until != nil {
+		return max(c.Settings.Samples, n), true
+	}
+	return max(c.Settings.Samples, n), c.Settings.Samples > n
 }
 
 // groups splits the cells by accelerator, experiment and level of probes, in the
@@ -75,6 +79,9 @@ func (o Options) heading(g group) string {
 	out := o.clean(g.experiment) + ", accelerator " + o.clean(g.accel)
 	if g.accel == "" || g.accel == "none" {
 		out = o.clean(g.experiment) + ", no accelerator"
+	}
+	if g.experiment == imageSize {
+		return imageSize
 	}
 	switch g.probes {
 	case "", results.ProbesBoot:
@@ -115,6 +122,7 @@ func (o Options) block(b *strings.Builder, g group) {
 		b.WriteString(wrap(n, o.width(), 4) + "\n")
 	}
 	o.parts(b, g)
+	o.rounds(b, g)
 }
 
 func writeTable(b *strings.Builder, t table.Writer) {
@@ -136,7 +144,7 @@ func columns(n int) []table.ColumnConfig {
 
 func nameColumn(number int) table.ColumnConfig {
 	const width = 16
-	return table.ColumnConfig{Number: number, WidthMax: width, WidthMaxEnforcer: text.WrapHard}
+	return table.ColumnConfig{Number: number, WidthMax: width, WidthMaxEnforcer: text.WrapText}
 }
 
 func (o Options) style() table.Style {
@@ -162,7 +170,7 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	mark, note := "", o.note(c)
 	asked, short := g.asked(c)
 	if short {
-		note = strings.TrimPrefix(note+fmt.Sprintf("; interrupted: %d of %d samples were taken", len(c.Samples), asked), "; ")
+		note = strings.TrimPrefix(note+"; "+cutShort(c, asked), "; ")
 	}
 	if note != "" {
 		mark = fmt.Sprintf("[%d]", number)
@@ -170,7 +178,7 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	}
 	row := table.Row{o.clean(c.System), o.clean(c.App), o.platform(c), strings.TrimSuffix(fmt.Sprintf("%d/%d\n%s", ok, asked, mark), "\n")}
 	if c.Status != results.CellOK {
-		row = append(row, o.paint(statusColor(c.Status), o.clean(c.Status)))
+		row = append(row, o.paint(statusColor(c.Status), o.clean(StatusWord(c.Status))))
 		for range g.columns()[1:] {
 			row = append(row, "")
 		}
@@ -186,12 +194,29 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	return append(row, taints), note
 }
 
-// platform is a cell's platform, and how many guests it starts at once if that is
-// more than one.
+// cutShort says what an interrupted run has not taken of a cell.
+func cutShort(c *results.Cell, asked int) string {
+	if n := len(c.Samples); n < asked || c.Settings.Until == nil {
+		return fmt.Sprintf("interrupted: %d of %d samples were taken", n, asked)
+	}
+	return fmt.Sprintf("interrupted after %d samples, before its stopping rule (±%d %%) was met", len(c.Samples), c.Settings.Until.WithinPercent)
+}
+
+// platform is a cell's platform, and below it its image if the matrix names one, and how
+// it starts its guests if that is not as by default.
 func (o Options) platform(c *results.Cell) string {
 	name := o.clean(c.Platform)
 	if s := c.Settings; s != nil && s.Parallel > 1 {
 		name += fmt.Sprintf(" %s%d", o.pick("×", "x"), s.Parallel)
+	}
+	if s := c.Settings; s != nil && s.Image != "" {
+		name += "\n" + o.clean(s.Image)
+	}
+	if s := c.Settings; s != nil && s.Cache != "" {
+		name += "\n" + o.clean(s.Cache)
+	}
+	if s := c.Settings; s != nil && s.Tap != "" {
+		name += "\nsame tap"
 	}
 	return name
 }
@@ -202,6 +227,14 @@ func (o Options) figure(c *results.Cell, metric string) string {
 		return o.pick("–", "-")
 	}
 	return o.summary(metric, s)
+}
+
+// StatusWord is a cell's status for people.
+func StatusWord(status string) string {
+	if status == results.CellNoImage {
+		return "image not given"
+	}
+	return status
 }
 
 func statusColor(status string) text.Color {
@@ -219,15 +252,37 @@ func (o Options) note(c *results.Cell) string {
 		if reason == "" {
 			reason = "no reason was given"
 		}
-		parts = append(parts, o.clean(c.Status)+": "+reason)
+		parts = append(parts, o.clean(StatusWord(c.Status))+": "+reason)
 	} else if c.Reason != "" {
 		parts = append(parts, o.clean(c.Reason))
 	}
 	if c.Status == results.CellOK {
 		parts = append(parts, timedOut(c)...)
 	}
+	if c.Stopped != nil {
+		parts = append(parts, o.clean(strings.ReplaceAll(c.Stopped.Reason, "±", o.plusMinus())))
+	}
 	parts = append(parts, o.mixedRungs(c)...)
+	parts = append(parts, o.madeHow(c)...)
 	return strings.Join(parts, "; ")
+}
+
+// madeHow says of an image what no figure does, without which figures do not compare.
+func (o Options) madeHow(c *results.Cell) []string {
+	if c.Experiment != imageSize || len(c.Samples) == 0 {
+		return nil
+	}
+	facts := c.Samples[len(c.Samples)-1].Facts
+	var out []string
+	for _, f := range []struct{ name, words string }{
+		{"unikernel_stripped", "stripped: "}, {"kernel_stripped", "kernel stripped: "}, {"app_stripped", "app stripped: "},
+		{"optimisations", "optimisations "}, {"libc", "C library "},
+	} {
+		if text := facts[f.name]; text != "" {
+			out = append(out, o.clean(f.words+text))
+		}
+	}
+	return out
 }
 
 // timedOut says how the samples that timed out are counted.
@@ -236,15 +291,40 @@ func timedOut(c *results.Cell) []string {
 	if n == 0 || ok == 0 {
 		return nil
 	}
-	after := ""
-	if c.Settings != nil && c.Settings.TimeoutNs > 0 {
-		after = " after " + time.Duration(c.Settings.TimeoutNs).String()
+	after := timeLimits(c)
+	if after != "" {
+		after = " after " + after
 	}
 	how := "in total they count as longer than all others"
 	if n >= ok {
 		how = "total has no median, for that is one of them"
 	}
 	return []string{fmt.Sprintf("%d of %d timed out%s: %s; the other figures are of the %d that did not", n, n+ok, after, how, ok)}
+}
+
+// timeLimits are those under which a cell's samples timed out, "" if they are not known:
+// the one of its settings, or those that were learnt.
+func timeLimits(c *results.Cell) string {
+	const learnt = "time_limit_ns"
+	var least, most float64
+	for _, s := range c.Samples {
+		if limit, ok := s.Values[learnt]; ok && s.Status == results.SampleTimeout {
+			if least == 0 || limit < least {
+				least = limit
+			}
+			most = max(most, limit)
+		}
+	}
+	text := func(ns float64) string { return time.Duration(ns).Round(time.Millisecond).String() }
+	switch {
+	case most > least:
+		return text(least) + " to " + text(most)
+	case most > 0:
+		return text(most)
+	case c.Settings == nil || c.Settings.TimeoutNs <= 0:
+		return ""
+	}
+	return time.Duration(c.Settings.TimeoutNs).String()
 }
 
 // mixedRungs names the events that were not taken by the same rung in every ok
@@ -283,7 +363,7 @@ func (o Options) legend(cells []results.Cell) []string {
 	for i := range cells {
 		c := &cells[i]
 		for _, p := range append(slices.Clone(group{experiment: c.Experiment}.columns()), parts...) {
-			if s, ok := c.Summary[p.metric]; ok {
+			if s, ok := c.Summary[p.metric]; ok && c.Experiment != imageSize && c.Experiment != aslr { // whose figures are no medians
 				interval = interval || s.CI95 != nil
 				few = few || s.CI95 == nil && s.N < leastForInterval
 				beyond = beyond || s.CI95 == nil && s.N >= leastForInterval
@@ -311,6 +391,24 @@ func (o Options) legend(cells []results.Cell) []string {
 		out = append(out, "Taints: "+o.countedTaints(taints)+".")
 	}
 	return out
+}
+
+// resumed says that a run has parts, and on what it went on.
+func (o Options) resumed(f *results.File) []string {
+	n := len(f.Run.Parts)
+	if n < 2 {
+		return nil
+	}
+	line := fmt.Sprintf("The run was interrupted and resumed %d times.", n-1)
+	if n == 2 {
+		line = fmt.Sprintf("The run was interrupted after %d samples and resumed.", f.Run.Parts[1].From)
+	}
+	for _, p := range f.Run.Parts {
+		if len(p.Differences) > 0 {
+			line += fmt.Sprintf(" After %d samples it went on with --force, with differences: %s.", p.From, o.clean(strings.Join(p.Differences, "; ")))
+		}
+	}
+	return []string{line}
 }
 
 // measured is what of a taint differs from sample to sample.

@@ -127,3 +127,31 @@ func TestThroughputDocker(t *testing.T) {
 		}
 	}
 }
+
+// Under KVM with hardware behind it a request's time comes apart: in the guest, in KVM,
+// in the VMM, halted, and waiting for a CPU. Together they are the time that the one vCPU
+// had, between its first and last exit of the load.
+func TestThroughputUnderKVM(t *testing.T) {
+	needRoot(t)
+	needHostVM(t, "KVM there has hardware behind it, emulated")
+	needKVM(t)
+	needProgram(t, "wrk", "wrk")
+	const seconds = 4
+	m := matrix(t, "system: linux, app: nginx, platform: qemu1nic, accel: kvm, experiment: throughput, load: {duration: 4s, warmup: 0, connections: 2}")
+	f := newRun(t, "--matrix", m, "--timeout", patience(30*time.Second).String()).start().wait(patience(180 * time.Second)).want(0).file()
+	s := f.Cells[0].Samples[0]
+	checkOK(t, f, s)
+	v := s.Values
+	for _, name := range []string{"exits_per_request", "guest_per_request_ns", "kvm_per_request_ns", "vmm_per_request_ns", "halted_per_request_ns", "host_network_per_request_ns"} {
+		if _, ok := v[name]; !ok {
+			t.Errorf("no %s", name)
+		}
+	}
+	parts := v["guest_per_request_ns"] + v["kvm_per_request_ns"] + v["vmm_per_request_ns"] + v["halted_per_request_ns"] + v["waited_per_request_ns"]
+	if whole := parts * v["requests"] / 1e9; whole < 0.7*seconds || whole > 1.6*seconds { // wrk's start and end are in it, and slow
+		t.Errorf("the parts add up to %.2f s of %d s: %v", whole, seconds, v)
+	}
+	if v["exits_per_request"] < 1 || v["guest_per_request_ns"] <= 0 || v["kvm_per_request_ns"] <= 0 {
+		t.Errorf("%v", v)
+	}
+}

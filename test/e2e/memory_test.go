@@ -173,4 +173,9 @@ func TestDensity(t *testing.T) {
 	if _, there := s.Values["instances"]; there || figure(t, s, "instances_at_least") != 3 || !strings.Contains(missing(s, "instances"), "density.at_most") {
 		t.Errorf("a bound: %v, %q", s.Values, missing(s, "instances"))
 	}
+	for _, x := range s.Interference {
+		if x.Kind == "ukprobe" && x.Name == "nginx" {
+			t.Errorf("a guest is taken for a stranger: %+v", x)
+		}
+	}
 }

@@ -147,7 +147,7 @@ func TestSolo5Refused(t *testing.T) {
 		{"another target", "platform: solo5-spt, kernel: " + hello, results.CellUnsupported, "is built for Solo5's target hvt, platform solo5-spt takes spt"},
 		{"two networks", "platform: solo5-hvt, kernel: " + solo5Image(dir, "test_net_2if", "solo5-hvt"), results.CellUnsupported, "declares 2 network devices (service0, service1)"},
 		{"TCG", "platform: solo5-hvt, accel: tcg, kernel: " + hello, results.CellUnsupported, "solo5-hvt runs on KVM only"},
-		{"no image", "platform: solo5-hvt", results.CellFailed, "name a kernel in the cell"},
+		{"no image", "platform: solo5-hvt", results.CellNoImage, "name a kernel in the cell"},
 		{"no Solo5 image", "platform: solo5-hvt, kernel: " + ukprobe, results.CellFailed, "no Solo5 notes in it"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package orchestrate
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// TestPast: which step a resumed cell goes on with, and with which of its repeats.
+func TestPast(t *testing.T) {
+	ok := results.Sample{Status: results.SampleOK}
+	disturbed := results.Sample{Status: results.SampleOK, Disturbed: true}
+	failed := results.Sample{Status: results.SampleFailed, Disturbed: true}
+	repeat := func(of int, s results.Sample) results.Sample { s.RepeatOf = of; return s }
+	for name, tt := range map[string]struct {
+		samples []results.Sample
+		repeat  int
+		next    int // step
+		again   int
+	}{
+		"nothing":                       {nil, 3, 0, 0},
+		"two":                           {[]results.Sample{ok, ok}, 3, 2, 0},
+		"a disturbed one long ago":      {[]results.Sample{disturbed, ok}, 0, 2, 0},
+		"disturbed, not to be repeated": {[]results.Sample{ok, disturbed}, 0, 2, 0},
+		"disturbed, to be repeated":     {[]results.Sample{ok, disturbed}, 3, 1, 1},
+		"repeated once":                 {[]results.Sample{ok, disturbed, repeat(2, disturbed)}, 3, 1, 2},
+		"repeated and well":             {[]results.Sample{ok, disturbed, repeat(2, ok)}, 3, 2, 0},
+		"repeated and failed":           {[]results.Sample{ok, disturbed, repeat(2, failed)}, 3, 2, 0},
+		"repeated as often as it may":   {[]results.Sample{disturbed, repeat(1, disturbed), repeat(1, disturbed)}, 2, 1, 0},
+		"failed and disturbed":          {[]results.Sample{ok, failed}, 3, 2, 0},
+		"two groups":                    {[]results.Sample{disturbed, repeat(1, ok), disturbed}, 3, 1, 1},
+	} {
+		p := pastOf(&results.Cell{Samples: tt.samples}, tt.repeat)
+		for i := range 4 {
+			step := matrix.Step{Sample: i}
+			if needs := p.needs(step, 4); needs != (i >= tt.next) {
+				t.Errorf("%s: step %d needed: %v", name, i, needs)
+			}
+			want := 0
+			if i == tt.next {
+				want = tt.again
+			}
+			if got := p.again(step); got != want {
+				t.Errorf("%s: step %d begins with repeat %d, want %d", name, i, got, want)
+			}
+		}
+		if warmup := p.needs(matrix.Step{Warmup: true}, 4); !warmup {
+			t.Errorf("%s: no warm-up although samples follow", name)
+		}
+	}
+	done := pastOf(&results.Cell{Samples: []results.Sample{ok, ok}}, 0)
+	if done.needs(matrix.Step{Warmup: true}, 2) {
+		t.Error("a cell that has all its samples warms up")
+	}
+}
+
+func TestHostDifferences(t *testing.T) {
+	was := results.Host{Kernel: "6.1", CPUModel: "a", Governor: "g", Settings: map[string]string{"thp": "never, was always"},
+		Rungs: map[string]results.Rung{"exec": {Rung: "fentry", Reason: "x"}, "tc_in": {}, "gone": {Rung: "kprobe"}}}
+	now := was
+	now.Settings, now.Overhead = map[string]string{"thp": "never, was madvise"}, &results.Overhead{Reason: "why"}
+	now.Rungs = map[string]results.Rung{"exec": {Rung: "fentry", Reason: "y"}, "tc_in": {Rung: "tcx"}, "gone": {Rung: "kprobe"}}
+	if d := hostDifferences("1", "1", was, now); len(d) != 0 {
+		t.Errorf("of the same host: %v", d)
+	}
+	now.CPUModel = "b"
+	now.Rungs = map[string]results.Rung{"exec": {Rung: "kprobe"}, "tc_in": {}}
+	want := []string{"ukprobe: 1 then, 2 now", `cpu_model: "a" then, "b" now`, `rungs.exec.rung: "fentry" then, "kprobe" now`, `rungs.gone.rung: "kprobe" then, nothing now`}
+	got := hostDifferences("1", "2", was, now)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"resumed with another ukprobe", "resumed with another cpu_model"}, keysOf(got[:2])); diff != "" {
+		t.Errorf("taints (-want +got):\n%s", diff)
+	}
+}
+
+func TestCellDifferences(t *testing.T) {
+	was := results.Cell{Accel: "kvm", Status: results.CellOK, Settings: &results.Settings{Samples: 3}, Argv: []string{"x"},
+		Image: &results.Image{Path: "/a", Name: "n", SHA256: "ab", Size: 1}, Samples: []results.Sample{{}}}
+	now := results.Cell{Accel: "kvm", Settings: &results.Settings{Samples: 3}, Image: &results.Image{Path: "/b", SHA256: "ab", Size: 1}}
+	if d := cellDifferences(&was, &now, &cell{}); len(d) != 0 {
+		t.Errorf("elsewhere, but the same: %v", d)
+	}
+	now.Image.SHA256, now.Accel = "cd", "tcg"
+	if d := cellDifferences(&was, &now, &cell{}); cmp.Diff([]string{`accel: "kvm" then, "tcg" now`, `image.sha256: "ab" then, "cd" now`}, d) != "" {
+		t.Errorf("%q", d)
+	}
+	if d := cellDifferences(&was, &now, &cell{status: results.CellFailed, reason: "no QEMU"}); len(d) != 1 || !strings.Contains(d[0], "no QEMU") {
+		t.Errorf("cannot be run any more: %q", d)
+	}
+}
+
+func TestSameCells(t *testing.T) {
+	a := results.Cell{System: "linux", App: "nginx", Platform: "qemu", Experiment: "boot"}
+	b := a
+	b.Settings = &results.Settings{Parallel: 8}
+	if err := sameCells([]results.Cell{a, b}, []results.Cell{a, b}); err != nil {
+		t.Error(err)
+	}
+	for want, now := range map[string][]results.Cell{"has 2 cells, and this ukprobe makes 1": {a}, "cell 2 of the run is linux/nginx": {a, a}} {
+		if err := sameCells([]results.Cell{a, b}, now); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// resultsStore is a store with one cell, in a folder of its own.
+func resultsStore(t *testing.T, c results.Cell) *results.Store {
+	t.Helper()
+	s, err := results.Create(t.TempDir(), results.Run{ID: "r", Started: started}, results.Host{}, []results.Cell{c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// TestRuleEndsACell: samples of a scripted cell are stored one by one, and once the rule
+// is met its steps are no longer needed, while another cell's are.
+func TestRuleEndsACell(t *testing.T) {
+	set := matrix.DefaultSettings()
+	set.Samples, set.Until = 6, matrix.Until{WithinPercent: 5, AtMost: 20}
+	fixed := matrix.DefaultSettings()
+	r := &Run{opt: Options{Observer: Quiet{}}, took: map[int]*mean{}, cells: []*cell{{Cell: matrix.Cell{Settings: set}}, {Cell: matrix.Cell{Settings: fixed}}},
+		store: resultsStore(t, results.Cell{Experiment: matrix.Boot})}
+	r.order = matrix.Order([]matrix.Cell{r.cells[0].Cell, r.cells[1].Cell}, 1)
+	total := []int64{90, 110, 100, 91, 109, 90, 110, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100}
+	taken := 0
+	for _, step := range r.order {
+		if !r.needed(step) || step.Warmup || step.Cell == 1 {
+			continue
+		}
+		if p := r.progress(0, step, r.cells[0]); p.AtMost != 20 || !p.Estimated || p.Steps < 6 {
+			t.Fatalf("progress: %+v", p)
+		}
+		ns := total[taken]
+		taken++
+		if err := r.store.AddSample(0, results.Sample{Status: results.SampleOK, Phases: results.Phases{TotalNs: &ns}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.enough(step, r.cells[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopped := r.store.Snapshot().Cells[0].Stopped
+	if taken < 10 || taken > 19 || stopped == nil || !stopped.Converged || stopped.Samples != taken || !r.cells[0].over {
+		t.Errorf("%d samples, %+v", taken, stopped)
+	}
+	if !r.needed(matrix.Step{Cell: 1}) {
+		t.Error("the other cell has ended too")
+	}
+}
+
+// TestLearntLimit: what the instrument says of starts becomes the cell's limit, which is
+// stored once and told with samples that time out.
+func TestLearntLimit(t *testing.T) {
+	set := matrix.DefaultSettings() // 30 s
+	set.TimeoutLearnt = true
+	c := &cell{Cell: matrix.Cell{Settings: set}, limit: experiment.Limit{Bound: set.Timeout}}
+	r := &Run{opt: Options{Observer: Quiet{}}, cells: []*cell{c}, store: resultsStore(t, results.Cell{})}
+	learn := func(s experiment.Sample) experiment.Sample {
+		if err := r.learn(c, &s, 0); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	early := learn(experiment.Sample{Status: experiment.Timeout, Reason: "not ready after 30s"})
+	if early.Values[timeLimitNs] != 30e9 || !strings.Contains(early.Reason, "0 of 4 starts") {
+		t.Errorf("before it is known: %+v", early)
+	}
+	for range 4 {
+		if c.timeLimit() != set.Timeout {
+			t.Errorf("%v too early", c.timeLimit())
+		}
+		learn(experiment.Sample{Status: experiment.OK, ReadyAfter: 1e9})
+	}
+	late := learn(experiment.Sample{Status: experiment.Timeout, Reason: "not ready after 6s"})
+	if late.Values[timeLimitNs] != 6e9 || !strings.Contains(late.Reason, "learnt from 4 starts, the slowest 1s; the matrix's bound is 30s") {
+		t.Errorf("%+v", late)
+	}
+	// A load that was not over in time is no start.
+	if s := learn(experiment.Sample{Status: experiment.Timeout, ReadyAfter: 1e9}); len(s.Values) != 0 {
+		t.Errorf("%+v", s)
+	}
+	want := &results.Limit{NS: 6e9, Samples: 4, SlowestNS: 1e9}
+	if diff := cmp.Diff(want, r.store.Snapshot().Cells[0].Limit); diff != "" || c.timeLimit() != 6e9 {
+		t.Errorf("%v (-want +got):\n%s", c.timeLimit(), diff)
+	}
+	c.TimeoutLearnt = false
+	if c.timeLimit() != set.Timeout {
+		t.Errorf("a fixed limit: %v", c.timeLimit())
+	}
+}

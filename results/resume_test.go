@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package results
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// leftRun is the folder of a run that was left with five samples: two of the first cell
+// and three of the second, the last two of those in the journal only if that is used.
+func leftRun(t *testing.T, journal bool, leave func(*Store) error) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "run")
+	s := mustCreate(t, dir)
+	for i, cell := range []int{0, 1, 0, 1, 1} {
+		if journal && i == 3 {
+			s.alwaysBelow, s.rewriteTook, s.rewrittenAt = 0, time.Hour, time.Now()
+		}
+		must(t, s.AddSample(cell, okSample(int64(1000+i))))
+	}
+	must(t, leave(s))
+	return dir
+}
+
+// samplesOf are the lines of run.json with samples.
+func samplesOf(t *testing.T, dir string) []string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, FileName))
+	must(t, err)
+	var out []string
+	for _, line := range strings.Split(string(data), "\n") {
+		if strings.HasPrefix(line, `{"started"`) {
+			line, _, _ = strings.Cut(line, "],\"summary\"") // the cell ends behind its last one
+			out = append(out, strings.TrimSuffix(line, ","))
+		}
+	}
+	return out
+}
+
+// TestResume: a run that was killed, interrupted or failed goes on where it was left;
+// what was stored stays as it is, byte for byte, and the parts are noted.
+func TestResume(t *testing.T) {
+	for name, tt := range map[string]struct {
+		journal bool
+		leave   func(*Store) error
+	}{
+		"killed":               {false, (*Store).Close},
+		"killed, with journal": {true, (*Store).Close},
+		"interrupted":          {false, func(s *Store) error { return s.Finish(RunInterrupted) }},
+		"failed":               {true, func(s *Store) error { return s.Finish(RunFailed) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := leftRun(t, tt.journal, tt.leave)
+			before := mustLoad(t, dir)
+			s, err := Resume(dir)
+			must(t, err)
+			defer s.Close()
+			if d := cmp.Diff(before.Cells, s.Snapshot().Cells); d != "" {
+				t.Errorf("as it was loaded (-want +got):\n%s", d)
+			}
+			must(t, s.BeginPart(Part{Started: started.Add(time.Hour), Argv: []string{"again"}, Differences: []string{"kernel: 1 then, 2 now"}}))
+			if f := mustLoad(t, dir); f.Run.Status != RunRunning || f.Run.Finished != nil {
+				t.Errorf("while it goes on: %+v", f.Run)
+			}
+			kept := samplesOf(t, dir)
+			must(t, s.AddSample(0, okSample(7)))
+			must(t, s.Finish(RunOK))
+			f := mustLoad(t, dir)
+			wantParts := []Part{{Started: started, Argv: []string{"ukprobe", "run"}},
+				{Started: started.Add(time.Hour), Argv: []string{"again"}, From: 5, Differences: []string{"kernel: 1 then, 2 now"}}}
+			if d := cmp.Diff(wantParts, f.Run.Parts); d != "" {
+				t.Errorf("parts (-want +got):\n%s", d)
+			}
+			if n := [2]int{len(f.Cells[0].Samples), len(f.Cells[1].Samples)}; n != [2]int{3, 3} {
+				t.Fatalf("%v samples", n)
+			}
+			for i := range before.Cells {
+				if d := cmp.Diff(before.Cells[i].Samples, f.Cells[i].Samples[:len(before.Cells[i].Samples)]); d != "" {
+					t.Errorf("cell %d, what was kept (-before +after):\n%s", i, d)
+				}
+			}
+			if d := cmp.Diff(f.Cells[0].Summarize(), f.Cells[0].Summary); d != "" {
+				t.Errorf("summary:\n%s", d)
+			}
+			now := samplesOf(t, dir)
+			if len(kept) != 5 || len(now) != 6 {
+				t.Fatalf("%d lines of samples, then %d", len(kept), len(now))
+			}
+			for _, line := range kept {
+				if !strings.Contains(strings.Join(now, "\n"), line) {
+					t.Errorf("not as it was: %s", line)
+				}
+			}
+			if _, err := Resume(dir); !errors.Is(err, ErrFinished) {
+				t.Errorf("resume a finished run: %v", err)
+			}
+			schema := compileSchema(t, "")
+			data, err := os.ReadFile(filepath.Join(dir, FileName))
+			must(t, err)
+			must(t, validate(t, schema, data))
+		})
+	}
+}
+
+// TestResumeKeepsFieldsItDoesNotKnow: a sample of a newer ukprobe stays whole, also when
+// somebody has formatted the file.
+func TestResumeKeepsFieldsItDoesNotKnow(t *testing.T) {
+	dir := leftRun(t, false, (*Store).Close)
+	path := filepath.Join(dir, FileName)
+	data, err := os.ReadFile(path)
+	must(t, err)
+	var whole map[string]any
+	d := json.NewDecoder(strings.NewReader(string(data)))
+	d.UseNumber()
+	must(t, d.Decode(&whole))
+	first := whole["cells"].([]any)[0].(map[string]any)["samples"].([]any)[0].(map[string]any)
+	first["from_the_future"] = "kept"
+	data, err = json.MarshalIndent(whole, "", "    ")
+	must(t, err)
+	must(t, os.WriteFile(path, data, 0o600))
+	s, err := Resume(dir)
+	must(t, err)
+	must(t, s.BeginPart(Part{Started: started}))
+	must(t, s.Finish(RunOK))
+	data, err = os.ReadFile(path)
+	must(t, err)
+	if strings.Count(string(data), `"from_the_future":"kept"`) != 1 {
+		t.Errorf("lost:\n%.2000s", data)
+	}
+	if n := len(samplesOf(t, dir)); n > 5 {
+		t.Errorf("%d lines of samples", n)
+	}
+}
+
+// TestResumeTouchesNothing before the part begins, and takes the lock.
+func TestResumeTouchesNothing(t *testing.T) {
+	dir := leftRun(t, true, (*Store).Close)
+	read := func() string {
+		a, err := os.ReadFile(filepath.Join(dir, FileName))
+		must(t, err)
+		b, err := os.ReadFile(filepath.Join(dir, JournalName))
+		must(t, err)
+		return string(a) + string(b)
+	}
+	before := read()
+	s, err := Resume(dir)
+	must(t, err)
+	if _, err := Resume(dir); err == nil || !strings.Contains(err.Error(), "another ukprobe is writing its run into") {
+		t.Errorf("a second one: %v", err)
+	}
+	must(t, s.Close())
+	if read() != before {
+		t.Error("the files are not as they were")
+	}
+	if s, err = Resume(dir); err != nil {
+		t.Fatalf("once the lock is free: %v", err)
+	}
+	must(t, s.Close())
+}
+
+func TestResumeRefuses(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text, want string
+	}{
+		"nothing":       {"", "no run in"},
+		"no run":        {"{}", "is not a ukprobe run"},
+		"half a file":   {`{"format": "ukprobe-run", "format_ver`, "is not a whole run"},
+		"a newer one":   {`{"format": "ukprobe-run", "format_version": 2}`, "written by a newer ukprobe"},
+		"a file's name": {"file", "no run in"},
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, FileName)
+		switch tt.text {
+		case "":
+		case "file":
+			dir = path
+		default:
+			must(t, os.WriteFile(path, []byte(tt.text), 0o600))
+		}
+		if _, err := Resume(dir); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	was := testHost()
+	was.Settings = nil
+	now := testHost()
+	if d := Differences(was, now); len(d) != 0 {
+		t.Errorf("of the same: %v", d)
+	}
+	now.Kernel, now.CPUs, now.Versions, now.IsolatedCPUs = "6.13.0", 3, map[string]string{"docker": "27"}, ""
+	want := []string{
+		"cpus: 2 then, 3 now",
+		`isolated_cpus: "1" then, nothing now`,
+		`kernel: "6.12.0" then, "6.13.0" now`,
+		`versions.docker: nothing then, "27" now`,
+		`versions.qemu-system-x86_64: "7.2.19" then, nothing now`,
+	}
+	if d := cmp.Diff(want, Differences(was, now)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if got := Differences(Cell{Image: &Image{SHA256: "ab"}}, Cell{}); len(got) != 2 || !strings.HasPrefix(strings.Join(got, "\n"), `image.`) {
+		t.Errorf("an image that is gone: %q", got)
+	}
+}
+
+func TestMergeHistograms(t *testing.T) {
+	a := []Histogram{{Name: "h", Labels: map[string]string{"r": "io"}, Schema: 3, ZeroCount: 1, Count: 4, Sum: 2, Buckets: map[int32]uint64{1: 3}}, {Name: "only_before", Count: 1}}
+	b := []Histogram{
+		{Name: "h", Labels: map[string]string{"r": "io"}, Schema: 3, ZeroCount: 1, Count: 3, Sum: 1, Buckets: map[int32]uint64{1: 1, 2: 1}},
+		{Name: "h", Labels: map[string]string{"r": "hlt"}, Schema: 3, Count: 1}, {Name: "h", Labels: map[string]string{"r": "io"}, Schema: 2, Count: 7},
+	}
+	want := []Histogram{
+		{Name: "h", Labels: map[string]string{"r": "io"}, Schema: 3, ZeroCount: 2, Count: 7, Sum: 3, Buckets: map[int32]uint64{1: 4, 2: 1}},
+		a[1], b[1], b[2],
+	}
+	if d := cmp.Diff(want, MergeHistograms(a, b)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if a[0].Count != 4 || a[0].Buckets[1] != 3 {
+		t.Errorf("the first were changed: %+v", a[0])
+	}
+}
