@@ -24,8 +24,8 @@ const (
 // FileSystem has a guest with the app fio read and write its scratch disk: the guest's own
 // figures.
 func FileSystem(w matrix.Workload, timeout time.Duration) *During {
-	jobs := time.Duration(len(w.BlockBytes) * len(linux.FioKinds))
-	limit := linux.FioPause + timeout + jobs*(w.Warmup+w.Duration)
+	each := w.Warmup + w.Duration
+	limit := linux.FioPause + timeout + each*time.Duration(len(w.BlockBytes)*len(linux.FioKinds))
 	if w.Requests > 0 {
 		limit += timeout // nobody knows
 	}

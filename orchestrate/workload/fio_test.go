@@ -5,9 +5,6 @@ package workload
 import (
 	"errors"
 	"math"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -93,47 +90,4 @@ func FuzzFio(f *testing.F) {
 			}
 		}
 	})
-}
-
-// TestRealFio runs the jobs of the app's script with the machine's own fio, if it has
-// one of the same words: what the script writes, fio takes, and what fio says is read.
-func TestRealFio(t *testing.T) {
-	for _, program := range []string{"fio", "busybox"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s not found", program)
-		}
-	}
-	dir := t.TempDir()
-	file := filepath.Join(dir, "disk")
-	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	script, err := os.ReadFile("../../guests/linux/files/fio.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// It works in /tmp and does not end by itself: here it is elsewhere, and ends.
-	text := strings.NewReplacer("/tmp/", dir+"/", "/bin/busybox sleep infinity", "true", "/bin/busybox sleep 2", ":").Replace(string(script))
-	for _, depth := range []int{1, 4} {
-		job := linux.FioJob{File: file, BlockBytes: []int{512, 4096}, Requests: 16, Depth: depth}
-		out, err := exec.CommandContext(t.Context(), "sh", "-c", text, "sh", job.String()).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		got, err := ReadFio(string(out))
-		if errors.Is(err, ErrNotOver) || err != nil && strings.Contains(string(out), "direct") {
-			t.Skipf("this file system takes no direct I/O: %v", err)
-		}
-		if err != nil {
-			t.Fatalf("%v in %s", err, out)
-		}
-		if len(got) != 2*len(linux.FioKinds) {
-			t.Errorf("depth %d: %d jobs", depth, len(got))
-		}
-		for _, r := range got {
-			if r.Kind != "fsync" && (r.Count != 16 || r.Bytes != uint64(16*r.BlockBytes)) {
-				t.Errorf("depth %d: %+v", depth, r)
-			}
-		}
-	}
 }

@@ -47,6 +47,7 @@ var experimentColumns = map[string][]phase{
 	"fs": {
 		{"read_latency_p50_ns", "read p50"}, {"read_bytes_per_second", "read/s"}, {"write_latency_p50_ns", "write p50"}, {"write_bytes_per_second", "write/s"},
 		{"flush_latency_p50_ns", "flush p50"},
+		{"host_reads", "host's reads"}, {"host_read_latency_p50_ns", "p50"}, {"host_writes", "writes"}, {"host_write_latency_p50_ns", "p50"},
 	},
 	aslr: {
 		{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy"}, {"entropy_at_least_bits", "at least"},

@@ -61,7 +61,8 @@ func TestFileSystem(t *testing.T) {
 	m := matrix(t, "system: process, app: fio, platform: process, experiment: fs, load: {requests: 100, block_bytes: [4096, 65536]}, scratch: {size_mib: 8}",
 		"system: linux, app: fio, platform: qemu, accel: tcg, experiment: fs, memory_mib: 512, load: {requests: 100}, scratch: {size_mib: 8, iops: 50}",
 		"system: process, app: hello, platform: process, experiment: fs",
-		"system: process, app: fio, platform: process, experiment: fs, probes: full, scratch: {iops: 50}")
+		"system: process, app: fio, platform: process, experiment: fs, probes: none, scratch: {iops: 50}",
+		"system: process, app: fio, platform: process, experiment: fs, probes: full, load: {duration: 200ms, warmup: 0, pipeline: 4}, scratch: {size_mib: 8}")
 	f := newRun(t, "--matrix", m, "--timeout", "2m").start().wait(patience(5 * time.Minute)).want(0).file()
 	for i, sizes := range [][]int{{4096, 65536}, {4096}} {
 		c := f.Cells[i]
@@ -84,6 +85,14 @@ func TestFileSystem(t *testing.T) {
 		if rate := v[kind+"_per_second"]; rate > iops*1.1 || rate < iops*0.5 {
 			t.Errorf("%s: %.1f a second through a disk of %d", kind, rate, iops)
 		}
+	}
+	// Several at a time are asked for by io_submit: the host sees the calls and not the
+	// reads. The flushes are one at a time.
+	s := f.Cells[4].Samples[0]
+	checkOK(t, f, s)
+	checkAbsent(t, s, "host_reads", "io_submit")
+	if v := s.Values; v["reads"] <= 0 || v["host_unseen_calls"] < 4 || v["host_flushes"] < v["flushes"] || v["flush_latency_max_ns"] > 10*v["host_flush_latency_p99_ns"]+1e9 {
+		t.Errorf("four at a time: %v", v)
 	}
 	for i, want := range map[int]string{2: "process hello has no disk", 3: "platform process does not limit reads and writes"} {
 		if c := f.Cells[i]; c.Status != results.CellUnsupported || !strings.Contains(c.Reason, want) {

@@ -53,7 +53,10 @@ write_jobs() {
 			echo "[$kind-$size]"
 			echo "bs=$size"
 			case $kind in
-			fsync) echo "rw=randwrite" && echo "fsync=1" ;;
+			fsync)
+				# One at a time: of libaio's flushes fio tells wrong latencies.
+				printf '%s\n' rw=randwrite fsync=1 ioengine=psync iodepth=1
+				;;
 			*) echo "rw=$kind" ;;
 			esac
 			if [ "$requests" = 0 ]; then
