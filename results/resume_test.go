@@ -198,6 +198,9 @@ func TestDifferences(t *testing.T) {
 	if d := Differences(was, now); len(d) != 0 {
 		t.Errorf("of the same: %v", d)
 	}
+	if d := Differences(Host{}, Host{Accelerators: []string{}, KVMParameters: map[string]string{}}); len(d) != 0 {
+		t.Errorf("of nothing and nothing: %v", d)
+	}
 	now.Kernel, now.CPUs, now.Versions, now.IsolatedCPUs = "6.13.0", 3, map[string]string{"docker": "27"}, ""
 	want := []string{
 		"cpus: 2 then, 3 now",
