@@ -44,7 +44,7 @@ func addressesFor(cells []matrix.Cell) error {
 // cacheable refuses a cell whose image, which is there now, cannot be cached as it says.
 // dir is the run's folder.
 func (c *cell) cacheable(dir string) {
-	if c.status != "" {
+	if c.status != "" || !c.Boots() {
 		return
 	}
 	l, err := platform.Command(c.system, c.platform, c.image, c.resources(), c.sampleNIC())

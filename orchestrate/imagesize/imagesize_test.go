@@ -457,13 +457,31 @@ func TestRelative(t *testing.T) {
 
 func TestOptimisations(t *testing.T) {
 	for in, want := range map[string]string{
-		"GNU C17 12.2.0 -mtune=generic -O2 -flto=auto -fdata-sections": "-O2 -fdata-sections -flto=auto",
+		"GNU C17 12.2.0 -mtune=generic -O2 -flto=auto -fdata-sections -O2": "-O2 -fdata-sections -flto=auto",
 		"GNU C17 -Os -Og": "-Og -Os", "clang version 14": "", "-Output -Ofast": "-Ofast",
 	} {
-		if got := optimisations([]string{in}); got != want {
+		if got := optimisations(map[string]int{in: 3}); got != want {
 			t.Errorf("%s: %q, want %q", in, got, want)
 		}
 	}
+}
+
+// What is not everywhere is said with how often it is.
+func TestOptimisationsOfSomeUnits(t *testing.T) {
+	const want = "-O2 (97 of 100 units) -ffunction-sections (90 of 100 units) -O0 (1 of 100 units)"
+	got := optimisations(map[string]int{"GNU C17 -O2 -ffunction-sections": 90, "GNU C++14 -O2": 7, "GNU AS 2.40": 2, "GNU C17 -O0": 1})
+	if got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// OSv has its applications on a disk, and not in its kernel.
+func TestOSv(t *testing.T) {
+	n := float64(len(reference.Image()))
+	s := measure(t, Image{Boot: system.Boot{Kernel: write(t, "k", reference.Image()), Disks: []system.Disk{{Path: write(t, "d", make([]byte, 4096)), Format: "raw"}}}, System: "osv", App: "nginx"})
+	wantValues(t, s, map[string]float64{KernelBytes: n, "kernel_stripped_bytes": n, AppBytes: -1, UnpackedBytes: -1})
+	s = measure(t, Image{Boot: system.Boot{Kernel: write(t, "k", reference.Image())}, System: "osv", App: "nginx"})
+	wantValues(t, s, map[string]float64{UnikernelBytes: n, KernelBytes: -1, AppBytes: -1})
 }
 
 // The same bytes always compress to the same size.
