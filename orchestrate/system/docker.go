@@ -78,7 +78,7 @@ func (d *Docker) ofBuilder(ctx context.Context, e *engine.Engine, app string, b 
 	if err != nil {
 		return err
 	}
-	b.Container = have.ID
+	b.Container, b.Layers = have.ID, have.Folders
 	b.Image = Image{Path: img.Path, SHA256: img.Manifest.Encoded(), Size: img.Content}
 	return nil
 }
@@ -108,7 +108,7 @@ func (e Env) containerOf(ctx context.Context, eng *engine.Engine, b *Boot) error
 	if err != nil {
 		return err
 	}
-	b.Container = img.ID
+	b.Container, b.Layers = img.ID, img.Folders
 	b.Image = Image{Path: l.Container.Path, SHA256: layout.Digest.Encoded(), Size: layout.Size}
 	return nil
 }
@@ -128,7 +128,7 @@ func (b *Boot) ofEngine(ctx context.Context, e *engine.Engine) error {
 	if sum, found := strings.CutPrefix(img.ID, "sha256:"); found && isSHA256(sum) {
 		b.Image.SHA256 = sum
 	}
-	b.Container = img.ID
+	b.Container, b.Layers = img.ID, img.Folders
 	return nil
 }
 
