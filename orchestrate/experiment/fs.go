@@ -106,7 +106,12 @@ func (l *Live) fioFigures(size string, r workload.FioResult) {
 	names := fioNames[r.Kind]
 	l.Value(size+names.count, float64(r.Count))
 	for name, d := range r.Latency {
-		l.Value(size+names.prefix+"latency_"+name+"_ns", float64(d.Nanoseconds()))
+		name = size + names.prefix + "latency_" + name + "_ns"
+		if d == 0 {
+			l.Sample.Lacks(name, "shorter than the guest's clock can tell")
+			continue
+		}
+		l.Value(name, float64(d.Nanoseconds()))
 	}
 	if r.Duration > 0 {
 		l.Value(size+names.prefix+"bytes", float64(r.Bytes))

@@ -84,7 +84,7 @@ fi
 echo "ukprobe-fio: ready"
 if [ -n "$job" ]; then
 	/bin/busybox sleep 2
-	/usr/bin/fio --output-format=json --output=/tmp/results /tmp/jobs || fail "it ended with status $?"
+	/usr/bin/fio --eta=never --output-format=json --output=/tmp/results /tmp/jobs || fail "it ended with status $?"
 	echo "ukprobe-fio: results"
 	# In lines that are neither too many for who looks at the console nor too long.
 	long=
