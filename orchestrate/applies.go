@@ -22,7 +22,7 @@ var applicable = map[string]func(c *cell) error{
 	matrix.DNS:        dnsApplies,
 	matrix.FileSystem: fileSystemApplies,
 	matrix.MemoryMin:  memoryMinApplies,
-	matrix.MemoryUse:  (*cell).exercisable,
+	matrix.MemoryUse:  memoryUseApplies,
 }
 
 // applies says why an experiment cannot be made of a cell, whose system and platform

@@ -26,6 +26,15 @@ func memoryMinApplies(c *cell) error {
 	return c.exercisable()
 }
 
+// memoryUseApplies: an app that has done its work and ended, with nothing around it, uses
+// none.
+func memoryUseApplies(c *cell) error {
+	if c.App == sqliteApp && c.platform.Program() == "" {
+		return fmt.Errorf("%w: %s as a process has ended when it is ready: there is nothing to look at; memory-min says what it needs", system.ErrUnsupported, c.App)
+	}
+	return c.exercisable()
+}
+
 // exercisable checks what the load of an app needs, if it has one.
 func (c *cell) exercisable() error {
 	g, ok := workload.For(c.App)

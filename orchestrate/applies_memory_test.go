@@ -28,6 +28,18 @@ func TestMemoryMinApplies(t *testing.T) {
 	}
 }
 
+// TestMemoryUseApplies: what has ended when it is ready has nothing to look at, unless a
+// VM is around it.
+func TestMemoryUseApplies(t *testing.T) {
+	for name, want := range map[string]string{"process/sqlite/process": results.CellUnsupported, "process/redis/process": "", "linux/sqlite/qemu": ""} {
+		n := strings.Split(name, "/")
+		c := resolve(matrix.Cell{System: n[0], App: n[1], Platform: n[2], Experiment: matrix.MemoryUse, Settings: matrix.DefaultSettings()}, system.All(system.Env{}), platform.Host{})
+		if c.status != want {
+			t.Errorf("%s: %q: %s", name, c.status, c.reason)
+		}
+	}
+}
+
 // TestSlots: as many guests can be watched as run at the same time.
 func TestSlots(t *testing.T) {
 	plain := matrix.Cell{Experiment: matrix.Boot, Settings: matrix.DefaultSettings()}

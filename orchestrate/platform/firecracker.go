@@ -43,9 +43,18 @@ func findFirecracker(name, variable string) (string, error) {
 		return "", fmt.Errorf("find %s: %w: see %s", name, err, variable)
 	}
 	if err != nil {
-		return "", fmt.Errorf("find %s: %w: put a release of firecracker-microvm/firecracker into PATH under that name, or its path into %s", name, err, variable)
+		return "", notHere(fmt.Errorf("find %s: %w: put a release of firecracker-microvm/firecracker into PATH under that name, or its path into %s", name, err, variable))
 	}
 	return path, nil
+}
+
+// notHere marks a VMM that is missing, and that no distribution has, as what cells cannot
+// run with on this machine: no failure, if nobody named one.
+func notHere(err error) error {
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%w: %w", system.ErrUnsupported, err)
+	}
+	return err
 }
 
 // Events of a VMM that is told by an API what to do, in this order. They are
@@ -89,7 +98,7 @@ func (f firecracker) Accel(want string, b system.Boot, h Host) (string, error) {
 		return accel, err
 	}
 	if _, missing := findFirecracker(firecrackerProgram(), EnvFirecracker); missing != nil {
-		return "", fmt.Errorf("%w: %w; besides, %s", system.ErrUnsupported, missing, strings.TrimPrefix(err.Error(), system.ErrUnsupported.Error()+": "))
+		return "", fmt.Errorf("%w; besides, %s", missing, strings.TrimPrefix(err.Error(), system.ErrUnsupported.Error()+": "))
 	}
 	return "", err
 }

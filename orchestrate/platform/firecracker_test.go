@@ -164,7 +164,7 @@ func TestFirecrackerRefuses(t *testing.T) {
 	t.Setenv(EnvJailer, "")
 	t.Setenv("PATH", t.TempDir())
 	_, err := firecracker{}.Launch(system.Boot{Kernel: kernel}, Resources{}, nil, "")
-	if err == nil || errors.Is(err, system.ErrUnsupported) || !strings.Contains(err.Error(), "put a release of firecracker-microvm/firecracker into PATH") {
+	if !errors.Is(err, system.ErrUnsupported) || !strings.Contains(err.Error(), "put a release of firecracker-microvm/firecracker into PATH") {
 		t.Errorf("no Firecracker: %v", err)
 	}
 }

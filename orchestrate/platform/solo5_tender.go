@@ -41,7 +41,7 @@ func findTender(program, kernel string) (tender, error) {
 	}
 	path, err := exec.LookPath(program)
 	if err != nil {
-		return tender{}, fmt.Errorf("find %s: %w, nor beside %s: build Solo5 and put its tender there or into PATH (Debian has no package)", program, err, kernel)
+		return tender{}, notHere(fmt.Errorf("find %s: %w, nor beside %s: build Solo5 and put its tender there or into PATH (Debian has no package)", program, err, kernel))
 	}
 	if path, err = filepath.Abs(path); err != nil { // it starts in /
 		return tender{}, fmt.Errorf("find %s: %w", program, err)

@@ -88,7 +88,7 @@ func (uhyve) hermit(b system.Boot, r Resources, nic *network.Guest, cmdline stri
 	}
 	path, err := FindUhyve()
 	if err != nil {
-		return Launch{}, err
+		return Launch{}, notHere(err)
 	}
 	argv := []string{path, "-m", strconv.Itoa(r.MemoryMiB) + "MiB", "-c", strconv.Itoa(r.VCPUs)}
 	if nic != nil {
