@@ -60,14 +60,14 @@ func TestExperimentTable(t *testing.T) {
 func TestImageSizeTable(t *testing.T) {
 	c := results.Cell{System: "unikraft", App: "nginx", Platform: "qemu", Experiment: "image-size", Accel: "none", Probes: "none", Status: results.CellOK,
 		Settings: &results.Settings{Image: "nginx-lto"},
-		Samples: []results.Sample{{Status: results.SampleOK, Values: map[string]float64{"file_bytes": 1 << 20, "unikernel_bytes": 1 << 20},
+		Samples: []results.Sample{{Status: results.SampleOK, Values: map[string]float64{"file_bytes": 1 << 20, "unikernel_bytes": 1 << 20, "unikernel_stripped_bytes": 1 << 19},
 			Facts: map[string]string{"unikernel_stripped": "no: symbols", "optimisations": "LTO", "libc": "not known"}}}}
 	c.Summary = c.Summarize()
 	var b strings.Builder
 	if err := Table(&b, &results.File{Cells: []results.Cell{c}}, Options{Width: 160}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"image-size\n", "unikernel", "1.00 MiB", "nginx-lto", "stripped: no: symbols; optimisations LTO; C library not known"} {
+	for _, want := range []string{"image-size\n", "unikernel", "1.00 MiB", "nginx-lto", "stripped: no: symbols (512 KiB without); optimisations LTO; C library not known"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

@@ -278,9 +278,14 @@ func (o Options) madeHow(c *results.Cell) []string {
 		{"unikernel_stripped", "stripped: "}, {"kernel_stripped", "kernel stripped: "}, {"app_stripped", "app stripped: "},
 		{"optimisations", "optimisations "}, {"libc", "C library "},
 	} {
-		if text := facts[f.name]; text != "" {
-			out = append(out, o.clean(f.words+text))
+		text := facts[f.name]
+		if text == "" {
+			continue
 		}
+		if less, ok := c.Summary[f.name+"_bytes"]; ok && text != "yes" {
+			text += " (" + o.quantity(f.name+"_bytes", less.Median) + " without)"
+		}
+		out = append(out, o.clean(f.words+text))
 	}
 	return out
 }
