@@ -19,8 +19,6 @@ func (c *cell) startable() error {
 		return fmt.Errorf("%w: parallel: only experiment %s starts guests at once, and %s does not: leave that out", system.ErrUnsupported, matrix.Boot, c.Experiment)
 	case c.Parallel > network.MaxGuests && c.platform.Wire() != platform.NoWire:
 		return fmt.Errorf("%w: parallel: the network of the laboratory has %d addresses", system.ErrUnsupported, network.MaxGuests)
-	case c.Cache != matrix.CacheAsIs && c.platform.Wire() == platform.MovedWire:
-		return fmt.Errorf("%w: cache %s: %s", system.ErrUnsupported, c.Cache, experiment.LayersUnknown)
 	case c.Tap == matrix.TapKeep && c.platform.Wire() != platform.TapWire:
 		return fmt.Errorf("%w: tap %s: platform %s has no tap: leave that out", system.ErrUnsupported, c.Tap, c.Platform)
 	}
@@ -44,7 +42,7 @@ func addressesFor(cells []matrix.Cell) error {
 // cacheable refuses a cell whose image, which is there now, cannot be cached as it says.
 // dir is the run's folder.
 func (c *cell) cacheable(dir string) {
-	if c.status != "" {
+	if c.status != "" || !c.Boots() {
 		return
 	}
 	l, err := platform.Command(c.system, c.platform, c.image, c.resources(), c.sampleNIC())

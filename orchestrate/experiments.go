@@ -54,7 +54,7 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 		return b
 	},
 	matrix.ImageSize: func(c *cell, b *experiment.Boot) experiment.Sampler {
-		return &experiment.ImageSize{Image: imagesize.Image{Boot: c.image, App: c.App, Save: c.saveContainer()}, WorkDir: b.WorkDir}
+		return &experiment.ImageSize{Image: imagesize.Image{Boot: c.image, System: c.System, App: c.App, Save: c.saveContainer()}, WorkDir: b.WorkDir}
 	},
 	matrix.ASLR: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		return &experiment.ASLR{Boot: b, Addresses: c.seer, Program: linux.Program(c.App)}

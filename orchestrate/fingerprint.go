@@ -62,6 +62,9 @@ const askTime = 5 * time.Second
 // maxVersion is how much of its line is kept, in bytes.
 const maxVersion = 200
 
+// unknownVersion is what the version of a program begins with that does not tell.
+const unknownVersion = "unknown: "
+
 // versions asks the VMMs that the cells use for their versions, by their first
 // line of output. A program that is there and does not tell has one that starts with
 // "unknown".
@@ -99,7 +102,7 @@ func versions(ctx context.Context, cells []*cell) map[string]string {
 		case err == nil:
 			out[name] = strings.ToValidUTF8(line[:min(len(line), maxVersion)], "")
 		case !errors.Is(err, exec.ErrNotFound) && !errors.Is(err, fs.ErrNotExist):
-			out[name] = "unknown: " + err.Error()
+			out[name] = unknownVersion + err.Error()
 		}
 	}
 	return out

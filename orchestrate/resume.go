@@ -140,12 +140,26 @@ func sameCells(was, now []results.Cell) error {
 func hostDifferences(version, versionNow string, was, now results.Host) []string {
 	was.Overhead, now.Overhead = nil, nil // what the probes cost was measured at another time
 	was.Settings, now.Settings = nil, nil // they say how it was before
+	was.Versions, now.Versions = told(was.Versions, now.Versions), told(now.Versions, was.Versions)
 	was.Rungs, now.Rungs = rungsKnown(was.Rungs, now.Rungs), rungsKnown(now.Rungs, was.Rungs)
 	var out []string
 	if version != versionNow {
 		out = append(out, fmt.Sprintf("ukprobe: %s then, %s now", version, versionNow))
 	}
 	return append(out, results.Differences(was, now)...)
+}
+
+// told are the versions that both sides know: a program on a busy machine may not have
+// answered in time.
+func told(own, other map[string]string) map[string]string {
+	out := map[string]string{}
+	for name, v := range own {
+		o, both := other[name]
+		if both && !strings.HasPrefix(v, unknownVersion) && !strings.HasPrefix(o, unknownVersion) {
+			out[name] = v
+		}
+	}
+	return out
 }
 
 // rungsKnown are the rungs without their reasons, and without those that one side does

@@ -62,7 +62,7 @@ func TestPast(t *testing.T) {
 }
 
 func TestHostDifferences(t *testing.T) {
-	was := results.Host{Kernel: "6.1", CPUModel: "a", Governor: "g", Settings: map[string]string{"thp": "never, was always"},
+	was := results.Host{Kernel: "6.1", CPUModel: "a", Governor: "g", Versions: map[string]string{"qemu": "7", "wrk": "unknown: took too long", "fc": "1"}, Settings: map[string]string{"thp": "never, was always"},
 		Rungs: map[string]results.Rung{"exec": {Rung: "fentry", Reason: "x"}, "tc_in": {}, "gone": {Rung: "kprobe"}}}
 	now := was
 	now.Settings, now.Overhead = map[string]string{"thp": "never, was madvise"}, &results.Overhead{Reason: "why"}
@@ -70,9 +70,13 @@ func TestHostDifferences(t *testing.T) {
 	if d := hostDifferences("1", "1", was, now); len(d) != 0 {
 		t.Errorf("of the same host: %v", d)
 	}
-	now.CPUModel = "b"
+	now.Versions = map[string]string{"qemu": "7", "wrk": "4"}
+	if d := hostDifferences("1", "1", was, now); len(d) != 0 {
+		t.Errorf("versions that one side does not know: %v", d)
+	}
+	now.CPUModel, now.Versions = "b", map[string]string{"qemu": "8"}
 	now.Rungs = map[string]results.Rung{"exec": {Rung: "kprobe"}, "tc_in": {}}
-	want := []string{"ukprobe: 1 then, 2 now", `cpu_model: "a" then, "b" now`, `rungs.exec.rung: "fentry" then, "kprobe" now`, `rungs.gone.rung: "kprobe" then, nothing now`}
+	want := []string{"ukprobe: 1 then, 2 now", `cpu_model: "a" then, "b" now`, `rungs.exec.rung: "fentry" then, "kprobe" now`, `rungs.gone.rung: "kprobe" then, nothing now`, `versions.qemu: "7" then, "8" now`}
 	got := hostDifferences("1", "2", was, now)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -197,5 +201,111 @@ func TestLearntLimit(t *testing.T) {
 	c.TimeoutLearnt = false
 	if c.timeLimit() != set.Timeout {
 		t.Errorf("a fixed limit: %v", c.timeLimit())
+	}
+}
+
+// resumable is a run of three cells of which samples are stored: one that its rule would
+// have ended, one with a learnt limit, and one that had failed before its first sample.
+func resumable(t *testing.T) (*Run, []results.Cell) {
+	t.Helper()
+	ruled := matrix.DefaultSettings()
+	ruled.Samples, ruled.Until = 6, matrix.Until{WithinPercent: 5, AtMost: 20}
+	learnt := matrix.DefaultSettings()
+	learnt.TimeoutLearnt = true
+	r := &Run{opt: Options{Observer: Quiet{}, Version: "1"}, took: map[int]*mean{}}
+	var cells []results.Cell
+	for i, set := range []matrix.Settings{ruled, learnt, matrix.DefaultSettings()} {
+		c := &cell{Cell: matrix.Cell{System: []string{"a", "b", "c"}[i], App: "x", Platform: "p", Experiment: matrix.Boot, Settings: set}, limit: experiment.Limit{Bound: set.Timeout}}
+		r.cells = append(r.cells, c)
+		cells = append(cells, c.record())
+	}
+	cells[2].Status, cells[2].Reason = results.CellFailed, "no program"
+	dir := t.TempDir()
+	s, err := results.Create(dir, results.Run{ID: "r", Version: "1", Started: started}, results.Host{Kernel: "6.1"}, cells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns := int64(100)
+	for range 7 {
+		if err := s.AddSample(0, results.Sample{Status: results.SampleOK, Phases: results.Phases{TotalNs: &ns}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, err := range []error{
+		s.AddSample(1, results.Sample{Status: results.SampleOK}), s.SetCellLimit(1, results.Limit{NS: 6e9, Samples: 4, SlowestNS: 1e9}),
+		s.SetCellHistograms(1, []results.Histogram{{Name: "h", Count: 2}}), s.Close(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.store, err = results.Resume(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.store.Close() })
+	cells[2].Status, cells[2].Reason = "", ""
+	return r, cells
+}
+
+func TestResumeRun(t *testing.T) {
+	r, cells := resumable(t)
+	if err := r.resume(started, results.Host{Kernel: "6.1"}, cells); err != nil {
+		t.Fatal(err)
+	}
+	a, b, c := r.cells[0], r.cells[1], r.cells[2]
+	if stopped := r.store.Cell(0).Stopped; !a.over || stopped == nil || stopped.Samples != 7 || r.needed(matrix.Step{Cell: 0, Sample: 7}) {
+		t.Errorf("the rule that the end came before: over %v, %+v", a.over, stopped)
+	}
+	if b.timeLimit() != 6e9 || b.stored != 1 || r.needed(matrix.Step{Cell: 1}) || !r.needed(matrix.Step{Cell: 1, Sample: 1}) || len(b.past.taints) > 0 {
+		t.Errorf("limit %v, %d stored, %+v", b.timeLimit(), b.stored, b.past)
+	}
+	if got := b.past.with([]results.Histogram{{Name: "h", Count: 3}}); len(got) != 1 || got[0].Count != 5 {
+		t.Errorf("histograms of both parts: %+v", got)
+	}
+	if c.status != results.CellFailed || r.needed(matrix.Step{Cell: 2}) {
+		t.Errorf("the one that had failed: %q", c.status)
+	}
+	if r.done != 8 || len(r.store.Snapshot().Run.Parts) != 2 {
+		t.Errorf("%d steps done, parts %+v", r.done, r.store.Snapshot().Run.Parts)
+	}
+}
+
+// TestResumeRunElsewhere: refused, but with Force noted in the part and in each sample of
+// the cells that it is about.
+func TestResumeRunElsewhere(t *testing.T) {
+	r, cells := resumable(t)
+	cells[1].Accel = "tcg"
+	host := results.Host{Kernel: "6.2"}
+	err := r.resume(started, host, cells)
+	want := []string{`kernel: "6.1" then, "6.2" now`, `b/x/p/boot: accel: nothing then, "tcg" now`}
+	for _, text := range append(want, "--force") {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%v, want %q", err, text)
+		}
+	}
+	if parts := r.store.Snapshot().Run.Parts; len(parts) != 0 {
+		t.Errorf("a part of a run that was refused: %+v", parts)
+	}
+	r.opt.Force = true
+	if err := r.resume(started, host, cells); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, r.store.Snapshot().Run.Parts[1].Differences); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for i, want := range [][]string{{"resumed with another kernel"}, {"resumed with another kernel", "resumed with another accel"}} {
+		if diff := cmp.Diff(want, r.cells[i].past.taints); diff != "" {
+			t.Errorf("taints of cell %d (-want +got):\n%s", i, diff)
+		}
+	}
+	// A cell that cannot be run any more is left as it was.
+	again, cells := resumable(t)
+	again.opt.Force = true
+	again.cells[1].status, again.cells[1].reason = results.CellFailed, "QEMU is gone"
+	if err := again.resume(started, results.Host{Kernel: "6.1"}, cells); err != nil {
+		t.Fatal(err)
+	}
+	if c := again.store.Cell(1); c.Status != results.CellOK || again.needed(matrix.Step{Cell: 1, Sample: 1}) {
+		t.Errorf("%s: %s", c.Status, c.Reason)
 	}
 }

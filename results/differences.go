@@ -27,7 +27,7 @@ func Differences(was, now any) []string {
 }
 
 func orNothing(s string) string {
-	if s == "" || s == `""` || s == "null" {
+	if s == "" {
 		return "nothing"
 	}
 	return s
@@ -42,7 +42,9 @@ func flatten(name string, v any, out map[string]string) {
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(text, &fields) != nil || fields == nil {
-		out[name] = string(text)
+		if !slices.Contains([]string{"null", `""`, "[]"}, string(text)) { // as if it were not there
+			out[name] = string(text)
+		}
 		return
 	}
 	for key, value := range fields {

@@ -198,6 +198,9 @@ func TestDifferences(t *testing.T) {
 	if d := Differences(was, now); len(d) != 0 {
 		t.Errorf("of the same: %v", d)
 	}
+	if d := Differences(Host{}, Host{Accelerators: []string{}, KVMParameters: map[string]string{}}); len(d) != 0 {
+		t.Errorf("of nothing and nothing: %v", d)
+	}
 	now.Kernel, now.CPUs, now.Versions, now.IsolatedCPUs = "6.13.0", 3, map[string]string{"docker": "27"}, ""
 	want := []string{
 		"cpus: 2 then, 3 now",
@@ -209,7 +212,7 @@ func TestDifferences(t *testing.T) {
 	if d := cmp.Diff(want, Differences(was, now)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if got := Differences(Cell{Image: &Image{SHA256: "ab"}}, Cell{}); len(got) != 2 || !strings.HasPrefix(strings.Join(got, "\n"), `image.`) {
+	if got := Differences(Cell{Image: &Image{SHA256: "ab"}}, Cell{}); len(got) != 1 || !strings.HasPrefix(strings.Join(got, "\n"), `image.`) {
 		t.Errorf("an image that is gone: %q", got)
 	}
 }

@@ -553,3 +553,23 @@ func TestParseStatus(t *testing.T) {
 		}
 	}
 }
+
+// TestLayerFolders: only folders that are all here are told.
+func TestLayerFolders(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	for _, tt := range []struct {
+		driver, upper, lower string
+		want                 []string
+	}{
+		{"overlay2", a, "", []string{a}},
+		{"overlay2", a, b + ":" + a, []string{a, b, a}},
+		{"overlay2", a, "/no/such/folder", nil},
+		{"overlay2", "", "", nil},
+		{"vfs", a, "", nil},
+	} {
+		got := layerFolders(tt.driver, map[string]string{"UpperDir": tt.upper, "LowerDir": tt.lower})
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", tt, diff)
+		}
+	}
+}

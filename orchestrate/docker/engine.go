@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -147,6 +148,9 @@ type Image struct {
 	Layers []string // diff IDs, which tell the content whatever the engine's image store calls it
 	Size   int64    // bytes
 	Cmd    []string // what it runs by itself
+	// Folders are where the engine keeps the layers' files, on this machine; nil if that
+	// is not known.
+	Folders []string
 }
 
 // Find looks an image up by reference or ID. One that the engine does not have is
@@ -165,7 +169,29 @@ func (e *Engine) Find(ctx context.Context, ref string) (Image, error) {
 	if r.Config != nil {
 		out.Cmd = append(append(out.Cmd, r.Config.Entrypoint...), r.Config.Cmd...)
 	}
+	if g := r.GraphDriver; g != nil {
+		out.Folders = layerFolders(g.Name, g.Data)
+	}
 	return out, nil
+}
+
+// layerFolders are those of an image in the storage driver overlay2, which tells them. An
+// engine with containerd's image store does not. Those that are not there are another
+// machine's, or another mount namespace's.
+func layerFolders(driver string, data map[string]string) []string {
+	if driver != "overlay2" || data["UpperDir"] == "" {
+		return nil
+	}
+	out := []string{data["UpperDir"]}
+	if lower := data["LowerDir"]; lower != "" {
+		out = append(out, strings.Split(lower, ":")...)
+	}
+	for _, dir := range out {
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			return nil
+		}
+	}
+	return out
 }
 
 // failed words the error of a call. An engine that has gone, or does not answer in time,

@@ -29,14 +29,14 @@ const (
 // there, against what was asked for, before the sample is tainted.
 const notAsked = 1
 
-// LayersUnknown is why nothing is known of a container's files.
-const LayersUnknown = "the layers of a container's image are in folders of its engine, which may be anywhere"
+// layersUnknown is why nothing is known of a container's files.
+const layersUnknown = "the engine does not tell in which folders of this machine the image's layers are (only storage driver overlay2 does)"
 
 // GuestFiles are the files that belong to a guest: the image's kernel, initrd, disks and
-// root folder, or the copies that a sample has of them in its folder, dir. Those of the
+// root folder, a container's layers, or the copies that a sample has of them in its folder, dir. Those of the
 // VMM, its firmware and its libraries do not: they are the host's.
 func GuestFiles(b system.Boot, l platform.Launch, dir string) []string {
-	originals := []string{b.Kernel, b.Initrd, b.RootFS}
+	originals := append([]string{b.Kernel, b.Initrd, b.RootFS}, b.Layers...)
 	for _, d := range b.Disks {
 		originals = append(originals, d.Path)
 	}
@@ -62,10 +62,16 @@ func GuestFiles(b system.Boot, l platform.Launch, dir string) []string {
 // Cacheable says why a cell's setting of the page cache cannot be had; nil if it can.
 // dir is where the samples' folders are.
 func Cacheable(cache string, b system.Boot, l platform.Launch, dir string) error {
-	if cache != matrix.CacheCold {
+	files := GuestFiles(b, l, dir)
+	switch {
+	case cache == matrix.CacheAsIs:
+		return nil
+	case len(files) == 0:
+		return fmt.Errorf("%w: cache %s: %s", system.ErrUnsupported, cache, layersUnknown)
+	case cache == matrix.CacheWarm:
 		return nil
 	}
-	for _, path := range GuestFiles(b, l, dir) {
+	for _, path := range files {
 		if strings.HasPrefix(path, dir+string(filepath.Separator)) {
 			path = dir // the copy is not there yet
 		}
@@ -82,7 +88,7 @@ func Cacheable(cache string, b system.Boot, l platform.Launch, dir string) error
 func (b *Boot) cache(ctx context.Context, s *Sample, l platform.Launch, dir string) error {
 	paths := GuestFiles(b.Image, l, dir)
 	if len(paths) == 0 {
-		s.Lacks(CacheResidentBytes, LayersUnknown)
+		s.Lacks(CacheResidentBytes, layersUnknown)
 		return nil
 	}
 	var state pagecache.State

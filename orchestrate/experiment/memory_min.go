@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -81,12 +82,28 @@ func (r *memoryRun) run(ctx context.Context) (why string, err error) {
 		_, least, failing, why, err = r.search(ctx, fine, search.grid.from)
 	}
 	if why != "" || err != nil {
-		return why, err
+		return why + r.hugePages(why), err
 	}
 	r.notTheApp(failing)
 	r.s.Value(MemoryMinBytes, float64(least)*kib)
 	r.s.Value(MemoryFailingBytes, float64(failing)*kib)
 	return "", nil
+}
+
+// notMonotone begins the reason of a search that has found less memory to work, and more
+// not.
+const notMonotone = "not monotone: "
+
+// hugePages explains what is no VM and not monotone: where every first byte may get a
+// huge page, a limit that has room for one has none for what comes after, and a lower
+// one, which has not, is enough.
+func (r *memoryRun) hugePages(why string) string {
+	const path = "/sys/kernel/mm/transparent_hugepage/enabled"
+	enabled, err := os.ReadFile(path)
+	if err != nil || !r.Boot.bare() || !strings.HasPrefix(why, notMonotone) || !strings.Contains(string(enabled), "[always]") {
+		return ""
+	}
+	return "; perhaps because a program gets huge pages without asking (" + path + " is always): try cpu: {thp: madvise} in defaults"
 }
 
 // finerKiB is the step below memory_search.from_mib for what is no VM: whole programs

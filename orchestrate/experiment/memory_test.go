@@ -5,6 +5,7 @@ package experiment
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
+	"github.com/ukprobe/ukprobe/probe"
 )
 
 // sized is a platform whose guest, a shell script, is told its memory in MiB.
@@ -146,6 +148,8 @@ func TestMemoryUseOfNoGuest(t *testing.T) {
 	}
 }
 
+// sampled takes a good sample. That a made-up guest has no files to look for in the page
+// cache is none of its missing values.
 func sampled(t *testing.T, e Sampler) Sample {
 	t.Helper()
 	s, err := e.Sample(t.Context(), "s0")
@@ -155,6 +159,7 @@ func sampled(t *testing.T, e Sampler) Sample {
 	if s.Status != OK {
 		t.Fatalf("%s: %s", s.Status, s.Reason)
 	}
+	s.Lacking = slices.DeleteFunc(s.Lacking, func(m probe.Missing) bool { return m.Name == CacheResidentBytes })
 	return s
 }
 

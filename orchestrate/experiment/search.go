@@ -249,7 +249,7 @@ func (s *search) monotone(ctx context.Context, lo, hi, top int) (why string, err
 			return "", err
 		}
 		if fails {
-			return fmt.Sprintf("not monotone: %s work %d of %d times, but %s", s.text(hi), s.sizes[hi].passes, s.grid.confirm, s.failure(i)), nil
+			return fmt.Sprintf(notMonotone+"%s work %d of %d times, but %s", s.text(hi), s.sizes[hi].passes, s.grid.confirm, s.failure(i)), nil
 		}
 	}
 	for _, i := range s.pick(0, lo-1) {
@@ -263,7 +263,7 @@ func (s *search) monotone(ctx context.Context, lo, hi, top int) (why string, err
 		if again, err := s.again(ctx, i); err != nil {
 			return "", err
 		} else if again {
-			return fmt.Sprintf("not monotone: %s, but %s work", s.failure(lo), s.text(i)), nil
+			return fmt.Sprintf(notMonotone+"%s, but %s work", s.failure(lo), s.text(i)), nil
 		}
 		s.taints = append(s.taints, fmt.Sprintf("memory: %s worked once, although they are less than %s", s.text(i), s.text(lo)))
 	}
@@ -293,9 +293,9 @@ func (s *search) contradiction(lo, hi int) string {
 	for i, z := range s.sizes {
 		switch {
 		case i > hi && z.fails > 1:
-			return fmt.Sprintf("not monotone: %s work, but %s", s.text(hi), s.failure(i))
+			return fmt.Sprintf(notMonotone+"%s work, but %s", s.text(hi), s.failure(i))
 		case i < lo && z.passes > 1 && z.fails == 0:
-			return fmt.Sprintf("not monotone: %s, but %s work", s.failure(lo), s.text(i))
+			return fmt.Sprintf(notMonotone+"%s, but %s work", s.failure(lo), s.text(i))
 		}
 	}
 	return ""

@@ -4,8 +4,10 @@ package imagesize
 
 import (
 	"bytes"
+	"cmp"
 	"debug/dwarf"
 	"debug/elf"
+	"fmt"
 	"io"
 	"maps"
 	"regexp"
@@ -106,25 +108,23 @@ func (m *measurer) built(e *elf.File) {
 		m.out.Facts["compiler"] = text
 	}
 	if text := sectionText(e, ".GCC.command.line"); text != "" {
-		m.producers = append(m.producers, text)
+		m.producers[text]++
 	}
 	d, err := e.DWARF()
 	if err != nil {
 		return
 	}
 	r := d.Reader()
-	seen := map[string]bool{}
 	for range maxUnits {
 		entry, err := r.Next()
 		if err != nil || entry == nil {
 			break
 		}
 		if p, ok := entry.Val(dwarf.AttrProducer).(string); ok {
-			seen[p] = true
+			m.producers[p]++
 		}
 		r.SkipChildren()
 	}
-	m.producers = append(m.producers, slices.Sorted(maps.Keys(seen))...)
 }
 
 // sectionText is a section's texts, each once, joined by commas; "" if there is none.
@@ -151,16 +151,25 @@ func sectionText(e *elf.File, name string) string {
 // optimisation, and what dead-code elimination needs (GCC's manual, 3.11).
 var flagPattern = regexp.MustCompile(`(?:^|\s)(-O(?:[0-3sgz]|fast)?|-flto(?:=\S+)?|-ffunction-sections|-fdata-sections|-Wl,--gc-sections)(?:\s|$)`)
 
-// optimisations are the switches in what compilers noted of themselves.
-func optimisations(producers []string) string {
-	var out []string
-	for _, p := range producers {
-		for _, word := range strings.Fields(p) {
-			if flagPattern.MatchString(word) && !slices.Contains(out, word) {
-				out = append(out, word)
+// optimisations are the switches in what compilers noted of themselves, the most
+// frequent first: one that is not in every compilation unit with how many it is in.
+func optimisations(producers map[string]int) string {
+	units, in := 0, map[string]int{}
+	for p, n := range producers {
+		units += n
+		words := strings.Fields(p)
+		slices.Sort(words)
+		for _, word := range slices.Compact(words) {
+			if flagPattern.MatchString(word) {
+				in[word] += n
 			}
 		}
 	}
-	slices.Sort(out)
-	return strings.Join(out, " ")
+	flags := slices.SortedFunc(maps.Keys(in), func(a, b string) int { return cmp.Or(cmp.Compare(in[b], in[a]), cmp.Compare(a, b)) })
+	for i, f := range flags {
+		if in[f] < units {
+			flags[i] = fmt.Sprintf("%s (%d of %d units)", f, in[f], units)
+		}
+	}
+	return strings.Join(flags, " ")
 }

@@ -58,14 +58,3 @@ func FuzzLayer(f *testing.F) {
 		inside(t, func(tree *tree) { _ = tree.layer(bytes.NewReader(data)) })
 	})
 }
-
-func FuzzSuper(f *testing.F) {
-	f.Add(make([]byte, superSize))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		super := make([]byte, superSize)
-		copy(super, data)
-		if used, why, err := superUsed(super); used < 0 || err != nil || used > 0 && why != "" {
-			t.Errorf("%d, %q, %v", used, why, err)
-		}
-	})
-}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -408,21 +409,40 @@ func TestNoProgram(t *testing.T) {
 	wantValues(t, s, map[string]float64{AppBytes: -1, LibrariesBytes: -1, RestBytes: -1, RootFSBytes: 25, UnpackedBytes: float64(len(reference.Image())) + 25})
 }
 
+// A disk is measured by the files on it; what is not known of a disk is missing.
 func TestDisks(t *testing.T) {
-	super := make([]byte, superAt+superSize)
-	put := func(at int, v uint32) { binary.LittleEndian.PutUint32(super[superAt+at:], v) }
-	put(blocksAt, 1000)
-	put(freeBlocksAt, 400)
-	put(logBlockAt, 2)
-	binary.LittleEndian.PutUint16(super[superAt+magicAt:], extMagic)
-	kernel := write(t, "k", bzImage(gzipped(reference.Image())))
-	s := measure(t, Image{Boot: system.Boot{Kernel: kernel, Disks: []system.Disk{{Path: write(t, "d", super), Format: "raw"}}}, App: "nginx"})
-	wantValues(t, s, map[string]float64{RootFSBytes: 600 * 4096, UnpackedBytes: float64(len(reference.Image())) + 600*4096, AppBytes: -1, "disk_file_bytes": 2048})
-	put(freeBlocksAt, 1001)
-	s = measure(t, Image{Boot: system.Boot{Kernel: kernel, Disks: []system.Disk{{Path: write(t, "d", super), Format: "raw"}}}, App: "nginx"})
-	wantValues(t, s, map[string]float64{RootFSBytes: -1, UnpackedBytes: -1})
+	program, err := exec.LookPath("mke2fs")
+	if err != nil {
+		if program, err = exec.LookPath("/usr/sbin/mke2fs"); err != nil {
+			t.Skip("no mke2fs: apt-get install e2fsprogs")
+		}
+	}
+	app := must[[]byte](t)(os.ReadFile(compiled(t, "-static")))
+	root, disk := t.TempDir(), filepath.Join(t.TempDir(), "disk")
+	for name, data := range map[string][]byte{"/usr/sbin/nginx": app, "/etc/conf": []byte("12345")} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(root+name), 0o755), os.WriteFile(root+name, data, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(root+"/etc/conf", root+"/etc/again"); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := exec.Command(program, "-q", "-F", "-t", "ext2", "-d", root, disk, "8M").CombinedOutput(); err != nil {
+		t.Fatalf("mke2fs: %v: %s", err, said)
+	}
+	kernel, own, size := write(t, "k", bzImage(gzipped(reference.Image()))), float64(len(app)), float64(len(reference.Image()))
+	s := measure(t, Image{Boot: system.Boot{Kernel: kernel, Disks: []system.Disk{{Path: disk, Format: "raw"}}}, App: "nginx"})
+	wantValues(t, s, map[string]float64{
+		RootFSBytes: own + 5, AppBytes: own, LibrariesBytes: 0, RestBytes: 5, UnpackedBytes: size + own + 5, "disk_file_bytes": 8 << 20, "disk_virtual_bytes": 8 << 20,
+	})
+	if used := s.Values["disk_used_bytes"]; used < own || used > 8<<20 {
+		t.Errorf("%v bytes in use", used)
+	}
+	if s.Values[AllocatedBytes] >= s.Values[FileBytes] {
+		t.Errorf("a sparse disk of %v bytes takes %v", s.Values[FileBytes], s.Values[AllocatedBytes])
+	}
 	s = measure(t, Image{Boot: system.Boot{Disks: []system.Disk{{Path: write(t, "d", make([]byte, 4096)), Format: "raw"}}}, App: "nginx"})
-	wantValues(t, s, map[string]float64{RootFSBytes: -1, KernelBytes: -1, AppBytes: -1, FileBytes: 4096})
+	wantValues(t, s, map[string]float64{RootFSBytes: -1, KernelBytes: -1, AppBytes: -1, UnpackedBytes: -1, FileBytes: 4096})
 }
 
 func TestRelative(t *testing.T) {
@@ -437,13 +457,31 @@ func TestRelative(t *testing.T) {
 
 func TestOptimisations(t *testing.T) {
 	for in, want := range map[string]string{
-		"GNU C17 12.2.0 -mtune=generic -O2 -flto=auto -fdata-sections": "-O2 -fdata-sections -flto=auto",
+		"GNU C17 12.2.0 -mtune=generic -O2 -flto=auto -fdata-sections -O2": "-O2 -fdata-sections -flto=auto",
 		"GNU C17 -Os -Og": "-Og -Os", "clang version 14": "", "-Output -Ofast": "-Ofast",
 	} {
-		if got := optimisations([]string{in}); got != want {
+		if got := optimisations(map[string]int{in: 3}); got != want {
 			t.Errorf("%s: %q, want %q", in, got, want)
 		}
 	}
+}
+
+// What is not everywhere is said with how often it is.
+func TestOptimisationsOfSomeUnits(t *testing.T) {
+	const want = "-O2 (97 of 100 units) -ffunction-sections (90 of 100 units) -O0 (1 of 100 units)"
+	got := optimisations(map[string]int{"GNU C17 -O2 -ffunction-sections": 90, "GNU C++14 -O2": 7, "GNU AS 2.40": 2, "GNU C17 -O0": 1})
+	if got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// OSv has its applications on a disk, and not in its kernel.
+func TestOSv(t *testing.T) {
+	n := float64(len(reference.Image()))
+	s := measure(t, Image{Boot: system.Boot{Kernel: write(t, "k", reference.Image()), Disks: []system.Disk{{Path: write(t, "d", make([]byte, 4096)), Format: "raw"}}}, System: "osv", App: "nginx"})
+	wantValues(t, s, map[string]float64{KernelBytes: n, "kernel_stripped_bytes": n, AppBytes: -1, UnpackedBytes: -1})
+	s = measure(t, Image{Boot: system.Boot{Kernel: write(t, "k", reference.Image())}, System: "osv", App: "nginx"})
+	wantValues(t, s, map[string]float64{UnikernelBytes: n, KernelBytes: -1, AppBytes: -1})
 }
 
 // The same bytes always compress to the same size.

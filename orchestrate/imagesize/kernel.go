@@ -118,20 +118,23 @@ func (m *measurer) booted(f *os.File, size int64, prefix string) error {
 		return nil
 	}
 	m.sections(prefix, e)
-	m.stripped -= sectionsOf(e).strippable(e)
+	less := sectionsOf(e).strippable(e)
+	m.value(prefix+"stripped_bytes", size-less)
+	m.stripped -= less
 	return nil
 }
 
 // apart tells a kernel whose application is a file of its own: Linux, by where it is
-// linked (__START_KERNEL_map, arch/x86/include/asm/page_64_types.h), and any that is
-// given a program in the initrd's place, as HermiTux is.
+// linked (__START_KERNEL_map, arch/x86/include/asm/page_64_types.h), any that is given
+// a program in the initrd's place, as HermiTux is, and OSv with a disk, where its
+// applications are.
 func (m *measurer) apart(e *elf.File) bool {
 	for _, p := range e.Progs {
 		if p.Type == elf.PT_LOAD && p.Vaddr >= 0xffffffff80000000 && p.Paddr != p.Vaddr {
 			return true
 		}
 	}
-	return m.img.Initrd != "" && isELF(m.img.Initrd)
+	return m.img.Initrd != "" && isELF(m.img.Initrd) || m.img.System == "osv" && len(m.img.Disks) > 0
 }
 
 func isELF(path string) bool {

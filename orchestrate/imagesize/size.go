@@ -45,7 +45,7 @@ const NotKnown = "not known"
 // Image is what is measured.
 type Image struct {
 	system.Boot
-	App string
+	System, App string
 	// Save writes an archive of a container's image that only an engine has; nil if
 	// nobody can.
 	Save func(ctx context.Context, path string) error
@@ -54,7 +54,7 @@ type Image struct {
 // Measure measures an image. scratch is an empty folder of the caller's, in which
 // archives are unpacked. The error is one of reading; what is in the image is never one.
 func Measure(ctx context.Context, img Image, scratch string) (Size, error) {
-	m := &measurer{ctx: ctx, img: img, scratch: scratch, out: Size{Values: map[string]float64{}, Facts: map[string]string{}}, whole: true}
+	m := &measurer{ctx: ctx, img: img, scratch: scratch, out: Size{Values: map[string]float64{}, Facts: map[string]string{}}, whole: true, producers: map[string]int{}}
 	var err error
 	switch {
 	case img.Container != "":
@@ -77,10 +77,10 @@ type measurer struct {
 	scratch string
 	out     Size
 
-	unpacked, stripped int64  // of all parts so far
-	whole              bool   // all parts are in unpacked
-	program            string // what stands for the app, in a root file system; "" for what the app is usually called
-	producers          []string
+	unpacked, stripped int64          // of all parts so far
+	whole              bool           // all parts are in unpacked
+	program            string         // what stands for the app, in a root file system; "" for what the app is usually called
+	producers          map[string]int // what noted how it was compiled, and how often
 	libc               string
 }
 

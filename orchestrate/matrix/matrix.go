@@ -157,7 +157,8 @@ func (c Cell) Boots() bool { return c.Experiment != ImageSize }
 // sample says all, nothing is warmed up, and nothing is attached to the kernel.
 func (c *Cell) Settle() {
 	if !c.Boots() {
-		c.Samples, c.Warmup, c.Until, c.Probes = 1, 0, Until{}, ProbesNone
+		d := DefaultSettings()
+		c.Samples, c.Warmup, c.Until, c.Probes, c.Cache, c.Tap = 1, 0, Until{}, ProbesNone, d.Cache, d.Tap
 	}
 }
 

@@ -113,7 +113,7 @@ func (d *Docker) ofBuilder(ctx context.Context, e *engine.Engine, app string, b 
 	if err != nil {
 		return err
 	}
-	b.Container = have.ID
+	b.Container, b.Layers = have.ID, have.Folders
 	b.Image = ofArchive(img)
 	return nil
 }
@@ -139,7 +139,7 @@ func (e Env) containerOf(ctx context.Context, eng *engine.Engine, b *Boot) error
 	if err != nil {
 		return err
 	}
-	b.Container = img.ID
+	b.Container, b.Layers = img.ID, img.Folders
 	return nil
 }
 
@@ -172,7 +172,7 @@ func (b *Boot) ofEngine(ctx context.Context, e *engine.Engine) error {
 	if sum, found := strings.CutPrefix(img.ID, "sha256:"); found && isSHA256(sum) {
 		b.Image.SHA256 = sum
 	}
-	b.Container = img.ID
+	b.Container, b.Layers = img.ID, img.Folders
 	return nil
 }
 

@@ -121,6 +121,7 @@ type Boot struct {
 	// A container: path of an OCI layout, the ID of an image that the engine has, or its
 	// reference.
 	Container string
+	Layers    []string // folders of the image's files on this machine, if the engine tells
 
 	Ready   string   // console line that makes it ready, a regular expression; "" for a service
 	Service *Service // nil if the app does not serve
