@@ -101,13 +101,16 @@ func TestFileSystem(t *testing.T) {
 	}
 }
 
-// In a container it is the same, on a file of the sample's that is mounted there.
+// In a container it is the same, on a file of the sample's that is mounted there; and
+// dnsmasq answers there too.
 func TestFileSystemDocker(t *testing.T) {
 	needRoot(t)
+	needProgram(t, "dnsperf", "dnsperf")
 	needNative(t, "an engine wants a root that it can write to")
 	e := dockerd.Start(t, dockerd.Options{})
 	m := matrix(t, "system: docker, app: fio, platform: docker, experiment: fs, load: {requests: 50}, scratch: {size_mib: 8}",
-		"system: docker, app: fio, platform: docker, experiment: fs, probes: none, load: {requests: 50}, scratch: {size_mib: 8}")
+		"system: docker, app: fio, platform: docker, experiment: fs, probes: none, load: {requests: 50}, scratch: {size_mib: 8}",
+		"system: docker, app: dnsmasq, platform: docker, experiment: dns, load: {duration: 1s, warmup: 0, connections: 2}")
 	f := dockerRun(t, e, "--matrix", m, "--timeout", "1m").start().wait(patience(3 * time.Minute)).want(0).file()
 	for i, c := range f.Cells {
 		s := c.Samples[0]
@@ -115,13 +118,19 @@ func TestFileSystemDocker(t *testing.T) {
 			t.Errorf("%s: %s: %s", c.Name(), s.Status, s.Reason)
 			continue
 		}
-		if i == 0 {
-			agree(t, c.Name(), s.Values, 50, 4096)
-			continue
-		}
-		checkAbsent(t, s, "host_reads", "--probes none")
-		if s.Values["reads"] != 50 {
-			t.Errorf("%s: %v", c.Name(), s.Values)
+		v := s.Values
+		switch i {
+		case 0:
+			agree(t, c.Name(), v, 50, 4096)
+		case 1:
+			checkAbsent(t, s, "host_reads", "--probes none")
+			if v["reads"] != 50 {
+				t.Errorf("%s: %v", c.Name(), v)
+			}
+		case 2:
+			if v["requests"] <= 0 || v["errors"] != 0 || v["latency_p50_ns"] <= 0 || v["wire_latency_p50_ns"] <= 0 {
+				t.Errorf("%s: %v", c.Name(), v)
+			}
 		}
 	}
 }
