@@ -19,7 +19,7 @@ func (c *cell) startable() error {
 		return fmt.Errorf("%w: parallel: only experiment %s starts guests at once, and %s does not: leave that out", system.ErrUnsupported, matrix.Boot, c.Experiment)
 	case c.Parallel > network.MaxGuests && c.platform.Wire() != platform.NoWire:
 		return fmt.Errorf("%w: parallel: the network of the laboratory has %d addresses", system.ErrUnsupported, network.MaxGuests)
-	case c.Tap == matrix.TapKeep && c.platform.Wire() != platform.TapWire:
+	case c.Boots() && c.Tap == matrix.TapKeep && c.platform.Wire() != platform.TapWire:
 		return fmt.Errorf("%w: tap %s: platform %s has no tap: leave that out", system.ErrUnsupported, c.Tap, c.Platform)
 	}
 	return nil
@@ -29,7 +29,7 @@ func (c *cell) startable() error {
 func addressesFor(cells []matrix.Cell) error {
 	kept := 0
 	for _, c := range cells {
-		if p, err := platform.Find(c.Platform); err == nil && c.Tap == matrix.TapKeep && p.Wire() == platform.TapWire {
+		if p, err := platform.Find(c.Platform); err == nil && c.Boots() && c.Tap == matrix.TapKeep && p.Wire() == platform.TapWire {
 			kept += slots([]matrix.Cell{c}) - 1
 		}
 	}

@@ -26,6 +26,7 @@ func TestStartApplies(t *testing.T) {
 		{"system: docker, app: nginx, platform: docker, cache: warm", ""}, // the engine is asked later
 		{"system: docker, app: nginx, platform: docker, parallel: 2", ""},
 		{"system: process, app: hello, platform: process, tap: keep", "platform process has no tap"},
+		{"system: reference, app: hello, platform: qemu, accel: kvm, tap: keep, experiment: image-size", ""},
 		{"system: reference, app: hello, platform: qemu, accel: kvm, tap: keep", "platform qemu has no tap"},
 	} {
 		cells, err := parse(t, "version: 1\ncells:\n- {"+tt.cell+"}\n").Expand()

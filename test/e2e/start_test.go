@@ -179,10 +179,13 @@ func TestSameTapKilled(t *testing.T) {
 	needNative(t, "it does not depend on the kernel")
 	m := matrix(t, "system: reference, app: hello, platform: qemumicrovm, accel: kvm, tap: keep, warmup: 0, samples: 5, ready: 'this never comes', timeout: 400ms")
 	c := newRun(t, "--matrix", m).start()
-	c.waitFor(" 2/5: ", patience(30*time.Second))
+	c.waitFor(" 3/5: ", patience(30*time.Second)) // told before it is stored: two are
 	_ = c.cmd.Process.Kill()
 	c.wait(patience(5 * time.Second)).want(-int(syscall.SIGKILL))
 	f := c.file()
+	if n := len(f.Cells[0].Samples); n < 2 {
+		t.Fatalf("%d samples are stored", n)
+	}
 	if a, b := f.Cells[0].Samples[0], f.Cells[0].Samples[1]; a.Status != results.SampleTimeout || a.Outputs["device"] == "" || a.Outputs["device"] != b.Outputs["device"] {
 		t.Errorf("%s on %q, then %s on %q", a.Status, a.Outputs["device"], b.Status, b.Outputs["device"])
 	}
