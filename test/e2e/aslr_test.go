@@ -59,6 +59,7 @@ func TestASLR(t *testing.T) {
 func TestASLROfLinux(t *testing.T) {
 	needRoot(t)
 	needHostVM(t, "Linux under KVM")
+	onlyOnLinux(t, "6.1.")
 	cell := "system: linux, app: hello, platform: qemu, accel: kvm, experiment: aslr, warmup: 0, timeout: 5m"
 	for args, randomised := range map[string]bool{"": true, "nokaslr": false} {
 		// Of 512 places two boots may well have the same, three do not.

@@ -134,6 +134,7 @@ func TestThroughputDocker(t *testing.T) {
 func TestThroughputUnderKVM(t *testing.T) {
 	needRoot(t)
 	needHostVM(t, "KVM there has hardware behind it, emulated")
+	onlyOnLinux(t, "6.12.")
 	needKVM(t)
 	needProgram(t, "wrk", "wrk")
 	const seconds = 4

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,6 +106,19 @@ func needHostVM(t *testing.T, why string) {
 	t.Helper()
 	if !inside() {
 		t.Skipf("only inside the hostvm (TestHostVM runs it there): %s", why)
+	}
+}
+
+// onlyOnLinux skips, on the other kernels of the hostvm's, what takes minutes there and
+// is of one kind on all: release is how the kernel's begins.
+func onlyOnLinux(t *testing.T, release string) {
+	t.Helper()
+	data, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(data), release) {
+		t.Skipf("only on Linux %s: it takes minutes, and is the same here (%s)", release, strings.TrimSpace(string(data)))
 	}
 }
 
