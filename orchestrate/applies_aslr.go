@@ -36,7 +36,9 @@ type addresses struct {
 func (l *laboratory) watchAddresses(cells []matrix.Cell) {
 	for _, c := range cells {
 		if c.Experiment == matrix.ASLR {
-			l.addresses.seer, l.addresses.err = probe.OpenAddresses()
+			if l.addresses.seer, l.addresses.err = probe.OpenAddresses(); l.addresses.err == nil {
+				l.attached(l.addresses.seer.Hook())
+			}
 			return
 		}
 	}

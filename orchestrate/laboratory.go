@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,17 @@ type laboratory struct {
 	// addresses is where guests are.
 	addresses addresses
 	metrics   *Metrics
+
+	attach probe.Rung                  // that was asked for
+	extra  map[string]probe.HookStatus // hooks that single experiments had attached
+}
+
+// attached notes a hook of a single experiment.
+func (l *laboratory) attached(s probe.HookStatus) { l.extra[s.Hook] = s }
+
+// hooks are those beside the probe's, for the results.
+func (l *laboratory) hooks() []probe.HookStatus {
+	return append(l.quiet.hooks(), slices.Collect(maps.Values(l.extra))...)
 }
 
 // Undoers puts back every kind of thing that a run makes, for clean.
@@ -60,7 +72,7 @@ func Undoers() map[journal.Kind]journal.Undoer {
 // openLaboratory sets everything up for some cells; on an error nothing is left.
 // Without probed cells no BPF program is loaded.
 func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laboratory, err error) {
-	l := &laboratory{runID: runID}
+	l := &laboratory{runID: runID, attach: o.Attach, extra: map[string]probe.HookStatus{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.close())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -163,11 +164,12 @@ func told(own, other map[string]string) map[string]string {
 }
 
 // rungsKnown are the rungs without their reasons, and without those that one side does
-// not know: network devices' hooks show theirs only at the first one.
+// not know: network devices' hooks show theirs only at the first one, a disk's is only
+// there once there was a disk.
 func rungsKnown(own, other map[string]results.Rung) map[string]results.Rung {
 	out := map[string]results.Rung{}
 	for hook, r := range own {
-		if o, both := other[hook]; !both || r.Rung != "" && o.Rung != "" {
+		if o, both := other[hook]; !both && hook != probe.HookDisk || both && r.Rung != "" && o.Rung != "" {
 			out[hook] = results.Rung{Rung: r.Rung}
 		}
 	}

@@ -111,7 +111,7 @@ func (r *Run) createStore(ctx context.Context, started time.Time, host platform.
 func (r *Run) host(h platform.Host) results.Host {
 	out := fingerprint(h, r.lab.probe, r.cells)
 	out.Settings = r.lab.cpus.host.Facts()
-	for _, s := range r.lab.quiet.hooks() {
+	for _, s := range r.lab.hooks() {
 		out.Rungs[s.Hook] = results.Rung{Rung: string(s.Rung), Reason: s.Why()}
 	}
 	out.Overhead, out.Versions = r.cost, r.versions

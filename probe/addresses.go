@@ -74,6 +74,14 @@ func OpenAddresses() (_ *Addresses, err error) {
 	return a, nil
 }
 
+// HookAddresses is the name of the hooks of [Addresses].
+const HookAddresses = "addresses"
+
+// Hook is what sees the addresses.
+func (a *Addresses) Hook() HookStatus {
+	return HookStatus{Hook: HookAddresses, Tells: "where a guest is", Rung: Tracepoint}
+}
+
 // Of returns the addresses that the guest in a cgroup was seen at, the oldest first;
 // none if it was not seen.
 func (a *Addresses) Of(cgroupID uint64) (map[AddressKind][]uint64, error) {

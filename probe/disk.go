@@ -143,8 +143,8 @@ func (d *Disk) add(paths []string) error {
 	return nil
 }
 
-// Rung is the one that the hook got.
-func (d *Disk) Rung() Rung { return d.state.rung }
+// Hook is the hook, with the rung that it got.
+func (d *Disk) Hook() HookStatus { return d.state.status() }
 
 // Read returns what was seen so far.
 func (d *Disk) Read() (DiskIO, error) {

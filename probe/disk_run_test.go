@@ -74,8 +74,8 @@ func TestDisk(t *testing.T) {
 		t.Run(string(rung), func(t *testing.T) {
 			mine, other := diskFile(t), diskFile(t)
 			d := openDisk(t, DiskOptions{Attach: rung, Files: []string{mine.Name()}})
-			if d.Rung() != rung {
-				t.Skipf("the kernel has no %s for it: %s", rung, d.Rung())
+			if d.Hook().Rung != rung {
+				t.Skipf("the kernel has no %s for it: %s", rung, d.Hook().Rung)
 			}
 			began := time.Now()
 			use(t, mine)

@@ -155,7 +155,7 @@ func OpenInterference(attach Rung) (_ *Interference, err error) {
 func (i *Interference) Hooks() []HookStatus {
 	var out []HookStatus
 	for _, s := range i.states {
-		out = append(out, HookStatus{Hook: s.hook.name, Tells: s.hook.tells, Rung: s.rung, Refused: s.refused, Missed: s.missed()})
+		out = append(out, s.status())
 	}
 	return out
 }

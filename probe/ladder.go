@@ -94,6 +94,11 @@ func closeAll(as []attached) error {
 	return errors.Join(errs...)
 }
 
+// status is what came of attaching it.
+func (s *state) status() HookStatus {
+	return HookStatus{Hook: s.hook.name, Tells: s.hook.tells, Rung: s.rung, OnDemand: s.hook.onDemand, Refused: s.refused, Missed: s.missed()}
+}
+
 // missed is how often the kernel has not run the hook's programs.
 func (s *state) missed() uint64 {
 	n := s.past

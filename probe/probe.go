@@ -248,9 +248,8 @@ func (p *Probe) Hooks() []HookStatus {
 	defer p.mu.Unlock()
 	out := make([]HookStatus, 0, len(p.states)+2)
 	for _, s := range p.states {
-		st := HookStatus{Hook: s.hook.name, Tells: s.hook.tells, Rung: s.rung, OnDemand: s.hook.onDemand,
-			Refused: s.refused, Hits: p.hits(s.hook.id)}
-		st.Missed = s.missed()
+		st := s.status()
+		st.Hits = p.hits(s.hook.id)
 		out = append(out, st)
 	}
 	return append(out, p.tcStatus()...)

@@ -49,6 +49,11 @@ type Boot struct {
 	WorkDir    string             // of the run, for the samples' own folders
 	Services   *netservice.Server // that guests ask for their addresses; nil if none does
 
+	// Attach is the rung to begin with of hooks that only one experiment has; Attached is
+	// told of each that was attached, if it is not nil.
+	Attach   probe.Rung
+	Attached func(probe.HookStatus)
+
 	Experiment string // its name
 
 	System   system.System

@@ -20,11 +20,15 @@ func (b *Boot) disk(g *cgroup.Group, l platform.Launch, dir string) (*probe.Disk
 	if !b.DiskIO || b.Settings.Probes == matrix.ProbesNone {
 		return nil, nil
 	}
-	o := probe.DiskOptions{Group: g.ID, Files: b.diskFiles(l, dir), Unlinked: l.Scratch == nil}
+	o := probe.DiskOptions{Attach: b.Attach, Group: g.ID, Files: b.diskFiles(l, dir), Unlinked: l.Scratch == nil}
 	if b.Platform.Wire() == platform.MovedWire { // in a group below: the file is the sample's own
 		o.Group = 0
 	}
-	return probe.OpenDisk(o)
+	d, err := probe.OpenDisk(o)
+	if err == nil && b.Attached != nil {
+		b.Attached(d.Hook())
+	}
+	return d, err
 }
 
 // diskFiles are the files behind a guest's disks: what the VMM opens.

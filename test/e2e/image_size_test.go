@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"debug/elf"
-	"os"
 	"testing"
 	"time"
 
@@ -73,11 +72,7 @@ func TestImageSize(t *testing.T) {
 func TestImageSizeStripped(t *testing.T) {
 	needRoot(t)
 	notOnTheKernel(t)
-	self, err := os.Executable() // a Go program with symbols and DWARF
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := elf.Open(self)
+	e, err := elf.Open(ukprobe) // a Go program with symbols and DWARF
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +83,7 @@ func TestImageSizeStripped(t *testing.T) {
 			debug += float64(s.FileSize)
 		}
 	}
-	m := matrix(t, "system: reference, app: hello, platform: qemu, accel: tcg, experiment: image-size, kernel: "+self)
+	m := matrix(t, "system: reference, app: hello, platform: qemu, accel: tcg, experiment: image-size, kernel: "+ukprobe)
 	s := newRun(t, "--matrix", m).start().wait(patience(60 * time.Second)).file().Cells[0].Samples[0]
 	wantOK(t, s)
 	if whole, less := figure(t, s, "unpacked_bytes"), figure(t, s, "stripped_bytes"); debug == 0 || whole-less != debug || s.Facts["unikernel_stripped"] != "no: symbols and debug information" {
