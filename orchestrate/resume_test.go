@@ -177,7 +177,7 @@ func TestLearntLimit(t *testing.T) {
 		return s
 	}
 	early := learn(experiment.Sample{Status: experiment.Timeout, Reason: "not ready after 30s"})
-	if early.Values[timeLimitNs] != 30e9 || !strings.Contains(early.Reason, "0 of 4 starts") {
+	if early.Values[results.TimeLimitNs] != 30e9 || !strings.Contains(early.Reason, "0 of 4 starts") {
 		t.Errorf("before it is known: %+v", early)
 	}
 	for range 4 {
@@ -187,7 +187,7 @@ func TestLearntLimit(t *testing.T) {
 		learn(experiment.Sample{Status: experiment.OK, ReadyAfter: 1e9})
 	}
 	late := learn(experiment.Sample{Status: experiment.Timeout, Reason: "not ready after 6s"})
-	if late.Values[timeLimitNs] != 6e9 || !strings.Contains(late.Reason, "learnt from 4 starts, the slowest 1s; the matrix's bound is 30s") {
+	if late.Values[results.TimeLimitNs] != 6e9 || !strings.Contains(late.Reason, "learnt from 4 starts, the slowest 1s; the matrix's bound is 30s") {
 		t.Errorf("%+v", late)
 	}
 	// A load that was not over in time is no start.

@@ -31,9 +31,6 @@ func (r *Run) judge(i int, c *cell) error {
 	return r.store.SetCellStopped(i, why)
 }
 
-// timeLimitNs is the value of a sample that timed out under a learnt limit.
-const timeLimitNs = "time_limit_ns"
-
 // timeLimit is how long a start may take.
 func (c *cell) timeLimit() time.Duration {
 	if !c.TimeoutLearnt {
@@ -49,7 +46,7 @@ func (r *Run) learn(c *cell, s *experiment.Sample, cell int) error {
 		return nil
 	}
 	if s.Status == experiment.Timeout && s.ReadyAfter == 0 {
-		s.Value(timeLimitNs, float64(c.limit.Now().Nanoseconds()))
+		s.Value(results.TimeLimitNs, float64(c.limit.Now().Nanoseconds()))
 		s.Reason += "; the limit: " + c.limit.String()
 	}
 	if s.ReadyAfter == 0 || c.limit.Known() {

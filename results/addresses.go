@@ -132,7 +132,7 @@ func onePlace(boots [][]uint64) []uint64 {
 // Spreads is how the addresses of each kind of place differ over the cell's ok samples.
 func (c *Cell) Spreads() map[string]Spread {
 	boots := map[string][][]uint64{}
-	for _, i := range c.standing() {
+	for _, i := range c.Standing() {
 		if c.Samples[i].Status != SampleOK {
 			continue
 		}

@@ -101,6 +101,9 @@ func (p Phases) ByName() map[string]*int64 {
 	}
 }
 
+// TimeLimitNs is the value of a sample that timed out under a learnt limit: that limit.
+const TimeLimitNs = "time_limit_ns"
+
 // totalMetric is the metric of which a sample that timed out says something: that it
 // would have been longer.
 const totalMetric = "total_ns"
@@ -153,7 +156,7 @@ func summarizeMetric(name string, values []float64, timedOut int) (Summary, bool
 
 // standingOK are the ok samples that count, and how many that count timed out.
 func (c *Cell) standingOK() (ok []*Sample, timedOut int) {
-	for _, i := range c.standing() {
+	for _, i := range c.Standing() {
 		switch c.Samples[i].Status {
 		case SampleOK:
 			ok = append(ok, &c.Samples[i])
@@ -164,9 +167,9 @@ func (c *Cell) standingOK() (ok []*Sample, timedOut int) {
 	return ok, timedOut
 }
 
-// standing are the indices of the samples that count, in order: of a disturbed sample
+// Standing are the indices of the samples that count, in order: of a disturbed sample
 // and its repeats one, the last that was ok, else the last that timed out.
-func (c *Cell) standing() []int {
+func (c *Cell) Standing() []int {
 	rank := func(i int) int {
 		return slices.Index([]string{SampleTimeout, SampleOK}, c.Samples[i].Status)
 	}
@@ -183,15 +186,17 @@ func (c *Cell) standing() []int {
 	return slices.Sorted(maps.Values(stands))
 }
 
-// TimedOut is how many of the cell's samples were not ready within the time limit.
+// TimedOut is how many of the samples that count ([Cell.Standing]) were not ready within
+// the time limit.
 func (c *Cell) TimedOut() int { return c.count(SampleTimeout) }
 
-// OKSamples is how many of the cell's samples were ready.
+// OKSamples is how many of the samples that count ([Cell.Standing]) were ready. With those
+// that were not they are as many as [Cell.Taken].
 func (c *Cell) OKSamples() int { return c.count(SampleOK) }
 
 func (c *Cell) count(status string) int {
 	n := 0
-	for i := range c.Samples {
+	for _, i := range c.Standing() {
 		if c.Samples[i].Status == status {
 			n++
 		}

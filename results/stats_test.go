@@ -157,6 +157,9 @@ func TestRepeatsOfTimeouts(t *testing.T) {
 		if got := c.Summarize()["total_ns"]; got.N != tt.n || got.Beyond != tt.late {
 			t.Errorf("%s: %+v, want %d with %d late", name, got, tt.n, tt.late)
 		}
+		if ok, late := c.OKSamples(), c.TimedOut(); ok != tt.n-tt.late || late != tt.late || ok+late != c.Taken() {
+			t.Errorf("%s: %d ok, %d late of %d taken; want %d with %d late", name, ok, late, c.Taken(), tt.n, tt.late)
+		}
 	}
 }
 

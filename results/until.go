@@ -19,7 +19,8 @@ import (
 //   - density: how many instances run.
 //   - throughput, dns: requests per second.
 //   - http: the median latency. The rate is what it was set to.
-//   - fs: a read's latency; of what only writes, a write's.
+//   - fs: a read's latency; of what only writes, a write's; of a guest that does not say,
+//     as the host sees it.
 //   - aslr: the bits of entropy. They are of all samples together and have no interval,
 //     so that a rule ends at its bound; how many boots there were is no finding.
 var mainFigures = map[string][]string{
@@ -30,7 +31,7 @@ var mainFigures = map[string][]string{
 	"throughput": {"requests_per_second"},
 	"http":       {"latency_p50_ns"},
 	"dns":        {"requests_per_second"},
-	"fs":         {"read_latency_p50_ns", "write_latency_p50_ns"},
+	"fs":         {"read_latency_p50_ns", "write_latency_p50_ns", "host_read_latency_p50_ns", "host_write_latency_p50_ns"},
 	"aslr":       {"entropy_bits"},
 }
 
@@ -118,14 +119,14 @@ func (c *Cell) Expected(samples int, u Until) int {
 	least := max(samples, n+1)
 	_, percent, known := c.Precision()
 	switch {
-	case !known && n >= leastForInterval: // as with samples that timed out
+	case !known && n >= LeastForInterval: // as with samples that timed out
 		return u.AtMost
 	case !known || u.WithinPercent == 0:
-		return min(max(least, leastForInterval), u.AtMost)
+		return min(max(least, LeastForInterval), u.AtMost)
 	}
 	ratio := percent / float64(u.WithinPercent)
 	return int(min(max(float64(least), math.Ceil(float64(n)*ratio*ratio)), float64(u.AtMost)))
 }
 
-// leastForInterval is how many samples a 95 % interval of the median needs ([Summarize]).
-const leastForInterval = 6
+// LeastForInterval is how many samples a 95 % interval of the median needs ([Summarize]).
+const LeastForInterval = 6

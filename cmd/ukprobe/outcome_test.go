@@ -21,6 +21,11 @@ func TestOutcome(t *testing.T) {
 		}
 		return c
 	}
+	repeated := cell(results.CellOK, 3, 2) // of five samples two are repeats: the third was ready at the third try
+	repeated.Samples[2], repeated.Samples[4] = repeated.Samples[4], repeated.Samples[2]
+	repeated.Samples[3].RepeatOf, repeated.Samples[4].RepeatOf = 3, 3
+	lateAgain := cell(results.CellOK, 2, 2)
+	lateAgain.Samples[3].RepeatOf = 3
 	unsupported := cell(results.CellUnsupported, 0, 0)
 	tests := []struct {
 		name  string
@@ -36,6 +41,8 @@ func TestOutcome(t *testing.T) {
 			"3 of 6 samples of 2 cells were not ok\n", "1 of 2 cells failed: the reasons are below the table"},
 		{"failed before a sample", []results.Cell{cell(results.CellFailed, 0, 0), cell(results.CellOK, 3, 0)}, "", "1 of 2 cells failed: the reasons are below the table"},
 		{"one was not started", []results.Cell{cell(results.CellSkipped, 0, 0), cell(results.CellOK, 3, 0)}, "", ""},
+		{"repeats", []results.Cell{repeated}, "", ""},
+		{"repeats that were not ok", []results.Cell{lateAgain, repeated}, "1 of 6 samples (+3 repeats) of 2 cells were not ok\n", ""},
 		{"unsupported ones", []results.Cell{unsupported, unsupported, cell(results.CellOK, 3, 0)}, "2 of 3 cells are unsupported: the reasons are below the table\n", ""},
 		{"without an image", []results.Cell{cell(results.CellNoImage, 0, 0), cell(results.CellOK, 3, 0)}, "1 of 2 cells have no image: below the table is how to give one\n", ""},
 		{"none has an image", []results.Cell{cell(results.CellNoImage, 0, 0)}, "1 of 1 cells have no image: below the table is how to give one\n", "nothing was measured: the reasons are below the table"},

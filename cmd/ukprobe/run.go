@@ -216,21 +216,26 @@ func randomSeed() uint64 {
 // failures exit non-zero, and one that measured nothing.
 func outcome(w io.Writer, f *results.File) error {
 	count := map[string]int{}
-	samples, notOK, measured, mostly := 0, 0, 0, 0
+	samples, notOK, measured, mostly, repeats := 0, 0, 0, 0, 0
 	for i := range f.Cells {
 		c := &f.Cells[i]
 		count[c.Status]++
 		if len(c.Samples) == 0 {
 			continue
 		}
-		bad := len(c.Samples) - c.OKSamples()
-		samples, notOK, measured = samples+len(c.Samples), notOK+bad, measured+1
-		if 2*bad > len(c.Samples) {
+		taken := c.Taken()
+		bad := taken - c.OKSamples()
+		samples, notOK, measured, repeats = samples+taken, notOK+bad, measured+1, repeats+len(c.Samples)-taken
+		if 2*bad > taken {
 			mostly++
 		}
 	}
 	if notOK > 0 {
-		fmt.Fprintf(w, "%d of %d samples of %d cells were not ok\n", notOK, samples, measured)
+		again := ""
+		if repeats > 0 {
+			again = fmt.Sprintf(" (+%d repeats)", repeats)
+		}
+		fmt.Fprintf(w, "%d of %d samples%s of %d cells were not ok\n", notOK, samples, again, measured)
 	}
 	if n := count[results.CellUnsupported]; n > 0 {
 		fmt.Fprintf(w, "%d of %d cells are unsupported: the reasons are below the table\n", n, len(f.Cells))

@@ -23,11 +23,11 @@ type claimGroup struct {
 	elsewhere bool
 }
 
-// claimGroups puts the claims of a cell's ok samples together, in the order of
+// claimGroups puts the claims of a cell's ok samples that count together, in the order of
 // their first appearance, controls last. All show the same boot, from 0.
 func claimGroups(c *results.Cell) (groups []claimGroup, boot int) {
 	var out []claimGroup
-	for i := range c.Samples {
+	for _, i := range c.Standing() {
 		if c.Samples[i].Status != results.SampleOK {
 			continue
 		}

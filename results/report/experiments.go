@@ -63,6 +63,9 @@ func (g group) columns() []phase {
 	return phases
 }
 
+// likeBoot: the block shows a boot's phases, and so their parts.
+func (g group) likeBoot() bool { return experimentColumns[g.experiment] == nil }
+
 // quantity writes a figure in the unit that its name ends with.
 func (o Options) quantity(metric string, v float64) string {
 	switch {

@@ -46,9 +46,10 @@ type group struct {
 	interrupted               bool // the run was
 }
 
-// asked is how many samples of a cell were to be taken, if the run was ended before.
+// asked is how many samples of a cell were to be taken, if the run was ended before;
+// repeats of disturbed ones are not counted.
 func (g group) asked(c *results.Cell) (n int, short bool) {
-	n = len(c.Samples)
+	n = c.Taken()
 	ended := c.Status == results.CellUnsupported || c.Status == results.CellNoImage || c.Status == results.CellFailed && n == 0
 	if !g.interrupted || ended || c.Settings == nil || c.Stopped != nil {
 		return n, false
@@ -121,7 +122,9 @@ func (o Options) block(b *strings.Builder, g group) {
 	for _, n := range notes {
 		b.WriteString(wrap(n, o.width(), 4) + "\n")
 	}
-	o.parts(b, g)
+	if g.likeBoot() {
+		o.parts(b, g)
+	}
 	o.rounds(b, g)
 }
 
@@ -196,10 +199,10 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 
 // cutShort says what an interrupted run has not taken of a cell.
 func cutShort(c *results.Cell, asked int) string {
-	if n := len(c.Samples); n < asked || c.Settings.Until == nil {
+	if n := c.Taken(); n < asked || c.Settings.Until == nil {
 		return fmt.Sprintf("interrupted: %d of %d samples were taken", n, asked)
 	}
-	return fmt.Sprintf("interrupted after %d samples, before its stopping rule (±%d %%) was met", len(c.Samples), c.Settings.Until.WithinPercent)
+	return fmt.Sprintf("interrupted after %d samples, before its stopping rule (±%d %%) was met", c.Taken(), c.Settings.Until.WithinPercent)
 }
 
 // platform is a cell's platform, and below it its image if the matrix names one, and how
@@ -259,6 +262,9 @@ func (o Options) note(c *results.Cell) string {
 	if c.Status == results.CellOK {
 		parts = append(parts, timedOut(c)...)
 	}
+	if n := c.Taken(); n < len(c.Samples) {
+		parts = append(parts, fmt.Sprintf("%d samples (+%d repeats of disturbed ones)", n, len(c.Samples)-n))
+	}
 	if c.Stopped != nil {
 		parts = append(parts, o.clean(strings.ReplaceAll(c.Stopped.Reason, "±", o.plusMinus())))
 	}
@@ -310,10 +316,10 @@ func timedOut(c *results.Cell) []string {
 // timeLimits are those under which a cell's samples timed out, "" if they are not known:
 // the one of its settings, or those that were learnt.
 func timeLimits(c *results.Cell) string {
-	const learnt = "time_limit_ns"
 	var least, most float64
-	for _, s := range c.Samples {
-		if limit, ok := s.Values[learnt]; ok && s.Status == results.SampleTimeout {
+	for _, i := range c.Standing() {
+		s := &c.Samples[i]
+		if limit, ok := s.Values[results.TimeLimitNs]; ok && s.Status == results.SampleTimeout {
 			if least == 0 || limit < least {
 				least = limit
 			}
@@ -333,10 +339,10 @@ func timeLimits(c *results.Cell) string {
 }
 
 // mixedRungs names the events that were not taken by the same rung in every ok
-// sample: their figures must not be read as one.
+// sample that counts: their figures must not be read as one.
 func (o Options) mixedRungs(c *results.Cell) []string {
 	rungs := map[string][]string{}
-	for i := range c.Samples {
+	for _, i := range c.Standing() {
 		if c.Samples[i].Status != results.SampleOK {
 			continue
 		}
@@ -357,21 +363,22 @@ func (o Options) mixedRungs(c *results.Cell) []string {
 	return out
 }
 
-// leastForInterval is how many samples a 95 % interval of the median needs
-// ([results.Summarize]).
-const leastForInterval = 6
-
 // legend explains the table: what ± is, and what the samples were tainted by.
 func (o Options) legend(cells []results.Cell) []string {
 	interval, few, beyond := false, false, false
 	taints := map[string]int{}
 	for i := range cells {
 		c := &cells[i]
-		for _, p := range append(slices.Clone(group{experiment: c.Experiment}.columns()), parts...) {
+		g := group{experiment: c.Experiment}
+		shown := slices.Clone(g.columns())
+		if g.likeBoot() {
+			shown = append(shown, parts...)
+		}
+		for _, p := range shown {
 			if s, ok := c.Summary[p.metric]; ok && c.Experiment != imageSize && c.Experiment != aslr { // whose figures are no medians
 				interval = interval || s.CI95 != nil
-				few = few || s.CI95 == nil && s.N < leastForInterval
-				beyond = beyond || s.CI95 == nil && s.N >= leastForInterval
+				few = few || s.CI95 == nil && s.N < results.LeastForInterval
+				beyond = beyond || s.CI95 == nil && s.N >= results.LeastForInterval
 			}
 		}
 		for j := range c.Samples {

@@ -38,11 +38,12 @@ func Timeline(w io.Writer, c *results.Cell, o Options) error {
 	return err
 }
 
-// pickSample returns the index of the ok sample with the median total, where those
-// that timed out count as longer than all others, else of the last sample, else -1.
+// pickSample returns the index of the sample with the median total, of the ok ones that
+// count ([results.Cell.Standing]), where those that timed out count as longer than all
+// others, else of the last sample, else -1.
 func pickSample(c *results.Cell) (at int, median bool) {
 	var whole []int
-	for i := range c.Samples {
+	for _, i := range c.Standing() {
 		if c.Samples[i].Status == results.SampleOK && c.Samples[i].Phases.TotalNs != nil {
 			whole = append(whole, i)
 		}
