@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,56 @@ func TestSchemaRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSchemaHasNoKeyTwice: decoders take the last of two and say nothing.
+func TestSchemaHasNoKeyTwice(t *testing.T) {
+	data, err := os.ReadFile(schemaPath)
+	must(t, err)
+	twice, err := keysTwice(json.NewDecoder(strings.NewReader(string(data))), "")
+	must(t, err)
+	if len(twice) > 0 {
+		t.Errorf("twice in %s: %s", schemaPath, strings.Join(twice, ", "))
+	}
+	twice, err = keysTwice(json.NewDecoder(strings.NewReader(`{"a": [{"x": 1}, {"b": {"c": 1, "d": [], "c": 2}}], "b": 1}`)), "")
+	must(t, err)
+	if diff := cmp.Diff([]string{"/a/1/b/c"}, twice); diff != "" {
+		t.Errorf("of a document with one (-want +got):\n%s", diff)
+	}
+}
+
+// keysTwice are the paths of the keys that are in their object already, in the JSON
+// value that comes next.
+func keysTwice(d *json.Decoder, path string) (twice []string, err error) {
+	begin, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	if begin != json.Delim('{') && begin != json.Delim('[') {
+		return nil, nil
+	}
+	seen := map[string]bool{}
+	for i := 0; d.More(); i++ {
+		key := strconv.Itoa(i)
+		if begin == json.Delim('{') {
+			token, err := d.Token()
+			if err != nil {
+				return nil, err
+			}
+			key = token.(string)
+			if seen[key] {
+				twice = append(twice, path+"/"+key)
+			}
+			seen[key] = true
+		}
+		inner, err := keysTwice(d, path+"/"+key)
+		if err != nil {
+			return nil, err
+		}
+		twice = append(twice, inner...)
+	}
+	_, err = d.Token()
+	return twice, err
 }
 
 // TestSchemaIsTheTypes holds the schema's properties against the Go types, and

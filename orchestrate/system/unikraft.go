@@ -29,8 +29,8 @@ var unikraftApps = map[string]struct {
 	Hello: {ready: "^Hello"},
 	// unikraft/app-nginx scripts/run.yaml.
 	Nginx: {service: &Service{Port: 80, Request: httpGet()}, args: "-c /nginx/conf/nginx.conf"},
+	DNS:   {service: dnsService()},
 	// unikraft/eurosys21-artifacts fig_12 impl/unikraft-qemu-redis.sh.
-	DNS:      {service: dnsService()},
 	redisApp: {service: &Service{Port: 6379, Request: redisPing()}, args: "/redis.conf"},
 	// SQLite's shell.c, at the start of an interactive shell; its prompt ends no line.
 	sqliteApp: {ready: "^SQLite version "},
