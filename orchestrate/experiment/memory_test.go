@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
@@ -124,9 +126,7 @@ func TestMemoryUseOfAProcess(t *testing.T) {
 	if n := len(s.Curves["process_bytes"]); n < 5 {
 		t.Errorf("a curve of %d points in a second", n)
 	}
-	if _, there := s.Values["process_load_bytes"]; there || len(s.Lacking) != 1 || !strings.Contains(s.Lacking[0].Reason, "no load") {
-		t.Errorf("under load %v, missing %+v", s.Values["process_load_bytes"], s.Lacking)
-	}
+	noLoadFor(t, s, "process_load_bytes", "pss_load_bytes", "page_tables_load_bytes")
 	if _, there := s.Values["charged_ready_bytes"]; there != (b.Cgroups.Memory() == nil) {
 		t.Errorf("charged: %v", s.Values)
 	}
@@ -143,8 +143,25 @@ func TestMemoryUseOfNoGuest(t *testing.T) {
 			t.Errorf("%s is %v", name, v)
 		}
 	}
-	if len(s.Lacking) != 3 || !strings.Contains(s.Lacking[0].Reason, "none of the VMM's mappings is of exactly 4093 MiB") || s.Values["pss_ready_bytes"] == 0 {
+	if len(s.Lacking) != 6 || !strings.Contains(s.Lacking[0].Reason, "none of the VMM's mappings is of exactly 4093 MiB") || s.Values["pss_ready_bytes"] == 0 {
 		t.Errorf("%v, missing %+v", s.Values, s.Lacking)
+	}
+	s.Lacking = s.Lacking[2:]
+	noLoadFor(t, s, "guest_load_bytes", "vmm_load_bytes", "pss_load_bytes", "page_tables_load_bytes")
+}
+
+// noLoadFor wants exactly these values to be missing, since there is no load.
+func noLoadFor(t *testing.T, s Sample, names ...string) {
+	t.Helper()
+	var got []string
+	for _, m := range s.Lacking {
+		if _, there := s.Values[m.Name]; there || !strings.Contains(m.Reason, "no load") {
+			t.Errorf("%s is %v and missing: %s", m.Name, s.Values[m.Name], m.Reason)
+		}
+		got = append(got, m.Name)
+	}
+	if diff := cmp.Diff(names, got); diff != "" {
+		t.Errorf("missing for want of a load (-want +got):\n%s", diff)
 	}
 }
 

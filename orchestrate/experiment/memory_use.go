@@ -57,10 +57,22 @@ func (u *memoryUse) run(ctx context.Context) error {
 		return err
 	}
 	if u.l.Boot.Image.Service == nil || u.l.Boot.Platform.Wire() == platform.NoWire {
-		s.Lacks("guest_"+momentLoad+"_bytes", "the app serves nothing over the network: it has no load")
+		u.noLoad()
 		return nil
 	}
 	return u.moment(momentLoad, func() error { return u.underLoad(ctx) })
+}
+
+// noLoad says that there are no figures under load. Those that a sample of this kind of
+// guest lacks anyway (huge pages, the cgroup's) are not named again.
+func (u *memoryUse) noLoad() {
+	names := []string{"process", "pss", "page_tables"}
+	if !u.l.Boot.bare() {
+		names = []string{"guest", "vmm", "pss", "page_tables"}
+	}
+	for _, name := range names {
+		u.l.Sample.Lacks(name+"_"+momentLoad+"_bytes", "the app serves nothing over the network: it has no load")
+	}
 }
 
 // after is closed when a time is over.
