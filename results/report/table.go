@@ -35,6 +35,9 @@ func Table(w io.Writer, f *results.File, o Options) error {
 	for _, line := range lines {
 		b.WriteString("\n" + wrap(line, o.width(), 0))
 	}
+	for _, line := range o.images(f.Cells) {
+		b.WriteString("\n" + line)
+	}
 	b.WriteByte('\n')
 	_, err := io.WriteString(w, b.String())
 	return err
