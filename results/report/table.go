@@ -31,6 +31,7 @@ func Table(w io.Writer, f *results.File, o Options) error {
 		g.interrupted = f.Run.Status == results.RunInterrupted
 		o.block(&b, g)
 	}
+	o.sizes(&b, f.Cells)
 	lines := slices.Concat(o.legend(f.Cells), o.overhead(f), o.resumed(f))
 	for _, line := range lines {
 		b.WriteString("\n" + wrap(line, o.width(), 0))
