@@ -90,7 +90,10 @@ static __always_inline void note(u32 kind, u64 rip)
 	}
 	if (kind >= ADDRESS_KINDS)
 		return;
-	n = __sync_fetch_and_add(&a->seen[kind], 1);
+	/* Without the old value: Linux before 5.12 has no BPF_FETCH. Two vCPUs that meet
+	 * here only share a place. */
+	n = a->seen[kind];
+	__sync_fetch_and_add(&a->seen[kind], 1);
 	a->last[kind][n % MAX_ADDRESSES] = rip;
 }
 

@@ -23,6 +23,7 @@ var applicable = map[string]func(c *cell) error{
 	matrix.FileSystem: fileSystemApplies,
 	matrix.MemoryMin:  memoryMinApplies,
 	matrix.MemoryUse:  memoryUseApplies,
+	matrix.Density:    (*cell).stays,
 }
 
 // applies says why an experiment cannot be made of a cell, whose system and platform

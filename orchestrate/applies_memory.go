@@ -29,10 +29,18 @@ func memoryMinApplies(c *cell) error {
 // memoryUseApplies: an app that has done its work and ended, with nothing around it, uses
 // none.
 func memoryUseApplies(c *cell) error {
+	if err := c.stays(); err != nil {
+		return err
+	}
+	return c.exercisable()
+}
+
+// stays refuses an app that has ended when it is ready, with no VM around it.
+func (c *cell) stays() error {
 	if c.App == sqliteApp && c.platform.Program() == "" {
 		return fmt.Errorf("%w: %s as a process has ended when it is ready: there is nothing to look at; memory-min says what it needs", system.ErrUnsupported, c.App)
 	}
-	return c.exercisable()
+	return nil
 }
 
 // exercisable checks what the load of an app needs, if it has one.

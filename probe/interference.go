@@ -228,10 +228,12 @@ func (i *Interference) End() ([]CPUTime, []Source, error) {
 	defer i.mu.Unlock()
 	cpus := i.cpus
 	i.cpus = nil
-	for _, c := range cpus {
-		if err := i.lookAt(c, 0, 0); err != nil {
-			return nil, nil, err
-		}
+	var errs []error
+	for _, c := range cpus { // all of them: one that is looked at still would be in the next sample's
+		errs = append(errs, i.lookAt(c, 0, 0))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, nil, err
 	}
 	times, err := i.times(cpus)
 	if err != nil {

@@ -137,10 +137,8 @@ func (b *Boot) Sample(ctx context.Context, name string) (s Sample, err error) {
 		err = s.refuse(ctx, err)
 		return s, err
 	}
-	disk, err := b.disk(g, launch, dir)
-	if err != nil {
-		return s, err
-	}
+	disk, why := b.disk(g, launch, dir)
+	s.noDisk = why
 	defer func() { err = errors.Join(err, disk.Close()) }()
 	err = b.boot(ctx, &s, g, mem, launch, watch, w, dir, disk)
 	b.outOfMemory(&s, mem)

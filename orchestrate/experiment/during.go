@@ -61,6 +61,8 @@ var errGuestEnded = errors.New("the guest ended")
 
 // during has the experiment use the guest, as long as there is one.
 func (b *Boot) during(ctx context.Context, s *Sample, l *Live) {
+	ctx, stop := context.WithTimeout(ctx, b.During.Limit) // what the boot has left of its time is not the use's
+	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	over := make(chan struct{})

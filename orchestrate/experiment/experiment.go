@@ -109,7 +109,8 @@ type Sample struct {
 	// ReadyAfter is when it was ready, of the time that its start may take; 0: it was not.
 	ReadyAfter time.Duration
 
-	usedFrom int64 // when the experiment began to use the guest, CLOCK_MONOTONIC; 0: it did not
+	noDisk   string // why nothing is seen of the guest's disks
+	usedFrom int64  // when the experiment began to use the guest, CLOCK_MONOTONIC; 0: it did not
 }
 
 // Point is a value at a time.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/workload"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -36,7 +38,10 @@ func TestFioFigures(t *testing.T) {
 
 // Without BPF there is nothing of the host's, and the reason is told.
 func TestHostFiguresMissing(t *testing.T) {
+	b := &Boot{DiskIO: true}
+	b.Settings.Probes = matrix.ProbesNone
 	l := &Live{Sample: &Sample{}}
+	_, l.Sample.noDisk = b.disk(nil, platform.Launch{}, "")
 	if err := l.hostFigures(probe.DiskIO{}); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package experiment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,9 @@ func HostDisk(w matrix.Workload, timeout time.Duration) *During {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(w.Duration):
+		}
+		if l.Disk == nil { // there is nothing else to tell
+			return errors.New(l.Sample.noDisk)
 		}
 		return l.hostFigures(probe.DiskIO{})
 	}}
@@ -55,7 +59,7 @@ var hostKinds = []struct {
 // hostFigures notes what the host did with the guest's disks since an earlier reading.
 func (l *Live) hostFigures(before probe.DiskIO) error {
 	if l.Disk == nil {
-		l.hostLacks("--probes none: only the host kernel could see it")
+		l.hostLacks(l.Sample.noDisk)
 		return nil
 	}
 	now, err := l.Disk.Read()

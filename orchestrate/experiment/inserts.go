@@ -59,6 +59,9 @@ func (l *Live) inserts(ctx context.Context, line string, perLine int, w matrix.W
 		return err
 	}
 	took := s.at[s.last] - s.at[s.first]
+	if took <= 0 {
+		return errors.New("the lines came in one read: a longer load.duration, or more load.requests, please")
+	}
 	n := (s.last - s.first) * perLine
 	f := workload.Figures{Requests: uint64(n), Duration: took, PerSecond: float64(n) / took.Seconds()}
 	l.figures("", f)
@@ -116,5 +119,5 @@ func (s *series) read(lines []probe.Line) {
 func (s *series) begun() bool { return s.first > 0 }
 func (s *series) over() bool  { return s.last > 0 }
 
-// lost tells that later lines are not kept.
-func (s *series) lost(l *Live) bool { return len(l.Watch.Lines()) > maxUserLines }
+// lost tells that later lines are not kept: a watch keeps so many, and the ready one.
+func (s *series) lost(l *Live) bool { return len(l.Watch.Lines()) >= maxUserLines }

@@ -84,7 +84,9 @@ func (l *Live) newBench() (*bench, error) {
 	return out, nil
 }
 
-func (b *bench) close() error { return errors.Join(b.group.Close(), os.RemoveAll(b.dir)) }
+func (b *bench) close() error {
+	return errors.Join(b.live.shortenQueue(), b.group.Close(), os.RemoveAll(b.dir))
+}
 
 // Run implements workload.Bench.
 func (b *bench) Run(ctx context.Context, c workload.Command) (workload.Ran, error) {

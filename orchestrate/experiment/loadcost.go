@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/network"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/workload"
 	"github.com/ukprobe/ukprobe/probe"
@@ -23,18 +24,22 @@ import (
 // kernel's default. While it boots it is short (network.DefaultTxQueueLen).
 const loadQueue = 1000
 
-// lengthenQueue prepares the guest's tap for load.
-func (l *Live) lengthenQueue() error {
+// lengthenQueue prepares the guest's tap for load, shortenQueue for the next boot on it.
+func (l *Live) lengthenQueue() error { return l.setQueue(loadQueue) }
+
+func (l *Live) shortenQueue() error { return l.setQueue(network.DefaultTxQueueLen) }
+
+func (l *Live) setQueue(frames int) error {
 	if !l.isWired() || l.Boot.Platform.Wire() != platform.TapWire {
 		return nil
 	}
 	return l.Boot.Lab.Do(func() error {
 		link, err := netlink.LinkByIndex(l.nic.Ifindex)
 		if err == nil {
-			err = netlink.LinkSetTxQLen(link, loadQueue)
+			err = netlink.LinkSetTxQLen(link, frames)
 		}
 		if err != nil {
-			return fmt.Errorf("lengthen the queue of %s: %w", l.nic.Name, err)
+			return fmt.Errorf("set the length of the queue of %s: %w", l.nic.Name, err)
 		}
 		return nil
 	})
@@ -179,12 +184,19 @@ func (l *Live) exits(prefix string, d probe.Counts, each func(string, float64)) 
 // hostNetwork notes how much of the mean latency that a client saw was not between the
 // request and its answer at the guest's device.
 func (l *Live) hostNetwork(prefix string, f workload.Figures) {
-	mean, told := f.Latency["mean"]
+	mean, told := f.Latency["uncorrected_mean"] // from the sending, not from the moment due
+	if !told {
+		mean, told = f.Latency["mean"]
+	}
 	wire, seen := l.Sample.Values[prefix+"wire_latency_mean_ns"]
 	if !told || !seen || l.Boot.Settings.Load.Pipeline > 1 {
 		return // of a pipeline's requests only the first is seen on the wire
 	}
-	l.Value(prefix+"host_network_per_request_ns", float64(mean.Nanoseconds())-wire)
+	if d := float64(mean.Nanoseconds()) - wire; d >= 0 {
+		l.Value(prefix+"host_network_per_request_ns", d)
+	} else {
+		l.Sample.Lacks(prefix+"host_network_per_request_ns", "on the wire the mean is longer than the client's: they are not of the same requests")
+	}
 }
 
 // noExits is why there are none.

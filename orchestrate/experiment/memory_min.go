@@ -163,7 +163,8 @@ func (r *memoryRun) boot(ctx context.Context, kib int) (p probed, err error) {
 	b.give(kib)
 	b.Settings.Timeout = r.bootLimit.Now()
 	begun := time.Now()
-	b.During = &During{Limit: r.loadLimit.Now(), Do: func(ctx context.Context, l *Live) error {
+	// What serves nothing has done all it does when it is ready, and may have ended.
+	b.During = &During{Limit: r.loadLimit.Now(), MayEnd: b.Image.Service == nil, Do: func(ctx context.Context, l *Live) error {
 		ready := time.Now()
 		p.boot = ready.Sub(begun)
 		err := r.Exercise(ctx, l)

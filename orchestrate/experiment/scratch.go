@@ -15,20 +15,26 @@ import (
 	"github.com/ukprobe/ukprobe/probe"
 )
 
-// disk begins to look at the guest's disks, if that is wanted.
-func (b *Boot) disk(g *cgroup.Group, l platform.Launch, dir string) (*probe.Disk, error) {
-	if !b.DiskIO || b.Settings.Probes == matrix.ProbesNone {
-		return nil, nil
+// disk begins to look at the guest's disks, if that is wanted, or says why it does not.
+func (b *Boot) disk(g *cgroup.Group, l platform.Launch, dir string) (_ *probe.Disk, why string) {
+	if !b.DiskIO {
+		return nil, ""
+	}
+	if b.Settings.Probes == matrix.ProbesNone {
+		return nil, "--probes none: only the host kernel could see it"
 	}
 	o := probe.DiskOptions{Attach: b.Attach, Group: g.ID, Files: b.diskFiles(l, dir), Unlinked: l.Scratch == nil}
 	if b.Platform.Wire() == platform.MovedWire { // in a group below: the file is the sample's own
 		o.Group = 0
 	}
 	d, err := probe.OpenDisk(o)
-	if err == nil && b.Attached != nil {
+	if err != nil {
+		return nil, err.Error()
+	}
+	if b.Attached != nil {
 		b.Attached(d.Hook())
 	}
-	return d, err
+	return d, ""
 }
 
 // diskFiles are the files behind a guest's disks: what the VMM opens.

@@ -60,18 +60,26 @@ func (g Dnsperf) Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix.W
 	if w.Rate > 0 {
 		c, answers := g.verbose(dnsperf, t, w)
 		return b.Measure(ctx, "", c, func(r Ran) (Figures, error) {
-			f, err := readDnsperf(r.Stdout)
-			answers.into(&f)
-			return f, err
+			return answers.figures(r)
 		})
 	}
 	c, answers := g.verbose("dnsperf-latency", t, w)
-	if _, err := b.Run(ctx, c); err != nil {
+	r, err := b.Run(ctx, c)
+	if err != nil {
 		return err
 	}
+	first, err := readDnsperf(r.Stdout)
+	if err != nil {
+		return err
+	}
+	if first.Errors*100 > first.Requests {
+		return fmt.Errorf("%s: %d errors beside %d good answers: %s", c.Name, first.Errors, first.Requests, first.Trouble)
+	}
 	return b.Measure(ctx, "", g.command(dnsperf, t, w, w.Duration), func(r Ran) (Figures, error) {
-		f, err := readDnsperf(r.Stdout)
-		answers.into(&f)
+		f, err := answers.figures(r)
+		if first.Errors > 0 {
+			f.Notes = append(f.Notes, c.Name+": "+first.Trouble)
+		}
 		return f, err
 	})
 }
@@ -122,6 +130,15 @@ func (a answers) line(text string) bool {
 		a[uint32(us)]++
 	}
 	return true
+}
+
+// figures are the statistics of a run, with the quantiles of the answers.
+func (a answers) figures(r Ran) (Figures, error) {
+	f, err := readDnsperf(r.Stdout)
+	if err == nil {
+		a.into(&f)
+	}
+	return f, err
 }
 
 // into adds the quantiles to the figures.

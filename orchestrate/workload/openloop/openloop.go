@@ -225,6 +225,9 @@ func (a *attack) note(due, sent, answered int64, err error) {
 		a.service = append(a.service, answered-sent)
 		return
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) { // at least so long; other errors are no latency
+		a.latency = append(a.latency, answered-due)
+	}
 	a.failed++
 	text := failure(err)
 	if _, known := a.failures[text]; !known && len(a.failures) >= maxFailures {

@@ -105,7 +105,7 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := run(t, Options{Addr: serve(t, tt.handler), Rate: 1000, Requests: 5, Connections: 5, Timeout: 100 * time.Millisecond})
-			if diff := cmp.Diff(tt.want, r.Failures); diff != "" || r.Answered != 0 || r.Latency != nil {
+			if diff := cmp.Diff(tt.want, r.Failures); diff != "" || r.Answered != 0 || (r.Latency != nil) != (name == "late") {
 				t.Errorf("%+v (-want +got):\n%s", r, diff)
 			}
 		})
