@@ -16,7 +16,7 @@ func doctorCommand() *cli.Command {
 		Usage: "tell what this machine can do, and what to do about the rest",
 		Description: "Looks at privileges, kernel, hooks, KVM, programs, cgroups, network and CPUs. What\n" +
 			"can be tried is tried: hooks, a cgroup, a network namespace with a tap and a veth,\n" +
-			"all gone again at the end. Exit status 0 if the built-in matrix of `ukprobe run`\n" +
+			"all gone again at the end. Exit status 0 if the default matrix of `ukprobe run`\n" +
 			"can run, perhaps not all of it; 1 if it cannot. docs/doctor.md explains each line.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},

@@ -27,7 +27,7 @@ type program struct {
 	install string
 }
 
-const later = "not needed by the built-in matrix; "
+const later = "not needed by the default matrix; "
 
 const tender = "build Solo5/solo5, and put its tender into PATH or beside the image (Debian has no package)"
 

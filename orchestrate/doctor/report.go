@@ -17,8 +17,8 @@ type Status string
 // The verdicts.
 const (
 	OK   Status = "ok"   // as it should be
-	Warn Status = "warn" // works less well, is not needed by the built-in matrix, or is unknown
-	Fail Status = "fail" // not there, and something of the built-in matrix is lost
+	Warn Status = "warn" // works less well, is not needed by the default matrix, or is unknown
+	Fail Status = "fail" // not there, and something of the default matrix is lost
 )
 
 // Check is one thing that was looked at.
@@ -27,7 +27,7 @@ type Check struct {
 	Group  string `json:"group"`
 	Name   string `json:"name"`
 	Status Status `json:"status"`
-	// Needed: without it no cell of the built-in matrix runs.
+	// Needed: without it no cell of the default matrix runs.
 	Needed bool   `json:"needed"`
 	Found  string `json:"found"`
 	// Remedy is what the person can do; "" only if the status is OK.
@@ -63,7 +63,7 @@ type Report struct {
 	Ukprobe string `json:"ukprobe"`
 	Kernel  string `json:"kernel"`
 	CPU     string `json:"cpu"`
-	// CanRun: the built-in matrix runs, perhaps not all of it.
+	// CanRun: the default matrix runs, perhaps not all of it.
 	CanRun    bool     `json:"can_run"`
 	BlockedBy []string `json:"blocked_by"` // IDs of the checks that forbid it
 	Checks    []Check  `json:"checks"`
