@@ -242,17 +242,18 @@ func (c *Cell) addSample(s Sample) {
 	}
 }
 
-// derivedStatus is the status that follows from the cell's samples.
+// derivedStatus is the status that follows from the cell's samples that count.
 func (c *Cell) derivedStatus() (status, reason string) {
 	ok, last := 0, ""
-	for i := range c.Samples {
+	standing := c.Standing()
+	for _, i := range standing {
 		if c.Samples[i].Status == SampleOK {
 			ok++
 		} else {
 			last = c.Samples[i].outcome()
 		}
 	}
-	switch n := len(c.Samples); {
+	switch n := len(standing); {
 	case n == 0:
 		return CellSkipped, "not started"
 	case ok == n:

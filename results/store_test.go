@@ -225,6 +225,21 @@ func TestDerivedStatus(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a repeat that was ok", func(t *testing.T) {
+		dir := t.TempDir()
+		s := mustCreate(t, dir)
+		must(t, s.AddSample(0, okSample(1)))
+		must(t, s.AddSample(0, Sample{Started: started, Status: SampleTimeout, Reason: "why", Disturbed: true}))
+		if c := mustLoad(t, dir).Cells[0]; c.Reason != "1 of 2 samples not ok, the last one: timeout: why" {
+			t.Errorf("before it: %s", c.Reason)
+		}
+		again := okSample(2)
+		again.RepeatOf = 2
+		must(t, s.AddSample(0, again))
+		if c := mustLoad(t, dir).Cells[0]; c.Status != CellOK || c.Reason != "" {
+			t.Errorf("after it: %s: %s", c.Status, c.Reason)
+		}
+	})
 	t.Run("set by the caller", func(t *testing.T) {
 		dir := t.TempDir()
 		s := mustCreate(t, dir)

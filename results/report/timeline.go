@@ -53,8 +53,10 @@ func pickSample(c *results.Cell) (at int, median bool) {
 	}
 	middle := (len(whole) + c.TimedOut() - 1) / 2
 	if middle >= len(whole) { // the median itself timed out
-		for at = len(c.Samples) - 1; c.Samples[at].Status != results.SampleTimeout; {
-			at--
+		for _, i := range c.Standing() {
+			if c.Samples[i].Status == results.SampleTimeout {
+				at = i
+			}
 		}
 		return at, false
 	}
