@@ -29,7 +29,9 @@ type Run struct {
 	metrics  *Metrics
 	took     map[int]*mean // of a cell's samples, for the estimate
 	order    []matrix.Step
-	done     int // steps, also those of the parts before
+	done     int  // steps, also those of the parts before
+	moved    bool // resumed on a host that is not the one the run began on
+	cut      bool // a cell lacks samples and cannot be run any more
 }
 
 // NewRunID names a run by its start: sortable, and short enough for names of
@@ -229,12 +231,29 @@ func (r *Run) Metrics() *Metrics { return r.metrics }
 // Results is what has been stored so far.
 func (r *Run) Results() *results.File { return r.store.Snapshot() }
 
+// CutShort tells whether a cell lacks samples that cannot be taken any more, so that the
+// run is not as it was asked for.
+func (r *Run) CutShort() bool { return r.cut }
+
 // Finish writes the run's end, and the rungs that only the first device showed.
 // It comes before Close.
 func (r *Run) Finish(status string) error {
 	return errors.Join(
-		r.store.SetHost(r.host(platform.DetectHost())),
+		r.store.SetHost(r.finalHost(platform.DetectHost())),
 		r.store.Finish(status))
+}
+
+// finalHost is the host as the results have it at the end: of a run that was resumed the
+// one that it began on, which further parts are held against.
+func (r *Run) finalHost(h platform.Host) results.Host {
+	first := r.store.Snapshot()
+	switch {
+	case len(first.Run.Parts) == 0:
+		return r.host(h)
+	case r.moved:
+		return first.Host
+	}
+	return completed(first.Host, r.host(h))
 }
 
 // Close puts the host back. Metrics that were taken can still be served.
