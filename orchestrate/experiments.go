@@ -57,7 +57,7 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 		return &experiment.ImageSize{Image: imagesize.Image{Boot: c.image, System: c.System, App: c.App, Save: c.saveContainer()}, WorkDir: b.WorkDir}
 	},
 	matrix.ASLR: func(c *cell, b *experiment.Boot) experiment.Sampler {
-		return &experiment.ASLR{Boot: b, Addresses: c.seer, Program: linux.Program(c.App)}
+		return &experiment.ASLR{Boot: b, Program: linux.Program(c.App)}
 	},
 	matrix.HTTP: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		b.During = experiment.UnderLoad(workload.FixedRate{}, c.Load, c.Timeout)

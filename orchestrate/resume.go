@@ -229,13 +229,16 @@ func told(own, other map[string]string) map[string]string {
 	return out
 }
 
+// ofExperiments are the hooks that samples of single experiments attach.
+var ofExperiments = []string{probe.HookDisk, probe.HookAddresses}
+
 // rungsKnown are the rungs without their reasons, and without those that one side does
-// not know: network devices' hooks show theirs only at the first one, a disk's is only
-// there once there was a disk.
+// not know: network devices' hooks show theirs only at the first one, those of single
+// experiments are only there once there was a sample.
 func rungsKnown(own, other map[string]results.Rung) map[string]results.Rung {
 	out := map[string]results.Rung{}
 	for hook, r := range own {
-		if o, both := other[hook]; !both && hook != probe.HookDisk || both && r.Rung != "" && o.Rung != "" {
+		if o, both := other[hook]; !both && !slices.Contains(ofExperiments, hook) || both && r.Rung != "" && o.Rung != "" {
 			out[hook] = results.Rung{Rung: r.Rung}
 		}
 	}

@@ -77,10 +77,11 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	}
 	host := platform.DetectHost()
 	systems := system.All(system.Env{CacheDir: o.CacheDir, WorkDir: r.lab.workDir, Images: o.Images, Logf: o.Observer.Log})
+	seen := addresses{open: openAddresses}
 	for _, c := range wanted {
 		cell := resolve(c, systems, host)
 		cell.watchable(r.lab.probe)
-		cell.addressable(&r.lab.addresses)
+		cell.addressable(&seen)
 		cell.prepare(ctx, host)
 		cell.cacheable(r.lab.workDir)
 		if err := ctx.Err(); err != nil {
