@@ -23,9 +23,6 @@ func (c *cell) record() results.Cell {
 		Accel: c.accel, Probes: c.Probes, Status: c.status, Reason: c.reason, Argv: []string{}}
 	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(), TimeoutLearnt: c.TimeoutLearnt,
 		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Address: c.Address, Vhost: c.Vhost, Args: c.Args, Ready: c.image.Ready, Image: c.Image}
-	if looksForInterference(c.Cell) {
-		out.Settings.Interference = &results.InterferenceLimit{AtMostPercent: c.Interference.AtMostPercent, Repeat: c.Interference.Repeat}
-	}
 	c.recordExperiment(out.Settings)
 	for _, p := range c.Claims {
 		out.Settings.Claims = append(out.Settings.Claims, results.ClaimPattern{Name: p.Name, Pattern: p.Pattern, Unit: p.Unit, Since: p.Since})

@@ -100,7 +100,7 @@ func (r *Run) createStore(ctx context.Context, started time.Time, host platform.
 	cells := make([]results.Cell, len(r.cells))
 	for i, c := range r.cells {
 		cells[i] = c.record()
-		cells[i].Settings.CPUs = recordCPUs(r.lab.cpus.of(c.Cell))
+		r.lab.observed(c, cells[i].Settings)
 	}
 	r.cost = overhead.Known(r.opt.StateDir, overhead.HostNow(host), r.opt.Version)
 	if r.store != nil {
