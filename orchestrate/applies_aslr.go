@@ -3,9 +3,9 @@
 package orchestrate
 
 import (
-	"errors"
 	"fmt"
 
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
@@ -19,50 +19,44 @@ func (c *cell) appliesUnder() error {
 		return nil
 	case c.accel == platform.TCG:
 		return fmt.Errorf("%w: under TCG the kernel does not see where the guest is: KVM is needed", system.ErrUnsupported)
+	case c.accel == platform.KVM && c.Probes == matrix.ProbesNone:
+		return fmt.Errorf("%w: %s sees where a guest is with BPF: leave --probes none out", system.ErrUnsupported, c.Experiment)
 	case c.accel == platform.None && c.platform.Program() != "":
 		return fmt.Errorf("%w: platform %s runs the guest without KVM in a process of its tender's, whose maps do not tell the guest's parts apart", system.ErrUnsupported, c.Platform)
 	}
 	return nil
 }
 
-// addresses says where guests are.
+// addresses finds out, once, whether it can be seen where guests are.
 type addresses struct {
-	seer *probe.Addresses // nil if no cell wants it, or it cannot be had
-	err  error            // why it cannot
+	open  func() (experiment.Addresser, error)
+	tried bool
+	err   error // why it cannot
 }
 
-// watchAddresses attaches what sees addresses, if a cell wants it. That it cannot be had
-// is those cells' failure, and not the run's.
-func (l *laboratory) watchAddresses(cells []matrix.Cell) {
-	for _, c := range cells {
-		if c.Experiment == matrix.ASLR {
-			if l.addresses.seer, l.addresses.err = probe.OpenAddresses(); l.addresses.err == nil {
-				l.attached(l.addresses.seer.Hook())
-			}
-			return
-		}
+// usable attaches for a moment what the samples attach, each for itself: it costs the exits
+// of every guest, those of cells whose times count too.
+func (a *addresses) usable() error {
+	if a.tried {
+		return a.err
 	}
-}
-
-func (a *addresses) close() error {
-	if a.seer == nil {
-		return nil
+	a.tried = true
+	var seer experiment.Addresser
+	if seer, a.err = a.open(); a.err == nil {
+		a.err = seer.Close()
 	}
-	return a.seer.Close()
+	return a.err
 }
 
-// addressable gives a cell what sees its guest's addresses, or refuses it.
+func openAddresses() (experiment.Addresser, error) { return probe.OpenAddresses() }
+
+// addressable refuses a cell whose guest's addresses cannot be seen: that is its failure,
+// and not the run's.
 func (c *cell) addressable(a *addresses) {
 	if c.status != "" || c.Experiment != matrix.ASLR || c.accel == platform.None {
 		return
 	}
-	if a.seer != nil {
-		c.seer = a.seer
-		return
+	if err := a.usable(); err != nil {
+		c.refuse(fmt.Errorf("%s: %w", c.Experiment, err))
 	}
-	err := a.err
-	if err == nil {
-		err = errors.New("nothing sees the guest's addresses")
-	}
-	c.refuse(fmt.Errorf("%s: %w", c.Experiment, err))
 }

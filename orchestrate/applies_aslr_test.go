@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
-	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -21,15 +21,18 @@ func TestASLRApplies(t *testing.T) {
 		cell, accel string
 		status      string
 		reason      string
+		probes      string
 	}{
-		{"reference/hello/qemumicrovm", matrix.AccelKVM, "", ""},
-		{"reference/hello/qemumicrovm", matrix.AccelTCG, results.CellUnsupported, "under TCG the kernel does not see where the guest is"},
-		{"process/nginx/process", matrix.AccelAuto, "", ""},
-		{"docker/nginx/docker", matrix.AccelAuto, "", ""},
+		{"reference/hello/qemumicrovm", matrix.AccelKVM, "", "", matrix.ProbesBoot},
+		{"reference/hello/qemumicrovm", matrix.AccelKVM, results.CellUnsupported, "leave --probes none out", matrix.ProbesNone},
+		{"process/nginx/process", matrix.AccelAuto, "", "", matrix.ProbesNone},
+		{"reference/hello/qemumicrovm", matrix.AccelTCG, results.CellUnsupported, "under TCG the kernel does not see where the guest is", matrix.ProbesBoot},
+		{"process/nginx/process", matrix.AccelAuto, "", "", matrix.ProbesBoot},
+		{"docker/nginx/docker", matrix.AccelAuto, "", "", matrix.ProbesBoot},
 	} {
 		n := strings.Split(tt.cell, "/")
 		s := matrix.DefaultSettings()
-		s.Accel = tt.accel
+		s.Accel, s.Probes = tt.accel, tt.probes
 		c := resolve(matrix.Cell{System: n[0], App: n[1], Platform: n[2], Experiment: matrix.ASLR, Settings: s}, system.All(system.Env{}), kvm)
 		if c.status != tt.status || !strings.Contains(c.reason, tt.reason) {
 			t.Errorf("%s under %s: %q: %s; want %q: %s", tt.cell, tt.accel, c.status, c.reason, tt.status, tt.reason)
@@ -37,24 +40,39 @@ func TestASLRApplies(t *testing.T) {
 	}
 }
 
-// TestAddressable: without what sees addresses a guest's cell fails with the reason, a
-// process's goes on.
+// aSeer is attached and detached.
+type aSeer struct {
+	experiment.Addresser
+	closed *int
+}
+
+func (s aSeer) Close() error { *s.closed++; return nil }
+
+// TestAddressable: where guests' addresses cannot be seen their cells fail with the reason,
+// a process's goes on. It is tried once, and nothing stays attached.
 func TestAddressable(t *testing.T) {
-	refused := errors.New("no tracefs")
 	for _, tt := range []struct {
 		name   string
 		accel  string
-		from   addresses
+		err    error
 		status string
+		tried  int
 	}{
-		{"seen", platform.KVM, addresses{seer: &probe.Addresses{}}, ""},
-		{"not seen", platform.KVM, addresses{err: refused}, results.CellFailed},
-		{"a process", platform.None, addresses{err: refused}, ""},
+		{"seen", platform.KVM, nil, "", 1},
+		{"not seen", platform.KVM, errors.New("no tracefs"), results.CellFailed, 1},
+		{"a process", platform.None, errors.New("no tracefs"), "", 0},
 	} {
-		c := &cell{Cell: matrix.Cell{Experiment: matrix.ASLR}, accel: tt.accel}
-		c.addressable(&tt.from)
-		if c.status != tt.status || (tt.status != "") != strings.Contains(c.reason, "no tracefs") || (c.seer != nil) != (tt.from.seer != nil) {
-			t.Errorf("%s: %q: %s, %v", tt.name, c.status, c.reason, c.seer)
+		opened, closed := 0, 0
+		a := addresses{open: func() (experiment.Addresser, error) { opened++; return aSeer{closed: &closed}, tt.err }}
+		for range 2 {
+			c := &cell{Cell: matrix.Cell{Experiment: matrix.ASLR}, accel: tt.accel}
+			c.addressable(&a)
+			if c.status != tt.status || (tt.status != "") != strings.Contains(c.reason, "no tracefs") {
+				t.Errorf("%s: %q: %s", tt.name, c.status, c.reason)
+			}
+		}
+		if opened != tt.tried || tt.err == nil && closed != opened {
+			t.Errorf("%s: tried %d times, detached %d times", tt.name, opened, closed)
 		}
 	}
 }

@@ -54,8 +54,9 @@ func (c *cell) exercisable() error {
 
 // exercise is the load of the cell's app: its generator's, or else plain requests.
 func (c *cell) exercise() experiment.Exerciser {
+	w, _ := c.load()
 	if g, ok := workload.For(c.App); ok {
-		return experiment.Generated(g, c.Load)
+		return experiment.Generated(g, w)
 	}
 	return experiment.Requests
 }

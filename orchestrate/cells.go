@@ -48,9 +48,8 @@ type cell struct {
 	counts     probe.Counts     // of all its samples
 	taps       *experiment.Taps // that stay between the samples; nil: none does
 	argvStored bool
-	stored     int                  // samples
-	seer       experiment.Addresser // of experiment aslr; nil for what is not virtualised
-	status     string               // "" while it can be sampled, else results.Cell…
+	stored     int    // samples
+	status     string // "" while it can be sampled, else results.Cell…
 	reason     string
 
 	limit    experiment.Limit // of a start

@@ -370,3 +370,29 @@ func namesOf[T interface{ Name() string }](all []T) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// TestConflictAfterFlags: settings are held against each other once all of them are
+// there, --samples too.
+func TestConflictAfterFlags(t *testing.T) {
+	const rule = "version: 1\ncells:\n- {system: process, app: hello, platform: process, until: {within_percent: 5}}\n"
+	for _, tt := range []struct {
+		set     string
+		samples int
+		want    string
+	}{
+		{"until.at_most=8", 7, ""},
+		{"samples=101", 7, ""},
+		{"until.at_most=8", 0, "until.at_most 8 is less than samples 10"},
+		{"until.at_most=8", 9, "until.at_most 8 is less than samples 9"},
+		{"memory_search.from_mib=2000", 0, "memory_search from 2000 to 1024 MiB holds no sizes"},
+	} {
+		set, err := matrix.ParseOverride(tt.set, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = (&Options{Matrix: parse(t, rule), Set: []matrix.Override{set}, Samples: tt.samples}).expand()
+		if (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("--set %s --samples %d: %v; want %q", tt.set, tt.samples, err, tt.want)
+		}
+	}
+}

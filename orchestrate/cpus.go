@@ -124,7 +124,15 @@ func guestCPUs(c *cell, p cpu.Plan) []int {
 	return slices.Concat(p.VCPU[:min(len(p.VCPU), c.VCPUs*max(1, c.Parallel))], p.VMM)
 }
 
-// recordCPUs is a plan as it stands in the results.
-func recordCPUs(p cpu.Plan) *results.CPUs {
-	return &results.CPUs{VCPU: p.VCPU, VMM: p.VMM, Client: p.Client, Reason: p.Reason}
+// observed adds to a cell's settings which CPUs its guests run on, and when a sample is
+// disturbed there: only of a cell that is run, and if somebody looks.
+func (l *laboratory) observed(c *cell, out *results.Settings) {
+	if c.status != "" || !c.Boots() {
+		return
+	}
+	p := l.cpus.of(c.Cell)
+	out.CPUs = &results.CPUs{VCPU: p.VCPU, VMM: p.VMM, Client: p.Client, Reason: p.Reason}
+	if l.quiet.meter != nil && looksForInterference(c.Cell) {
+		out.Interference = &results.InterferenceLimit{AtMostPercent: c.Interference.AtMostPercent, Repeat: c.Interference.Repeat}
+	}
 }

@@ -32,24 +32,22 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 	matrix.Density: func(_ *cell, b *experiment.Boot) experiment.Sampler { return &experiment.Density{Boot: b} },
 	matrix.Throughput: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		if c.App == sqliteApp {
-			b.During = experiment.Inserts(linux.InsertsLine, linux.InsertsPerLine, c.Load, c.Timeout)
+			b.During = experiment.Inserts(linux.InsertsLine, linux.InsertsPerLine, b.Settings.Load, c.Timeout)
 			return b
 		}
 		g, _ := workload.For(c.App) // a cell without one is unsupported
-		w := c.Load
-		w.Rate = 0
-		b.During = experiment.UnderLoad(g, w, c.Timeout)
+		b.During = experiment.UnderLoad(g, b.Settings.Load, c.Timeout)
 		return b
 	},
 	matrix.DNS: func(c *cell, b *experiment.Boot) experiment.Sampler {
-		b.During = experiment.UnderLoad(workload.Dnsperf{}, c.Load, c.Timeout)
+		b.During = experiment.UnderLoad(workload.Dnsperf{}, b.Settings.Load, c.Timeout)
 		return b
 	},
 	matrix.FileSystem: func(c *cell, b *experiment.Boot) experiment.Sampler {
 		b.DiskIO = true
-		b.During = experiment.HostDisk(c.Load, c.Timeout)
+		b.During = experiment.HostDisk(b.Settings.Load, c.Timeout)
 		if c.App == linux.Fio {
-			b.During = experiment.FileSystem(c.Load, c.Timeout)
+			b.During = experiment.FileSystem(b.Settings.Load, c.Timeout)
 		}
 		return b
 	},
@@ -57,21 +55,19 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 		return &experiment.ImageSize{Image: imagesize.Image{Boot: c.image, System: c.System, App: c.App, Save: c.saveContainer()}, WorkDir: b.WorkDir}
 	},
 	matrix.ASLR: func(c *cell, b *experiment.Boot) experiment.Sampler {
-		return &experiment.ASLR{Boot: b, Addresses: c.seer, Program: linux.Program(c.App)}
+		return &experiment.ASLR{Boot: b, Program: linux.Program(c.App)}
 	},
 	matrix.HTTP: func(c *cell, b *experiment.Boot) experiment.Sampler {
-		b.During = experiment.UnderLoad(workload.FixedRate{}, c.Load, c.Timeout)
+		b.During = experiment.UnderLoad(workload.FixedRate{}, b.Settings.Load, c.Timeout)
 		return b
 	},
 }
-
-// loaded are the experiments that put a service under load.
-var loaded = []string{matrix.Throughput, matrix.HTTP, matrix.DNS, matrix.FileSystem, matrix.MemoryMin, matrix.MemoryUse, matrix.Density}
 
 // sampler makes the experiment of a cell. A warm-up is not in the metrics.
 func (c *cell) sampler(l *laboratory, warmup bool) experiment.Sampler {
 	settings := c.Settings
 	settings.Timeout = c.timeLimit()
+	settings.Load, _ = c.load()
 	return samplers[c.Experiment](c, &experiment.Boot{
 		Experiment: c.Experiment, Attach: l.attach, Attached: l.attached,
 		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), GuestCPUs: l.cpus.ofGuests(c.Cell), Window: l.quiet.window, Taps: c.taps, RunID: l.runID, WorkDir: l.workDir, Services: l.services,

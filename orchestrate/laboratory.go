@@ -40,9 +40,7 @@ type laboratory struct {
 	cpus     cpus
 	probe    *probe.Probe // nil if no cell has probes
 	quiet    quiet        // who else runs on the CPUs
-	// addresses is where guests are.
-	addresses addresses
-	metrics   *Metrics
+	metrics  *Metrics
 
 	attach probe.Rung                  // that was asked for
 	extra  map[string]probe.HookStatus // hooks that single experiments had attached
@@ -106,7 +104,6 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 	if err := l.watchInterference(o.Attach, cells); err != nil {
 		return nil, err
 	}
-	l.watchAddresses(cells)
 	if l.net, err = network.NewLab(l.journal, runID); err != nil {
 		return nil, err
 	}
@@ -169,7 +166,7 @@ func (l *laboratory) instrument(c *cell, warmup bool) experiment.Instrument {
 // close puts the host back. What fails is reported and left in the journal, so
 // that clean can try again.
 func (l *laboratory) close() error {
-	errs := []error{l.cpus.release(), l.quiet.close(), l.addresses.close()}
+	errs := []error{l.cpus.release(), l.quiet.close()}
 	if l.probe != nil {
 		errs = append(errs, l.probe.Close())
 	}

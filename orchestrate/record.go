@@ -23,10 +23,7 @@ func (c *cell) record() results.Cell {
 		Accel: c.accel, Probes: c.Probes, Status: c.status, Reason: c.reason, Argv: []string{}}
 	out.Settings = &results.Settings{Samples: c.Samples, Warmup: c.Warmup, TimeoutNs: c.Timeout.Nanoseconds(), TimeoutLearnt: c.TimeoutLearnt,
 		MemoryMiB: c.MemoryMiB, VCPUs: c.VCPUs, Address: c.Address, Vhost: c.Vhost, Args: c.Args, Ready: c.image.Ready, Image: c.Image}
-	if looksForInterference(c.Cell) {
-		out.Settings.Interference = &results.InterferenceLimit{AtMostPercent: c.Interference.AtMostPercent, Repeat: c.Interference.Repeat}
-	}
-	recordExperiment(out.Settings, c.Cell)
+	c.recordExperiment(out.Settings)
 	for _, p := range c.Claims {
 		out.Settings.Claims = append(out.Settings.Claims, results.ClaimPattern{Name: p.Name, Pattern: p.Pattern, Unit: p.Unit, Since: p.Since})
 	}
@@ -51,7 +48,7 @@ func (c *cell) record() results.Cell {
 }
 
 // recordExperiment adds the settings that only the cell's experiment has.
-func recordExperiment(out *results.Settings, c matrix.Cell) {
+func (c *cell) recordExperiment(out *results.Settings) {
 	if c.Parallel > 1 {
 		out.Parallel = c.Parallel
 	}
@@ -64,13 +61,12 @@ func recordExperiment(out *results.Settings, c matrix.Cell) {
 	if c.Until.WithinPercent > 0 {
 		out.Until = &results.Until{WithinPercent: c.Until.WithinPercent, AtMost: c.Until.AtMost}
 	}
-	if l := c.Load; slices.Contains(loaded, c.Experiment) {
+	if l, ok := c.load(); ok {
 		out.Load = &results.Workload{DurationNs: l.Duration.Nanoseconds(), WarmupNs: l.Warmup.Nanoseconds(), Connections: l.Connections,
-			Threads: l.Threads, Pipeline: l.Pipeline, Rate: l.Rate, Requests: l.Requests, ValueBytes: l.ValueBytes}
+			Threads: l.Threads, Pipeline: l.Pipeline, Rate: l.Rate, Requests: l.Requests, ValueBytes: l.ValueBytes, BlockBytes: l.BlockBytes}
 	}
 	switch c.Experiment {
 	case matrix.FileSystem:
-		out.Load.BlockBytes = c.Load.BlockBytes
 		out.Scratch = &results.ScratchDisk{SizeMiB: c.Scratch.SizeMiB, Cache: c.Scratch.Cache, IOPS: c.Scratch.IOPS, BytesPerSecond: c.Scratch.BytesPerSecond}
 	case matrix.MemoryMin:
 		out.MemorySearch = &results.MemorySearch{FromMiB: c.MemorySearch.FromMiB, ToMiB: c.MemorySearch.ToMiB, StepMiB: c.MemorySearch.StepMiB, Confirm: c.MemorySearch.Confirm}

@@ -158,12 +158,10 @@ func TestHistograms(t *testing.T) {
 
 func TestCellRecord(t *testing.T) {
 	c := &cell{Cell: matrix.Cell{System: "linux", App: "nginx", Platform: "qemu", Experiment: "boot",
-		Settings: matrix.Settings{Samples: 3, Warmup: 1, Timeout: 2 * time.Second, MemoryMiB: 64, VCPUs: 2, Args: "x=1",
-			Interference: matrix.Interference{AtMostPercent: 2, Repeat: 3}}}, accel: platform.TCG}
+		Settings: matrix.Settings{Samples: 3, Warmup: 1, Timeout: 2 * time.Second, MemoryMiB: 64, VCPUs: 2, Args: "x=1"}}, accel: platform.TCG}
 	c.image.Ready, c.image.Service = "^up$", &system.Service{Port: 80}
 	want := results.Cell{System: "linux", App: "nginx", Platform: "qemu", Experiment: "boot", Accel: "tcg", Argv: []string{},
-		Settings: &results.Settings{Samples: 3, Warmup: 1, TimeoutNs: 2e9, MemoryMiB: 64, VCPUs: 2, Args: "x=1", Ready: "^up$", Port: 80,
-			Interference: &results.InterferenceLimit{AtMostPercent: 2, Repeat: 3}}}
+		Settings: &results.Settings{Samples: 3, Warmup: 1, TimeoutNs: 2e9, MemoryMiB: 64, VCPUs: 2, Args: "x=1", Ready: "^up$", Port: 80}}
 	if diff := cmp.Diff(want, c.record()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

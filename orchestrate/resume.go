@@ -4,7 +4,9 @@ package orchestrate
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,6 +73,7 @@ func (r *Run) resume(started time.Time, host results.Host, cells []results.Cell)
 	}
 	all := hostDifferences(was.Run.Version, r.opt.Version, was.Host, host)
 	common := keysOf(all)
+	r.moved = len(all) > 0
 	for i, c := range r.cells {
 		old := &was.Cells[i]
 		c.past = pastOf(old, c.Interference.Repeat)
@@ -81,6 +84,10 @@ func (r *Run) resume(started time.Time, host results.Host, cells []results.Cell)
 		}
 		if len(old.Samples) == 0 && !slices.Contains([]string{results.CellOK, results.CellSkipped}, old.Status) {
 			c.status, c.reason = old.Status, old.Reason // as it was found then
+			continue
+		}
+		if c.complete(old) { // nothing is added to it
+			c.status, c.reason = "", ""
 			continue
 		}
 		own := cellDifferences(old, &cells[i], c)
@@ -106,10 +113,8 @@ func (r *Run) resume(started time.Time, host results.Host, cells []results.Cell)
 // notes what cannot be run any more, and counts the steps that are done.
 func (r *Run) catchUp(was *results.File) error {
 	for i, c := range r.cells {
-		if c.status != "" && was.Cells[i].Status == results.CellSkipped {
-			if err := r.store.SetCellStatus(i, c.status, c.reason); err != nil {
-				return err
-			}
+		if err := r.restate(i, c, &was.Cells[i]); err != nil {
+			return err
 		}
 		if c.status == "" && !c.over && c.Until.WithinPercent > 0 && c.past.repeats == 0 {
 			if err := r.judge(i, c); err != nil {
@@ -121,6 +126,67 @@ func (r *Run) catchUp(was *results.File) error {
 		}
 	}
 	return nil
+}
+
+// complete says whether a stored cell has all its samples.
+func (c *cell) complete(old *results.Cell) bool {
+	if old.Stopped != nil {
+		return true
+	}
+	if c.past.repeats > 0 {
+		return false
+	}
+	if u := c.Until; u.WithinPercent > 0 {
+		if _, stop := old.Stop(c.Samples, results.Until{WithinPercent: u.WithinPercent, AtMost: u.AtMost}); stop {
+			return true
+		}
+	}
+	return c.past.taken >= c.MostSamples()
+}
+
+// restate stores that a cell cannot be run any more, or can be again.
+func (r *Run) restate(i int, c *cell, old *results.Cell) error {
+	switch {
+	case len(old.Samples) == 0 && c.status != "" && old.Status == results.CellSkipped:
+		return r.store.SetCellStatus(i, c.status, c.reason)
+	case len(old.Samples) > 0 && c.status != "":
+		r.cut = true
+		return r.store.SetCellStatus(i, results.CellFailed, fmt.Sprintf("%d of %s samples: cannot be run any more: %s", c.past.taken, c.wantedSamples(), c.reason))
+	case len(old.Samples) > 0:
+		return r.store.ResetCellStatus(i)
+	}
+	return nil
+}
+
+// wantedSamples is how many samples the cell is to have, in words.
+func (c *cell) wantedSamples() string {
+	if c.Until.WithinPercent > 0 {
+		return fmt.Sprintf("%d to %d", c.Samples, c.MostSamples())
+	}
+	return strconv.Itoa(c.Samples)
+}
+
+// completed is the host as it was described first, with the rungs and versions that were
+// not known then.
+func completed(first, now results.Host) results.Host {
+	first.Rungs, first.Versions = maps.Clone(first.Rungs), maps.Clone(first.Versions)
+	if first.Rungs == nil {
+		first.Rungs = map[string]results.Rung{}
+	}
+	for hook, r := range now.Rungs {
+		if first.Rungs[hook].Rung == "" {
+			first.Rungs[hook] = r
+		}
+	}
+	if first.Versions == nil {
+		first.Versions = map[string]string{}
+	}
+	for name, v := range now.Versions {
+		if old := first.Versions[name]; old == "" || strings.HasPrefix(old, unknownVersion) {
+			first.Versions[name] = v
+		}
+	}
+	return first
 }
 
 // sameCells refuses cells that are not those of the run: its samples would be others'.
@@ -163,13 +229,16 @@ func told(own, other map[string]string) map[string]string {
 	return out
 }
 
+// ofExperiments are the hooks that samples of single experiments attach.
+var ofExperiments = []string{probe.HookDisk, probe.HookAddresses}
+
 // rungsKnown are the rungs without their reasons, and without those that one side does
-// not know: network devices' hooks show theirs only at the first one, a disk's is only
-// there once there was a disk.
+// not know: network devices' hooks show theirs only at the first one, those of single
+// experiments are only there once there was a sample.
 func rungsKnown(own, other map[string]results.Rung) map[string]results.Rung {
 	out := map[string]results.Rung{}
 	for hook, r := range own {
-		if o, both := other[hook]; !both && hook != probe.HookDisk || both && r.Rung != "" && o.Rung != "" {
+		if o, both := other[hook]; !both && !slices.Contains(ofExperiments, hook) || both && r.Rung != "" && o.Rung != "" {
 			out[hook] = results.Rung{Rung: r.Rung}
 		}
 	}

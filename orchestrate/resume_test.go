@@ -10,6 +10,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -239,6 +240,7 @@ func resumable(t *testing.T) (*Run, []results.Cell) {
 			t.Fatal(err)
 		}
 	}
+	r.opt.Out = dir
 	if r.store, err = results.Resume(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -298,14 +300,92 @@ func TestResumeRunElsewhere(t *testing.T) {
 			t.Errorf("taints of cell %d (-want +got):\n%s", i, diff)
 		}
 	}
-	// A cell that cannot be run any more is left as it was.
-	again, cells := resumable(t)
-	again.opt.Force = true
-	again.cells[1].status, again.cells[1].reason = results.CellFailed, "QEMU is gone"
-	if err := again.resume(started, results.Host{Kernel: "6.1"}, cells); err != nil {
+}
+
+// TestResumeRunCut: a cell that lacks samples and cannot be run any more is not ok, nor is
+// the run; one that has all its samples is not asked about.
+func TestResumeRunCut(t *testing.T) {
+	r, cells := resumable(t)
+	r.opt.Force = true
+	for _, c := range r.cells[:2] {
+		c.status, c.reason = results.CellFailed, "QEMU is gone"
+	}
+	if err := r.resume(started, results.Host{Kernel: "6.1"}, cells); err != nil {
 		t.Fatal(err)
 	}
-	if c := again.store.Cell(1); c.Status != results.CellOK || again.needed(matrix.Step{Cell: 1, Sample: 1}) {
-		t.Errorf("%s: %s", c.Status, c.Reason)
+	if c := r.store.Cell(0); c.Status != results.CellOK || c.Stopped == nil {
+		t.Errorf("one that its rule had ended: %s: %s, %+v", c.Status, c.Reason, c.Stopped)
+	}
+	want := "1 of 10 samples: cannot be run any more: QEMU is gone"
+	if c := r.store.Cell(1); c.Status != results.CellFailed || c.Reason != want || r.needed(matrix.Step{Cell: 1, Sample: 1}) || !r.CutShort() {
+		t.Errorf("%s: %s, cut %v", c.Status, c.Reason, r.CutShort())
+	}
+	if d := r.store.Snapshot().Run.Parts[1].Differences; len(d) != 1 || !strings.HasPrefix(d[0], "b/x/p/boot: runs") {
+		t.Errorf("%q", d)
+	}
+	// It can be run again later.
+	r = goOn(t, r)
+	if err := r.resume(started, results.Host{Kernel: "6.1"}, cells); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.store.Cell(1); c.Status != results.CellOK || c.Reason != "" || !r.needed(matrix.Step{Cell: 1, Sample: 1}) || r.CutShort() {
+		t.Errorf("again: %s: %s", c.Status, c.Reason)
+	}
+}
+
+// goOn interrupts a run and opens it again.
+func goOn(t *testing.T, r *Run) *Run {
+	t.Helper()
+	dir := r.opt.Out
+	if err := r.store.Finish(results.RunInterrupted); err != nil {
+		t.Fatal(err)
+	}
+	again := &Run{opt: r.opt, took: map[int]*mean{}}
+	for _, c := range r.cells {
+		again.cells = append(again.cells, &cell{Cell: c.Cell, limit: experiment.Limit{Bound: c.Timeout}})
+	}
+	var err error
+	if again.store, err = results.Resume(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = again.store.Close() })
+	return again
+}
+
+// TestResumeElsewhereTwice: what a run is held against stays the host that it began on,
+// also after a part on another one.
+func TestResumeElsewhereTwice(t *testing.T) {
+	r, cells := resumable(t)
+	r.opt.Force, r.lab = true, &laboratory{}
+	other := results.Host{Kernel: "6.2"}
+	if err := r.resume(started, other, cells); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.SetHost(r.finalHost(platform.DetectHost())); err != nil {
+		t.Fatal(err)
+	}
+	r = goOn(t, r)
+	r.opt.Force = false
+	if k := r.store.Snapshot().Host.Kernel; k != "6.1" {
+		t.Errorf("the run's host is now of kernel %s", k)
+	}
+	if err := r.resume(started, other, cells); err == nil || !strings.Contains(err.Error(), `kernel: "6.1" then, "6.2" now`) {
+		t.Errorf("on the second host again: %v", err)
+	}
+	if err := r.resume(started, results.Host{Kernel: "6.1"}, cells); err != nil {
+		t.Errorf("on the first host again: %v", err)
+	}
+}
+
+// TestCompleted: a part on the same host adds only what was not known.
+func TestCompleted(t *testing.T) {
+	first := results.Host{Kernel: "6.1", Versions: map[string]string{"qemu": "7", "wrk": "unknown: took too long"}, Rungs: map[string]results.Rung{"exec": {Rung: "fentry"}, "tc_in": {}}}
+	now := results.Host{Kernel: "x", Versions: map[string]string{"qemu": "8", "wrk": "4"}, Rungs: map[string]results.Rung{"exec": {Rung: "kprobe"}, "tc_in": {Rung: "tcx"}, "disk": {Rung: "raw_tp"}}}
+	want := results.Host{Kernel: "6.1", Versions: map[string]string{"qemu": "7", "wrk": "4"}, Rungs: map[string]results.Rung{"exec": {Rung: "fentry"}, "tc_in": {Rung: "tcx"}, "disk": {Rung: "raw_tp"}}}
+	if diff := cmp.Diff(want, completed(first, now)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if first.Rungs["tc_in"].Rung != "" {
+		t.Error("the first is changed")
 	}
 }

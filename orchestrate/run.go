@@ -29,7 +29,9 @@ type Run struct {
 	metrics  *Metrics
 	took     map[int]*mean // of a cell's samples, for the estimate
 	order    []matrix.Step
-	done     int // steps, also those of the parts before
+	done     int  // steps, also those of the parts before
+	moved    bool // resumed on a host that is not the one the run began on
+	cut      bool // a cell lacks samples and cannot be run any more
 }
 
 // NewRunID names a run by its start: sortable, and short enough for names of
@@ -75,10 +77,11 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	}
 	host := platform.DetectHost()
 	systems := system.All(system.Env{CacheDir: o.CacheDir, WorkDir: r.lab.workDir, Images: o.Images, Logf: o.Observer.Log})
+	seen := addresses{open: openAddresses}
 	for _, c := range wanted {
 		cell := resolve(c, systems, host)
 		cell.watchable(r.lab.probe)
-		cell.addressable(&r.lab.addresses)
+		cell.addressable(&seen)
 		cell.prepare(ctx, host)
 		cell.cacheable(r.lab.workDir)
 		if err := ctx.Err(); err != nil {
@@ -97,7 +100,7 @@ func (r *Run) createStore(ctx context.Context, started time.Time, host platform.
 	cells := make([]results.Cell, len(r.cells))
 	for i, c := range r.cells {
 		cells[i] = c.record()
-		cells[i].Settings.CPUs = recordCPUs(r.lab.cpus.of(c.Cell))
+		r.lab.observed(c, cells[i].Settings)
 	}
 	r.cost = overhead.Known(r.opt.StateDir, overhead.HostNow(host), r.opt.Version)
 	if r.store != nil {
@@ -229,12 +232,29 @@ func (r *Run) Metrics() *Metrics { return r.metrics }
 // Results is what has been stored so far.
 func (r *Run) Results() *results.File { return r.store.Snapshot() }
 
+// CutShort tells whether a cell lacks samples that cannot be taken any more, so that the
+// run is not as it was asked for.
+func (r *Run) CutShort() bool { return r.cut }
+
 // Finish writes the run's end, and the rungs that only the first device showed.
 // It comes before Close.
 func (r *Run) Finish(status string) error {
 	return errors.Join(
-		r.store.SetHost(r.host(platform.DetectHost())),
+		r.store.SetHost(r.finalHost(platform.DetectHost())),
 		r.store.Finish(status))
+}
+
+// finalHost is the host as the results have it at the end: of a run that was resumed the
+// one that it began on, which further parts are held against.
+func (r *Run) finalHost(h platform.Host) results.Host {
+	first := r.store.Snapshot()
+	switch {
+	case len(first.Run.Parts) == 0:
+		return r.host(h)
+	case r.moved:
+		return first.Host
+	}
+	return completed(first.Host, r.host(h))
 }
 
 // Close puts the host back. Metrics that were taken can still be served.

@@ -71,7 +71,7 @@ func (s *Store) open() error {
 // openJournal takes over the samples that only the journal has, which Load has read too.
 func (s *Store) openJournal() error {
 	entries, err := readJournal(s.journal.path)
-	if err != nil || entries == nil {
+	if err != nil {
 		return err
 	}
 	for _, e := range entries {
@@ -80,7 +80,11 @@ func (s *Store) openJournal() error {
 		}
 	}
 	// Its entries stay until run.json has them.
-	if s.journal.f, err = os.OpenFile(s.journal.path, os.O_WRONLY, 0o644); err != nil {
+	s.journal.f, err = os.OpenFile(s.journal.path, os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
 	data, err := os.ReadFile(s.journal.path)

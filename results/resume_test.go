@@ -234,3 +234,27 @@ func TestMergeHistograms(t *testing.T) {
 		t.Errorf("the first were changed: %+v", a[0])
 	}
 }
+
+// TestResumeEmptyJournal: a journal without a whole entry is taken over too, and is gone
+// in the end.
+func TestResumeEmptyJournal(t *testing.T) {
+	for name, text := range map[string]string{"empty": "", "torn": `{"cell":0,"n":2,"sam`} {
+		t.Run(name, func(t *testing.T) {
+			dir := leftRun(t, false, (*Store).Close)
+			path := filepath.Join(dir, JournalName)
+			must(t, os.WriteFile(path, []byte(text), 0o600))
+			s, err := Resume(dir)
+			must(t, err)
+			defer s.Close()
+			must(t, s.BeginPart(Part{Started: started.Add(time.Hour)}))
+			must(t, s.AddSample(0, okSample(7)))
+			must(t, s.Finish(RunOK))
+			if f := mustLoad(t, dir); len(f.Cells[0].Samples) != 3 {
+				t.Errorf("%d samples", len(f.Cells[0].Samples))
+			}
+			if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the journal is left behind: %v", err)
+			}
+		})
+	}
+}

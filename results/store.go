@@ -287,6 +287,11 @@ func (s *Store) SetCellStatus(cell int, status, reason string) error {
 	})
 }
 
+// ResetCellStatus lets a cell's status follow from its samples again.
+func (s *Store) ResetCellStatus(cell int) error {
+	return s.set(cell, func(c *Cell) { c.Status, c.Reason = c.derivedStatus() })
+}
+
 // SetCellArgv sets the command line that starts a cell's guest.
 func (s *Store) SetCellArgv(cell int, argv []string) error {
 	return s.set(cell, func(c *Cell) { c.Argv = orEmpty(slices.Clone(argv)) })

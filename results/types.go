@@ -135,6 +135,10 @@ type Asked struct {
 	QEMU       string   `json:"qemu,omitempty"`
 	Catalogue  string   `json:"catalogue,omitempty"`
 	Cache      string   `json:"cache,omitempty"`
+	// Of the environment: programs, and the folder for temporary files.
+	Firecracker string `json:"firecracker,omitempty"`
+	Jailer      string `json:"jailer,omitempty"`
+	TempDir     string `json:"temp_dir,omitempty"`
 }
 
 // Part is a stretch of a run without interruption.

@@ -35,7 +35,7 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	switch {
 	case c.Err() != nil:
 		status = results.RunInterrupted
-	case doErr != nil:
+	case doErr != nil || r.CutShort():
 		status = results.RunFailed
 	}
 	watcher.Close()

@@ -70,7 +70,7 @@ func asked(c *cli.Context, m *matrix.Matrix) (a results.Asked, err error) {
 			return a, err
 		}
 	}
-	return a, nil
+	return a, askEnviron(&a)
 }
 
 // chosen reads the cells and settings that o.Asked names.

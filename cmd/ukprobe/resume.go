@@ -90,6 +90,9 @@ func resumeOptions(c *cli.Context, store *results.Store, dir string) (o orchestr
 	if err := os.Setenv(platform.EnvQEMU, o.Asked.QEMU); err != nil {
 		return o, fmt.Errorf("QEMU %q: %w", o.Asked.QEMU, err)
 	}
+	if err := restoreEnviron(*head.Asked); err != nil {
+		return o, err
+	}
 	if c.IsSet("cache") {
 		o.CacheDir = c.String("cache")
 	}

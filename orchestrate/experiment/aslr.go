@@ -23,31 +23,40 @@ import (
 // Addresser tells where the guest in a cgroup was seen; *probe.Addresses is one.
 type Addresser interface {
 	Of(cgroupID uint64) (map[probe.AddressKind][]uint64, error)
+	Hook() probe.HookStatus
+	Close() error
 }
 
 // ASLR is the experiment of whether addresses are randomised. A sample is a boot, and
 // where the guest was at its last halts, writes to ports and other exits; of what is not
 // virtualised, where its parts are when it is ready.
 type ASLR struct {
-	Boot      *Boot
-	Addresses Addresser // nil for what is not virtualised
-	Program   string    // path of the app's program, of which process is looked at
+	Boot    *Boot
+	Program string // path of the app's program, of which process is looked at
+	// Open attaches what sees addresses; nil: probe.OpenAddresses. It costs every guest of
+	// the host: a sample has it from before its start until its end, and what is not
+	// virtualised does without.
+	Open func() (Addresser, error)
 }
 
 // Sample implements Sampler.
-func (a *ASLR) Sample(ctx context.Context, name string) (Sample, error) {
+func (a *ASLR) Sample(ctx context.Context, name string) (s Sample, err error) {
 	b := *a.Boot
 	if b.Accel == platform.None {
 		b.During = &During{Limit: 10 * time.Second, Do: a.regions}
 		return b.Sample(ctx, name)
 	}
+	addresses, err := a.open()
+	if err != nil {
+		return s, fmt.Errorf("aslr: %w", err)
+	}
+	defer func() { err = errors.Join(err, addresses.Close()) }()
 	seen := &targeted{Instrument: b.Instrument}
 	b.Instrument = seen
-	s, err := b.Sample(ctx, name)
-	if err != nil || s.Status != OK {
+	if s, err = b.Sample(ctx, name); err != nil || s.Status != OK {
 		return s, err
 	}
-	found, err := a.Addresses.Of(seen.group)
+	found, err := addresses.Of(seen.group)
 	if err != nil {
 		return s, err
 	}
@@ -55,6 +64,19 @@ func (a *ASLR) Sample(ctx context.Context, name string) (Sample, error) {
 		s.Status, s.Reason = Failed, "aslr: the guest was at no address that KVM tells: the tracepoints kvm_exit, kvm_emulate_insn and kvm_pio did not fire for it"
 	}
 	return s, nil
+}
+
+// open attaches what sees the addresses, and notes it.
+func (a *ASLR) open() (out Addresser, err error) {
+	if a.Open != nil {
+		out, err = a.Open()
+	} else {
+		out, err = probe.OpenAddresses()
+	}
+	if err == nil && a.Boot.Attached != nil {
+		a.Boot.Attached(out.Hook())
+	}
+	return out, err
 }
 
 // targeted is an Instrument that keeps which cgroup is watched.

@@ -30,7 +30,8 @@ func TestASLRProcess(t *testing.T) {
 				b.Accel = platform.None
 				s.ready = probe.EventConsoleReady
 				s.happens(probe.EventConsoleReady, monotonicNs())
-				got, err := (&ASLR{Boot: b, Program: "/usr/bin/sleep"}).Sample(t.Context(), "s")
+				open := func() (Addresser, error) { return nil, errors.New("nobody needs it") }
+				got, err := (&ASLR{Boot: b, Program: "/usr/bin/sleep", Open: open}).Sample(t.Context(), "s")
 				if err != nil || got.Status != OK {
 					t.Fatalf("%v, %s: %s", err, got.Status, got.Reason)
 				}
@@ -58,6 +59,15 @@ type seer struct {
 	found map[probe.AddressKind][]uint64
 	err   error
 	asked uint64
+	// in how many samples it was attached, and from how many detached
+	opened, closed int
+}
+
+func (s *seer) Hook() probe.HookStatus { return probe.HookStatus{Hook: probe.HookAddresses} }
+
+func (s *seer) Close() error {
+	s.closed++
+	return nil
 }
 
 func (s *seer) Of(group uint64) (map[probe.AddressKind][]uint64, error) {
@@ -87,7 +97,13 @@ func TestASLRGuest(t *testing.T) {
 			s.ready = probe.EventConsoleReady
 			s.happens(probe.EventConsoleReady, monotonicNs())
 			see := &seer{found: tt.found, err: tt.err}
-			got, err := (&ASLR{Boot: b, Addresses: see}).Sample(context.Background(), "s")
+			var noted []string
+			b.Attached = func(h probe.HookStatus) { noted = append(noted, h.Hook) }
+			open := func() (Addresser, error) { see.opened++; return see, nil }
+			got, err := (&ASLR{Boot: b, Open: open}).Sample(context.Background(), "s")
+			if d := cmp.Diff([]string{probe.HookAddresses}, noted); d != "" || see.opened != 1 || see.closed != 1 {
+				t.Errorf("attached %d times, detached %d, noted %v", see.opened, see.closed, noted)
+			}
 			if !errors.Is(err, tt.err) {
 				t.Fatalf("error %v, want %v", err, tt.err)
 			}

@@ -27,8 +27,8 @@ type Exerciser func(ctx context.Context, l *Live) error
 // The requests of an exercise where the matrix does not say how many, and at most so
 // many at the same time.
 const (
-	exerciseRequests = 60
-	exerciseAtOnce   = 8
+	ExerciseRequests = 60
+	ExerciseAtOnce   = 8
 )
 
 // answerTime bounds one answer of a guest that has answered before.
@@ -39,7 +39,7 @@ const answerTime = 10 * time.Second
 // begin as the first did.
 func Requests(ctx context.Context, l *Live) error {
 	w := l.Boot.Settings.Load
-	n := cmp.Or(w.Requests, exerciseRequests)
+	n := cmp.Or(w.Requests, ExerciseRequests)
 	first, err := l.request(ctx, nil)
 	if err != nil || first == nil {
 		return err
@@ -49,7 +49,7 @@ func Requests(ctx context.Context, l *Live) error {
 	var left atomic.Int64
 	left.Store(int64(n - 1))
 	var wg sync.WaitGroup
-	for range max(1, min(exerciseAtOnce, w.Connections)) {
+	for range max(1, min(ExerciseAtOnce, w.Connections)) {
 		wg.Go(func() {
 			for left.Add(-1) >= 0 && ctx.Err() == nil {
 				if _, err := l.request(ctx, first); err != nil {
@@ -96,14 +96,14 @@ func firstLine(text []byte) []byte {
 	return line[:min(len(line), 16)]
 }
 
-// briefly is how long a generator's load lasts as an exercise.
-const briefly = time.Second
+// Briefly is how long a generator's load lasts as an exercise.
+const Briefly = time.Second
 
 // Generated is the load of an app's own generator: without a warm-up and, unless it is a
 // number of requests, for a second, since an exercise is repeated. Of a hundred answers
 // one may be missing or wrong, as in experiment throughput.
 func Generated(g workload.Generator, w matrix.Workload) Exerciser {
-	w.Warmup, w.Duration, w.Rate = 0, min(w.Duration, briefly), 0
+	w.Warmup, w.Duration, w.Rate = 0, min(w.Duration, Briefly), 0
 	return func(ctx context.Context, l *Live) (err error) {
 		svc := l.Boot.Image.Service
 		if svc == nil || !l.isWired() {

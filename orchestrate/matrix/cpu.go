@@ -130,7 +130,7 @@ func (d *decoder) exitLatency(n ast.Node, out **time.Duration) {
 	*out = &v
 }
 
-// interference takes a mapping, or off.
+// interference takes a mapping, of which what is left out stays, or off.
 func (d *decoder) interference(n ast.Node, i *Interference) {
 	if s, ok := n.(*ast.StringNode); ok {
 		if s.Value != SettingOff {
@@ -140,7 +140,7 @@ func (d *decoder) interference(n ast.Node, i *Interference) {
 		*i = Interference{Off: true}
 		return
 	}
-	if !d.override || i.Off {
+	if i.Off {
 		*i = DefaultInterference()
 	}
 	d.Mapping(n, "interference", map[string]strictyaml.Field{

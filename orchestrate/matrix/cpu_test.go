@@ -39,7 +39,7 @@ cells:
 	if diff := cmp.Diff(want, cells[1].CPU); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for i, want := range []Interference{{AtMostPercent: 2, Repeat: 3}, {Off: true}, {AtMostPercent: 1, Repeat: 1}} {
+	for i, want := range []Interference{{AtMostPercent: 2, Repeat: 3}, {Off: true}, {AtMostPercent: 2, Repeat: 1}} {
 		if diff := cmp.Diff(want, cells[i].Interference); diff != "" {
 			t.Errorf("cell %d (-want +got):\n%s", i, diff)
 		}

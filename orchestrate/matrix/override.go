@@ -83,8 +83,8 @@ func (o Override) because(err error) error {
 }
 
 // Apply gives all cells the settings, the last one of a key winning. Each is read as
-// strictly as the file is, and what contradicts itself afterwards is refused, as are
-// cells that are the same now.
+// strictly as the file is, and cells that are the same now are refused. What contradicts
+// itself afterwards ([Settings.Conflict]) is not looked for: other settings may follow.
 func Apply(overrides []Override, cells []Cell) error {
 	if len(overrides) == 0 {
 		return nil
@@ -94,9 +94,6 @@ func Apply(overrides []Override, cells []Cell) error {
 			if err := o.apply(&cells[i]); err != nil {
 				return err
 			}
-		}
-		if why := cells[i].Conflict(); why != "" {
-			return fmt.Errorf("%s: %s", cells[i].ID(), why)
 		}
 	}
 	return different(cells)

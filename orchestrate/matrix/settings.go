@@ -172,7 +172,7 @@ func (d *decoder) memorySearch(n ast.Node, m *MemorySearch) {
 	}
 }
 
-// until takes a mapping, or off.
+// until takes a mapping, of which what is left out stays, or off.
 func (d *decoder) until(n ast.Node, u *Until) {
 	if text, ok := n.(*ast.StringNode); ok {
 		if text.Value != SettingOff {
@@ -181,9 +181,6 @@ func (d *decoder) until(n ast.Node, u *Until) {
 		}
 		*u = Until{}
 		return
-	}
-	if !d.override {
-		*u = Until{}
 	}
 	if u.AtMost == 0 {
 		u.AtMost = defaultAtMost

@@ -129,6 +129,7 @@ cells:
 - {system: a, app: x, platform: p}
 - {system: a, app: y, platform: p, until: off}
 - {system: a, app: z, platform: p, until: {within_percent: 9}, timeout_learnt: false}
+- {system: a, app: w, platform: p, until: {at_most: 9}}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +142,7 @@ cells:
 		until  Until
 		most   int
 		learnt bool
-	}{{Until{3, 50}, 50, true}, {Until{}, 7, true}, {Until{9, 100}, 100, false}} {
+	}{{Until{3, 50}, 50, true}, {Until{}, 7, true}, {Until{9, 50}, 50, false}, {Until{3, 9}, 9, true}} {
 		if c := cells[i]; c.Until != want.until || c.MostSamples() != want.most || c.TimeoutLearnt != want.learnt {
 			t.Errorf("cell %d: %+v, %d samples, learnt %v; want %+v", i, c.Until, c.MostSamples(), c.TimeoutLearnt, want)
 		}
