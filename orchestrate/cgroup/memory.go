@@ -45,6 +45,7 @@ type Memory struct {
 	mounted string
 	entry   *journal.Entry // nil: nothing of its own was made
 	journal *journal.Journal
+	marked  int64 // v2: how often it had been at its limit before Mark
 }
 
 // Memory says whether memory can be counted and limited by cgroup on this machine: an

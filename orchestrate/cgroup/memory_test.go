@@ -317,6 +317,10 @@ func TestUsageOfV2(t *testing.T) {
 		if kills != 3 || !full || err != nil || errFull != nil {
 			t.Errorf("%d kills, at the limit %v, %v, %v", kills, full, err, errFull)
 		}
+		err = m.Mark()
+		if full, errFull = m.AtLimit(); full || err != nil || errFull != nil {
+			t.Errorf("at the limit since now: %v, %v, %v", full, err, errFull)
+		}
 	}
 	if _, err := (&Memory{Path: t.TempDir(), V2: true}).Usage(); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("%v: want no zeros for a group that is gone", err)
