@@ -21,6 +21,7 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/netservice"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -34,6 +35,7 @@ type laboratory struct {
 	journal *journal.Journal
 	workDir string
 	cgroups cgroup.Hierarchy
+	memory  *cgroup.Memory // has every sample's memory counted, if a cell needs one's
 	net     *network.Lab
 	// services answer guests that ask for their address; nil if no cell wants that.
 	services *netservice.Server
@@ -89,6 +91,11 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 	if err := os.Mkdir(l.workDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the run's work folder: %w", err)
 	}
+	if slices.ContainsFunc(cells, countsMemory) {
+		if l.memory, err = l.cgroups.HoldMemory(l.journal, runID); err != nil {
+			return nil, err
+		}
+	}
 	if err := l.setCPUs(cells); err != nil {
 		return nil, err
 	}
@@ -111,6 +118,18 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 		l.services, err = netservice.Start(l.net)
 	}
 	return l, err
+}
+
+// countsMemory: the cell's samples are in groups whose memory is counted or limited.
+func countsMemory(c matrix.Cell) bool {
+	switch c.Experiment {
+	case matrix.MemoryUse, matrix.Density:
+		return true
+	case matrix.MemoryMin: // a VM's limit is its own size
+		p, err := platform.Find(c.Platform)
+		return err == nil && p.Program() == ""
+	}
+	return false
 }
 
 // slots is how many guests run at the same time at most, and one more.
@@ -173,6 +192,7 @@ func (l *laboratory) close() error {
 	if l.services != nil {
 		errs = append(errs, l.services.Close())
 	}
+	errs = append(errs, l.memory.Close())
 	if l.net != nil {
 		errs = append(errs, l.net.Close())
 	}

@@ -2,7 +2,11 @@
 
 package orchestrate
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+)
 
 // TestWorkRoot: where there is nothing, no device opens either.
 func TestWorkRoot(t *testing.T) {
@@ -19,6 +23,17 @@ func TestWorkRoot(t *testing.T) {
 	} {
 		if got := workRoot(tt.asked, tt.temp, tt.large); got != tt.want {
 			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+}
+
+func TestCountsMemory(t *testing.T) {
+	for c, want := range map[[2]string]bool{
+		{matrix.MemoryUse, "qemu-microvm"}: true, {matrix.Density, "process"}: true, {matrix.MemoryMin, "docker"}: true,
+		{matrix.MemoryMin, "qemu-microvm"}: false, {matrix.Boot, "process"}: false,
+	} {
+		if got := countsMemory(matrix.Cell{Experiment: c[0], Platform: c[1]}); got != want {
+			t.Errorf("%s: %v, want %v", c, got, want)
 		}
 	}
 }

@@ -32,6 +32,9 @@ const (
 // hold is a group that keeps a run's group from being removed as empty.
 const hold = "hold"
 
+// subtreeControl is the file of a v2 group with the controllers that are on below it.
+const subtreeControl = "cgroup.subtree_control"
+
 // Memory is where the memory of a group's processes is counted and can be limited: of
 // cgroup v2 the group itself, of v1 a group of the same name. A nil Memory does nothing.
 type Memory struct {
@@ -42,6 +45,7 @@ type Memory struct {
 	mounted string
 	entry   *journal.Entry // nil: nothing of its own was made
 	journal *journal.Journal
+	marked  int64 // v2: how often it had been at its limit before Mark
 }
 
 // Memory says whether memory can be counted and limited by cgroup on this machine: an
@@ -75,6 +79,9 @@ func (h Hierarchy) MemoryOfRun(j *journal.Journal, runID string) (*Memory, error
 		}
 		return m, err
 	}
+	if err := h.enableRoot(j); err != nil { // before the group: a rollback comes to it last
+		return nil, err
+	}
 	g, err := h.New(j, runID, hold)
 	if err != nil {
 		return nil, err
@@ -88,6 +95,18 @@ func (h Hierarchy) MemoryOfRun(j *journal.Journal, runID string) (*Memory, error
 	}
 	m.Path, m.entry = filepath.Dir(g.Path), &g.entry
 	return m, nil
+}
+
+// HoldMemory has the memory of every group that a run is to make counted, from the
+// first: where the controller is switched on once some groups have been used, these are
+// charged differently from later ones. It has to be called before the first is made.
+// Where there is no controller, or it is of v1, whose groups are each made for what is to
+// be counted, it does nothing and returns nil.
+func (h Hierarchy) HoldMemory(j *journal.Journal, runID string) (*Memory, error) {
+	if h.MemoryV1 != "" || h.Memory() != nil {
+		return nil, nil
+	}
+	return h.MemoryOfRun(j, runID)
 }
 
 // memory makes what is missing for the group of that name below the hierarchy's root.
@@ -123,31 +142,58 @@ func (m *Memory) makeV1() error {
 }
 
 // enable switches the memory controller on for the groups below dir, from the root of
-// the hierarchy on. At the root that is a change of the host.
+// the hierarchy on.
 func (h Hierarchy) enable(j *journal.Journal, dir string) error {
 	rel, err := filepath.Rel(h.Path, dir)
 	if err != nil {
 		return err
 	}
+	if err := h.enableRoot(j); err != nil {
+		return err
+	}
 	at := h.Path
-	for i, word := range append([]string{"."}, strings.Split(rel, "/")...) {
+	for _, word := range strings.Split(rel, "/") {
 		at = filepath.Join(at, word)
-		control := filepath.Join(at, "cgroup.subtree_control")
-		on, err := os.ReadFile(control)
+		on, err := controls(at, "memory")
 		if err != nil {
 			return fmt.Errorf("memory controller: %w", err)
 		}
-		if slices.Contains(strings.Fields(string(on)), "memory") {
+		if on {
 			continue
 		}
-		if i == 0 {
-			if err := j.Record(journal.Entry{Kind: KindController, Name: "memory", Data: map[string]string{"path": at}}); err != nil {
-				return err
-			}
+		if err := switchOn(at, "memory"); err != nil {
+			return err
 		}
-		if err := write(control, "+memory"); err != nil {
-			return fmt.Errorf("switch the memory controller on: %w: processes in %s itself are in the way", err, at)
-		}
+	}
+	return nil
+}
+
+// enableRoot switches the memory controller on for the groups below the hierarchy's root:
+// a change of the host.
+func (h Hierarchy) enableRoot(j *journal.Journal) error {
+	on, err := controls(h.Path, "memory")
+	if err != nil {
+		return fmt.Errorf("memory controller: %w", err)
+	}
+	if on {
+		return nil
+	}
+	e := journal.Entry{Kind: KindController, Name: "memory", Data: map[string]string{"path": h.Path, "run": j.RunID()}}
+	if err := j.Record(e); err != nil {
+		return err
+	}
+	return switchOn(h.Path, "memory")
+}
+
+// controls tells whether a controller is on for the groups below dir.
+func controls(dir, controller string) (bool, error) {
+	on, err := os.ReadFile(filepath.Join(dir, subtreeControl))
+	return slices.Contains(strings.Fields(string(on)), controller), err
+}
+
+func switchOn(dir, controller string) error {
+	if err := write(filepath.Join(dir, subtreeControl), "+"+controller); err != nil {
+		return fmt.Errorf("switch the %s controller on: %w: processes in %s itself are in the way", controller, err, dir)
 	}
 	return nil
 }
@@ -281,15 +327,32 @@ func UndoMemory(ctx context.Context, e journal.Entry) error {
 }
 
 // UndoController is the journal's undoer for a controller that was switched on at the
-// root of the v2 hierarchy. Somebody else's groups that use it by now keep it.
+// root of the v2 hierarchy. It takes it off from the inside out: the run's own groups,
+// those of all runs, the root. Somebody else's groups that use it by now keep it, another
+// run's too.
 func UndoController(_ context.Context, e journal.Entry) error {
-	path := e.Data["path"]
+	root, run := e.Data["path"], e.Data["run"]
 	var fs unix.Statfs_t
-	if err := unix.Statfs(path, &fs); err != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
-		return fmt.Errorf("path %q is not a cgroup2 file system: left alone (%w)", path, err)
+	if err := unix.Statfs(root, &fs); err != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		return fmt.Errorf("path %q is not a cgroup2 file system: left alone (%w)", root, err)
 	}
-	if err := write(filepath.Join(path, "cgroup.subtree_control"), "-"+e.Name); err != nil && !errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("switch the controller %s off: %w", e.Name, err)
+	var own []string
+	if validName.MatchString(run) {
+		err := walk(filepath.Join(root, base, run), func(dir string) error { own = append([]string{dir}, own...); return nil })
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("switch the controller %s off: %w", e.Name, err)
+		}
+	}
+	for _, dir := range append(own, filepath.Join(root, base), root) {
+		err := write(filepath.Join(dir, subtreeControl), "-"+e.Name)
+		for _, harmless := range []error{unix.EBUSY, unix.ENOENT, unix.ENODEV, unix.EACCES} {
+			if errors.Is(err, harmless) && (dir != root || harmless == unix.EBUSY) { // used below it, or gone
+				err = nil
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("switch the controller %s off: %w", e.Name, err)
+		}
 	}
 	return nil
 }

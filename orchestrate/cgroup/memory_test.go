@@ -176,6 +176,62 @@ func TestMemoryUndo(t *testing.T) {
 	}
 }
 
+// TestUndoController: what a run that died has left on in its own groups does not keep
+// the controller at the root; another run's groups do.
+func TestUndoController(t *testing.T) {
+	h, j, runID := lab(t)
+	var controller string
+	for _, c := range h.Controllers {
+		if on, err := controls(h.Path, c); err == nil && !on && !strings.HasPrefix(c, "cpu") {
+			controller = c
+		}
+	}
+	if controller == "" {
+		t.Skip("no v2 controller is off at the root")
+	}
+	mine, err := h.New(j, runID, "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mine.Close()
+	others, err := h.New(j, runID+"x", "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer others.Close()
+	e := journal.Entry{Kind: KindController, Name: controller, Data: map[string]string{"path": h.Path, "run": runID}}
+	undo := func(dirs ...string) (left bool) {
+		t.Helper()
+		for _, dir := range append([]string{h.Path, filepath.Join(h.Path, base)}, dirs...) {
+			if err := switchOn(dir, controller); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := UndoController(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		left, err := controls(h.Path, controller)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	own, other := filepath.Dir(mine.Path), filepath.Dir(others.Path)
+	if undo(own, mine.Path) {
+		t.Errorf("%s is left on at the root", controller)
+	}
+	if !undo(own, other) {
+		t.Errorf("%s was taken from another run", controller)
+	}
+	if on, err := controls(other, controller); !on || err != nil {
+		t.Errorf("%s is off in another run's group: %v", controller, err)
+	}
+	e.Data["run"] = runID + "x"
+	if undo() {
+		t.Errorf("%s is left on at the root", controller)
+	}
+}
+
 func TestMemoryUndoRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for name, e := range map[string]journal.Entry{
@@ -260,6 +316,10 @@ func TestUsageOfV2(t *testing.T) {
 		full, errFull := m.AtLimit()
 		if kills != 3 || !full || err != nil || errFull != nil {
 			t.Errorf("%d kills, at the limit %v, %v, %v", kills, full, err, errFull)
+		}
+		err = m.Mark()
+		if full, errFull = m.AtLimit(); full || err != nil || errFull != nil {
+			t.Errorf("at the limit since now: %v, %v, %v", full, err, errFull)
 		}
 	}
 	if _, err := (&Memory{Path: t.TempDir(), V2: true}).Usage(); !errors.Is(err, unix.ENOENT) {

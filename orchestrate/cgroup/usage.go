@@ -73,20 +73,41 @@ func (m *Memory) killsBelow(path string) (int64, error) {
 // MEMCG_CHARGE_BATCH of 64 pages (include/linux/memcontrol.h).
 const chargeBatch = 64 * 4096
 
-// AtLimit says whether the group has ever been at its limit, so that memory had to be
-// taken back. Of v1 the highest use tells that: newer kernels do not count there how
-// often it happened.
+// Mark has AtLimit look only at what comes after: until then page cache that nobody
+// needs any more may have filled the group, and have been taken back without harm.
+func (m *Memory) Mark() (err error) {
+	if m.V2 {
+		m.marked, err = m.timesAtLimit()
+		return err
+	}
+	if err := write(filepath.Join(m.Path, highestUse), "0"); err != nil { // whatever is written, it begins with what is used now
+		return fmt.Errorf("memory cgroup: %w", err)
+	}
+	return nil
+}
+
+// AtLimit says whether the group has been at its limit since the last Mark, so that
+// memory had to be taken back. Of v1 the highest use tells that: newer kernels do not
+// count there how often it happened.
 func (m *Memory) AtLimit() (bool, error) {
 	if m.V2 {
-		t, err := m.table("memory.events")
-		return t["max"] > 0, err
+		n, err := m.timesAtLimit()
+		return n > m.marked, err
 	}
 	limit, err := m.number("memory.limit_in_bytes")
 	if err != nil {
 		return false, err
 	}
-	most, err := m.number("memory.max_usage_in_bytes")
+	most, err := m.number(highestUse)
 	return most > limit-chargeBatch, err
+}
+
+const highestUse = "memory.max_usage_in_bytes"
+
+// timesAtLimit is how often a v2 group was at its limit so far.
+func (m *Memory) timesAtLimit() (int64, error) {
+	t, err := m.table("memory.events")
+	return t["max"], err
 }
 
 func (m *Memory) number(file string) (int64, error) {

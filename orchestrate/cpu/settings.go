@@ -285,6 +285,11 @@ func (h *Host) write(k *knob) error {
 		h.fail(k.setting, "write %s to /%s: %v", k.want, k.path, unwrapPath(err))
 	} else if !k.holds(now) {
 		h.fail(k.setting, "/%s says %s after %s was written", k.path, cmp.Or(now, "nothing"), k.want)
+		if e.Data["set"] = now; now != k.was && validValue.MatchString(now) { // by this the undoer knows it again
+			if err := h.journal.Record(e); err != nil {
+				return fmt.Errorf("set %s: %w", k.setting, err)
+			}
+		}
 	}
 	if now == k.was && readErr == nil {
 		return h.journal.Forget(e)

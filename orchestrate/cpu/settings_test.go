@@ -236,6 +236,33 @@ func TestSettingsThatAreRefused(t *testing.T) {
 	}
 }
 
+// TestSettingInAnotherForm: what the kernel has taken in another form than it was written
+// is put back as well.
+func TestSettingInAnotherForm(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	const file = "/proc/self/oom_score_adj" // 007 is 7 there
+	was, err := readKnob(file)
+	if err != nil || was == "7" {
+		t.Skipf("%s says %q: %v", file, was, err)
+	}
+	h := fakeHost(t, map[string]string{"sys/kernel/mm/ksm/run": "->" + file})
+	if err := h.write(&knob{setting: "ksm", path: "sys/kernel/mm/ksm/run", want: "007"}); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := readKnob(file); now != "7" || err != nil {
+		t.Errorf("says %q, %v", now, err)
+	}
+	if diff := cmp.Diff([]string{"ksm not set: /sys/kernel/mm/ksm/run says 7 after 007 was written"}, h.Taints()[:1]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	h.rollback(t)
+	if now, err := readKnob(file); now != was || err != nil {
+		t.Errorf("put back to %q: says %q, %v", was, now, err)
+	}
+}
+
 // TestSomebodyElse: what somebody changes meanwhile is told, and left to them.
 func TestSomebodyElse(t *testing.T) {
 	h := fakeHost(t, server())

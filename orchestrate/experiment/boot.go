@@ -221,6 +221,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	shut()
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer stop()
+	b.outOfMemory(s, mem) // of cgroup v1 a kill is told in the victim's own group, which runc is about to remove
 	err = g.Kill(killing)
 	if err := gst.kill(killing); err != nil {
 		s.Taints = append(s.Taints, "its end: "+err.Error())

@@ -103,6 +103,16 @@ func (b *Boot) cache(ctx context.Context, s *Sample, l platform.Launch, dir stri
 		return nil
 	case err != nil:
 		return fmt.Errorf("%w: %w", errOriginal, err)
+	case state.Bytes == 0:
+		why := "none of the guest's files is a regular one"
+		if len(files.Paths()) > 0 {
+			why = "the guest's files are empty"
+		}
+		s.Lacks(CacheResidentBytes, why)
+		if asked {
+			s.Taint("cache: %s was asked for, but %s", b.Settings.Cache, why)
+		}
+		return nil
 	}
 	s.Value(CacheFilesBytes, float64(state.Bytes))
 	s.Value(CacheResidentBytes, float64(state.Resident))

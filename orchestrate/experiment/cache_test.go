@@ -93,3 +93,27 @@ func TestCacheUnknown(t *testing.T) {
 		}
 	}
 }
+
+// TestCacheOfNoFile: a disk that is a device has no file of which a share is cached.
+func TestCacheOfNoFile(t *testing.T) {
+	for cache, taints := range map[string]int{matrix.CacheAsIs: 0, matrix.CacheWarm: 1} {
+		b, _ := roundBoot(t, 1, "echo ready; exec sleep 60")
+		b.Image.Disks, b.Settings.Cache = []system.Disk{{Path: os.DevNull}}, cache
+		s, err := b.Sample(t.Context(), "s0")
+		if err != nil || s.Status != OK {
+			t.Fatalf("%s: %s, %v", s.Status, s.Reason, err)
+		}
+		why := ""
+		for _, l := range s.Lacking {
+			if l.Name == CacheResidentBytes {
+				why = l.Reason
+			}
+		}
+		if p, there := s.Values[CacheResidentPercent]; there || why != "none of the guest's files is a regular one" {
+			t.Errorf("%s: %v %%, missing because %q", cache, p, why)
+		}
+		if n := strings.Count(strings.Join(s.Taints, "\n"), "cache: "); n != taints {
+			t.Errorf("%s: taints %q", cache, s.Taints)
+		}
+	}
+}

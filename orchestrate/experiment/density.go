@@ -86,6 +86,8 @@ type fleet struct {
 	boots   tally
 	used    int64 // of memory, with all that run and answer
 	good    int   // how many those are
+
+	unmarked error // why it is not known whether all memory has been in use since the last start
 }
 
 // limit makes the cgroup above all guests.
@@ -152,6 +154,9 @@ func (f *fleet) grow(ctx context.Context) (why string, byMemory bool, err error)
 
 // start starts one guest more, which runs until the fleet ends.
 func (f *fleet) start(ctx context.Context) *member {
+	if f.memory != nil {
+		f.unmarked = f.memory.Mark()
+	}
 	b := *f.boot
 	b.RunID, b.Memory = f.run, f.memory != nil
 	g := begin(ctx, b, fmt.Sprintf("%s-%d", f.name, len(f.guests)+1), nil, f.release)
@@ -229,12 +234,13 @@ func (f *fleet) use() (int64, error) {
 }
 
 // byMemory tells whether what has just gone wrong may be for lack of memory: something
-// was killed for it, or all was in use.
+// was killed for it, or all was in use since the last start. Before that the kernel may
+// have taken back page cache, which harms nobody.
 func (f *fleet) byMemory() bool {
 	if f.memory == nil {
 		return false
 	}
-	if full, err := f.memory.AtLimit(); err == nil && full {
+	if full, err := f.memory.AtLimit(); err == nil && full && f.unmarked == nil {
 		return true
 	}
 	return slices.ContainsFunc(f.guests, func(g *member) bool { return g.gone() && g.sample.OutOfMemory })

@@ -36,7 +36,7 @@ func (b *Boot) memory(g *cgroup.Group) (*cgroup.Memory, error) {
 // outOfMemory fails a sample of which the kernel has killed something for lack of
 // memory: also one that is ready all the same, as when it is a worker that was killed.
 func (b *Boot) outOfMemory(s *Sample, m *cgroup.Memory) {
-	if m == nil {
+	if m == nil || s.OutOfMemory {
 		return
 	}
 	killed, err := m.OutOfMemory()

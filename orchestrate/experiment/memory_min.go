@@ -162,17 +162,16 @@ func (r *memoryRun) boot(ctx context.Context, kib int) (p probed, err error) {
 	b := *r.Boot
 	b.give(kib)
 	b.Settings.Timeout = r.bootLimit.Now()
-	begun := time.Now()
 	// What serves nothing has done all it does when it is ready, and may have ended.
 	b.During = &During{Limit: r.loadLimit.Now(), MayEnd: b.Image.Service == nil, Do: func(ctx context.Context, l *Live) error {
 		ready := time.Now()
-		p.boot = ready.Sub(begun)
 		err := r.Exercise(ctx, l)
 		p.load = time.Since(ready)
 		return err
 	}}
 	s, err := b.Sample(ctx, fmt.Sprintf("%s-%d", r.name, r.boots.boots))
 	r.boots.add(s)
+	p.boot = s.ReadyAfter // the limit is of the same span
 	_, p.exec = s.Timeline.At(probe.EventVMMExec)
 	switch {
 	case err != nil:

@@ -5,6 +5,8 @@ package experiment
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/network"
+	"github.com/ukprobe/ukprobe/orchestrate/pagecache"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
@@ -226,6 +229,39 @@ func TestDensity(t *testing.T) {
 				t.Errorf("taints %q", s.Taints)
 			}
 		})
+	}
+}
+
+// TestDensityPageCache: that a guest's page cache had once filled all memory is no
+// reason for what goes wrong later.
+func TestDensityPageCache(t *testing.T) {
+	b := fleetBoot(t, "", "")
+	if err := b.Cgroups.Memory(); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "cached")
+	if err := pagecache.Coolable(dir); err != nil {
+		t.Skip(err)
+	}
+	if err := os.WriteFile(file, make([]byte, 40*mib), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, err := pagecache.Of([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, err := set.Cool(t.Context()); err != nil || left.Resident > 0 {
+		t.Skipf("%d bytes stay in the page cache: %v", left.Resident, err)
+	}
+	b = fleetBoot(t, "", "mkdir "+dir+"/first || exit 4; cat "+file+" >/dev/null; dd if="+file+" iflag=nocache count=0 2>/dev/null; echo ready; exec sleep 60")
+	b.Settings.Density = matrix.DensityLimit{RAMMiB: 20, AtMost: 5}
+	s, err := (&Density{Boot: b}).Sample(t.Context(), "s0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Status != Failed || !strings.HasPrefix(s.Reason, "1 run and answer, and the end was not for lack of memory") {
+		t.Errorf("%s: %s; %v", s.Status, s.Reason, s.Values)
 	}
 }
 

@@ -39,8 +39,8 @@ func TestParallel(t *testing.T) {
 		{"all ready", "[ $n = 2 ] && sleep 0.4; echo ready; exec sleep 60", 0, OK, ""},
 		{"all ready and gone", "echo ready", 0, OK, ""},
 		{"one ends early", "[ $n = 2 ] && exit 4; echo ready; exec sleep 60", 0, Failed, "1 of 3 guests failed (…: exit status 4; it printed nothing"},
-		{"two are too late", "[ $n = 2 ] && echo ready; exec sleep 60", 700 * time.Millisecond, Timeout, "2 of 3 guests failed (…; it printed nothing"},
-		{"late and early", "[ $n = 2 ] && exit 4; [ $n = 1 ] && echo ready; exec sleep 60", 700 * time.Millisecond, Failed, "2 of 3 guests failed (…; it printed nothing"},
+		{"two are too late", "[ $n = 2 ] && echo ready; exec sleep 60", 5 * time.Second, Timeout, "2 of 3 guests failed (…; it printed nothing"},
+		{"late and early", "[ $n = 2 ] && exit 4; [ $n = 1 ] && echo ready; exec sleep 60", 5 * time.Second, Failed, "2 of 3 guests failed (…; it printed nothing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b, _ := roundBoot(t, 3, tt.shell)

@@ -110,8 +110,9 @@ func parseSteal(stat string) map[int]time.Duration {
 // is in, which its children inherit.
 func (h host) throttled() map[string]time.Duration {
 	out := map[string]time.Duration{}
-	// h.groupDir is MOUNT/ukprobe/RUN; the mount point's own group has no quota.
-	for _, dir := range []string{h.groupDir, path.Dir(h.groupDir)} {
+	// h.groupDir is MOUNT/ukprobe/RUN. In a cgroup namespace the mount point's own group is
+	// a container's, which can have a quota; that of the host cannot, and does not tell.
+	for _, dir := range []string{h.groupDir, path.Dir(h.groupDir), path.Dir(path.Dir(h.groupDir))} {
 		h.readThrottled(strings.TrimPrefix(dir, "/")+"/cpu.stat", out)
 	}
 	raw, err := fs.ReadFile(h.root, "proc/self/cgroup")

@@ -222,6 +222,14 @@ func TestThrottling(t *testing.T) {
 	if diff := cmp.Diff(want, r.Taints); diff != "" || !r.Disturbed || r.Values["throttled_ns"] != 40e6 {
 		t.Errorf("%v (-want +got):\n%s", r.Values, diff)
 	}
+	container := func(us int) { f.put("sys/fs/cgroup/cpu.stat", fmt.Sprintf("throttled_usec %d\n", us)) }
+	container(5)
+	s = &script{times: s.times, meanwhile: func() { container(50_005) }}
+	w = newMeter(s, f).Window([]int{1}, nil)
+	w.Open()()
+	if got := w.Result(1).Values["throttled_ns"]; got != 50e6 {
+		t.Errorf("the group at the mount point, of a container, was throttled for 50 ms: %v", got)
+	}
 	s = &script{times: s.times}
 	w = newMeter(s, fstest.MapFS{}).Window([]int{1}, nil)
 	w.Open()()

@@ -29,7 +29,7 @@ type State struct {
 	Resident int64 // of these, in the page cache
 }
 
-// Percent is the share that is in memory; of empty files all is.
+// Percent is the share that is in memory; of no bytes all is, and means nothing.
 func (s State) Percent() float64 {
 	if s.Bytes == 0 {
 		return 100
