@@ -37,7 +37,7 @@ func TestFioFigures(t *testing.T) {
 // Without BPF there is nothing of the host's, and the reason is told.
 func TestHostFiguresMissing(t *testing.T) {
 	l := &Live{Sample: &Sample{}}
-	if err := l.hostFigures(probe.DiskIO{}); err != nil {
+	if err := l.hostFigures(probe.DiskIO{}, false); err != nil {
 		t.Fatal(err)
 	}
 	if len(l.Sample.Values) != 0 || len(l.Sample.Lacking) != 3 || !strings.Contains(l.Sample.Lacking[0].Reason, "--probes none") {
