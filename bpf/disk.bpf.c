@@ -103,7 +103,7 @@ struct {
 } disk_files SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_PENDING);
 	__type(key, u32); /* thread */
 	__type(value, struct disk_call);
@@ -123,13 +123,29 @@ struct {
 	__type(value, struct hist);
 } disk_hist SEC(".maps");
 
-/* Calls that hand over many requests at once, for whatever file: [0] io_submit, [1] io_uring. */
+/* What is counted beside the disk's own calls. */
+enum disk_note {
+	NOTE_IO_SUBMIT, /* hand over many requests at once, for whatever file */
+	NOTE_IO_URING,
+	NOTE_CALLS, /* reads, writes and flushes of whatever file */
+	NOTE_LOST, /* of the disk's, for which there was no room */
+	DISK_NOTES,
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
-	__type(key, u32);
+	__uint(max_entries, DISK_NOTES);
+	__type(key, enum disk_note);
 	__type(value, u64);
-} disk_unseen SEC(".maps");
+} disk_notes SEC(".maps");
+
+static __always_inline void note(u32 what)
+{
+	u64 *n = bpf_map_lookup_elem(&disk_notes, &what);
+
+	if (n)
+		(*n)++;
+}
 
 static __always_inline struct inode *inode_of(u64 fd)
 {
@@ -201,20 +217,22 @@ static __always_inline u32 op_of(long nr)
 static __always_inline int disk_enter(struct pt_regs *regs, long nr)
 {
 	struct disk_call p = { .op = op_of(nr) };
-	u32 tid, row = nr == NR_IO_URING_ENTER;
-	u64 *unseen;
+	u32 tid;
 
 	if (nr == NR_IO_SUBMIT || nr == NR_IO_URING_ENTER) {
-		unseen = is_mine() ? bpf_map_lookup_elem(&disk_unseen, &row) : NULL;
-		if (unseen)
-			(*unseen)++;
+		if (is_mine())
+			note(nr == NR_IO_SUBMIT ? NOTE_IO_SUBMIT : NOTE_IO_URING);
 		return 0;
 	}
-	if (p.op == DISK_NONE || !is_mine() || !counts_as_disk(BPF_CORE_READ(regs, di)))
+	if (p.op == DISK_NONE || !is_mine())
+		return 0;
+	note(NOTE_CALLS);
+	if (!counts_as_disk(BPF_CORE_READ(regs, di)))
 		return 0;
 	tid = (u32)bpf_get_current_pid_tgid();
 	p.ns = bpf_ktime_get_ns();
-	bpf_map_update_elem(&disk_pending, &tid, &p, BPF_ANY);
+	if (bpf_map_update_elem(&disk_pending, &tid, &p, BPF_ANY))
+		note(NOTE_LOST);
 	return 0;
 }
 
@@ -234,6 +252,7 @@ static __always_inline int disk_exit(long nr, long ret)
 		return 0;
 	since = p->ns;
 	if (p->op != op) { /* of a call whose end was not seen */
+		note(NOTE_LOST);
 		bpf_map_delete_elem(&disk_pending, &tid);
 		return 0;
 	}

@@ -28,6 +28,16 @@ type DiskDiskCount struct {
 	Sizes  [32]uint64
 }
 
+type DiskDiskNote uint32
+
+const (
+	DiskDiskNoteNOTE_IO_SUBMIT DiskDiskNote = 0
+	DiskDiskNoteNOTE_IO_URING  DiskDiskNote = 1
+	DiskDiskNoteNOTE_CALLS     DiskDiskNote = 2
+	DiskDiskNoteNOTE_LOST      DiskDiskNote = 3
+	DiskDiskNoteDISK_NOTES     DiskDiskNote = 4
+)
+
 type DiskDiskOp uint32
 
 const (
@@ -45,8 +55,8 @@ const (
 	DiskMapDiskCounts      = "disk_counts"
 	DiskMapDiskFiles       = "disk_files"
 	DiskMapDiskHist        = "disk_hist"
+	DiskMapDiskNotes       = "disk_notes"
 	DiskMapDiskPending     = "disk_pending"
-	DiskMapDiskUnseen      = "disk_unseen"
 	DiskProgAddFile        = "add_file"
 	DiskProgRawTpDiskEnter = "raw_tp_disk_enter"
 	DiskProgRawTpDiskExit  = "raw_tp_disk_exit"
@@ -114,8 +124,8 @@ type DiskMapSpecs struct {
 	DiskCounts  *ebpf.MapSpec `ebpf:"disk_counts"`
 	DiskFiles   *ebpf.MapSpec `ebpf:"disk_files"`
 	DiskHist    *ebpf.MapSpec `ebpf:"disk_hist"`
+	DiskNotes   *ebpf.MapSpec `ebpf:"disk_notes"`
 	DiskPending *ebpf.MapSpec `ebpf:"disk_pending"`
-	DiskUnseen  *ebpf.MapSpec `ebpf:"disk_unseen"`
 }
 
 // DiskVariableSpecs contains global variables before they are loaded into the kernel.
@@ -151,8 +161,8 @@ type DiskMaps struct {
 	DiskCounts  *ebpf.Map `ebpf:"disk_counts"`
 	DiskFiles   *ebpf.Map `ebpf:"disk_files"`
 	DiskHist    *ebpf.Map `ebpf:"disk_hist"`
+	DiskNotes   *ebpf.Map `ebpf:"disk_notes"`
 	DiskPending *ebpf.Map `ebpf:"disk_pending"`
-	DiskUnseen  *ebpf.Map `ebpf:"disk_unseen"`
 }
 
 func (m *DiskMaps) Close() error {
@@ -160,8 +170,8 @@ func (m *DiskMaps) Close() error {
 		m.DiskCounts,
 		m.DiskFiles,
 		m.DiskHist,
+		m.DiskNotes,
 		m.DiskPending,
-		m.DiskUnseen,
 	)
 }
 

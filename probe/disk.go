@@ -64,6 +64,12 @@ type DiskIO struct {
 	// Unseen are calls that hand over many requests at once, for whatever file:
 	// io_submit and io_uring_enter. What is asked by them is in none of the above.
 	Unseen uint64
+	// Calls are all reads, writes and flushes of those who count, of whatever file: with
+	// none of them nothing says that the programs saw who they were to see.
+	Calls uint64
+	// Lost is what the above may lack: calls for which there was no room or whose end was
+	// not seen, and runs of the programs, of the whole host, that the kernel left out.
+	Lost uint64
 }
 
 // Disk sees the system calls by which a VMM, or a program, reads and writes some files.
@@ -153,13 +159,15 @@ func (d *Disk) Read() (DiskIO, error) {
 	for op, to := range map[bpf.DiskDiskOp]*DiskCalls{bpf.DiskDiskOpDISK_READ: &out.Reads, bpf.DiskDiskOpDISK_WRITE: &out.Writes, bpf.DiskDiskOpDISK_FLUSH: &out.Flushes} {
 		errs = append(errs, d.read(uint32(op), to))
 	}
-	for row := range uint32(2) {
+	for note, to := range map[bpf.DiskDiskNote]*uint64{bpf.DiskDiskNoteNOTE_IO_SUBMIT: &out.Unseen, bpf.DiskDiskNoteNOTE_IO_URING: &out.Unseen,
+		bpf.DiskDiskNoteNOTE_CALLS: &out.Calls, bpf.DiskDiskNoteNOTE_LOST: &out.Lost} {
 		var perCPU []uint64
-		errs = append(errs, d.loader.maps[bpf.DiskMapDiskUnseen].Lookup(row, &perCPU))
+		errs = append(errs, d.loader.maps[bpf.DiskMapDiskNotes].Lookup(uint32(note), &perCPU))
 		for _, n := range perCPU {
-			out.Unseen += n
+			*to += n
 		}
 	}
+	out.Lost += d.state.missed()
 	if err := errors.Join(errs...); err != nil {
 		return DiskIO{}, fmt.Errorf("read what was seen of a disk: %w", err)
 	}
@@ -189,7 +197,8 @@ func (d *Disk) read(op uint32, to *DiskCalls) error {
 
 // Since is what was seen after an earlier reading.
 func (d DiskIO) Since(before DiskIO) DiskIO {
-	return DiskIO{Reads: d.Reads.since(before.Reads), Writes: d.Writes.since(before.Writes), Flushes: d.Flushes.since(before.Flushes), Unseen: less(d.Unseen, before.Unseen)}
+	return DiskIO{Reads: d.Reads.since(before.Reads), Writes: d.Writes.since(before.Writes), Flushes: d.Flushes.since(before.Flushes),
+		Unseen: less(d.Unseen, before.Unseen), Calls: less(d.Calls, before.Calls), Lost: less(d.Lost, before.Lost)}
 }
 
 func (c DiskCalls) since(before DiskCalls) DiskCalls {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/bpf"
 )
 
 func openDisk(t *testing.T, o DiskOptions) *Disk {
@@ -108,6 +110,9 @@ func TestDisk(t *testing.T) {
 					t.Errorf("%s took %v in all, and all of it took %v", name, sum, took)
 				}
 			}
+			if got.Lost != 0 || got.Calls < 20 { // 11 of each file that moved something or flushed
+				t.Errorf("%d were lost; of whatever file %d", got.Lost, got.Calls)
+			}
 			use(t, mine)
 			again, err := d.Read()
 			must(t, err)
@@ -129,12 +134,32 @@ func TestDiskOfWhom(t *testing.T) {
 	use(t, gone)
 	got, err := others.Read()
 	must(t, err)
-	if got.Reads.Count+got.Writes.Count+got.Flushes.Count != 0 {
+	if got.Reads.Count+got.Writes.Count+got.Flushes.Count+got.Calls != 0 {
 		t.Errorf("of another group: %+v", got)
 	}
 	// What else runs on the machine may have such files too.
 	if got, err = unlinked.Read(); err != nil || got.Writes.Count < 3 || got.Flushes.Count < 2 {
 		t.Errorf("of files without a name: %+v, %v", got, err)
+	}
+}
+
+// What there is no room for is counted.
+func TestDiskLost(t *testing.T) {
+	f := diskFile(t)
+	d := openDisk(t, DiskOptions{Files: []string{f.Name()}})
+	pending := d.loader.maps[bpf.DiskMapDiskPending]
+	for tid := uint32(1 << 30); ; tid++ { // no thread's
+		if err := pending.Put(tid, bpf.DiskDiskCall{}); errors.Is(err, unix.E2BIG) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	use(t, f)
+	got, err := d.Read()
+	must(t, err)
+	if got.Lost < 10 || got.Writes.Count != 0 {
+		t.Errorf("%+v: want all lost", got)
 	}
 }
 

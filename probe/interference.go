@@ -160,6 +160,16 @@ func (i *Interference) Hooks() []HookStatus {
 	return out
 }
 
+// Missed is how often the kernel has not run the programs so far: what happened then is
+// in no figure.
+func (i *Interference) Missed() uint64 {
+	var n uint64
+	for _, s := range i.states {
+		n += s.missed()
+	}
+	return n
+}
+
 // SeesInterrupts reports whether both kinds of interrupts are seen, and why not.
 func (i *Interference) SeesInterrupts() (bool, string) {
 	for _, s := range i.states[1:] {

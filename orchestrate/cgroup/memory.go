@@ -103,7 +103,7 @@ func (h Hierarchy) MemoryOfRun(j *journal.Journal, runID string) (*Memory, error
 // Where there is no controller, or it is of v1, whose groups are each made for what is to
 // be counted, it does nothing and returns nil.
 func (h Hierarchy) HoldMemory(j *journal.Journal, runID string) (*Memory, error) {
-	if h.MemoryV1 != "" || h.Memory() != nil {
+	if h.MemoryV1 != "" || !slices.Contains(h.Controllers, "memory") {
 		return nil, nil
 	}
 	return h.MemoryOfRun(j, runID)
@@ -345,12 +345,9 @@ func UndoController(_ context.Context, e journal.Entry) error {
 	}
 	for _, dir := range append(own, filepath.Join(root, base), root) {
 		err := write(filepath.Join(dir, subtreeControl), "-"+e.Name)
-		for _, harmless := range []error{unix.EBUSY, unix.ENOENT, unix.ENODEV, unix.EACCES} {
-			if errors.Is(err, harmless) && (dir != root || harmless == unix.EBUSY) { // used below it, or gone
-				err = nil
-			}
-		}
-		if err != nil {
+		gone := errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EACCES)
+		used := errors.Is(err, unix.EBUSY) // below it
+		if err != nil && !used && (dir == root || !gone) {
 			return fmt.Errorf("switch the controller %s off: %w", e.Name, err)
 		}
 	}

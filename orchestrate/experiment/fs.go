@@ -51,7 +51,9 @@ func (l *Live) fio(ctx context.Context, w matrix.Workload) error {
 	if err != nil {
 		return err
 	}
+	busy := false
 	for _, r := range results {
+		busy = busy || r.Count > 0
 		if r.BlockBytes == w.BlockBytes[0] {
 			l.fioFigures("", r)
 		}
@@ -61,7 +63,7 @@ func (l *Live) fio(ctx context.Context, w matrix.Workload) error {
 	}
 	if late {
 		l.hostLacks("ukprobe was not given a CPU between the guest's ready line and its first read")
-	} else if err := l.hostFigures(host); err != nil {
+	} else if err := l.hostFigures(host, busy); err != nil {
 		return err
 	}
 	l.Value("cpu_ns", float64((after.cpu - before.cpu).Nanoseconds()))

@@ -42,7 +42,7 @@ func TestHostFiguresMissing(t *testing.T) {
 	b.Settings.Probes = matrix.ProbesNone
 	l := &Live{Sample: &Sample{}}
 	_, l.Sample.noDisk = b.disk(nil, platform.Launch{}, "")
-	if err := l.hostFigures(probe.DiskIO{}); err != nil {
+	if err := l.hostFigures(probe.DiskIO{}, false); err != nil {
 		t.Fatal(err)
 	}
 	if len(l.Sample.Values) != 0 || len(l.Sample.Lacking) != 3 || !strings.Contains(l.Sample.Lacking[0].Reason, "--probes none") {

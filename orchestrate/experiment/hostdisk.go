@@ -24,7 +24,7 @@ func HostDisk(w matrix.Workload, timeout time.Duration) *During {
 		if l.Disk == nil { // there is nothing else to tell
 			return errors.New(l.Sample.noDisk)
 		}
-		return l.hostFigures(probe.DiskIO{})
+		return l.hostFigures(probe.DiskIO{}, false)
 	}}
 }
 
@@ -57,7 +57,8 @@ var hostKinds = []struct {
 }
 
 // hostFigures notes what the host did with the guest's disks since an earlier reading.
-func (l *Live) hostFigures(before probe.DiskIO) error {
+// busy: the guest says that it has used them.
+func (l *Live) hostFigures(before probe.DiskIO, busy bool) error {
 	if l.Disk == nil {
 		l.hostLacks(l.Sample.noDisk)
 		return nil
@@ -66,7 +67,24 @@ func (l *Live) hostFigures(before probe.DiskIO) error {
 	if err != nil {
 		return err
 	}
-	d := now.Since(before)
+	l.hostDid(now, now.Since(before), busy)
+	return nil
+}
+
+// hostDid notes what was seen since an earlier reading, d. now is all that was seen since
+// the guest's start: zeros count only if something was.
+func (l *Live) hostDid(now, d probe.DiskIO, busy bool) {
+	switch none := d.Reads.Count+d.Writes.Count+d.Flushes.Count+d.Unseen == 0; {
+	case now.Calls+now.Unseen == 0:
+		l.hostLacks("not one read or write of the guest's processes was seen, of whatever file: the host's hook has not shown that it works")
+		return
+	case none && busy:
+		l.hostLacks("the guest has used its disk, and no system call on the disk's files was seen: the VMM reads and writes them in another way, or the hook does not know them")
+		return
+	}
+	if d.Lost > 0 {
+		l.Sample.Taint("%d system calls were not seen by the host's hook: its figures of the disk are too low", d.Lost)
+	}
 	if d.Unseen > 0 {
 		l.Value("host_unseen_calls", float64(d.Unseen))
 	}
@@ -96,7 +114,6 @@ func (l *Live) hostFigures(before probe.DiskIO) error {
 			}
 		}
 	}
-	return nil
 }
 
 // hostLacks says why there is nothing of the host's.

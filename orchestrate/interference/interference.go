@@ -23,6 +23,8 @@ type Seer interface {
 	Begin(cpus []int, group uint64) error
 	End() ([]probe.CPUTime, []probe.Source, error)
 	SeesInterrupts() (bool, string)
+	// Missed is how often the programs have not run so far although they should have.
+	Missed() uint64
 }
 
 // Meter measures one run's samples, one at a time.
@@ -56,6 +58,8 @@ type Window struct {
 	sources map[sourceKey]Source
 	host    readings // differences, added up
 	errs    []error
+
+	missedBefore, missed uint64
 }
 
 // Window begins a sample on some CPUs, with nothing measured yet. Of those in shared
@@ -95,6 +99,7 @@ func (w *Window) Open() (closeWindow func()) {
 
 func (w *Window) begin() {
 	w.opened++
+	w.missedBefore = w.meter.seer.Missed()
 	w.before = w.meter.host.read(w.cpus)
 	if err := w.meter.seer.Begin(w.cpus, w.group); err != nil {
 		w.errs = append(w.errs, err)
@@ -106,6 +111,7 @@ func (w *Window) end() {
 	if err != nil {
 		w.errs = append(w.errs, err)
 	}
+	w.missed += w.meter.seer.Missed() - w.missedBefore
 	for _, t := range times {
 		sum := w.cpuTime[t.CPU]
 		sum.CPU = t.CPU

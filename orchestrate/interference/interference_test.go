@@ -25,6 +25,7 @@ type script struct {
 	err, endErr  error
 	blind        string // interrupts are not seen, and why
 	meanwhile    func()
+	misses       uint64 // at each look
 }
 
 func (s *script) Begin(cpus []int, _ uint64) error {
@@ -40,6 +41,8 @@ func (s *script) End() ([]probe.CPUTime, []probe.Source, error) {
 	s.ended++
 	return s.times, s.sources, s.endErr
 }
+
+func (s *script) Missed() uint64 { return 5 + s.misses*uint64(s.ended) }
 
 func (s *script) SeesInterrupts() (bool, string) { return s.blind == "", s.blind }
 
@@ -183,6 +186,18 @@ func TestWindow(t *testing.T) {
 }
 
 func floatsEqual(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }
+
+// TestMissed: what the programs have not seen is told, of this sample alone.
+func TestMissed(t *testing.T) {
+	for misses, want := range map[uint64][]string{0: nil, 2: {"interference: 4 switches or interrupts of the host were not seen"}} {
+		w := newMeter(&script{times: []probe.CPUTime{second(1, 0, 0, 0, 0)}, misses: misses}, fstest.MapFS{}).Window([]int{1}, nil)
+		w.Open()()
+		w.Open()()
+		if diff := cmp.Diff(want, w.Result(1).Taints); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
 
 // TestManySources: what a result leaves out is in its values.
 func TestManySources(t *testing.T) {

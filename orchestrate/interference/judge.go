@@ -60,6 +60,9 @@ func (w *Window) Result(atMostPercent int) Result {
 	if w.opened == 0 {
 		return r // no guest was started
 	}
+	if w.missed > 0 {
+		r.Taints = append(r.Taints, fmt.Sprintf("interference: %d switches or interrupts of the host were not seen", w.missed))
+	}
 	r.Sources = w.ranked()
 	j := judgement{Window: w, Result: &r, limit: float64(atMostPercent)}
 	j.values()
