@@ -5,6 +5,7 @@ package orchestrate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
@@ -55,10 +56,23 @@ func (c *cpus) plan(cell matrix.Cell, vcpus int) (err error) {
 	return err
 }
 
+// plansOf plans for every cell.
+func plansOf(cells []matrix.Cell) (cpus, error) {
+	c := cpus{plans: map[string]cpu.Plan{}, each: map[string][]cpu.Plan{}}
+	for _, cell := range cells {
+		if _, ok := c.plans[planKey(cell)]; ok {
+			continue
+		}
+		if err := c.plan(cell, mostVCPUs(cells)); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
 // setCPUs sets the host and plans for every cell, in this order: SMT decides which CPUs
 // there are.
 func (l *laboratory) setCPUs(cells []matrix.Cell) (err error) {
-	l.cpus.plans, l.cpus.each = map[string]cpu.Plan{}, map[string][]cpu.Plan{}
 	if len(cells) == 0 {
 		return nil
 	}
@@ -69,15 +83,14 @@ func (l *laboratory) setCPUs(cells []matrix.Cell) (err error) {
 	if l.cpus.own, err = cpu.Affinity(0); err != nil {
 		return err
 	}
+	plans, err := plansOf(cells)
+	if err != nil {
+		return err
+	}
+	l.cpus.plans, l.cpus.each = plans.plans, plans.each
 	var guests []int
-	for _, c := range cells {
-		if _, ok := l.cpus.plans[planKey(c)]; ok {
-			continue
-		}
-		if err := l.cpus.plan(c, mostVCPUs(cells)); err != nil {
-			return err
-		}
-		p := l.cpus.of(c)
+	for _, key := range slices.Sorted(maps.Keys(plans.plans)) {
+		p := plans.plans[key]
 		guests = slices.Concat(guests, p.VCPU, p.VMM)
 	}
 	if wanted.IRQsAway {

@@ -4,6 +4,7 @@ package orchestrate
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -37,8 +38,10 @@ type PlannedCell struct {
 	Argv    []string `json:"argv,omitempty"`
 	Device  string   `json:"device,omitempty"` // the tap or veth it would have
 	Address string   `json:"address,omitempty"`
-	Status  string   `json:"status,omitempty"` // not "": it would not be sampled
-	Reason  string   `json:"reason,omitempty"`
+	// CPUs are the cell's, where they are not those of the plan.
+	CPUs   *cpu.Plan `json:"cpus,omitempty"`
+	Status string    `json:"status,omitempty"` // not "": it would not be sampled
+	Reason string    `json:"reason,omitempty"`
 }
 
 // Until is a cell's stopping rule. It has at least its number of samples.
@@ -56,15 +59,21 @@ func MakePlan(o Options) (Plan, error) {
 	if err != nil {
 		return p, err
 	}
-	if p.CPUs, err = cpu.MakePlanAs(mostVCPUs(wanted), wantedCPUs(wanted[0])); err != nil {
+	plans, err := plansOf(wanted)
+	if err != nil {
 		return p, err
 	}
+	p.CPUs = plans.of(wanted[0])
 	host := platform.DetectHost()
 	systems := system.All(system.Env{Images: o.Images})
 	for _, c := range wanted {
 		cell := resolve(c, systems, host)
 		cell.imageGiven(o.Images)
-		p.Cells = append(p.Cells, cell.planned())
+		planned := cell.planned()
+		if own := plans.of(c); planned.Status == "" && c.Boots() && !reflect.DeepEqual(own, p.CPUs) {
+			planned.CPUs = &own
+		}
+		p.Cells = append(p.Cells, planned)
 	}
 	if probed(wanted) {
 		p.HooksError = p.tryHooks(o, slices.ContainsFunc(wanted, looksForInterference))

@@ -74,3 +74,26 @@ func TestMakePlan(t *testing.T) {
 		t.Error("a matrix with an unknown app gives a plan")
 	}
 }
+
+// TestMakePlanCPUs: a cell with CPUs of its own has them in the plan.
+func TestMakePlanCPUs(t *testing.T) {
+	p, err := MakePlan(Options{Matrix: parse(t, `version: 1
+cells:
+  - {system: process, app: hello, platform: process, probes: none}
+  - {system: process, app: nginx, platform: process, probes: none, cpu: {vmm: 0, client: 0}}
+  - {system: process, app: redis, platform: process, probes: none}
+  - {system: process, app: nginx, platform: process, experiment: image-size, cpu: {vmm: 0}}
+`), Attach: "auto"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := p.Cells[1].CPUs
+	if own == nil || !slices.Equal(own.VMM, []int{0}) || !slices.Equal(own.Client, []int{0}) {
+		t.Errorf("%+v", own)
+	}
+	for _, i := range []int{0, 2, 3} {
+		if p.Cells[i].CPUs != nil {
+			t.Errorf("%s: %+v", p.Cells[i].Cell, p.Cells[i].CPUs)
+		}
+	}
+}

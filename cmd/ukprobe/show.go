@@ -78,9 +78,15 @@ func printPlan(w io.Writer, p orchestrate.Plan) {
 		if cell.Device != "" {
 			fmt.Fprintf(w, "  device  %s, %s\n", cell.Device, cell.Address)
 		}
+		if cell.CPUs != nil {
+			fmt.Fprintf(w, "  cpus    %s\n", cpusText(*cell.CPUs))
+			for _, t := range cell.CPUs.Taints {
+				fmt.Fprintf(w, "  taint   %s\n", t)
+			}
+		}
 		fmt.Fprintf(w, "  argv    %s\n", quote(cell.Argv))
 	}
-	fmt.Fprintf(w, "\ncpus     vcpu %s, vmm %s, client %s: %s\n", cpu.FormatList(p.CPUs.VCPU), cpu.FormatList(p.CPUs.VMM), cpu.FormatList(p.CPUs.Client), p.CPUs.Reason)
+	fmt.Fprintf(w, "\ncpus     %s\n", cpusText(p.CPUs))
 	for _, t := range p.CPUs.Taints {
 		fmt.Fprintf(w, "taint    %s\n", t)
 	}
@@ -96,6 +102,10 @@ func printPlan(w io.Writer, p orchestrate.Plan) {
 	for _, h := range p.Hooks {
 		fmt.Fprintf(w, "  %-20s %-12s %s\n", h.Hook, rungText(h), h.Why())
 	}
+}
+
+func cpusText(p cpu.Plan) string {
+	return fmt.Sprintf("vcpu %s, vmm %s, client %s: %s", cpu.FormatList(p.VCPU), cpu.FormatList(p.VMM), cpu.FormatList(p.Client), p.Reason)
 }
 
 func rungText(h probe.HookStatus) string {
