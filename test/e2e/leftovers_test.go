@@ -74,7 +74,7 @@ func leftOf(t *testing.T, c *call) []string {
 	t.Helper()
 	var left []string
 	globs := []string{"/run/netns/ukprobe-*" + c.mark() + "*", "/run/ukprobe/*" + c.mark() + "*",
-		c.tmp() + "/*", c.journal() + "/*", c.journal() + "/.*.new", os.TempDir() + "/ukprobe-*" + c.mark() + "*"}
+		c.tmp() + "/*", c.journal() + "/*", c.journal() + "/.*.new", os.TempDir() + "/ukprobe-*" + c.mark()}
 	if h, err := cgroup.Find(); err == nil {
 		globs = append(globs, h.Path+"/ukprobe/*"+c.mark())
 	}
