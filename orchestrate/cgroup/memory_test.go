@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -43,7 +44,7 @@ func memoryLab(t *testing.T) (Hierarchy, *journal.Journal, string) {
 // touch starts a program in a group that touches so many MiB, says so and sleeps.
 func touch(t *testing.T, g *Group, m *Memory, mib int) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
-	script := fmt.Sprintf("x=$(head -c %d /dev/zero | tr '\\0' x); echo ${#x}; exec sleep 60", mib<<20)
+	script := fmt.Sprintf("x=$(head -c %d /dev/zero | tr '\\0' x); echo ${#x}; sleep 60; :", mib<<20) // bash stays, and keeps it
 	cmd := exec.Command("bash", "-c", script)
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: g.FD(), Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
@@ -54,6 +55,15 @@ func touch(t *testing.T, g *Group, m *Memory, mib int) (*exec.Cmd, *bufio.Reader
 		t.Fatal(err)
 	}
 	return cmd, bufio.NewReader(out)
+}
+
+func usage(t *testing.T, m *Memory) Usage {
+	t.Helper()
+	u, err := m.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 // TestMemoryCounts: what a process touches is counted in its group, in the run's, and
@@ -81,9 +91,10 @@ func TestMemoryCounts(t *testing.T) {
 		t.Fatalf("%q, %v", line, err)
 	}
 	for name, of := range map[string]*Memory{"group": m, "run": run} {
-		u, err := of.Usage()
-		if err != nil {
-			t.Fatal(err)
+		u := usage(t, of)
+		// The kernel adds up what memory.stat has of all CPUs every two seconds, or later.
+		for deadline := time.Now().Add(20 * time.Second); u.Anon < 32<<20 && time.Now().Before(deadline); u = usage(t, of) {
+			time.Sleep(50 * time.Millisecond)
 		}
 		if u.Anon < 32<<20 || u.Anon > 160<<20 || u.Current < u.Anon || u.Kernel == 0 {
 			t.Errorf("%s: %+v: want the 32 MiB that the process has touched, before: %+v", name, u, before)

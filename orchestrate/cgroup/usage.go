@@ -13,7 +13,8 @@ import (
 
 // Usage is what a group's memory controller has charged to it, in bytes. A page is
 // charged to the group that first touched it: page cache that was there before is
-// nobody's here.
+// nobody's here. All but Current are of memory.stat, which the kernel adds up of its CPUs
+// every two seconds or so: they can be that late (mm/memcontrol.c, flush_memcg_stats_dwork).
 type Usage struct {
 	Current int64 // all of it
 	Anon    int64 // anonymous memory
