@@ -8,24 +8,18 @@
  *
  * These programs share no map with the others: they work with or without a watch.
  */
-#include "kernel.h"
+#include "tracepoints.h"
 #include <bpf/bpf_helpers.h>
-
-/* What a classic tracepoint's program returns: bpf/maps.h. */
-#define PERF_KEEP 1
 
 #define MAX_GROUPS 1024
 #define MAX_ADDRESSES 32 /* the last ones, of each kind */
 
-#define KVM_ISA_VMX 1
-#define KVM_ISA_SVM 2
 #define VMX_EXIT_HLT 12 /* arch/x86/include/uapi/asm/vmx.h */
 #define SVM_EXIT_HLT 0x78 /* arch/x86/include/uapi/asm/svm.h */
 #define VMX_EXIT_IO 30
 #define SVM_EXIT_IO 0x7b
 #define VMX_BASIC_REASON 0xffff
 
-#define KVM_PIO_OUT 1
 #define CONSOLE_PORT 0x3f8 /* the first serial port of a PC */
 #define OPCODE_HLT 0xf4
 
@@ -108,15 +102,6 @@ static __always_inline void stop_at(u64 rip)
 	s->tid = (u32)bpf_get_current_pid_tgid();
 }
 
-/* events/kvm/kvm_exit/format; the first three fields since 2.6.36 */
-struct tp_kvm_exit {
-	u64 common;
-	u32 reason;
-	u32 pad;
-	u64 guest_rip;
-	u32 isa;
-};
-
 SEC("tp/kvm/kvm_exit")
 int address_exit(struct tp_kvm_exit *ctx)
 {
@@ -135,15 +120,6 @@ int address_exit(struct tp_kvm_exit *ctx)
 	return PERF_KEEP;
 }
 
-/* events/kvm/kvm_emulate_insn/format */
-struct tp_insn {
-	u64 common;
-	u64 rip;
-	u32 csbase;
-	u8 len;
-	u8 insn[15];
-};
-
 /* The only sight of a guest without hardware support: each of its instructions. */
 SEC("tp/kvm/kvm_emulate_insn")
 int address_insn(struct tp_insn *ctx)
@@ -156,13 +132,6 @@ int address_insn(struct tp_insn *ctx)
 		stop_at(rip);
 	return PERF_KEEP;
 }
-
-/* events/kvm/kvm_pio/format */
-struct tp_pio {
-	u64 common;
-	u32 rw;
-	u32 port;
-};
 
 SEC("tp/kvm/kvm_pio")
 int address_pio(struct tp_pio *ctx)

@@ -8,9 +8,6 @@
 
 #include "vcpu.h"
 
-#define KVM_ISA_VMX 1
-#define KVM_ISA_SVM 2
-
 /* KVM_ISA_VMX or KVM_ISA_SVM: what the host's CPU has. Filled in by probe/exitreason.go. */
 volatile const u32 host_isa = 0;
 

@@ -9,7 +9,7 @@
  *
  * These programs share no map with the others: they work with or without a watch.
  */
-#include "kernel.h"
+#include "tracepoints.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
@@ -17,9 +17,6 @@
 #define MAX_SOURCES 4096
 #define MAX_BELOW 6 /* levels: the sample's, and those of a container below it */
 #define COMM_LEN 16 /* TASK_COMM_LEN */
-
-/* What a classic tracepoint's program returns: bpf/maps.h. */
-#define PERF_KEEP 1
 
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000

@@ -13,7 +13,6 @@
 #define KVM_CREATE_VM 0xae01
 
 #define KVM_PIO_BUS 1 /* enum kvm_bus: KVM_MMIO_BUS is 0 */
-#define KVM_PIO_OUT 1
 
 /* include/uapi/linux/kvm.h */
 #define KVM_EXIT_SHUTDOWN 8
@@ -395,15 +394,6 @@ int raw_tp_kvm_exit(struct bpf_raw_tracepoint_args *ctx)
 	return guest_exit_vcpu((struct kvm_vcpu *)ctx->args[0]);
 }
 
-/* events/kvm/kvm_exit/format; the first three fields since 2.6.36 */
-struct tp_kvm_exit {
-	u64 common;
-	u32 reason;
-	u32 pad;
-	u64 guest_rip;
-	u32 isa;
-};
-
 SEC("tp/kvm/kvm_exit")
 int tracepoint_kvm_exit(struct tp_kvm_exit *ctx)
 {
@@ -617,16 +607,6 @@ int raw_tp_pio(struct bpf_raw_tracepoint_args *ctx)
 	return port_access(ctx->args[0] == KVM_PIO_OUT, ctx->args[1], ctx->args[2], ctx->args[3],
 			   (const void *)ctx->args[4], 0);
 }
-
-/* events/kvm/kvm_pio/format; with val since 3.17 */
-struct tp_pio {
-	u64 common;
-	u32 rw;
-	u32 port;
-	u32 size;
-	u32 times;
-	u32 val;
-};
 
 SEC("tp/kvm/kvm_pio")
 int tracepoint_pio(struct tp_pio *ctx)
@@ -865,13 +845,6 @@ int raw_tp_insn(struct bpf_raw_tracepoint_args *ctx)
 
 	return v ? on_insn(v, BPF_CORE_READ(vcpu, arch.emulate_ctxt, eip)) : 0;
 }
-
-/* events/kvm/kvm_emulate_insn/format */
-struct tp_insn {
-	u64 common;
-	u64 rip;
-	u32 csbase;
-};
 
 SEC("tp/kvm/kvm_emulate_insn")
 int tracepoint_insn(struct tp_insn *ctx)

@@ -10,6 +10,7 @@
 
 #include "event.h"
 #include "hist.h"
+#include "tracepoints.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
@@ -194,12 +195,6 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } records SEC(".maps");
-
-/*
- * What programs on classic tracepoints return. With 0 the kernel would drop the
- * event for everybody else who has it open by perf (perf_trace_run_bpf_submit).
- */
-#define PERF_KEEP 1
 
 /*
  * How many records and rows of the table of ports one slot may hold, so that a
