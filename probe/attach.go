@@ -91,11 +91,23 @@ func loadModules() {
 // createMaps makes the shared maps and fills the queues of what is free.
 func (l *loader) createMaps() error {
 	for _, spec := range l.specs {
+		for _, m := range spec.Maps {
+			l.sizeMap(m)
+		}
+	}
+	if err := l.makeMaps(); err != nil {
+		return err
+	}
+	return errors.Join(l.fill(bpf.KVMMapFreeSlots, l.slots), l.fill(bpf.KVMMapFreeVcpus, bpfMaxVCPUs))
+}
+
+// makeMaps makes each map of the objects once.
+func (l *loader) makeMaps() error {
+	for _, spec := range l.specs {
 		for name, m := range spec.Maps {
 			if strings.HasPrefix(name, ".") { // .rodata is each object's own
 				continue
 			}
-			l.sizeMap(m)
 			if _, ok := l.maps[name]; ok {
 				continue
 			}
@@ -106,7 +118,19 @@ func (l *loader) createMaps() error {
 			l.maps[name] = made
 		}
 	}
-	return errors.Join(l.fill(bpf.KVMMapFreeSlots, l.slots), l.fill(bpf.KVMMapFreeVcpus, bpfMaxVCPUs))
+	return nil
+}
+
+// alone is the loader of an object that shares no map with others.
+func alone(obj object, load func() (*ebpf.CollectionSpec, error)) (*loader, error) {
+	if err := usable(); err != nil {
+		return nil, err
+	}
+	spec, err := load()
+	if err != nil {
+		return nil, fmt.Errorf("decode BPF object: %w", err)
+	}
+	return &loader{specs: map[object]*ebpf.CollectionSpec{obj: spec}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}, nil
 }
 
 // fill puts the numbers below n into a queue.

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 
 	"github.com/ukprobe/ukprobe/bpf"
 )
@@ -85,36 +83,26 @@ func OpenDisk(o DiskOptions) (_ *Disk, err error) {
 	if o.Attach == "" {
 		o.Attach = Auto
 	}
-	if err := usable(); err != nil {
-		return nil, err
-	}
-	spec, err := bpf.LoadDisk()
+	l, err := alone(objDisk, bpf.LoadDisk)
 	if err != nil {
-		return nil, fmt.Errorf("decode BPF object: %w", err)
+		return nil, err
 	}
 	if o.Level > 0 && haveAncestors() != nil {
 		o.Level = 0
 	}
 	for name, value := range map[string]any{"disk_group": o.Group, "disk_level": uint32(o.Level), "disk_unlinked": number(o.Unlinked), "hist_schema": uint32(DefaultSchema)} {
-		if err := spec.Variables[name].Set(value); err != nil {
+		if err := l.specs[objDisk].Variables[name].Set(value); err != nil {
 			return nil, fmt.Errorf("set BPF variable %s: %w", name, err)
 		}
 	}
-	d := &Disk{loader: &loader{specs: map[object]*ebpf.CollectionSpec{objDisk: spec}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}}
+	d := &Disk{loader: l}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	for name, m := range spec.Maps {
-		if strings.HasPrefix(name, ".") { // .rodata is each program's own
-			continue
-		}
-		made, err := ebpf.NewMap(m)
-		if err != nil {
-			return nil, fmt.Errorf("create BPF map %s: %w%s", name, err, privilegeHint(err))
-		}
-		d.loader.maps[name] = made
+	if err := l.makeMaps(); err != nil {
+		return nil, err
 	}
 	if err := d.add(o.Files); err != nil {
 		return nil, err

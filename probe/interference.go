@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/ukprobe/ukprobe/bpf"
@@ -120,24 +119,18 @@ func OpenInterference(attach Rung) (_ *Interference, err error) {
 	if attach == "" {
 		attach = Auto
 	}
-	if err := usable(); err != nil {
+	l, err := alone(objInterference, bpf.LoadInterference)
+	if err != nil {
 		return nil, err
 	}
-	spec, err := bpf.LoadInterference()
-	if err != nil {
-		return nil, fmt.Errorf("decode BPF object: %w", err)
-	}
-	i := &Interference{loader: &loader{specs: map[object]*ebpf.CollectionSpec{objInterference: spec}, maps: map[string]*ebpf.Map{}, cache: btf.NewCache()}}
+	i := &Interference{loader: l}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, i.Close())
 		}
 	}()
-	for name, m := range spec.Maps {
-		if i.loader.maps[name], err = ebpf.NewMap(m); err != nil {
-			delete(i.loader.maps, name)
-			return nil, fmt.Errorf("create BPF map %s: %w%s", name, err, privilegeHint(err))
-		}
+	if err := l.makeMaps(); err != nil {
+		return nil, err
 	}
 	if i.look, err = i.loader.load(objInterference, bpf.InterferenceProgLook, ""); err != nil {
 		return nil, fmt.Errorf("load BPF program %s: %w", bpf.InterferenceProgLook, err)
