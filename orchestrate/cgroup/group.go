@@ -156,25 +156,35 @@ func (g *Group) Close() error {
 	return err
 }
 
-// Undo is the journal's undoer for cgroups: it kills what is in the group and
-// removes it. A group that is gone is no error. Only a directory of a cgroup2
-// file system below a ukprobe/ is touched.
-func Undo(ctx context.Context, e journal.Entry) error {
+// left is the path of a journalled group that is still there, on a file system of that
+// kind; "" if it is gone, or not ours to touch, with the reason.
+func left(e journal.Entry, magic int64, kind string) (string, error) {
 	path := e.Data["path"]
 	if path == "" || filepath.Clean(path) != path || !strings.HasSuffix(path, "/"+e.Name) || !strings.HasPrefix(e.Name, base+"/") {
-		return fmt.Errorf("path %q is not a cgroup of ukprobe: left alone", path)
+		return "", fmt.Errorf("path %q is not a cgroup of ukprobe: left alone", path)
 	}
 	var fs unix.Statfs_t
 	err := unix.Statfs(path, &fs)
 	if errors.Is(err, unix.ENOENT) {
 		removeParents(path)
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	if fs.Type != unix.CGROUP2_SUPER_MAGIC {
-		return fmt.Errorf("%s is not on a cgroup2 file system: left alone", path)
+	if int64(fs.Type) != magic {
+		return "", fmt.Errorf("%s is not on a %s file system: left alone", path, kind)
+	}
+	return path, nil
+}
+
+// Undo is the journal's undoer for cgroups: it kills what is in the group and
+// removes it. A group that is gone is no error. Only a directory of a cgroup2
+// file system below a ukprobe/ is touched.
+func Undo(ctx context.Context, e journal.Entry) error {
+	path, err := left(e, unix.CGROUP2_SUPER_MAGIC, "cgroup2")
+	if path == "" {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, closeWait)
 	defer cancel()

@@ -302,21 +302,9 @@ func removeV1(ctx context.Context, path string) error {
 // UndoMemory is the journal's undoer for memory groups of v1: it kills what is in the
 // group and removes it.
 func UndoMemory(ctx context.Context, e journal.Entry) error {
-	path := e.Data["path"]
-	if path == "" || filepath.Clean(path) != path || !strings.HasSuffix(path, "/"+e.Name) || !strings.HasPrefix(e.Name, base+"/") {
-		return fmt.Errorf("path %q is not a cgroup of ukprobe: left alone", path)
-	}
-	var fs unix.Statfs_t
-	err := unix.Statfs(path, &fs)
-	if errors.Is(err, unix.ENOENT) {
-		removeParents(path)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if fs.Type != unix.CGROUP_SUPER_MAGIC {
-		return fmt.Errorf("%s is not on a cgroup v1 file system: left alone", path)
+	path, err := left(e, unix.CGROUP_SUPER_MAGIC, "cgroup v1")
+	if path == "" {
+		return err
 	}
 	if err := signalAll(path); err != nil {
 		return err
