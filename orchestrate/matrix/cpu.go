@@ -132,12 +132,10 @@ func (d *decoder) exitLatency(n ast.Node, out **time.Duration) {
 
 // interference takes a mapping, of which what is left out stays, or off.
 func (d *decoder) interference(n ast.Node, i *Interference) {
-	if s, ok := n.(*ast.StringNode); ok {
-		if s.Value != SettingOff {
-			d.Fail(n, "interference %q is neither off nor a mapping of at_most_percent and repeat", s.Value)
-			return
+	if off, word := d.off(n, "interference", "at_most_percent and repeat"); word {
+		if off {
+			*i = Interference{Off: true}
 		}
-		*i = Interference{Off: true}
 		return
 	}
 	if i.Off {

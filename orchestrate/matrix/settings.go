@@ -172,14 +172,22 @@ func (d *decoder) memorySearch(n ast.Node, m *MemorySearch) {
 	}
 }
 
+// off tells whether the node is a word in place of a mapping of some keys; only off may be
+// one.
+func (d *decoder) off(n ast.Node, what, keys string) (off, word bool) {
+	text, word := n.(*ast.StringNode)
+	if off = word && text.Value == SettingOff; word && !off {
+		d.Fail(n, "%s %q is neither off nor a mapping of %s", what, text.Value, keys)
+	}
+	return off, word
+}
+
 // until takes a mapping, of which what is left out stays, or off.
 func (d *decoder) until(n ast.Node, u *Until) {
-	if text, ok := n.(*ast.StringNode); ok {
-		if text.Value != SettingOff {
-			d.Fail(n, "until %q is neither off nor a mapping of within_percent and at_most", text.Value)
-			return
+	if off, word := d.off(n, "until", "within_percent and at_most"); word {
+		if off {
+			*u = Until{}
 		}
-		*u = Until{}
 		return
 	}
 	if u.AtMost == 0 {
