@@ -172,7 +172,7 @@ func left(e journal.Entry, magic int64, kind string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	if int64(fs.Type) != magic {
+	if fs.Type != magic {
 		return "", fmt.Errorf("%s is not on a %s file system: left alone", path, kind)
 	}
 	return path, nil
