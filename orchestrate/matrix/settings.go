@@ -213,15 +213,8 @@ func (d *decoder) density(n ast.Node, l *DensityLimit) {
 
 // parallel is a number or a list of numbers of guests that start at once.
 func (d *decoder) parallel(n ast.Node, out *[]int) {
-	items := []ast.Node{n}
-	if seq, ok := n.(*ast.SequenceNode); ok {
-		items = seq.Values
-		if len(items) == 0 {
-			d.Fail(n, "parallel is an empty list: the cell would never run")
-		}
-	}
 	*out = nil
-	for _, item := range items {
+	for _, item := range d.Items(n, "parallel", neverRuns) {
 		v := 0
 		d.Integer(item, "parallel", 1, maxParallel, &v)
 		if v == 0 {
