@@ -4,7 +4,6 @@ package probe
 
 import (
 	"errors"
-	"os"
 	"syscall"
 )
 
@@ -15,11 +14,9 @@ const initialPIDNamespace = 0xEFFFFFFC
 // hostPIDs refuses to work where a process has another number than for the kernel, whose
 // programs tell of VMs by it: in /proc here that is nobody, or somebody else.
 func hostPIDs() error {
-	st, err := os.Stat("/proc/self/ns/pid")
-	if err != nil {
-		return nil // nothing says so
-	}
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Ino != initialPIDNamespace {
+	var st syscall.Stat_t // zero: nothing says where this is
+	_ = syscall.Stat("/proc/self/ns/pid", &st)
+	if st.Ino != 0 && st.Ino != initialPIDNamespace {
 		return errors.New("find VMs: ukprobe is in a PID namespace, where the kernel's numbers of processes mean nothing: run it in the host's (docker run --pid=host)")
 	}
 	return nil
