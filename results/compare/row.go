@@ -334,4 +334,6 @@ func (m *matcher) aboutCells(p pair) []string {
 }
 
 // ofSystem are settings that follow from which system it is.
-func ofSystem(setting string) bool { return setting == "ready" || setting == "args" || setting == "address" }
+func ofSystem(setting string) bool {
+	return setting == "ready" || setting == "args" || setting == "address"
+}

@@ -74,6 +74,26 @@ type printer struct {
 	units units.Style
 }
 
+// inASCII are what this package's own words are written with where nothing else is shown.
+var inASCII = strings.NewReplacer("–", "-", "±", "+-", "→", "->", "µ", "u")
+
+// clean makes a text safe to print on one line.
+func (p printer) clean(s string) string {
+	if p.o.ASCII {
+		s = inASCII.Replace(s)
+	}
+	return p.o.Clean(s)
+}
+
+// wrap breaks a text into lines.
+func (p printer) wrap(s string) string {
+	lines := strings.Split(text.WrapSoft(p.clean(s), p.width()), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
 func (p printer) pick(utf8, ascii string) string {
 	if p.o.ASCII {
 		return ascii
@@ -151,20 +171,20 @@ func (r *Report) Term(out io.Writer, o report.Options) error {
 	p := printer{o, units.Style{ASCII: o.ASCII}}
 	var b strings.Builder
 	for _, line := range r.sides() {
-		b.WriteString(o.Clean(line) + "\n")
+		b.WriteString(p.clean(line) + "\n")
 	}
 	for _, w := range r.Warnings {
-		b.WriteString(p.paint(text.FgYellow, text.WrapSoft(o.Clean("warning: "+w), p.width())) + "\n")
+		b.WriteString(p.paint(text.FgYellow, p.wrap("warning: "+w)) + "\n")
 	}
 	for _, bl := range r.blocks() {
-		b.WriteString("\n" + p.paint(text.Bold, o.Clean(bl.heading)) + "\n")
+		b.WriteString("\n" + p.paint(text.Bold, p.clean(bl.heading)) + "\n")
 		t := table.NewWriter()
 		t.SetStyle(p.style())
 		t.AppendHeader(table.Row{"cell", "A", "B", "B against A", "", "verdict"})
 		t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}, {Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}})
 		var notes []string
 		for _, w := range bl.rows {
-			name := o.Clean(w.name())
+			name := p.clean(w.name())
 			if n := w.notes(p); len(n) > 0 {
 				notes = append(notes, n...)
 				name += " " + marks(len(notes)-len(n), len(n))
@@ -178,13 +198,13 @@ func (r *Report) Term(out io.Writer, o report.Options) error {
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
 		for i, n := range notes {
-			b.WriteString(text.WrapSoft(fmt.Sprintf("[%d] %s", i+1, o.Clean(n)), p.width()) + "\n")
+			b.WriteString(p.wrap(fmt.Sprintf("[%d] %s", i+1, n)) + "\n")
 		}
 	}
 	for _, l := range r.leftLines() {
-		b.WriteString("\n" + text.WrapSoft(o.Clean(l), p.width()))
+		b.WriteString("\n" + p.wrap(l))
 	}
-	b.WriteString("\n" + text.WrapSoft(o.Clean(r.legend()), p.width()) + "\n")
+	b.WriteString("\n" + p.wrap(r.legend()) + "\n")
 	_, err := io.WriteString(out, b.String())
 	return err
 }
