@@ -92,8 +92,7 @@ func (r *Report) Markdown(w io.Writer) error {
 		for _, row := range bl.rows {
 			name := md(row.name())
 			if n := row.notes(p); len(n) > 0 {
-				notes = append(notes, n...)
-				name += " " + md(marks(len(notes)-len(n), len(n)))
+				name += " " + md(mark(&notes, n))
 			}
 			verdict := md(r.verdict(row))
 			if row.Regression {

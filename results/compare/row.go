@@ -318,10 +318,14 @@ func (w *row) leastChange(larger bool) float64 {
 // aboutCells says what the cells differ in beside the figures.
 func (m *matcher) aboutCells(p pair) []string {
 	var out []string
+	var differ []string
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(names(p.a.Settings), names(p.b.Settings))))) {
 		if was, is := p.a.Settings[name], p.b.Settings[name]; was != is && !(m.alongAxis() && ofSystem(name)) {
-			out = append(out, fmt.Sprintf("setting %s: %s in A, %s in B", name, cmp.Or(was, "nothing"), cmp.Or(is, "nothing")))
+			differ = append(differ, fmt.Sprintf("%s %s and %s", name, cmp.Or(was, "nothing"), cmp.Or(is, "nothing")))
 		}
+	}
+	if len(differ) > 0 {
+		out = append(out, "settings differ, in A and in B: "+someOf(differ))
 	}
 	if !m.alongAxis() && p.a.Image != p.b.Image && p.a.Image != "" && p.b.Image != "" {
 		text := "the image is another"

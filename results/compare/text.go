@@ -186,8 +186,7 @@ func (r *Report) Term(out io.Writer, o report.Options) error {
 		for _, w := range bl.rows {
 			name := p.clean(w.name())
 			if n := w.notes(p); len(n) > 0 {
-				notes = append(notes, n...)
-				name += " " + marks(len(notes)-len(n), len(n))
+				name += " " + mark(&notes, n)
 			}
 			t.AppendRow(table.Row{name, p.figure(w.Metric, w.A), p.figure(w.Metric, w.B), p.change(w), w.evidence(), p.paint(color(w), r.verdict(w))})
 		}
@@ -244,10 +243,16 @@ func color(w *Row) text.Color {
 	return text.Reset
 }
 
-func marks(from, n int) string {
+// mark adds what is new of a row's notes to those of its table, and returns their numbers.
+func mark(notes *[]string, of []string) string {
 	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, "[%d]", from+i+1)
+	for _, n := range of {
+		at := slices.Index(*notes, n)
+		if at < 0 {
+			at = len(*notes)
+			*notes = append(*notes, n)
+		}
+		fmt.Fprintf(&b, "[%d]", at+1)
 	}
 	return b.String()
 }
@@ -330,13 +335,19 @@ func (r *Report) leftLines() []string {
 
 func (r *Report) legend() string {
 	text := "Medians, ± the larger distance to an end of the 95 % interval; B against A is the median of the ratios of all pairs of samples, with its 95 % interval. "
-	switch r.Correction {
-	case CorrectHolm:
-		text += fmt.Sprintf("p by Mann–Whitney, corrected for %d comparisons (Holm). ", r.Comparisons)
-	case CorrectBH:
-		text += fmt.Sprintf("p by Mann–Whitney, corrected for %d comparisons (Benjamini–Hochberg). ", r.Comparisons)
-	default:
-		text += "p by Mann–Whitney, not corrected for the number of comparisons. "
+	if r.Comparisons > 0 {
+		text += "p by Mann–Whitney, " + r.corrected() + ". "
 	}
 	return text + "~ is no difference seen, which is not that there is none."
+}
+
+func (r *Report) corrected() string {
+	how := map[string]string{CorrectHolm: "Holm", CorrectBH: "Benjamini–Hochberg"}[r.Correction]
+	switch {
+	case how == "":
+		return "not corrected for the number of comparisons"
+	case r.Comparisons == 1:
+		return "of one comparison"
+	}
+	return fmt.Sprintf("corrected for %d comparisons (%s)", r.Comparisons, how)
 }
