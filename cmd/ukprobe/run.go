@@ -46,7 +46,7 @@ func runCommand() *cli.Command {
 
 func runFlags() []cli.Flag {
 	env := func(name string) []string { return []string{"UKPROBE_" + name} }
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: "matrix", Usage: "`FILE` in YAML (docs/matrix.md), or the name of a built-in one: " + strings.Join(matrices.Names(), ", ") + "; default: " + strings.TrimSuffix(matrices.Default, ".yaml"), EnvVars: env("MATRIX")},
 		&cli.StringSliceFlag{Name: "only", Usage: "only these cells, e.g. `system=linux,app=nginx`; repeatable, any of them"},
 		&cli.StringSliceFlag{Name: "set", Usage: "`KEY=VALUE` for all cells, a key of the matrix file nested with dots, e.g. load.duration=5s; repeatable"},
@@ -71,7 +71,7 @@ func runFlags() []cli.Flag {
 		catalogueFlag(),
 		journalFlag(),
 		stateFlag(),
-	}
+	}, pushFlags()...)
 }
 
 // run is the action of `ukprobe run`.
@@ -203,7 +203,8 @@ func checkNumbers(c *cli.Context, o *orchestrate.Options) error {
 	if c.Bool("linger") && c.String("listen") == "" {
 		return errors.New("--linger: needs --listen ADDR")
 	}
-	return nil
+	_, err := pusher(c, orchestrate.Quiet{})
+	return err
 }
 
 func randomSeed() uint64 {
