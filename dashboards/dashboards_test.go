@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -95,6 +96,50 @@ func TestPanels(t *testing.T) {
 		if !used["job"] {
 			t.Errorf("%s: no query asks for the job that was chosen", name)
 		}
+	}
+}
+
+// Every metric that a query, a rule or an alert asks for is documented.
+func TestDocumented(t *testing.T) {
+	var docs []byte
+	for _, page := range []string{"../docs/metrics.md", "../docs/watch.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs = append(docs, text...)
+	}
+	var queries []string
+	for _, d := range All() {
+		for _, p := range d.Panels {
+			for _, target := range p.Targets {
+				queries = append(queries, target.Expr)
+			}
+		}
+	}
+	for _, path := range []string{"rules/recording.yml", "rules/alerts.yml"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		queries = append(queries, regexp.MustCompile(`[a-z_]+:ukprobe_[a-z0-9_:]+`).ReplaceAllString(string(text), ""))
+	}
+	names := map[string]bool{}
+	for _, q := range queries {
+		for _, name := range regexp.MustCompile(`\bukprobe_[a-z_]+[a-z]`).FindAllString(strings.ReplaceAll(q, "_${histograms}", "_seconds"), -1) {
+			for _, part := range []string{"_bucket", "_count"} {
+				name = strings.TrimSuffix(name, part)
+			}
+			names[name] = true
+		}
+	}
+	for name := range names {
+		if !bytes.Contains(docs, []byte("`"+name+"`")) && !bytes.Contains(docs, []byte("`"+name+"{")) {
+			t.Errorf("%s is in no table of docs/metrics.md or docs/watch.md", name)
+		}
+	}
+	if len(names) < 30 {
+		t.Errorf("only %d metrics were found: %v", len(names), names)
 	}
 }
 
