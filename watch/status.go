@@ -87,8 +87,8 @@ func (s Status) page() statuspage.Page {
 	for _, why := range s.Unmet {
 		p.Facts = append(p.Facts, statuspage.Fact{Name: "Nothing taken", Value: why})
 	}
-	t := statuspage.Table{Caption: "VMs, with counts since each was first seen", Figures: 6, Empty: "No VM yet.",
-		Columns: []string{"vm", "vmm", "pid", "cgroup", "since", "state", "exits", "to the VMM", "halts", "lost"}}
+	t := statuspage.Table{Caption: "VMs, with counts since each was first seen", Figures: []int{1, 2, 3, 4, 7}, Empty: "No VM yet.",
+		Columns: []string{"vm", "exits", "to the VMM", "halts", "lost", "state", "vmm", "pid", "since", "cgroup"}}
 	for _, v := range s.VMs {
 		state := "running"
 		if v.Ended {
@@ -97,8 +97,8 @@ func (s Status) page() statuspage.Page {
 		if v.Error != "" {
 			state += ": " + v.Error
 		}
-		t.Rows = append(t.Rows, []string{v.VM, v.VMM, fmt.Sprint(v.PID), v.Cgroup, v.Since.Local().Format("01-02 15:04:05"), state,
-			countText(v.Exits), countText(v.UserExits), countText(v.Halts), fmt.Sprint(v.Lost)})
+		t.Rows = append(t.Rows, statuspage.Row{Cells: []string{v.VM, countText(v.Exits), countText(v.UserExits), countText(v.Halts), fmt.Sprint(v.Lost),
+			state, v.VMM, fmt.Sprint(v.PID), v.Since.Local().Format("01-02 15:04:05"), v.Cgroup}})
 	}
 	p.Tables = []statuspage.Table{t}
 	return p

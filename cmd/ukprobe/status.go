@@ -43,6 +43,7 @@ type statusHost struct {
 }
 
 type statusNow struct {
+	Index   int       `json:"index"` // in cells
 	Cell    string    `json:"cell"`
 	Accel   string    `json:"accel"`
 	Sample  int       `json:"sample"`
@@ -100,7 +101,7 @@ func (s *live) Begin(at orchestrate.Progress) {
 		left := at.Left.Nanoseconds()
 		s.out.LeftNS = &left
 	}
-	s.out.Now = &statusNow{Cell: at.Cell, Accel: at.Accel, Sample: at.Sample, Samples: max(at.Samples, at.AtMost), Warmup: at.Warmup, Since: time.Now()}
+	s.out.Now = &statusNow{Index: at.Index, Cell: at.Cell, Accel: at.Accel, Sample: at.Sample, Samples: max(at.Samples, at.AtMost), Warmup: at.Warmup, Since: time.Now()}
 	s.next.Begin(at)
 }
 
@@ -230,21 +231,33 @@ func (r runStatus) page() statuspage.Page {
 			p.Facts = append(p.Facts, f)
 		}
 	}
-	t := statuspage.Table{Caption: "Cells, with running medians", Figures: 3, Empty: "No cells.",
-		Columns: []string{"cell", "accel", "status", "ok", "not ok", "of", "figure", "median", "min", "max", "last"}}
-	for _, c := range r.Cells {
-		state := c.Status
-		if state == "" && c.OK+c.Bad > 0 {
-			state = "under way"
-		}
-		if c.Reason != "" {
-			state += ": " + c.Reason
-		}
-		t.Rows = append(t.Rows, []string{c.Cell, c.Accel, cmp.Or(state, "to do"), fmt.Sprint(c.OK), fmt.Sprint(c.Bad), fmt.Sprint(c.Asked), c.Figure,
-			figureText(c.Figure, c.Median), figureText(c.Figure, c.Min), figureText(c.Figure, c.Max), figureText(c.Figure, c.Last)})
+	t := statuspage.Table{Caption: "Cells, with running medians", Figures: []int{1, 2, 3, 4, 6, 7, 8}, Empty: "No cells.",
+		Columns: []string{"cell", "median", "last", "min", "max", "figure", "ok", "not ok", "of", "status"}}
+	for i, c := range r.Cells {
+		t.Rows = append(t.Rows, statuspage.Row{Now: r.Now != nil && r.Now.Index == i, Cells: []string{c.Cell,
+			figureText(c.Figure, c.Median), figureText(c.Figure, c.Last), figureText(c.Figure, c.Min), figureText(c.Figure, c.Max), figureName(c.Figure),
+			fmt.Sprint(c.OK), fmt.Sprint(c.Bad), fmt.Sprint(c.Asked), c.state()}})
 	}
 	p.Tables = []statuspage.Table{t}
 	return p
+}
+
+// state says how far a cell is.
+func (c statusCell) state() string {
+	switch {
+	case c.Reason != "":
+		return c.Status + ": " + c.Reason
+	case c.Status != "":
+		return c.Status
+	case c.OK+c.Bad == 0:
+		return "to do"
+	}
+	return "under way"
+}
+
+// figureName is a figure's for people: its unit stands with the values.
+func figureName(name string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(strings.TrimSuffix(name, "_ns"), "_bytes"), "_", " ")
 }
 
 func (n statusNow) text() string {
@@ -268,6 +281,8 @@ func figureText(name string, v *float64) string {
 			d = d.Round(10 * time.Microsecond)
 		}
 		return d.String()
+	case *v >= 1000 && !strings.HasSuffix(name, "_bytes"):
+		return fmt.Sprintf("%.0f", *v) // %g would write an exponent
 	case strings.HasSuffix(name, "_bytes"):
 		return fmt.Sprintf("%.1f MiB", *v/(1<<20))
 	}

@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"html/template"
 	"net/http"
+	"slices"
 )
 
 // Page is what is shown.
@@ -36,13 +37,19 @@ type Fact struct{ Name, Value string }
 // Link leads to another page of the same server.
 type Link struct{ Address, Text string }
 
-// Table is one with a caption. Columns from Figures on are figures.
+// Table is one with a caption.
 type Table struct {
 	Caption string
 	Columns []string
-	Figures int
-	Rows    [][]string
+	Figures []int // columns that have figures, from 0
+	Rows    []Row
 	Empty   string // in place of rows, if there are none
+}
+
+// Row is one of a Table: its first cell is its name. The one that is Now is marked.
+type Row struct {
+	Cells []string
+	Now   bool
 }
 
 //go:embed page.html
@@ -58,7 +65,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"style": func() template.CSS { return template.CSS(style) },
 	"js":    func() template.JS { return template.JS(script) },
 	"figure": func(t Table, column int) bool {
-		return column >= t.Figures
+		return slices.Contains(t.Figures, column)
 	},
 }).Parse(source))
 

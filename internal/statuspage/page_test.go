@@ -15,7 +15,7 @@ import (
 func aPage() Page {
 	return Page{Title: "ukprobe run <b>1</b>", Version: "1.2.3", Subtitle: "Booting \"x\"", Done: 3, Of: 9,
 		Facts: []Fact{{"Host", "<script>alert(1)</script>"}}, Links: []Link{{"/metrics", "Metrics"}},
-		Tables: []Table{{Caption: "Cells", Columns: []string{"cell", "median"}, Figures: 1, Rows: [][]string{{"a & b", "1ms"}}},
+		Tables: []Table{{Caption: "Cells", Columns: []string{"cell", "median"}, Figures: []int{1}, Rows: []Row{{Cells: []string{"a & b", "1ms"}}, {Cells: []string{"it", ""}, Now: true}}},
 			{Caption: "None", Columns: []string{"cell"}, Empty: "No cells."}}}
 }
 
@@ -40,7 +40,7 @@ func TestPage(t *testing.T) {
 	get := serve(t, aPage)
 	resp, text := get("/")
 	for _, want := range []string{"<title>ukprobe run &lt;b&gt;1&lt;/b&gt;</title>", "&lt;script&gt;alert(1)&lt;/script&gt;", "a &amp; b", `<td class="figure">1ms</td>`,
-		`<progress max="9" value="3"`, `<a href="/metrics">Metrics</a>`, "No cells.", "prefers-color-scheme: dark", `<th scope="row">`} {
+		`<progress max="9" value="3"`, `<a href="/metrics">Metrics</a>`, "No cells.", `<tr class="now" aria-current="true"><th scope="row">it</th>`, "prefers-color-scheme: dark", `<th scope="row">`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
