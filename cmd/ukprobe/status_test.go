@@ -112,7 +112,7 @@ func TestFigureText(t *testing.T) {
 		v    *float64
 		want string
 	}{{"total_ns", v(1234567890), "1.235s"}, {"total_ns", v(12345678), "12.35ms"}, {"latency_p50_ns", v(900), "900ns"},
-		{"file_bytes", v(3 << 20), "3.0 MiB"}, {"instances", v(12), "12"}, {"requests_per_second", v(51234.7), "51235"}, {"requests_per_second", v(0.12345), "0.1234"}, {"total_ns", nil, ""}} {
+		{"file_bytes", v(3 << 20), "3.0 MiB"}, {"instances", v(12), "12"}, {"requests_per_second", v(51234.7), "51235"}, {"requests_per_second", v(0.5), "0.5"}, {"total_ns", nil, ""}} {
 		if got := figureText(tc.name, tc.v); got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}

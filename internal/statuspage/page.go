@@ -70,7 +70,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 }).Parse(source))
 
 // policy allows what the page itself has.
-var policy = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src '" + hash(style) + "'; script-src '" + hash(script) + "'"
+var policy = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src '" + hash(style) + "'; script-src '" + hash(script) + "'"
 
 func hash(text string) string {
 	sum := sha256.Sum256([]byte(text))

@@ -3,13 +3,18 @@
 package statuspage
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func aPage() Page {
@@ -85,5 +90,43 @@ func TestBusy(t *testing.T) {
 	close(on)
 	if code := <-done; code != http.StatusOK {
 		t.Errorf("the first one: %d", code)
+	}
+}
+
+// In a real browser the page refreshes itself, and nothing of it is against its own
+// policy.
+func TestBrowser(t *testing.T) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("no chromium: apt-get install chromium")
+	}
+	var made atomic.Int64
+	mux := http.NewServeMux()
+	Register(mux, 4, func() Page {
+		p := aPage()
+		p.Subtitle = fmt.Sprintf("made %d times", made.Add(1))
+		return p
+	}, func() any { return nil })
+	s := httptest.NewServer(mux)
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-extensions", "--user-data-dir="+t.TempDir(),
+		"--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom", s.URL+"/")
+	var log strings.Builder
+	cmd.Stderr = &log
+	dom, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	m := regexp.MustCompile(`made (\d+) times`).FindStringSubmatch(string(dom))
+	if m == nil || m[1] == "1" {
+		t.Errorf("it was made %d times and shows %v", made.Load(), m)
+	}
+	if strings.Contains(log.String(), "Content Security Policy") || strings.Contains(log.String(), "CONSOLE") {
+		t.Errorf("the browser has something to say:\n%s", log.String())
+	}
+	if !regexp.MustCompile(`id="stale"[^>]*hidden`).Match(dom) {
+		t.Errorf("it says that nobody answers:\n%s", dom)
 	}
 }
