@@ -59,7 +59,7 @@ func variables() []grafana.Variable {
 	out := []grafana.Variable{prometheus, histograms}
 	for _, v := range []struct{ name, label, metric string }{
 		{"system", "System", "ukprobe_samples_total"}, {"app", "App", "ukprobe_samples_total"}, {"platform", "Platform", "ukprobe_samples_total"},
-		{"experiment", "Experiment", "ukprobe_samples_total"}, {"vm", "VM (watch)", "ukprobe_vm_info"}, {"job", "Job", "ukprobe_hook_info"},
+		{"experiment", "Experiment", "ukprobe_samples_total"}, {"vm", "VM (watch)", "ukprobe_vm_info"}, {"job", "Job", `{__name__=~"ukprobe_(hook|run)_info"}`},
 	} {
 		one := query(v.name, v.label, fmt.Sprintf("label_values(%s, %s)", v.metric, v.name))
 		one.Multi, one.IncludeAll, one.AllValue, one.Sort = true, true, ".*", 1

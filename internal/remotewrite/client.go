@@ -39,7 +39,7 @@ type Settings struct {
 	Labels map[string]string // on every series
 }
 
-// ErrRefused: the receiver has understood and does not want it.
+// ErrRefused says that the receiver has understood and does not want it.
 var ErrRefused = errors.New("refused")
 
 // New makes a Client; nothing is sent yet. Credentials are read from their files anew

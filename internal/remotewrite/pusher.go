@@ -48,7 +48,7 @@ func (p *Pusher) Start() {
 		tick := time.NewTicker(p.Every)
 		defer tick.Stop()
 		for {
-			p.push(ctx)
+			_ = p.push(ctx) // has been told
 			select {
 			case <-ctx.Done():
 				return

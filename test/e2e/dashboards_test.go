@@ -5,7 +5,10 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"math"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -116,6 +119,8 @@ func TestDashboards(t *testing.T) {
 		checkRules(t, s, kind)
 		checkQuantiles(t, s, kind, c.file())
 	}
+	checkHistograms(t, servers["seconds"], c.file())
+	checkPages(t, watched, address)
 	_ = c.cmd.Process.Signal(syscall.SIGINT)
 	c.wait(patience(5 * time.Second)).want(0)
 	w.end()
@@ -305,6 +310,87 @@ func checkQuantiles(t *testing.T, s promServer, kind string, f *results.File) {
 	}
 	if checked == 0 {
 		t.Errorf("%s: no quantile was checked", kind)
+	}
+}
+
+// checkHistograms holds quantiles of the native histograms that the kernel counted
+// against those that were stored at the end of the run.
+func checkHistograms(t *testing.T, s promServer, f *results.File) {
+	t.Helper()
+	names := map[string]bool{}
+	for _, c := range f.Cells {
+		for _, h := range c.Histograms {
+			selector := fmt.Sprintf("%s{experiment=%q", h.Name, c.Experiment)
+			for k, v := range h.Labels {
+				selector += fmt.Sprintf(",%s=%q", k, v)
+			}
+			selector += "}"
+			if n, err := s.one("histogram_count(" + selector + ")"); err != nil || n != float64(h.Count) {
+				t.Errorf("%s: %v observations by PromQL, %d by run.json, %v", selector, n, h.Count, err)
+				continue
+			}
+			for _, q := range []float64{0.5, 0.99} {
+				got, err := s.one(fmt.Sprintf("histogram_quantile(%g, %s)", q, selector))
+				want := bucketOf(h, q)
+				at := int(math.Ceil(math.Ldexp(math.Log2(got), int(h.Schema)) - 1e-6))
+				if err != nil || at < want-1 || at > want+1 {
+					t.Errorf("%s, quantile %g: %v, in bucket %d, by PromQL, %v; bucket %d by run.json", selector, q, got, at, err, want)
+				}
+			}
+			names[h.Name] = true
+		}
+	}
+	if !names["ukprobe_vmm_round_trip_seconds"] || !names["ukprobe_network_response_seconds"] {
+		t.Errorf("histograms only of %v", names)
+	}
+}
+
+// bucketOf is the index of the bucket that holds a quantile.
+func bucketOf(h results.Histogram, q float64) int {
+	rank, seen := uint64(math.Ceil(q*float64(h.Count))), h.ZeroCount
+	for _, i := range slices.Sorted(maps.Keys(h.Buckets)) {
+		if seen += h.Buckets[i]; seen >= rank {
+			return int(i)
+		}
+	}
+	return math.MaxInt32
+}
+
+// checkPages looks at what a person and a program see beside the metrics.
+func checkPages(t *testing.T, watched, address string) {
+	t.Helper()
+	get := func(address, page string) string {
+		resp, err := http.Get(strings.TrimSuffix(address, "/metrics") + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("%s%s: %s, %v", address, page, resp.Status, err)
+		}
+		return string(text)
+	}
+	var run struct {
+		Status string
+		Cells  []struct {
+			OK     int
+			Figure string
+			Median float64
+		}
+	}
+	if err := json.Unmarshal([]byte(get(address, "/status.json")), &run); err != nil || run.Status != results.RunOK || len(run.Cells) != 2 || run.Cells[0].OK != 6 || run.Cells[0].Figure != "total_ns" || run.Cells[0].Median <= 0 {
+		t.Errorf("the run's status: %+v, %v", run, err)
+	}
+	if text := get(address, "/"); !strings.Contains(text, "The run has ended: ok.") || !strings.Contains(text, "reference/http on qemumicrovm") {
+		t.Errorf("the run's page:\n%s", text)
+	}
+	var vms struct{ List []struct{ VM string } }
+	if err := json.Unmarshal([]byte(get(watched, "/status.json")), &vms); err != nil || len(vms.List) < 8 {
+		t.Errorf("the VMs that were seen: %+v, %v", vms, err)
+	}
+	if text := get(watched, "/"); strings.Count(text, "<td>ended</td>") < 8 {
+		t.Errorf("the page of watch:\n%s", text)
 	}
 }
 
