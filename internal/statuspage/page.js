@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 "use strict";
 // Every two seconds, while somebody looks: the same page again, of which only the part
 // that changes is put in place.

@@ -210,7 +210,7 @@ func checkVariables(t *testing.T, s promServer, kind string) {
 // checkQueries runs every query.
 func checkQueries(t *testing.T, s promServer, kind string, begun time.Time, without map[string]string) {
 	t.Helper()
-	fill := strings.NewReplacer("$__rate_interval", "10s", "${histograms}", kind,
+	fill := strings.NewReplacer("$__rate_interval", "20s", "${histograms}", kind,
 		"$job", ".*", "$system", ".*", "$app", ".*", "$platform", ".*", "$experiment", ".*", "$vm", ".*")
 	n := 0
 	for name, d := range committedDashboards(t) {
