@@ -209,21 +209,11 @@ func cutShort(c *results.Cell, asked int) string {
 	return fmt.Sprintf("interrupted after %d samples, before its stopping rule (±%d %%) was met", c.Taken(), c.Settings.Until.WithinPercent)
 }
 
-// platform is a cell's platform, and below it its image if the matrix names one, and how
-// it starts its guests if that is not as by default.
+// platform is a cell's platform, and below it what tells the cell from others on it.
 func (o Options) platform(c *results.Cell) string {
 	name := o.clean(c.Platform)
-	if s := c.Settings; s != nil && s.Parallel > 1 {
-		name += fmt.Sprintf(" %s%d", o.pick("×", "x"), s.Parallel)
-	}
-	if s := c.Settings; s != nil && s.Image != "" {
-		name += "\n" + o.clean(s.Image)
-	}
-	if s := c.Settings; s != nil && s.Cache != "" {
-		name += "\n" + o.clean(s.Cache)
-	}
-	if s := c.Settings; s != nil && s.Tap != "" {
-		name += "\nsame tap"
+	for _, word := range c.Variant().Words() {
+		name += "\n" + o.clean(word)
 	}
 	return name
 }
