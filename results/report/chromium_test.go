@@ -4,7 +4,6 @@ package report
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -317,11 +316,7 @@ func paper(t *testing.T, ctx context.Context, file string) {
 	t.Helper()
 	call(t, ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{})
 	yes := true
-	data := call(t, ctx, cdppage.PrintToPDF, cdppage.PrintToPDFParams{PrintBackground: &yes, PreferCSSPageSize: &yes}).Data
-	pdf, err := base64.StdEncoding.DecodeString(string(data))
-	if err != nil {
-		pdf = []byte(data)
-	}
+	pdf := call(t, ctx, cdppage.PrintToPDF, cdppage.PrintToPDFParams{PrintBackground: &yes, PreferCSSPageSize: &yes}).Data
 	if !strings.HasPrefix(string(pdf), "%PDF-") {
 		t.Errorf("no PDF but %.20q", pdf)
 	}

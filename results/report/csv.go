@@ -33,7 +33,7 @@ func (d *Document) CSV(w io.Writer, curves bool) error {
 		f := d.Sources[i].File
 		for j := range f.Cells {
 			c := &f.Cells[j]
-			cell := []string{f.Run.ID, hostWords(&f.Host), c.System, c.App, c.Platform, experimentOf(c), csvVariant(c), c.Accel, csvProbes(c)}
+			cell := []string{f.Run.ID, hostWords(&f.Host), c.System, c.App, c.Platform, experimentOf(c), c.Variant().String(), c.Accel, csvProbes(c)}
 			for k := range cell {
 				cell[k] = spreadsheet(cell[k])
 			}
@@ -96,25 +96,6 @@ func curveZero(s *results.Sample, points []results.Point) int64 {
 }
 
 func exact(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
-
-func csvVariant(c *results.Cell) string {
-	var out []string
-	if s := c.Settings; s != nil {
-		if s.Image != "" {
-			out = append(out, "image="+s.Image)
-		}
-		if s.Parallel > 1 {
-			out = append(out, fmt.Sprintf("parallel=%d", s.Parallel))
-		}
-		if s.Cache != "" {
-			out = append(out, "cache="+s.Cache)
-		}
-		if s.Tap != "" {
-			out = append(out, "tap="+s.Tap)
-		}
-	}
-	return strings.Join(out, " ")
-}
 
 func csvProbes(c *results.Cell) string {
 	if c.Probes == "" {

@@ -99,6 +99,7 @@ func cellLabel(c sourced) string {
 type figureGroup struct {
 	experiment, app, accel string
 	cells                  []sourced
+	number, of             int // where one axis had too many
 }
 
 // figureGroups splits measured cells, at most so many to a group (0: any number).
@@ -121,6 +122,16 @@ func figureGroups(cells []sourced, byApp bool, most int) []figureGroup {
 		}
 		out[at].cells = append(out[at].cells, c)
 	}
+	for i := range out {
+		for j := range out {
+			if out[i].experiment == out[j].experiment && out[i].app == out[j].app && out[i].accel == out[j].accel {
+				out[i].of++
+				if j <= i {
+					out[i].number++
+				}
+			}
+		}
+	}
 	return out
 }
 
@@ -131,6 +142,9 @@ func (g figureGroup) title() string {
 	}
 	if g.accel != "" {
 		out += ", " + accelWords(g.accel)
+	}
+	if g.of > 1 {
+		out += fmt.Sprintf(" (%d of %d)", g.number, g.of)
 	}
 	return out
 }

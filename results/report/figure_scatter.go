@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/stats"
 )
 
 // pair is a cell with two figures that are held against each other.
@@ -105,7 +106,7 @@ func correlation(pairs []pair) string {
 	for _, p := range pairs {
 		xs, ys = append(xs, p.x), append(ys, p.y)
 	}
-	rho, p, err := spearman(xs, ys)
+	rho, p, err := stats.Spearman(xs, ys)
 	if err != nil {
 		return "No rank correlation: " + err.Error() + "."
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -122,12 +123,12 @@ func whyMissing(c *results.Cell, metric string) string {
 	}
 	if metric == "instances" {
 		if s, ok := c.Summary["instances_at_least"]; ok {
-			return fmt.Sprintf("at least %s: no more were started", number0(s.Median))
+			return fmt.Sprintf("at least %s: no more were started", units.Whole(s.Median))
 		}
 	}
 	if metric == "memory_min_bytes" {
 		if s, ok := c.Summary["memory_min_at_most_bytes"]; ok {
-			return "at most " + size(s.Median)
+			return "at most " + units.Size(s.Median)
 		}
 	}
 	return "no sample has this figure"
@@ -204,6 +205,13 @@ func (b *gridBuilder) finish(cells []sourced) {
 			b.Heads = slices.Delete(b.Heads, i, i+1)
 			for j := range b.Rows {
 				b.Rows[j].Heads = slices.Delete(b.Rows[j].Heads, i, i+1)
+			}
+		}
+	}
+	for _, r := range b.Rows {
+		for i := range r.Heads {
+			if r.Heads[i] == "" {
+				r.Heads[i] = "–"
 			}
 		}
 	}

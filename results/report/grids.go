@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -89,7 +90,7 @@ func ramOf(cells []sourced) string {
 		if c.Settings == nil || c.Settings.Density == nil {
 			return ""
 		}
-		if s := size(float64(c.Settings.Density.RAMMiB) * (1 << 20)); out == "" || out == s {
+		if s := units.Size(float64(c.Settings.Density.RAMMiB) * (1 << 20)); out == "" || out == s {
 			out = s
 		} else {
 			return ""
@@ -151,7 +152,7 @@ func fsGrids(cells []sourced) []Grid {
 			{p + "read_latency_p50_ns", "read p50"}, {p + "read_bytes_per_second", "read/s"}, {p + "sequential_read_latency_p50_ns", "in order p50"}, {p + "sequential_read_bytes_per_second", "in order/s"},
 			{p + "write_latency_p50_ns", "write p50"}, {p + "write_bytes_per_second", "write/s"}, {p + "sequential_write_latency_p50_ns", "in order p50"}, {p + "sequential_write_bytes_per_second", "in order/s"},
 			{p + "flush_latency_p50_ns", "flush p50"},
-		}, okOnly: len(out) > 0}.grid(Grid{ID: fmt.Sprintf("fs-%d", n), Part: 5, Title: "File system: blocks of " + size(float64(n)) + ", as the guest saw it"}, own))
+		}, okOnly: len(out) > 0}.grid(Grid{ID: fmt.Sprintf("fs-%d", n), Part: 5, Title: "File system: blocks of " + units.Size(float64(n)) + ", as the guest saw it"}, own))
 	}
 	host := cellTable{metrics: []phase{{"host_reads", "reads"}, {"host_read_latency_p50_ns", "p50"}, {"host_writes", "writes"}, {"host_write_latency_p50_ns", "p50"}}, okOnly: len(out) > 0}
 	return append(out, host.grid(Grid{ID: "fs-host", Part: 5, Title: "File system: as the host saw it"}, own))

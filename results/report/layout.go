@@ -95,19 +95,18 @@ type rowKey struct{ system, run, platform, accel, how string }
 // how says in words how a cell was measured if that is not as by default.
 func how(c *results.Cell) string {
 	var out []string
-	if s := c.Settings; s != nil {
-		if s.Image != "" {
-			out = append(out, "image "+s.Image)
-		}
-		if s.Parallel > 1 {
-			out = append(out, fmt.Sprintf("%d at once", s.Parallel))
-		}
-		if s.Cache != "" {
-			out = append(out, "cache "+s.Cache)
-		}
-		if s.Tap != "" {
-			out = append(out, "same tap")
-		}
+	v := c.Variant()
+	if v.Image != "" {
+		out = append(out, "image "+v.Image)
+	}
+	if v.Parallel > 1 {
+		out = append(out, fmt.Sprintf("%d at once", v.Parallel))
+	}
+	if v.Cache != "" && v.Cache != "as-is" {
+		out = append(out, "cache "+v.Cache)
+	}
+	if v.Tap != "" && v.Tap != "new" {
+		out = append(out, "same tap")
 	}
 	usual := c.Probes == "" || c.Probes == results.ProbesBoot
 	if e := experimentOf(c); e == "throughput" || e == "http" || e == "dns" {

@@ -48,9 +48,9 @@ func (d *drawing) rect(class string, x, y, width, height float64) {
 func (d *drawing) text(class string, x, y float64, s string) {
 	anchor := "middle"
 	switch {
-	case x < 6:
+	case x < 3:
 		anchor = "start"
-	case x > 92:
+	case x > 97:
 		anchor = "end"
 	}
 	fmt.Fprintf(d, `<text class="%s" x="%s" y="%s" text-anchor="%s">%s</text>`, class, percent(x), decimal(y, 1), anchor, escape(s))
@@ -165,7 +165,7 @@ type tick struct {
 
 // ticks are at most six, at round values in the metric's unit.
 func (s scale) ticks() []tick {
-	const most = 5
+	const most = 4
 	unit, step := s.unit(), 0.0
 	var values []float64
 	if s.log {
