@@ -324,4 +324,3 @@ func paper(t *testing.T, ctx context.Context, file string) {
 		t.Fatal(err)
 	}
 }
-

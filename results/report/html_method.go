@@ -180,7 +180,13 @@ func failures(cells []sourced) []failure {
 		if bad < 0 && c.Status != results.CellFailed {
 			continue
 		}
-		f := failure{Name: c.Name(), Status: c.Status, Reason: cmp.Or(c.Reason, "no reason was given")}
+		f := failure{Name: c.Name(), Status: c.Status, Reason: c.Reason}
+		switch {
+		case f.Reason == "" && n > 0:
+			f.Reason = fmt.Sprintf("%d of %d samples not ok", n, len(c.Samples))
+		case f.Reason == "":
+			f.Reason = "no reason was given"
+		}
 		if c.run != "" {
 			f.Name += ", run " + c.run
 		}
