@@ -60,7 +60,7 @@ func (r csvRows) sample(number string, s *results.Sample) {
 	metrics := s.Metrics()
 	taints := spreadsheet(strings.Join(s.Taints, "; "))
 	row := func(metric, unit, value, at string) {
-		fields := slices.Concat(r.cell, []string{number, s.Status, taints, metric, unit, value})
+		fields := slices.Concat(r.cell, []string{number, spreadsheet(s.Status), taints, spreadsheet(metric), unit, value})
 		if r.curves {
 			fields = append(fields, at)
 		}

@@ -234,7 +234,9 @@ func TestSeveralRuns(t *testing.T) {
 				if r.Heads[1] == b.Run.ID {
 					of = b
 				}
-				if !slices.ContainsFunc(of.Cells, func(c results.Cell) bool { return c.Samples != nil && len(e.Cell.Samples) > 0 && &c.Samples[0] == &e.Cell.Samples[0] || c.Reason == e.Cell.Reason }) {
+				if !slices.ContainsFunc(of.Cells, func(c results.Cell) bool {
+					return c.Samples != nil && len(e.Cell.Samples) > 0 && &c.Samples[0] == &e.Cell.Samples[0] || c.Reason == e.Cell.Reason
+				}) {
 					t.Errorf("%s: a cell of another run in a row of %s", g.ID, r.Heads[1])
 				}
 			}
@@ -259,7 +261,7 @@ func TestHostileText(t *testing.T) {
 		if name != "term" && (strings.Contains(b.String(), "<img") || strings.Contains(b.String(), "alert(1)</script>")) {
 			t.Errorf("%s has a guest's markup in it", name)
 		}
-		if name == "md" && (strings.Contains(b.String(), "](http") || strings.Contains(b.String(), "http://")) {
+		if name == "md" && (strings.Contains(strings.ReplaceAll(b.String(), `\]`, ""), "](http") || strings.Contains(b.String(), "http://")) {
 			t.Error("md has a guest's link in it")
 		}
 	}

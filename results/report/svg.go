@@ -180,7 +180,7 @@ func (s scale) ticks() []tick {
 	}
 	var out []tick
 	for _, v := range values {
-		out = append(out, tick{s.at(v), s.label(v)})
+		out = append(out, tick{s.at(v), s.label(v, step)})
 	}
 	return out
 }
@@ -238,23 +238,47 @@ func (s scale) unit() float64 {
 	return u
 }
 
-// label is a tick's value in words.
-func (s scale) label(v float64) string {
+// label is a tick's value in words: in its own unit where the scale is logarithmic, else in
+// that of the scale's end, with as many digits as tell the steps apart.
+func (s scale) label(v, step float64) string {
 	if v == 0 {
 		return "0"
 	}
-	words := Options{}.quantity(s.metric, v)
-	if s.metric == "percent" {
-		words = decimal(v, 1) + " %"
+	end := max(math.Abs(s.hi), math.Abs(s.lo))
+	if s.log || step == 0 {
+		end, step = v, v
 	}
-	digits, unit, both := strings.Cut(words, " ")
-	if n, err := strconv.ParseFloat(digits, 64); err == nil {
-		digits = strconv.FormatFloat(n, 'f', -1, 64)
+	name, size := tickUnit(s.metric, end)
+	digits := int(min(max(math.Ceil(-math.Log10(step/size)-1e-9), 0), 9))
+	out := decimal(v/size, digits)
+	if name == "" {
+		return out
 	}
-	if both {
-		return digits + " " + unit
+	return out + " " + name
+}
+
+// tickUnit is the largest unit of a metric that fits into a value.
+func tickUnit(metric string, v float64) (name string, size float64) {
+	steps, factor := []string{"", "k", "M", "G"}, 1000.0
+	switch unit := unitOf(metric); {
+	case metric == "percent":
+		return "%", 1
+	case unit == "ns":
+		steps = []string{"ns", "µs", "ms", "s"}
+	case unit == "B":
+		steps, factor = []string{"B", "KiB", "MiB", "GiB", "TiB"}, 1024
+	case unit == "B/s":
+		steps, factor = []string{"B/s", "KiB/s", "MiB/s", "GiB/s", "TiB/s"}, 1024
 	}
-	return digits
+	size = 1
+	for i, step := range steps {
+		name = step
+		if i == len(steps)-1 || math.Abs(v) < size*factor*(1-1e-12) {
+			break
+		}
+		size *= factor
+	}
+	return name, size
 }
 
 // axis draws ticks and their words below a drawing, at the given height from its top; the
