@@ -186,7 +186,7 @@ func TestScale(t *testing.T) {
 	}{
 		{"total_ns", true, []float64{1}}, {"total_ns", false, []float64{1e3, 1e10}}, {"total_ns", false, []float64{5e6, 5e6}}, {"total_ns", false, []float64{0, 0}},
 		{"total_ns", false, nil}, {"file_bytes", false, []float64{900, 3e9}}, {"pss_bytes", true, []float64{3.3e7, 4e7}}, {"requests_per_second", false, []float64{1e5, 1.01e5}},
-		{"total_ns", false, []float64{999_999, 1_000_001}}, {"x", true, []float64{-5, 7}}, {"total_ns", false, []float64{1e-300, 1e300}}, {"x", false, []float64{-3e9, -2e9}},
+		{"total_ns", false, []float64{999_999, 1_000_001}}, {"x", true, []float64{-5, 7}}, {"total_ns", false, []float64{1e-300, 1e300}}, {"x", false, []float64{-3e9, -2e9}}, {"x", false, []float64{1e18, 1e18 + 128}}, {"x", true, []float64{-1e308, 1e308}}, {"total_ns", false, []float64{1, 1e308}}, {"total_ns", false, []float64{5e-324, 1}},
 	} {
 		s := newScale(tt.metric, tt.zero, tt.values...)
 		for _, v := range tt.values {

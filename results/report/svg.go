@@ -112,7 +112,7 @@ type scale struct {
 func newScale(metric string, zero bool, values ...float64) scale {
 	s := scale{lo: math.Inf(1), hi: math.Inf(-1), metric: metric}
 	for _, v := range values {
-		if !notANumber(v) {
+		if !notANumber(v) && math.Abs(v) < math.MaxFloat64/4 {
 			s.lo, s.hi = min(s.lo, v), max(s.hi, v)
 		}
 	}
@@ -125,8 +125,8 @@ func newScale(metric string, zero bool, values ...float64) scale {
 		s.log = true
 	}
 	if s.log {
-		span := math.Log(s.hi/s.lo) * 0.04
-		s.lo, s.hi = s.lo*math.Exp(-span), s.hi*math.Exp(span)
+		span := (math.Log(s.hi) - math.Log(s.lo)) * 0.04
+		s.lo, s.hi = max(s.lo*math.Exp(-span), math.SmallestNonzeroFloat64), min(s.hi*math.Exp(span), math.MaxFloat64)
 		return s
 	}
 	if s.lo >= 0 && s.lo < s.hi/2 {
@@ -149,7 +149,7 @@ func notANumber(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
 func (s scale) at(v float64) float64 {
 	p := (v - s.lo) / (s.hi - s.lo)
 	if s.log {
-		p = math.Log(v/s.lo) / math.Log(s.hi/s.lo)
+		p = (math.Log(v) - math.Log(s.lo)) / (math.Log(s.hi) - math.Log(s.lo))
 	}
 	if math.IsNaN(p) {
 		return 0
@@ -174,13 +174,20 @@ func (s scale) ticks() []tick {
 	if len(values) < 2 {
 		values = nil
 		step = niceStep((s.hi-s.lo)/unit/most) * unit
-		for i := math.Ceil(s.lo / step); i*step <= s.hi; i++ {
-			values = append(values, i*step)
+		first := math.Ceil(s.lo / step)
+		for i := range most + 2 { // counted: values may be so close that adding a step changes nothing
+			if v := (first + float64(i)) * step; v <= s.hi {
+				values = append(values, v)
+			}
 		}
 	}
 	var out []tick
 	for _, v := range values {
-		out = append(out, tick{s.at(v), s.label(v, step)})
+		t := tick{s.at(v), s.label(v, step)}
+		if n := len(out); n > 0 && (out[n-1].label == t.label || out[n-1].at >= t.at) {
+			continue // absurd values, which no number of digits tells apart
+		}
+		out = append(out, t)
 	}
 	return out
 }
@@ -195,13 +202,16 @@ func (s scale) decades(most int) []float64 {
 		if base == 2 && len(digits) > 1 {
 			continue
 		}
-		for skip := 1; skip < 12; skip++ {
+		for skip := 1; skip < 1100; skip++ {
 			if len(digits) > 1 && skip > 1 {
 				break
 			}
 			var out []float64
 			from := math.Floor(math.Log(s.lo) / math.Log(base))
 			for e := from; math.Pow(base, e) <= s.hi; e++ {
+				if len(out) > most {
+					break
+				}
 				for _, d := range digits {
 					if v := d * math.Pow(base, e); v >= s.lo && v <= s.hi && math.Mod(e, float64(skip)) == 0 {
 						out = append(out, v)
