@@ -96,7 +96,7 @@ func breakdown(id, title, prefix string, cells []sourced) figure {
 	}
 	axis := new(drawing)
 	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-	axis.axis(scale{lo: 0, hi: 100, metric: "percent"}, 2)
+	axis.axis(scale{lo: 0, hi: 100, metric: "percent"}, 2, narrowBar)
 	axis.end()
 	f.Axis = axis.html()
 	return f

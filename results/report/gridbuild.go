@@ -144,6 +144,9 @@ func (c *sourced) footnotes() []string {
 	if experimentOf(c.Cell) == imageSize && len(out) > 1 { // how it was made is one thing
 		out = []string{strings.Join(out, "; ")}
 	}
+	for i := range out {
+		out[i] = c.general(out[i])
+	}
 	g := group{experiment: c.Experiment, interrupted: c.interrupted}
 	if n, short := g.asked(c.Cell); short && c.Status == results.CellOK {
 		out = append(out, cutShort(c.Cell, n))
@@ -152,6 +155,13 @@ func (c *sourced) footnotes() []string {
 		out = append(out, t)
 	}
 	return out
+}
+
+// general is a reason without the cell's own names, which its row and column have: so the
+// same reason is one footnote.
+func (c *sourced) general(reason string) string {
+	reason = strings.Replace(reason, fmt.Sprintf(": of %s %s for %s ", c.System, c.App, c.Platform), " ", 1)
+	return strings.Replace(reason, fmt.Sprintf(": %s on %s: ", c.App, c.Platform), ": ", 1)
 }
 
 // tainted says how many of the samples that count are tainted, and by what kinds of taints.

@@ -155,6 +155,7 @@ func (t crossTable) grid(g Grid, cells []sourced) Grid {
 			g.Columns = append(g.Columns, column)
 		}
 	}
+	cells = unmeasured(cells)
 	keys := t.keys(cells)
 	b := gridBuilder{Grid: &g, numbers: map[string]int{}}
 	for _, k := range keys {
@@ -167,6 +168,25 @@ func (t crossTable) grid(g Grid, cells []sourced) Grid {
 	g.Heads = []string{"system", "run", "platform", "accelerator", "how"}
 	b.finish(cells)
 	return g
+}
+
+// unmeasured takes their accelerator from cells that were not measured, unless the same
+// system was measured under it: where there is no figure it tells nothing apart.
+func unmeasured(cells []sourced) []sourced {
+	measured := map[rowKey]bool{}
+	key := func(c sourced) rowKey { return rowKey{system: c.System, run: c.run, accel: c.accel, how: how(c.Cell)} }
+	for _, c := range cells {
+		if len(c.Samples) > 0 {
+			measured[key(c)] = true
+		}
+	}
+	out := slices.Clone(cells)
+	for i := range out {
+		if !measured[key(out[i])] {
+			out[i].accel = ""
+		}
+	}
+	return out
 }
 
 // keys are the table's rows: for each system, in the layout's order, those that it needs.
@@ -196,7 +216,7 @@ func (t crossTable) keys(cells []sourced) []rowKey {
 }
 
 func (t crossTable) key(c sourced) rowKey {
-	k := rowKey{system: c.System, run: c.run, platform: displayPlatform(c.Platform), accel: accelOf(c.Cell), how: how(c.Cell)}
+	k := rowKey{system: c.System, run: c.run, platform: displayPlatform(c.Platform), accel: c.accel, how: how(c.Cell)}
 	if t.platforms || c.Platform == c.System {
 		k.platform = ""
 	}
