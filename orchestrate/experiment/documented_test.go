@@ -56,8 +56,9 @@ func (r replay) Measure(ctx context.Context, prefix string, c workload.Command, 
 		return err
 	}
 	if mean, told := f.Latency["mean"]; told && mean < time.Second { // longer than on the wire
-		f.Latency["mean"] = time.Second
+		f.Latency["mean"], f.Latency["max"] = time.Second, time.Second
 	}
+	f.Verify(c.Name)
 	r.live.figures(prefix, f)
 	(&bench{live: r.live}).saturation(prefix, c, ran)
 	r.live.costs(prefix, meter{counts: probe.Counts{Spans: map[string]probe.Histogram{probe.SpanHalted: {}, probe.SpanWaited: {}}}}, everything(), f.Requests)
