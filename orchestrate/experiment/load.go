@@ -131,7 +131,7 @@ func (b *bench) Measure(ctx context.Context, prefix string, c workload.Command, 
 	if err != nil {
 		return err
 	}
-	f.Verify(c.Name)
+	f.Verify(c)
 	b.live.figures(prefix, f)
 	b.saturation(prefix, c, r)
 	b.live.costs(prefix, before, after, f.Requests)

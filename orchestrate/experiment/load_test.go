@@ -144,6 +144,10 @@ func TestKnownRate(t *testing.T) {
 	if least := float64((4 * time.Second / rate).Nanoseconds()) * 0.9; v["latency_p50_ns"] < least {
 		t.Errorf("p50 %v ns: below %v, what the rate allows", v["latency_p50_ns"], least)
 	}
+	// No more are on their way than there are connections.
+	if n := v["requests_per_second"] * v["latency_mean_ns"] / 1e9; n < 1 || n > 1.05*float64(shortLoad.Connections) {
+		t.Errorf("%v requests at a time, of %d connections; lacking %v", n, shortLoad.Connections, l.Sample.Lacking)
+	}
 	if v["errors"] != 0 || v["requests"] == 0 || v["client_busy_percent"] <= 0 || v["client_busy_percent"] > 90 {
 		t.Errorf("values %v", v)
 	}

@@ -12,15 +12,30 @@ import (
 
 // Verify takes out of the figures the latencies that cannot be, each with the reason, and
 // notes them. It is for what every generator tells: no answer takes no time, quantiles
-// rise, and nothing is longer than the longest.
-func (f *Figures) Verify(program string) {
+// rise, nothing is longer than the longest; and where c has so many requests without an
+// answer at the most, so many are on their way on average at the most, which is their rate
+// times their mean latency (J. D. C. Little, 1961).
+func (f *Figures) Verify(c Command) {
+	program := c.Name
 	for _, kind := range []string{"", Uncorrected} {
 		wrong := implausible(f.Latency, kind)
 		for _, name := range slices.Sorted(maps.Keys(wrong)) {
 			f.lose(program, name, wrong[name])
 		}
 	}
+	name := Uncorrected + "mean" // from the sending
+	if _, told := f.Latency[name]; !told {
+		name = "mean"
+	}
+	mean := f.Latency[name]
+	if n := f.PerSecond * mean.Seconds(); c.AtOnce > 0 && n > float64(c.AtOnce)*(1+rounding) {
+		f.lose(program, name, fmt.Sprintf("%.5g requests a second of %v each are %.3g at a time, and %d are the most: it is not of what was sent", f.PerSecond, mean, n, c.AtOnce))
+	}
 }
+
+// rounding is how much a mean may be off by the digits that it is told with: sysbench's
+// are 10 µs.
+const rounding = 0.05
 
 // Uncorrected begins the names of latencies that count from the sending, where there are
 // others that count from the moment due.

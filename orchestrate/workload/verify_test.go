@@ -3,7 +3,6 @@
 package workload
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +37,7 @@ func TestVerify(t *testing.T) {
 				want[k] = v
 			}
 		}
-		f.Verify("p")
+		f.Verify(Command{Name: "p"})
 		if diff := cmp.Diff(want, f.Latency); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
@@ -48,20 +47,44 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestVerifyWrkPipeline: wrk 4.1.0 with eight requests on each connection, as it was
-// recorded, tells no value that is 0.
-func TestVerifyWrkPipeline(t *testing.T) {
-	f, err := readWrk(recorded(t, "wrk-pipe8.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Verify("wrk")
-	for name, d := range f.Latency {
-		if d == 0 || strings.HasPrefix(name, "p") {
-			t.Errorf("%s %v", name, d)
+// TestLittle: no more are on their way than can be, in what was recorded of each
+// generator and by what they are told to have at once.
+func TestLittle(t *testing.T) {
+	for _, tt := range []struct {
+		f      Figures
+		atOnce int
+		name   string // what is left out
+	}{
+		{Figures{PerSecond: 1000, Latency: map[string]time.Duration{"mean": ms(10)}}, 10, ""},
+		{Figures{PerSecond: 1000, Latency: map[string]time.Duration{"mean": ms(10.4)}}, 10, ""},
+		{Figures{PerSecond: 1000, Latency: map[string]time.Duration{"mean": ms(10.6)}}, 10, "mean"},
+		{Figures{PerSecond: 1000, Latency: map[string]time.Duration{"mean": ms(99)}}, 0, ""}, // not known
+		// From the moment due it may be more.
+		{Figures{PerSecond: 1000, Latency: map[string]time.Duration{"mean": ms(99), "uncorrected_mean": ms(9)}}, 10, ""},
+		{Figures{PerSecond: 1000, Latency: map[string]time.Duration{"mean": ms(99), "uncorrected_mean": ms(11)}}, 10, "uncorrected_mean"},
+	} {
+		tt.f.Verify(Command{Name: "p", AtOnce: tt.atOnce})
+		if _, left := tt.f.Latency[tt.name]; left || (tt.name == "") != (len(tt.f.Notes) == 0) || (tt.name != "") != (tt.f.Missing[tt.name] != "") {
+			t.Errorf("%+v", tt)
 		}
 	}
-	if f.Missing["p90"] == "" || f.Missing["p50"] == "" || len(f.Notes) == 0 {
-		t.Errorf("missing %v, notes %q", f.Missing, f.Notes)
+	w := load(time.Second, 0)
+	w.Pipeline, w.Connections, w.Threads = 4, 9, 2
+	for g, want := range map[Generator]int{Wrk{}: 32, RedisBenchmark{}: 36, Memaslap{}: 9, Sysbench{}: 9, Dnsperf{}: 36, FixedRate{}: 9} {
+		l := logged{answer: func(argv []string) (r Ran) {
+			switch argv[0] { // what is read before the run that counts
+			case dnsperf:
+				r.Stdout = recorded(t, "dnsperf.txt")
+			case "redis-benchmark":
+				r.Stdout = recorded(t, "redis.csv")
+			}
+			return r
+		}}
+		if err := g.Load(t.Context(), &l, guest, w); err != nil {
+			t.Fatal(err)
+		}
+		if l.atOnce != want {
+			t.Errorf("%T: %d at once, want %d", g, l.atOnce, want)
+		}
 	}
 }
