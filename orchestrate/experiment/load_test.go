@@ -282,6 +282,44 @@ func TestSaturation(t *testing.T) {
 	}
 }
 
+// TestClientWaits: a busy loop of somebody else's on the client's CPU is noticed.
+func TestClientWaits(t *testing.T) {
+	l, _ := newLive(t, http.NotFoundHandler())
+	loop := exec.Command("taskset", "-c", "0", "sh", "-c", "while :; do :; done")
+	if err := loop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = loop.Process.Kill()
+		_ = loop.Wait()
+	}()
+	b, err := l.newBench()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	// Its other thread ends before it does.
+	c := workload.Command{Name: "loop", Threads: 1, Argv: []string{"bash", "-c", "for ((i=0; i<500000; i++)); do :; done & wait; for ((i=0; i<500000; i++)); do :; done"}}
+	r, err := b.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.saturation("", c, r)
+	t.Logf("%v of %v waited, %v ran", r.Waited, r.Wall, r.CPU)
+	if v := l.Sample.Values["client_waited_percent"]; v < 100*queueing || len(l.Sample.Taints) == 0 || !strings.HasPrefix(l.Sample.Taints[0], "client: loop waited for a CPU in ") {
+		t.Errorf("%v %%, taints %q", v, l.Sample.Taints)
+	}
+	s := &Sample{}
+	(&bench{live: &Live{Boot: &Boot{}, Sample: s}}).saturation("", workload.Command{Threads: 1}, workload.Ran{Wall: time.Second, Waited: -1})
+	if _, told := s.Values["client_waited_percent"]; told || len(s.Lacking) != 1 || len(s.Taints) != 0 {
+		t.Errorf("not known: %+v", s)
+	}
+}
+
 func TestJudge(t *testing.T) {
 	for _, tt := range []struct {
 		f    workload.Figures

@@ -82,6 +82,7 @@ type Command struct {
 type Ran struct {
 	Stdout, Stderr string
 	Wall, CPU      time.Duration // CPU is of all its threads, in user and kernel mode
+	Waited         time.Duration // of all its threads: ready to run, and on no CPU; negative if it is not known
 }
 
 // Figures are what a generator saw. What it does not tell is not there.
