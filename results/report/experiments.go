@@ -46,9 +46,9 @@ var experimentColumns = map[string][]phase{
 	"dns": {{"requests_per_second", "queries/s"}, {"latency_p50_ns", "p50"}, {"latency_p99_ns", "p99"}, {"errors", "errors"},
 		{"client_busy_percent", "client busy"}, {"client_waited_percent", "waited"}},
 	"fs": {
-		{"read_latency_p50_ns", "read p50"}, {"read_bytes_per_second", "read/s"}, {"write_latency_p50_ns", "write p50"}, {"write_bytes_per_second", "write/s"},
+		{"block_bytes", "block"}, {"read_latency_p50_ns", "read p50"}, {"read_bytes_per_second", "read/s"}, {"write_latency_p50_ns", "write p50"}, {"write_bytes_per_second", "write/s"},
 		{"flush_latency_p50_ns", "flush p50"},
-		{"host_reads", "host's reads"}, {"host_read_latency_p50_ns", "p50"}, {"host_writes", "writes"}, {"host_write_latency_p50_ns", "p50"},
+		{"host_reads", "host, all jobs: reads"}, {"host_read_latency_p50_ns", "all reads p50"}, {"host_writes", "all writes"}, {"host_write_latency_p50_ns", "all writes p50"},
 	},
 	aslr: {
 		{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy"}, {"entropy_at_least_bits", "at least"},
