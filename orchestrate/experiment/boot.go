@@ -215,7 +215,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	stop()
 	b.note(s, <-answered)
 	if s.Status == OK && b.During != nil {
-		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Memory: mem, Watch: watch, Dir: dir, Disk: disk, nic: w.guest, guest: gst, Sample: s})
+		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Memory: mem, Watch: watch, Dir: dir, Disk: disk, nic: w.guest, guest: gst, own: &own, Sample: s})
 	}
 	cancel()
 	shut()

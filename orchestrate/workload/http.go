@@ -66,7 +66,7 @@ func (g FixedRate) Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix
 }
 
 func (FixedRate) command(name string, t netip.AddrPort, w matrix.Workload, n int) Command {
-	return Command{Name: name, Threads: w.Connections + 1, Argv: []string{Self, HTTPCommand, "--address", t.String(), "--rate", strconv.Itoa(w.Rate),
+	return Command{Name: name, Threads: w.Connections + 1, AtOnce: w.Connections, Argv: []string{Self, HTTPCommand, "--address", t.String(), "--rate", strconv.Itoa(w.Rate),
 		"--requests", strconv.Itoa(n), "--connections", strconv.Itoa(w.Connections), "--timeout", answerTime.String()}}
 }
 

@@ -71,6 +71,7 @@ type Command struct {
 	Name    string // of its output
 	Argv    []string
 	Threads int               // that can be busy at the same time
+	AtOnce  int               // requests that can be without an answer at the same time
 	Files   map[string]string // content by name
 	// Line, if not nil, is given each line of the output as it comes. Those of which it
 	// returns true are not kept: there may be millions.
@@ -81,6 +82,7 @@ type Command struct {
 type Ran struct {
 	Stdout, Stderr string
 	Wall, CPU      time.Duration // CPU is of all its threads, in user and kernel mode
+	Waited         time.Duration // of all its threads: ready to run, and on no CPU; negative if it is not known
 }
 
 // Figures are what a generator saw. What it does not tell is not there.

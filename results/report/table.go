@@ -118,9 +118,11 @@ func (o Options) block(b *strings.Builder, g group) {
 	t.AppendHeader(append(header, "taints"))
 	t.SetColumnConfigs(columns(len(header) + 1))
 	var notes []string
-	for _, c := range g.cells {
-		row, note := o.row(g, c, len(notes)+1)
-		if note != "" {
+	for _, r := range g.rows() {
+		row, note := o.row(g, r.cell, len(notes)+1)
+		if note != "" && r.again { // as the row before
+			row, _ = o.row(g, r.cell, len(notes))
+		} else if note != "" {
 			notes = append(notes, note)
 		}
 		t.AppendRow(row)
