@@ -76,7 +76,7 @@ func app() *cli.App {
 		EnableBashCompletion: true,
 		// A selector holds commas of its own.
 		DisableSliceFlagSeparator: true,
-		Commands:                  strictly("ukprobe", runCommand(), watchCommand(), validateCommand(), overheadCommand(), imageCommand(), systemsCommand(), doctorCommand(), cleanCommand(), loadHTTPCommand(), versionCommand(), helpCommand()),
+		Commands:                  strictly("ukprobe", runCommand(), watchCommand(), validateCommand(), runsCommand(), exportCommand(), importCommand(), overheadCommand(), imageCommand(), systemsCommand(), doctorCommand(), cleanCommand(), loadHTTPCommand(), versionCommand(), helpCommand()),
 		Flags:                     []cli.Flag{cli.HelpFlag}, // the library's comes with its help command only
 		// Errors are printed by main, once.
 		ExitErrHandler: func(*cli.Context, error) {},
