@@ -94,7 +94,7 @@ func (c *Counts) add(s *Sample) {
 // values: these follow as shuffled float64, metric by metric.
 type packedValues struct {
 	Counts
-	Rungs   map[string][]string `json:"rungs,omitempty"`
+	Rungs   map[string][]string `json:"rungs"`
 	Summary map[string]Summary  `json:"summary"`
 	Metrics []string            `json:"metrics"`
 	Lengths []int               `json:"lengths"` // of the metrics' values

@@ -69,7 +69,7 @@ func Import(into string, selectors []string, done func(Imported)) error {
 // get a store comes first: what is imported must not hide it.
 func sourcesOf(into string, selectors []string, own bool) (out []Selector, err error) {
 	if own {
-		out = append(out, Selector{Path: into})
+		out = append(out, Selector{Path: filepath.Join(into, FileName)}) // by its name: soon there is a store
 	}
 	target, err := os.Stat(into)
 	if err != nil {
@@ -88,10 +88,10 @@ func sourcesOf(into string, selectors []string, own bool) (out []Selector, err e
 		st, err := os.Stat(dir)
 		same := err == nil && os.SameFile(st, target)
 		switch {
-		case same && hasStore:
-			return nil, fmt.Errorf("results: import %s: it is in the store of %s already", sel, into)
 		case same && own:
 			continue
+		case same && hasStore:
+			return nil, fmt.Errorf("results: import %s: it is in the store of %s already", sel, into)
 		case !hasStore || sel.Run != "":
 			out = append(out, sel)
 			continue

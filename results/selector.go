@@ -3,6 +3,7 @@
 package results
 
 import (
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -60,8 +61,26 @@ func (s Selector) databaseOf() (path string, ok bool) {
 		return s.Path, filepath.Base(s.Path) == DatabaseName
 	}
 	path = filepath.Join(s.Path, DatabaseName)
-	st, err = os.Stat(path)
-	return path, err == nil && st.Size() > 0 // an empty one was killed before it began
+	if st, err = os.Stat(path); err != nil || st.Size() == 0 { // of one that was killed before it began
+		return path, false
+	}
+	// A folder from before there was a store may have got no further than to an empty one.
+	_, err = os.Stat(filepath.Join(s.Path, FileName))
+	return path, err != nil || !holdsNone(path)
+}
+
+// holdsNone says that a store has no run, and can be read.
+func holdsNone(path string) bool {
+	db, err := sql.Open("sqlite", dsn(path, "ro", nil))
+	if err != nil {
+		return false
+	}
+	defer db.Close()
+	if version, err := checkVersion(db, path); err != nil || version == 0 {
+		return err == nil
+	}
+	n := 1
+	return db.QueryRow("SELECT count(*) FROM run").Scan(&n) == nil && n == 0
 }
 
 // pick finds the run that a selector means; ids are in the order of their start.
