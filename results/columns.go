@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -90,30 +91,61 @@ func (c *Counts) add(s *Sample) {
 	}
 }
 
-// packedValues is what is stored of a CellValues beside the cell itself, before its
-// values: these follow as shuffled float64, metric by metric.
+// packedValues is what is stored of a CellValues beside the cell itself, but for the
+// figures: these follow as shuffled float64, first seven for each summary, then the
+// values, metric by metric.
 type packedValues struct {
 	Counts
-	Rungs   map[string][]string `json:"rungs"`
-	Summary map[string]Summary  `json:"summary"`
-	Metrics []string            `json:"metrics"`
-	Lengths []int               `json:"lengths"` // of the metrics' values
+	Rungs     map[string][]string `json:"rungs"`
+	Summaries []string            `json:"summaries"`       // their metrics
+	Notes     map[string]string   `json:"notes,omitempty"` // of summaries
+	Metrics   []string            `json:"metrics"`
+	Lengths   []int               `json:"lengths"` // of the metrics' values
 }
 
-// encodeValues packs: a uvarint with the length of the JSON, the JSON, the values; zstd
+// summaryFigures is how many float64 a Summary is stored as.
+const summaryFigures = 7
+
+func (s *Summary) figures() [summaryFigures]float64 {
+	low, high := math.NaN(), math.NaN() // no interval
+	if s.CI95 != nil {
+		low, high = s.CI95[0], s.CI95[1]
+	}
+	return [summaryFigures]float64{float64(s.N), s.Median, low, high, s.Min, s.Max, float64(s.Beyond)}
+}
+
+func summaryOf(f []float64, note string) Summary {
+	s := Summary{N: int(f[0]), Median: f[1], Min: f[4], Max: f[5], Beyond: int(f[6]), Note: note}
+	if !math.IsNaN(f[2]) {
+		s.CI95 = &[2]float64{f[2], f[3]}
+	}
+	return s
+}
+
+// encodeValues packs: a uvarint with the length of the JSON, the JSON, the figures; zstd
 // over all.
 func encodeValues(v *CellValues) ([]byte, error) {
-	p := packedValues{Counts: v.Counts, Rungs: v.Rungs, Summary: v.Summary, Metrics: slices.Sorted(maps.Keys(v.Values))}
-	var values []byte
+	p := packedValues{Counts: v.Counts, Rungs: v.Rungs, Notes: map[string]string{},
+		Summaries: slices.Sorted(maps.Keys(v.Summary)), Metrics: slices.Sorted(maps.Keys(v.Values))}
+	var summaries []float64
+	for _, name := range p.Summaries {
+		s := v.Summary[name]
+		figures := s.figures()
+		summaries = append(summaries, figures[:]...)
+		if s.Note != "" {
+			p.Notes[name] = s.Note
+		}
+	}
+	figures := shuffle(summaries)
 	for _, name := range p.Metrics {
 		p.Lengths = append(p.Lengths, len(v.Values[name]))
-		values = append(values, shuffle(v.Values[name])...)
+		figures = append(figures, shuffle(v.Values[name])...)
 	}
 	head, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}
-	return pack(slices.Concat(binary.AppendUvarint(nil, uint64(len(head))), head, values))
+	return pack(slices.Concat(binary.AppendUvarint(nil, uint64(len(head))), head, figures))
 }
 
 var errValues = errors.New("the values of a cell are not as they were written")
@@ -135,19 +167,35 @@ func decodeValues(data []byte, v *CellValues) error {
 	if err := json.Unmarshal(head, &p); err != nil {
 		return fmt.Errorf("%w: %w", errValues, err)
 	}
-	if len(p.Metrics) != len(p.Lengths) {
+	v.Counts, v.Rungs = p.Counts, p.Rungs
+	return v.figures(&p, rest)
+}
+
+// figures takes a cell's figures from where they follow on the head.
+func (v *CellValues) figures(p *packedValues, data []byte) error {
+	take := func(n int) ([]float64, error) {
+		if n < 0 || n > len(data)/8 {
+			return nil, errValues
+		}
+		out := unshuffle(data[:n*8])
+		data = data[n*8:]
+		return out, nil
+	}
+	summaries, err := take(len(p.Summaries) * summaryFigures)
+	if err != nil || len(p.Metrics) != len(p.Lengths) {
 		return errValues
 	}
-	v.Counts, v.Rungs, v.Summary = p.Counts, p.Rungs, p.Summary
+	v.Summary = make(map[string]Summary, len(p.Summaries))
+	for i, name := range p.Summaries {
+		v.Summary[name] = summaryOf(summaries[i*summaryFigures:][:summaryFigures], p.Notes[name])
+	}
 	v.Values = make(map[string][]float64, len(p.Metrics))
 	for i, name := range p.Metrics {
-		size := p.Lengths[i] * 8
-		if p.Lengths[i] < 0 || p.Lengths[i] > len(rest)/8 {
-			return errValues
+		if v.Values[name], err = take(p.Lengths[i]); err != nil {
+			return err
 		}
-		v.Values[name], rest = unshuffle(rest[:size]), rest[size:]
 	}
-	if len(rest) > 0 {
+	if len(data) > 0 {
 		return errValues
 	}
 	return nil

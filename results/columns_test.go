@@ -54,7 +54,8 @@ func TestColumns(t *testing.T) {
 }
 
 func TestEncodeValues(t *testing.T) {
-	v := CellValues{Counts: Counts{Samples: 3}, Values: map[string][]float64{
+	v := CellValues{Counts: Counts{Samples: 3}, Cell: Cell{Summary: map[string]Summary{
+		"a": {N: 4, Median: 1, Min: -1, Max: 1e300, Note: "too few"}, "b": {N: 1 << 40, CI95: &[2]float64{-1, 2}, Beyond: 3}}}, Values: map[string][]float64{
 		"a": {1, -1, 1e300, math.SmallestNonzeroFloat64}, "none": {}, "c": {123456789}}}
 	data, err := encodeValues(&v)
 	must(t, err)
@@ -81,7 +82,8 @@ func TestEncodeValues(t *testing.T) {
 // FuzzDecodeValues: whatever is in the store, it is values or an error.
 func FuzzDecodeValues(f *testing.F) {
 	f.Add([]byte{2, '{', '}'})
-	f.Add([]byte(`=` + `{"metrics":["a"],"lengths":[1],"summary":{}}` + "12345678"))
+	f.Add([]byte(string(rune(31)) + `{"metrics":["a"],"lengths":[1]}` + "12345678"))
+	f.Add([]byte(string(rune(19)) + `{"summaries":["a"]}` + "12345678"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		packed, err := pack(data)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -181,7 +182,11 @@ func (s *Store) openDatabase() (err error) {
 		return fmt.Errorf("results: write into %s: %w: choose another directory", s.dir, err)
 	}
 	if s.db, err = openWriter(path); err != nil {
-		return s.failed(fmt.Errorf("results: open the store %s: %w", path, err))
+		advice := ""
+		if errors.Is(err, syscall.ENOSPC) {
+			advice = ": make room, or choose another directory"
+		}
+		return s.failed(fmt.Errorf("results: open the store %s: %w%s", path, err, advice))
 	}
 	return nil
 }
