@@ -53,7 +53,7 @@ func insertCell(tx *sql.Tx, run int64, i int, r rawRun) (id int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	res, err := tx.Exec(`INSERT INTO cell (system, app, platform, experiment, accel, probes, status, reason, head, run, n) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	res, err := tx.Exec(`INSERT INTO cell (system, app, platform, experiment, accel, probes, variant, status, reason, head, run, n) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		append(columns, run, i)...)
 	if err != nil {
 		return 0, err
@@ -124,7 +124,7 @@ func cellColumns(c *Cell) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []any{c.System, c.App, c.Platform, c.Experiment, c.Accel, c.Probes, c.Status, c.Reason, string(head)}, nil
+	return []any{c.System, c.App, c.Platform, c.Experiment, c.Accel, c.Probes, c.Variant().String(), c.Status, c.Reason, string(head)}, nil
 }
 
 func updateCell(tx *sql.Tx, id int64, c *Cell) error {
@@ -132,7 +132,7 @@ func updateCell(tx *sql.Tx, id int64, c *Cell) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`UPDATE cell SET system = ?, app = ?, platform = ?, experiment = ?, accel = ?, probes = ?, status = ?, reason = ?, head = ? WHERE id = ?`,
+	_, err = tx.Exec(`UPDATE cell SET system = ?, app = ?, platform = ?, experiment = ?, accel = ?, probes = ?, variant = ?, status = ?, reason = ?, head = ? WHERE id = ?`,
 		append(columns, id)...)
 	return err
 }
