@@ -86,7 +86,7 @@ func fillBench(db *sql.DB, size benchSize) error {
 				sql  string
 				args []any
 			}{
-				{`INSERT INTO run SELECT 1 + ?1, 'r' || ?2, started + ?1 * 86400000000, finished + ?1 * 86400000000, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, other, samples FROM run WHERE number = 1`, []any{run, fmt.Sprintf("%06d", run)}},
+				{`INSERT INTO run SELECT 1 + ?1, 'r' || ?2, started + ?1 * 86400000000, finished + ?1 * 86400000000, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, unsupported, other, samples FROM run WHERE number = 1`, []any{run, fmt.Sprintf("%06d", run)}},
 				{`INSERT INTO run_text SELECT 1 + ?1, head, host FROM run_text WHERE run = 1`, []any{run}},
 				{`INSERT INTO cell SELECT id + ?1, 1 + ?2, n, system, app, platform, experiment, accel, probes, variant, status, reason, head FROM cell WHERE run = 1`, []any{shift, run}},
 				{`INSERT INTO sample SELECT NULL, cell + ?1, n, started, status, vmm_ns, firmware_ns, guest_ns, total_ns, data FROM sample WHERE cell BETWEEN ?2 AND ?3`, []any{shift, first, first + n - 1}},

@@ -33,11 +33,12 @@ type RunInfo struct {
 
 // RunCounts are how many cells a run has, by status, and samples.
 type RunCounts struct {
-	Cells   int `json:"cells"`
-	OK      int `json:"ok"`
-	Failed  int `json:"failed"`
-	Other   int `json:"other"` // unsupported, skipped, without image
-	Samples int `json:"samples"`
+	Cells       int `json:"cells"`
+	OK          int `json:"ok"`
+	Failed      int `json:"failed"`
+	Unsupported int `json:"unsupported"`
+	Other       int `json:"other"` // skipped, without image
+	Samples     int `json:"samples"`
 }
 
 func countsOf(f *File) RunCounts {
@@ -50,6 +51,8 @@ func countsOf(f *File) RunCounts {
 			n.OK++
 		case CellFailed:
 			n.Failed++
+		case CellUnsupported:
+			n.Unsupported++
 		default:
 			n.Other++
 		}
@@ -116,7 +119,7 @@ func (d *DB) Runs() (out []RunInfo, err error) {
 	return out, err
 }
 
-const listSQL = `SELECT number, id, started, finished, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, other, samples FROM run ORDER BY started, number`
+const listSQL = `SELECT number, id, started, finished, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, unsupported, other, samples FROM run ORDER BY started, number`
 
 func listRuns(q querier) (out []RunInfo, err error) {
 	rows, err := q.Query(listSQL)
@@ -130,9 +133,9 @@ func listRuns(q querier) (out []RunInfo, err error) {
 		var number, started int64
 		var pid int
 		var finished sql.NullInt64
-		var cells, ok, failed, other, samples sql.NullInt64
+		var cells, ok, failed, unsupported, other, samples sql.NullInt64
 		if err := rows.Scan(&number, &r.ID, &started, &finished, &r.Status, &r.Version, &r.Matrix, &r.Kernel, &r.CPUModel, &pid,
-			&cells, &ok, &failed, &other, &samples); err != nil {
+			&cells, &ok, &failed, &unsupported, &other, &samples); err != nil {
 			return err
 		}
 		r.Started = microseconds(started)
@@ -140,7 +143,7 @@ func listRuns(q querier) (out []RunInfo, err error) {
 			t := microseconds(finished.Int64)
 			r.Finished = &t
 		}
-		r.RunCounts = RunCounts{int(cells.Int64), int(ok.Int64), int(failed.Int64), int(other.Int64), int(samples.Int64)}
+		r.RunCounts = RunCounts{int(cells.Int64), int(ok.Int64), int(failed.Int64), int(unsupported.Int64), int(other.Int64), int(samples.Int64)}
 		r.writer = pid
 		if !cells.Valid {
 			uncounted, places = append(uncounted, number), append(places, len(out))
@@ -161,12 +164,12 @@ func listRuns(q querier) (out []RunInfo, err error) {
 
 // count counts what a run that has not ended has so far.
 func count(q querier, run int64) (n RunCounts, err error) {
-	err = q.QueryRow(`SELECT count(*), count(*) FILTER (WHERE status = 'ok'), count(*) FILTER (WHERE status = 'failed') FROM cell WHERE run = ?`, run).
-		Scan(&n.Cells, &n.OK, &n.Failed)
+	err = q.QueryRow(`SELECT count(*), count(*) FILTER (WHERE status = 'ok'), count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'unsupported') FROM cell WHERE run = ?`, run).
+		Scan(&n.Cells, &n.OK, &n.Failed, &n.Unsupported)
 	if err != nil {
 		return n, err
 	}
-	n.Other = n.Cells - n.OK - n.Failed
+	n.Other = n.Cells - n.OK - n.Failed - n.Unsupported
 	err = q.QueryRow("SELECT count(*) FROM cell c JOIN sample s ON s.cell = c.id WHERE c.run = ?", run).Scan(&n.Samples)
 	return n, err
 }

@@ -171,7 +171,7 @@ func settle(tx *sql.Tx, run int64, cells []int64, f *File) error {
 		}
 	}
 	n := countsOf(f)
-	_, err := tx.Exec("UPDATE run SET cells = ?, ok = ?, failed = ?, other = ?, samples = ? WHERE number = ?", n.Cells, n.OK, n.Failed, n.Other, n.Samples, run)
+	_, err := tx.Exec("UPDATE run SET cells = ?, ok = ?, failed = ?, unsupported = ?, other = ?, samples = ? WHERE number = ?", n.Cells, n.OK, n.Failed, n.Unsupported, n.Other, n.Samples, run)
 	return err
 }
 
@@ -207,7 +207,7 @@ func unsettle(tx *sql.Tx, run int64) error {
 	for _, q := range []string{
 		"DELETE FROM cell_values WHERE cell IN (SELECT id FROM cell WHERE run = ?)",
 		"DELETE FROM summary WHERE cell IN (SELECT id FROM cell WHERE run = ?)",
-		"UPDATE run SET cells = NULL, ok = NULL, failed = NULL, other = NULL, samples = NULL WHERE number = ?",
+		"UPDATE run SET cells = NULL, ok = NULL, failed = NULL, unsupported = NULL, other = NULL, samples = NULL WHERE number = ?",
 	} {
 		if _, err := tx.Exec(q, run); err != nil {
 			return err

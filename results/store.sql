@@ -16,7 +16,8 @@ CREATE TABLE run (
 	cells     INTEGER,
 	ok        INTEGER,
 	failed    INTEGER,
-	other     INTEGER,              -- unsupported, skipped, without image
+	unsupported INTEGER,
+	other     INTEGER,              -- skipped, without image
 	samples   INTEGER
 );
 CREATE INDEX run_started ON run (started, number);
@@ -88,7 +89,7 @@ CREATE TABLE summary (
 
 CREATE VIEW runs AS
 	SELECT number, id, strftime('%Y-%m-%d %H:%M:%S', started / 1000000, 'unixepoch') AS started_utc,
-		(finished - started) / 1e6 AS seconds, status, matrix, cells, ok, failed, other, samples,
+		(finished - started) / 1e6 AS seconds, status, matrix, cells, ok, failed, unsupported, other, samples,
 		kernel, cpu_model, version
 	FROM run ORDER BY started, number;
 

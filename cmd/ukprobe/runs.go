@@ -82,7 +82,7 @@ func foldersHere() ([]string, error) {
 // line, it is part of it.
 func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "RUN\tSTARTED (UTC)\tTOOK\tSTATUS\tMATRIX\tCELLS OK/FAILED/OTHER\tSAMPLES\tHOST\tVERSION")
+	fmt.Fprintln(t, "RUN\tSTARTED (UTC)\tTOOK\tSTATUS\tMATRIX\tCELLS\tOK/FAILED/UNSUPPORTED\tSAMPLES\tHOST\tVERSION")
 	for _, r := range runs {
 		name, matrix := r.ID, r.Matrix
 		if folders {
@@ -97,8 +97,8 @@ func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
 		} else if filepath.IsAbs(matrix) {
 			matrix = filepath.Base(matrix)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d/%d/%d\t%s\t%s, %s\t%s\n", name, r.Started.UTC().Format(time.DateTime), took, r.Status,
-			matrix, r.OK, r.Failed, r.Other, strconv.Itoa(r.Samples), r.Kernel, r.CPUModel, r.Version)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d/%d/%d\t%s\t%s, %s\t%s\n", name, r.Started.UTC().Format(time.DateTime), took, r.Status,
+			matrix, r.Cells, r.OK, r.Failed, r.Unsupported, strconv.Itoa(r.Samples), r.Kernel, r.CPUModel, r.Version)
 	}
 	return t.Flush()
 }
