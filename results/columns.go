@@ -47,11 +47,12 @@ func FromFile(f *File) []CellValues {
 }
 
 func valuesOf(c *Cell) CellValues {
-	out := CellValues{Cell: *c, Rungs: map[string][]string{}, Values: map[string][]float64{}}
+	head := *c
+	head.Samples, head.Histograms = nil, nil
+	out := CellValues{Cell: head, Rungs: map[string][]string{}, Values: map[string][]float64{}}
 	if out.Summary == nil {
 		out.Summary = c.Summarize()
 	}
-	out.Cell.Samples, out.Histograms = nil, nil
 	out.Counts = Counts{Samples: len(c.Samples), Taken: c.Taken()}
 	seen := map[string]map[string]bool{}
 	for _, i := range c.Standing() {

@@ -22,16 +22,21 @@ type DB struct {
 	db   *sql.DB
 	path string // of ukprobe.db, for errors
 	temp string // folder of a copy that is read in its place, or ""
+
+	locked bool // whoever opens it holds the folder's lock
 }
 
 // Open opens the store of a results folder, or the ukprobe.db that path names. It never
 // changes it, but for bringing a store of an older version up to date.
-func Open(path string) (*DB, error) {
+func Open(path string) (*DB, error) { return openStore(path, false) }
+
+// openStore is Open, for those that hold the folder's lock as well.
+func openStore(path string, locked bool) (*DB, error) {
 	file, ok := Selector{Path: path}.databaseOf()
 	if !ok {
 		return nil, fmt.Errorf("results: no store in %s: there is no %s", path, DatabaseName)
 	}
-	d := &DB{path: file}
+	d := &DB{path: file, locked: locked}
 	err := d.open(file, url.Values{})
 	if err != nil && isCode(err, codes.SQLITE_CANTOPEN) && writable(filepath.Dir(file)) != nil {
 		err = d.openUnwritable()
@@ -39,7 +44,7 @@ func Open(path string) (*DB, error) {
 	if err == nil {
 		return d, nil
 	}
-	return nil, withWayOut(fmt.Errorf("results: read the store: %w", errors.Join(explain(err), d.Close())), filepath.Dir(file))
+	return nil, withWayOut(fmt.Errorf("results: read the store %s: %w", file, errors.Join(explain(err), d.Close())), filepath.Dir(file))
 }
 
 func (d *DB) open(file string, more url.Values) (err error) {
@@ -62,11 +67,13 @@ func (d *DB) open(file string, more url.Values) (err error) {
 
 // upgrade brings an older store up to date, which takes its folder's lock, and opens it.
 func (d *DB) upgrade(file string, more url.Values) error {
-	lock, err := lockDir(filepath.Dir(file))
-	if err != nil {
-		return err
+	if !d.locked {
+		lock, err := lockDir(filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
 	}
-	defer lock.Close()
 	db, err := openWriter(file)
 	if err != nil {
 		return fmt.Errorf("bring %s up to date: %w", file, err)
@@ -87,7 +94,11 @@ func (d *DB) openUnwritable() (err error) {
 	}
 	to := filepath.Join(d.temp, DatabaseName)
 	for _, end := range []string{"", "-wal"} {
-		if err := copyFile(to+end, d.path+end); err != nil && !(end != "" && errors.Is(err, os.ErrNotExist)) {
+		err := copyFile(to+end, d.path+end)
+		if end != "" && errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		if err != nil {
 			return fmt.Errorf("copy %s to read it: %w", d.path+end, err)
 		}
 	}
@@ -239,9 +250,9 @@ func readAllValues(q querier, run int64) ([]CellValues, error) {
 	for i := range cells {
 		c := &cells[i]
 		if v := settled[ids[i]]; v != nil {
-			v.Cell.Summary, c.Summary = nil, v.Summary
+			c.Summary = v.Summary
+			v.Cell = *c
 			out[i] = *v
-			out[i].Cell = *c
 			continue
 		}
 		if _, err := readCell(q, ids[i], c); err != nil {
@@ -266,8 +277,10 @@ func readSettled(q querier, run int64) (map[int64]*CellValues, error) {
 			return err
 		}
 		v := new(CellValues)
-		out[id] = v
-		return decodeValues(data, v)
+		if decodeValues(data, v) == nil { // else they are made anew of the samples
+			out[id] = v
+		}
+		return nil
 	})
 	return out, err
 }

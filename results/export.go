@@ -5,6 +5,7 @@ package results
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -73,7 +74,7 @@ func Salvage(path, selector string) (lost []string, err error) {
 	if err := s.read(number); err != nil {
 		return nil, fmt.Errorf("results: %s: %w", d.path, explain(err))
 	}
-	return s.lost, s.rawRun.replace(path)
+	return s.lost, s.replace(path)
 }
 
 // salvage reads row by row, by the rows' own numbers: a damaged page takes what is on it
@@ -128,7 +129,7 @@ func (s *salvage) cells(run int64) error {
 		var of int64
 		var head []byte
 		err := s.db.QueryRow("SELECT run, head FROM cell WHERE id = ?", id).Scan(&of, &head)
-		if err == sql.ErrNoRows || err == nil && of != run {
+		if errors.Is(err, sql.ErrNoRows) || err == nil && of != run {
 			return nil
 		}
 		var open cellOpen
@@ -154,7 +155,7 @@ func (s *salvage) sample(id int64, found []map[int]json.RawMessage) error {
 	var data []byte
 	err := s.db.QueryRow("SELECT cell, n, data FROM sample WHERE id = ?", id).Scan(&cell, &n, &data)
 	i, ours := s.at[cell]
-	if err == sql.ErrNoRows || err == nil && !ours {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !ours {
 		return nil
 	}
 	if err == nil {

@@ -222,6 +222,11 @@ type querier interface {
 	QueryRow(query string, args ...any) *sql.Row
 }
 
+// notAsWritten says that what SQLite has read is not what was written.
+func notAsWritten(what string, err error) error {
+	return fmt.Errorf("%w: %s: %w", ErrDamaged, what, err)
+}
+
 // readHead reads a run without its cells.
 func readHead(q querier, run int64) (*File, error) {
 	var head, host string
@@ -230,10 +235,10 @@ func readHead(q querier, run int64) (*File, error) {
 	}
 	f := &File{Format: Format, FormatVersion: FormatVersion}
 	if err := decode([]byte(head), &f.Run); err != nil {
-		return nil, fmt.Errorf("what the run was: %w", err)
+		return nil, notAsWritten("what the run was", err)
 	}
 	if err := decode([]byte(host), &f.Host); err != nil {
-		return nil, fmt.Errorf("the run's host: %w", err)
+		return nil, notAsWritten("the run's host", err)
 	}
 	return f, nil
 }
@@ -252,7 +257,7 @@ func readCells(q querier, run int64) (cells []Cell, ids []int64, err error) {
 		}
 		var open cellOpen
 		if err := decode(head, &open); err != nil {
-			return fmt.Errorf("cell %d: %w", len(cells)+1, err)
+			return notAsWritten(fmt.Sprintf("cell %d", len(cells)+1), err)
 		}
 		cells, ids = append(cells, open.cell()), append(ids, id)
 		return nil
@@ -284,11 +289,11 @@ func readSamples(q querier, cell int64) ([]json.RawMessage, error) {
 			return err
 		}
 		if n != len(out) {
-			return fmt.Errorf("sample %d is missing", len(out)+1)
+			return notAsWritten(fmt.Sprintf("sample %d", len(out)+1), errors.New("it is missing"))
 		}
 		raw, err := unpack(data)
 		if err != nil {
-			return fmt.Errorf("sample %d: %w", n+1, err)
+			return notAsWritten(fmt.Sprintf("sample %d", n+1), err)
 		}
 		out = append(out, raw)
 		return nil
@@ -305,10 +310,13 @@ func readHistograms(q querier, cell int64) (hs []Histogram, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if data, err = unpack(data); err != nil {
-		return nil, err
+	if data, err = unpack(data); err == nil {
+		err = decode(data, &hs)
 	}
-	return hs, decode(data, &hs)
+	if err != nil {
+		return nil, notAsWritten("histograms", err)
+	}
+	return hs, nil
 }
 
 // readRun reads all of a run, with summaries.
@@ -338,11 +346,11 @@ func readCell(q querier, id int64, c *Cell) ([]json.RawMessage, error) {
 	c.Samples = make([]Sample, len(raw))
 	for n := range raw {
 		if err := decode(raw[n], &c.Samples[n]); err != nil {
-			return nil, fmt.Errorf("sample %d: %w", n+1, err)
+			return nil, notAsWritten(fmt.Sprintf("sample %d", n+1), err)
 		}
 	}
 	if c.Histograms, err = readHistograms(q, id); err != nil {
-		return nil, fmt.Errorf("histograms: %w", err)
+		return nil, err
 	}
 	if v, err := readValues(q, id); err == nil && v != nil {
 		c.Summary = v.Summary

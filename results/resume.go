@@ -55,7 +55,7 @@ var ErrFinished = errors.New("the run is finished: there is nothing left to do")
 
 // openRun reads what the store has.
 func (s *Store) openRun(sel Selector) error {
-	db, err := Open(sel.Path)
+	db, err := openStore(sel.Path, true)
 	if err != nil {
 		return err
 	}

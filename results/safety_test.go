@@ -6,9 +6,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -166,6 +168,8 @@ func inDatabase(t *testing.T, path, statements string) {
 func TestOlderStore(t *testing.T) {
 	dir := t.TempDir()
 	must(t, mustCreate(t, dir).Finish(RunOK))
+	other := t.TempDir()
+	must(t, addRun(t, other, "r2").Finish(RunOK))
 	defer func(was []string) { migrations = was }(migrations)
 	migrations = append(migrations[:1:1], "ALTER TABLE run ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'")
 	lock, err := lockDir(dir)
@@ -173,14 +177,32 @@ func TestOlderStore(t *testing.T) {
 	_, err = Load(dir)
 	wantError(t, err, "another ukprobe is writing")
 	must(t, lock.Close())
-	if f := mustLoad(t, dir); f.Run.ID != "r1" {
-		t.Errorf("%+v", f.Run)
+	for _, open := range []func(dir string) error{
+		func(dir string) error { _, err := Load(dir); return err },
+		func(dir string) error {
+			_, err := Resume(dir)
+			if errors.Is(err, ErrFinished) {
+				return nil
+			}
+			return fmt.Errorf("resume: %w", err)
+		},
+		func(dir string) error { return errors.Join(CheckDir(dir), addRun(t, dir, "r2").Finish(RunOK)) },
+		func(dir string) error { return Import(dir, []string{other}, func(Imported) {}) },
+	} {
+		again := t.TempDir()
+		must(t, copyFile(filepath.Join(again, DatabaseName), filepath.Join(dir, DatabaseName)))
+		must(t, open(again))
+		isVersion2(t, again)
 	}
+}
+
+func isVersion2(t *testing.T, dir string) {
+	t.Helper()
 	d, err := Open(dir)
 	must(t, err)
 	defer d.Close()
 	var colour string
-	must(t, d.db.QueryRow("SELECT colour FROM run").Scan(&colour))
+	must(t, d.db.QueryRow("SELECT colour FROM run WHERE id = 'r1'").Scan(&colour))
 	if _, version, err := versionOf(d.db); err != nil || version != 2 || colour != "red" {
 		t.Errorf("version %d, %q, %v", version, colour, err)
 	}
@@ -282,6 +304,40 @@ func out2store(t *testing.T, file string) string {
 	dir := t.TempDir()
 	must(t, Import(dir, []string{file}, func(Imported) {}))
 	return dir
+}
+
+// TestDamagedAnywhere: wherever the damage is, reading ends with an error that names the
+// store, or with the run.
+func TestDamagedAnywhere(t *testing.T) {
+	dir := leftRun(t, false, func(s *Store) error { return s.Finish(RunOK) })
+	whole, err := os.ReadFile(filepath.Join(dir, DatabaseName))
+	must(t, err)
+	random := rand.New(rand.NewPCG(1, 1))
+	refused := 0
+	for range 400 {
+		bad := slices.Clone(whole)
+		at, n := random.IntN(len(bad)), 1+random.IntN(64)
+		for i := at; i < min(at+n, len(bad)); i++ {
+			bad[i] = byte(random.Uint32())
+		}
+		other := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(other, DatabaseName), bad, 0o600))
+		_, load := Load(other)
+		_, _, columns := Columns(other)
+		_, list := List(other)
+		for _, err := range []error{load, columns, list} {
+			if err != nil {
+				refused++
+				wantError(t, err, filepath.Join(other, DatabaseName))
+			}
+		}
+		if _, err := Salvage(filepath.Join(other, "saved.json"), other); load == nil && err != nil {
+			t.Errorf("readable but for salvage: %v", err)
+		}
+	}
+	if refused == 0 {
+		t.Error("no damage was noticed")
+	}
 }
 
 // TestDamagedHead: nothing at all can be read of what is no database any more.

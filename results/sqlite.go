@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"modernc.org/sqlite" // the driver "sqlite"
 	codes "modernc.org/sqlite/lib"
@@ -151,7 +153,17 @@ func explain(err error) error {
 	default:
 		return err
 	}
-	return fmt.Errorf("%w (%w)", why, err)
+	return fmt.Errorf("%w (%s)", why, printable(err.Error()))
+}
+
+// printable is a text that may cite what is in a damaged file.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 func isCode(err error, code int) bool {

@@ -118,12 +118,7 @@ func checkContent(dir string) (fresh bool, err error) {
 // checkStore looks whether a run can be added to a store: whether it is of a version that
 // is known, and has the run of the run.json beside it, which the new run's replaces.
 func checkStore(dir string, exported bool) error {
-	db, err := Open(dir)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	ids, _, err := db.runs()
+	ids, err := idsIn(dir)
 	if err != nil || !exported {
 		return err
 	}
@@ -136,6 +131,22 @@ func checkStore(dir string, exported bool) error {
 		return fmt.Errorf("results: %s is of run %s, which the store beside it has not, and the new run's would replace it: take it in with `ukprobe import --into %s %s`, or move it away", path, id, dir, path)
 	}
 	return nil
+}
+
+// idsIn are the ids of a store's runs, of any version that is known, which stays as it is.
+func idsIn(dir string) (ids []string, err error) {
+	path := filepath.Join(dir, DatabaseName)
+	db, err := sql.Open("sqlite", dsn(path, "ro", nil))
+	if err == nil {
+		defer db.Close()
+		if _, err = checkVersion(db, path); err == nil {
+			ids, _, err = listIDs(db)
+		}
+	}
+	if err != nil {
+		return nil, withWayOut(fmt.Errorf("results: read the store %s: %w", path, explain(err)), dir)
+	}
+	return ids, nil
 }
 
 // runIDOf reads only as much of a run.json as it takes.
