@@ -212,16 +212,14 @@ func (r *Run) once(ctx context.Context, i, again int, step matrix.Step, c *cell,
 	}
 	r.metrics.observe(c, rec)
 	c.counts.Add(s.Counts)
-	if !c.argvStored { // the same in every sample, and each setting writes run.json
+	if !c.argvStored { // the same in every sample, and each setting is a transaction
 		if err := r.store.SetCellArgv(step.Cell, s.Argv); err != nil {
 			return rec, err
 		}
 		c.argvStored = true
 	}
 	c.stored++
-	return rec, errors.Join(
-		r.store.AddSample(step.Cell, rec),
-		r.store.SetCellHistograms(step.Cell, c.past.with(histograms(c.counts))))
+	return rec, r.store.AddSampleWith(step.Cell, rec, c.past.with(histograms(c.counts)))
 }
 
 // sampleName is a step's in the run: of its cgroup and folder.
