@@ -70,7 +70,7 @@ func (c *cell) sampler(l *laboratory, warmup bool) experiment.Sampler {
 	settings.Load, _ = c.load()
 	return samplers[c.Experiment](c, &experiment.Boot{
 		Experiment: c.Experiment, Attach: l.attach, Attached: l.attached,
-		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), GuestCPUs: l.cpus.ofGuests(c.Cell), Window: l.quiet.window, Taps: c.taps, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
+		Seen: l.seen, Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), GuestCPUs: l.cpus.ofGuests(c.Cell), Window: l.quiet.window, Taps: c.taps, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
 		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: settings,
 	})
 }

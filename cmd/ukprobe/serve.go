@@ -66,7 +66,7 @@ func listenError(addr, port string, err error) error {
 }
 
 // Serve begins to answer.
-func (s *server) Serve(metrics http.Handler, p *progress) {
+func (s *server) Serve(metrics http.Handler, p progress) {
 	if s.listener == nil {
 		return
 	}
@@ -82,7 +82,7 @@ func (s *server) Serve(metrics http.Handler, p *progress) {
 }
 
 // Linger serves until the context ends.
-func (s *server) Linger(ctx context.Context, p *progress) {
+func (s *server) Linger(ctx context.Context, p progress) {
 	p.Log("serving metrics on http://%s/metrics until Ctrl-C", s.listener.Addr())
 	<-ctx.Done()
 }
