@@ -3,6 +3,9 @@
 package orchestrate
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/imagesize"
@@ -61,6 +64,11 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 		b.During = experiment.UnderLoad(workload.FixedRate{}, b.Settings.Load, c.Timeout)
 		return b
 	},
+}
+
+// Experiments are the names of all of them, sorted.
+func Experiments() []string {
+	return slices.Sorted(maps.Keys(samplers))
 }
 
 // sampler makes the experiment of a cell. A warm-up is not in the metrics.

@@ -69,14 +69,13 @@ func readerGone(err error) bool {
 
 func app() *cli.App {
 	return &cli.App{
-		Name:                 "ukprobe",
-		Usage:                "boot unikernels, microVMs, containers and processes, and time them from the host kernel",
-		Version:              Version(),
-		Suggest:              true,
-		EnableBashCompletion: true,
+		Name:    "ukprobe",
+		Usage:   "boot unikernels, microVMs, containers and processes, and time them from the host kernel",
+		Version: Version(),
+		Suggest: true,
 		// A selector holds commas of its own.
 		DisableSliceFlagSeparator: true,
-		Commands:                  strictly("ukprobe", runCommand(), watchCommand(), validateCommand(), overheadCommand(), imageCommand(), systemsCommand(), doctorCommand(), cleanCommand(), loadHTTPCommand(), versionCommand(), helpCommand()),
+		Commands:                  strictly("ukprobe", runCommand(), watchCommand(), validateCommand(), overheadCommand(), imageCommand(), systemsCommand(), doctorCommand(), cleanCommand(), loadHTTPCommand(), completionCommand(), completeCommand(), versionCommand(), helpCommand()),
 		Flags:                     []cli.Flag{cli.HelpFlag}, // the library's comes with its help command only
 		// Errors are printed by main, once.
 		ExitErrHandler: func(*cli.Context, error) {},
