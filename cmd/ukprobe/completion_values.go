@@ -30,6 +30,7 @@ var values = map[string]struct {
 	"attach":      {rungs, alsoNothing},
 	"cache":       {nil, alsoDirs},
 	"catalogue":   {nil, alsoFiles},
+	"dir":         {nil, alsoDirs},
 	"journal-dir": {nil, alsoDirs},
 	"matrix":      {these(matrices.Names()...), alsoFiles},
 	"only":        {selectorWords, alsoNothing},

@@ -30,10 +30,14 @@ func overheadCommand() *cli.Command {
 			"attached, with the same once more, and with each rung that the kernel has, in\n" +
 			"rounds of random order. Prints what an exit and a boot cost, and keeps the figure\n" +
 			"for `ukprobe run` to store with every run. Takes about a minute; needs root, QEMU\n" +
-			"and /dev/kvm, and a machine that does nothing else. docs/overhead-command.md.",
+			"and /dev/kvm, and a machine that does nothing else. docs/overhead-command.md.\n\n" +
+			"Examples:\n" +
+			"  sudo ukprobe overhead\n" +
+			"  sudo ukprobe overhead --attach kprobe --attach tp_btf --rounds 20\n" +
+			"  sudo ukprobe overhead --json > overhead.json",
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "rounds", Value: 8, Usage: fmt.Sprintf("`N` rounds, each condition once per round; below %d there are no intervals, and nothing is kept", overhead.MinRounds)},
-			&cli.StringSliceFlag{Name: "attach", Usage: "measure only this `RUNG` by itself: kprobe|fentry|tp_btf|raw_tp|tracepoint; repeatable (default: all)"},
+			&cli.IntFlag{Name: "rounds", Value: 8, EnvVars: []string{"UKPROBE_OVERHEAD_ROUNDS"}, Usage: fmt.Sprintf("`N` rounds, each condition once per round; below %d there are no intervals, and nothing is kept", overhead.MinRounds)},
+			&cli.StringSliceFlag{Name: "attach", EnvVars: []string{"UKPROBE_OVERHEAD_ATTACH"}, Usage: "measure only this `RUNG` by itself: kprobe|fentry|tp_btf|raw_tp|tracepoint; repeatable (default: all)"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of the order of the conditions (default: chosen, and recorded)", EnvVars: []string{"UKPROBE_SEED"}},
 			&cli.BoolFlag{Name: "json", Usage: "print the report, with every sample, as JSON"},
 			stateFlag(),
