@@ -18,7 +18,8 @@ import (
 const (
 	beginFrame  = "\x1b[?2026h"
 	endFrame    = "\x1b[?2026l"
-	toEnd       = "\x1b[J" // erase from the cursor to the end of the screen
+	toEnd       = "\x1b[J"     // erase from the cursor to the end of the screen
+	endOfLine   = "\x1b[K\r\n" // and of the line, and go on to the next
 	upFormat    = "\x1b[%dA"
 	startOfLine = "\r"
 )
@@ -60,14 +61,16 @@ func size(out *os.File) (width, height int) {
 }
 
 // Flush implements mpb.ConsoleWriter: it puts the frame in the place of the last one, in
-// one write. A terminal in raw mode needs the carriage returns too.
+// one write. The old one is erased line by line: tmux takes it for worth keeping if all of
+// the screen from its first line on is erased at once. A terminal in raw mode needs the
+// carriage returns too.
 func (c *console) Flush(int) error {
 	var b strings.Builder
 	b.WriteString(beginFrame + startOfLine)
 	if n := c.rows(); n > 0 {
-		fmt.Fprintf(&b, upFormat, n)
+		up := fmt.Sprintf(upFormat, n)
+		b.WriteString(up + strings.Repeat(endOfLine, n) + toEnd + up)
 	}
-	b.WriteString(toEnd)
 	b.WriteString(strings.ReplaceAll(c.above.String()+c.area.String(), "\n", "\r\n"))
 	b.WriteString(endFrame)
 	c.last = strings.Split(strings.TrimSuffix(c.area.String(), "\n"), "\n")
