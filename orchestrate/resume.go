@@ -196,7 +196,7 @@ func sameCells(was, now []results.Cell) error {
 	}
 	for i := range was {
 		a, b := &was[i], &now[i]
-		if a.System != b.System || a.App != b.App || a.Platform != b.Platform || a.Experiment != b.Experiment || a.Variant() != b.Variant() {
+		if a.System != b.System || a.App != b.App || a.Platform != b.Platform || a.Experiment != b.Experiment || a.Variant().String() != b.Variant().String() {
 			return fmt.Errorf("resume: cell %d of the run is %s, and this ukprobe makes %s of its matrix: resume it with the ukprobe that began it", i+1, a.Name(), b.Name())
 		}
 	}

@@ -131,16 +131,6 @@ func (s *Store) BeginPart(p Part) error {
 	return nil
 }
 
-// Variant tells a cell from others of the same system, app, platform and experiment:
-// what its settings say of the image and of how guests start.
-func (c *Cell) Variant() string {
-	if c.Settings == nil {
-		return ""
-	}
-	s := c.Settings
-	return fmt.Sprintf("%s %d %s %s", s.Image, max(s.Parallel, 1), s.Cache, s.Tap)
-}
-
 // MergeHistograms adds up what two parts of a run have counted of a cell. Histograms
 // of one name and labels that have different schemas stay apart.
 func MergeHistograms(a, b []Histogram) []Histogram {

@@ -170,19 +170,8 @@ func (c *Cell) Name() string {
 	if c.Experiment != "" && c.Experiment != "boot" {
 		name += ", " + c.Experiment
 	}
-	if s := c.Settings; s != nil {
-		if s.Image != "" {
-			name += ", image " + s.Image
-		}
-		if s.Parallel > 1 {
-			name += fmt.Sprintf(", %d at once", s.Parallel)
-		}
-		if s.Cache != "" {
-			name += ", cache " + s.Cache
-		}
-		if s.Tap != "" {
-			name += ", tap kept"
-		}
+	for _, word := range c.Variant().Words() {
+		name += ", " + word
 	}
 	var how []string
 	if c.Accel != "" && c.Accel != "none" {

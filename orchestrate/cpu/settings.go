@@ -75,7 +75,7 @@ func SetHost(ctx context.Context, j *journal.Journal, s Settings) (*Host, error)
 	defer cancel()
 	var err error
 	if h.unlock, err = lockfile.Take(ctx, lockPath, nil); err != nil {
-		return nil, fmt.Errorf("set the host's CPUs: another run of ukprobe has set them: wait for its end: %w", err)
+		return nil, fmt.Errorf("set the host's CPUs, which another run of ukprobe has set: wait for its end: %w", err)
 	}
 	if err := h.apply(s); err != nil {
 		h.Close()

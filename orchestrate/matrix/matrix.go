@@ -4,11 +4,10 @@ package matrix
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ukprobe/ukprobe/internal/strictyaml"
+	"github.com/ukprobe/ukprobe/results"
 )
 
 // Limits of a matrix file. They keep a mistake from running for years, and a
@@ -134,20 +133,7 @@ func (c Cell) ID() string {
 // Variant is the part of the ID about the image, if the matrix names one, and about how
 // guests start, if not as by default: such as "parallel=8/cache=cold", or "".
 func (c Cell) Variant() string {
-	var v []string
-	if c.Image != "" {
-		v = append(v, "image="+c.Image)
-	}
-	if c.Parallel > 1 {
-		v = append(v, "parallel="+strconv.Itoa(c.Parallel))
-	}
-	if c.Cache != "" && c.Cache != CacheAsIs {
-		v = append(v, "cache="+c.Cache)
-	}
-	if c.Tap == TapKeep {
-		v = append(v, "tap="+c.Tap)
-	}
-	return strings.Join(v, "/")
+	return results.Variant{Image: c.Image, Parallel: c.Parallel, Cache: c.Cache, Tap: c.Tap}.String()
 }
 
 // Boots says whether the cell's experiment starts guests.

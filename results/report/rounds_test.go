@@ -26,7 +26,7 @@ func TestRounds(t *testing.T) {
 		cells []results.Cell
 		want  []string
 	}{
-		{[]results.Cell{cell("one", 0), cell("four", 4)}, []string{"qemu ×4 ", " cold\n", " same tap\n", "starts within", "500 µs", "1.00 ms", "3.00 ms", "1.20 k", "slowest"}},
+		{[]results.Cell{cell("one", 0), cell("four", 4)}, []string{" parallel=4\n", " cache=cold\n", " tap=keep\n", "starts within", "500 µs", "1.00 ms", "3.00 ms", "1.20 k", "slowest"}},
 		{[]results.Cell{cell("one", 0)}, nil},
 	} {
 		var b strings.Builder

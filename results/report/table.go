@@ -54,6 +54,9 @@ type group struct {
 // repeats of disturbed ones are not counted.
 func (g group) asked(c *results.Cell) (n int, short bool) {
 	n = c.Taken()
+	if c.CutShort() && c.Settings != nil { // its reason says how many
+		return max(c.Settings.Samples, n), false
+	}
 	ended := c.Status == results.CellUnsupported || c.Status == results.CellNoImage || c.Status == results.CellFailed && n == 0
 	if !g.interrupted || ended || c.Settings == nil || c.Stopped != nil {
 		return n, false
@@ -184,7 +187,7 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 		note = mark + " " + note
 	}
 	row := table.Row{o.clean(c.System), o.clean(c.App), o.platform(c), strings.TrimSuffix(fmt.Sprintf("%d/%d\n%s", ok, asked, mark), "\n")}
-	if c.Status != results.CellOK {
+	if !c.HasFigures() {
 		row = append(row, o.paint(statusColor(c.Status), o.clean(StatusWord(c.Status))))
 		for range g.columns()[1:] {
 			row = append(row, "")
@@ -209,21 +212,11 @@ func cutShort(c *results.Cell, asked int) string {
 	return fmt.Sprintf("interrupted after %d samples, before its stopping rule (±%d %%) was met", c.Taken(), c.Settings.Until.WithinPercent)
 }
 
-// platform is a cell's platform, and below it its image if the matrix names one, and how
-// it starts its guests if that is not as by default.
+// platform is a cell's platform, and below it what tells the cell from others on it.
 func (o Options) platform(c *results.Cell) string {
 	name := o.clean(c.Platform)
-	if s := c.Settings; s != nil && s.Parallel > 1 {
-		name += fmt.Sprintf(" %s%d", o.pick("×", "x"), s.Parallel)
-	}
-	if s := c.Settings; s != nil && s.Image != "" {
-		name += "\n" + o.clean(s.Image)
-	}
-	if s := c.Settings; s != nil && s.Cache != "" {
-		name += "\n" + o.clean(s.Cache)
-	}
-	if s := c.Settings; s != nil && s.Tap != "" {
-		name += "\nsame tap"
+	for _, word := range c.Variant().Words() {
+		name += "\n" + o.clean(word)
 	}
 	return name
 }
@@ -259,11 +252,15 @@ func (o Options) note(c *results.Cell) string {
 		if reason == "" {
 			reason = "no reason was given"
 		}
-		parts = append(parts, o.clean(StatusWord(c.Status))+": "+reason)
+		word := StatusWord(c.Status)
+		if c.CutShort() {
+			word = results.RunInterrupted
+		}
+		parts = append(parts, o.clean(word)+": "+reason)
 	} else if c.Reason != "" {
 		parts = append(parts, o.clean(c.Reason))
 	}
-	if c.Status == results.CellOK {
+	if c.HasFigures() {
 		parts = append(parts, timedOut(c)...)
 	}
 	if n := c.Taken(); n < len(c.Samples) {
