@@ -11,6 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/ukprobe/ukprobe/orchestrate"
+	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
 )
 
@@ -74,6 +75,10 @@ func (b *board) current() string {
 	at := b.at
 	doing := "booting"
 	switch {
+	case at.Experiment == matrix.ImageSize && b.ended != "":
+		doing = "measured"
+	case at.Experiment == matrix.ImageSize:
+		doing = "measuring"
 	case b.ended != "":
 		doing = "booted"
 	case b.formed():
@@ -135,13 +140,16 @@ func (b *board) timeline(t probe.Timeline, width, most int) []string {
 // medians is a table of the cells that were sampled last: a head and rows.
 func (b *board) medians(width, rows int) []string {
 	table := [][]string{{"median so far", "n", "", "", "last"}}
-	for _, c := range b.cells[:min(rows-1, len(b.cells))] {
+	for _, c := range b.cells {
+		if len(c.cell.Samples) == 0 || len(table) == rows { // warm-ups only, or no room
+			continue
+		}
 		if c.row == nil {
 			c.row = b.row(c)
 		}
 		table = append(table, c.row)
 	}
-	if len(table) == 1 { // no room
+	if len(table) == 1 {
 		return nil
 	}
 	widths := fit(table, width)

@@ -98,20 +98,6 @@ func TestCompletableFlags(t *testing.T) {
 	}
 }
 
-// everyFlag goes over all commands, hidden ones too.
-func everyFlag(a *cli.App, do func(path string, f cli.Flag)) {
-	var walk func(path string, commands []*cli.Command)
-	walk = func(path string, commands []*cli.Command) {
-		for _, c := range commands {
-			for _, f := range c.Flags {
-				do(path+" "+c.Name, f)
-			}
-			walk(path+" "+c.Name, c.Subcommands)
-		}
-	}
-	walk(a.Name, a.Commands)
-}
-
 // asCommand makes a folder with this program in it as ukprobe, and the scripts.
 func asCommand(t *testing.T) (dir string) {
 	t.Helper()

@@ -82,6 +82,7 @@ func app() *cli.App {
 		DisableSliceFlagSeparator: true,
 		Commands:                  strictly("ukprobe", runCommand(), watchCommand(), validateCommand(), overheadCommand(), imageCommand(), systemsCommand(), doctorCommand(), cleanCommand(), loadHTTPCommand(), completionCommand(), manCommand(), completeCommand(), versionCommand(), helpCommand()),
 		Flags:                     []cli.Flag{cli.HelpFlag}, // the library's comes with its help command only
+		Before:                    withoutEmpty,
 		// Errors are printed by main, once.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError: func(c *cli.Context, err error, _ bool) error {

@@ -3,6 +3,11 @@
 package main
 
 import (
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
 
@@ -46,4 +51,39 @@ var otherVariables = []variable{
 	{"NOTIFY_SOCKET, WATCHDOG_USEC, JOURNAL_STREAM", "systemd's, of `ukprobe watch` as a service"},
 	{"DOCKER_HOST, DOCKER_CONFIG", "Docker's: the engine, and the logins of registries"},
 	{"SOURCE_DATE_EPOCH", "of `ukprobe man`: the date of the pages"},
+}
+
+// withoutEmpty unsets the variables of repeatable flags that are empty, which the library
+// takes for one empty value; of all other flags it takes an empty one for none.
+func withoutEmpty(c *cli.Context) error {
+	var err error
+	everyFlag(c.App, func(_ string, f cli.Flag) {
+		d, ok := f.(cli.DocGenerationFlag)
+		if !ok || !repeatable(f) {
+			return
+		}
+		for _, v := range d.GetEnvVars() {
+			if text, set := os.LookupEnv(v); set && text == "" && err == nil {
+				err = os.Unsetenv(v)
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("unset empty variables: %w", err)
+	}
+	return nil
+}
+
+// everyFlag goes over the flags of all commands, hidden ones too.
+func everyFlag(a *cli.App, do func(path string, f cli.Flag)) {
+	var walk func(path string, commands []*cli.Command)
+	walk = func(path string, commands []*cli.Command) {
+		for _, c := range commands {
+			for _, f := range c.Flags {
+				do(path+" "+c.Name, f)
+			}
+			walk(path+" "+c.Name, c.Subcommands)
+		}
+	}
+	walk(a.Name, a.Commands)
 }

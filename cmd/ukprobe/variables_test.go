@@ -58,6 +58,10 @@ func TestVariableHoldsASelector(t *testing.T) {
 	if status != 0 || !strings.Contains(out, "reference/hello/qemumicrovm") || strings.Contains(out, "reference/hello/qemu/") {
 		t.Errorf("%d, %s\n%s", status, text, out)
 	}
+	t.Setenv("UKPROBE_ONLY", "") // as good as none
+	if out, text, status := ukprobe(t, "run", "--dry-run", "--journal-dir", t.TempDir()); status != 0 || !strings.Contains(out, "reference/hello/qemu/") {
+		t.Errorf("%d, %s\n%s", status, text, out)
+	}
 }
 
 // TestEnvironmentPage: docs/environment.md is what the flags say.

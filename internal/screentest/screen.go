@@ -6,6 +6,7 @@ package screentest
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,17 +70,7 @@ func (s *Screen) Mark(t *testing.T, text string) []string {
 		t.Fatal(err)
 	}
 	for {
-		s.mu.Lock()
-		shown := s.vt.String()
-		s.mu.Unlock()
-		if strings.Contains(shown, text) {
-			var lines []string
-			for line := range strings.Lines(shown) {
-				lines = append(lines, strings.TrimRight(line, " \n"))
-			}
-			for len(lines) > 0 && lines[len(lines)-1] == "" {
-				lines = lines[:len(lines)-1]
-			}
+		if lines := s.Lines(); slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, text) }) {
 			return lines
 		}
 		select {
@@ -90,6 +81,20 @@ func (s *Screen) Mark(t *testing.T, text string) []string {
 		default:
 		}
 	}
+}
+
+// Lines are what the screen shows now, without empty ones at its end.
+func (s *Screen) Lines() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var lines []string
+	for line := range strings.Lines(s.vt.String()) {
+		lines = append(lines, strings.TrimRight(line, " \n"))
+	}
+	for len(lines) > 0 && lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1]
+	}
+	return lines
 }
 
 // Raw is all that was written so far.

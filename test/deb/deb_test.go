@@ -63,7 +63,7 @@ var (
 	cleanups []string
 	once     sync.Once
 	built    string
-	buildErr error
+	errBuild error
 )
 
 // TestMain removes what the tests have built.
@@ -80,9 +80,9 @@ func thePackage(t *testing.T) string {
 	t.Helper()
 	needs(t, "dpkg-deb")
 	nfpm(t)
-	once.Do(func() { built, buildErr = build(t, "v1.2.3") })
-	if buildErr != nil {
-		t.Fatal(buildErr)
+	once.Do(func() { built, errBuild = build(t, "v1.2.3") })
+	if errBuild != nil {
+		t.Fatal(errBuild)
 	}
 	return built
 }
