@@ -12,6 +12,7 @@ FUZZTIME ?= 10s
 KERNEL   ?= bookworm
 KERNELS  ?= bookworm bookworm-backports
 LINT     := $(CACHE)/golangci-lint
+NFPM     := $(CACHE)/nfpm
 TESTSUM  := $(CACHE)/gotestsum
 
 # Tests that time real guests can fail on a machine that is busy with something else.
@@ -32,6 +33,14 @@ help: ## list the targets
 build: ## build bin/ukprobe
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ukprobe ./cmd/ukprobe
 
+.PHONY: man
+man: build ## write the manual pages into bin/man
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) ./bin/ukprobe man --dir bin/man
+
+.PHONY: deb
+deb: $(NFPM) ## build the Debian package into bin/
+	scripts/deb $(NFPM) bin
+
 .PHONY: run
 run: setup-run build ## run the built-in matrix (ARGS= for more flags)
 	./bin/ukprobe run --cache $(CACHE)/images $(ARGS)
@@ -40,7 +49,7 @@ run: setup-run build ## run the built-in matrix (ARGS= for more flags)
 test: check unit e2e hostvm-test ## all tests: checks, unit, end to end, and those on other kernels
 
 .PHONY: unit
-unit: setup-test images $(TESTSUM) ## unit tests with the race detector, as root
+unit: setup-test images $(TESTSUM) $(NFPM) ## unit tests with the race detector, as root
 	@rm -f $(CACHE)/flaky-$@
 	CGO_ENABLED=1 $(RETRY) --format standard-quiet --packages "$$($(GO) list ./... | grep -v -e /test/e2e -e /test/hostvm | tr '\n' ' ')" -- -race -count=1 -p 2
 	@$(FLAKY)
@@ -103,6 +112,9 @@ lint: setup-test $(LINT) ## go vet, golangci-lint, gofmt, clang-format, shellche
 
 $(LINT): tools/go.mod
 	cd tools && $(GO) build -o $(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(NFPM): tools/go.mod
+	cd tools && $(GO) build -o $(NFPM) github.com/goreleaser/nfpm/v2/cmd/nfpm
 
 $(TESTSUM): tools/go.mod
 	cd tools && $(GO) build -o $(TESTSUM) gotest.tools/gotestsum

@@ -153,3 +153,13 @@ func (l *laboratory) observed(c *cell, out *results.Settings) {
 		out.Interference = &results.InterferenceLimit{AtMostPercent: c.Interference.AtMostPercent, Repeat: c.Interference.Repeat}
 	}
 }
+
+// apart tells whether a cell's guests run on other CPUs than ukprobe and its client. What
+// starts no guest has nothing to be apart from.
+func (l *laboratory) apart(c *cell) bool {
+	if l == nil || !c.Boots() {
+		return true
+	}
+	p := l.cpus.of(c.Cell)
+	return len(p.Client) > 0 && !slices.ContainsFunc(guestCPUs(c, p), func(n int) bool { return slices.Contains(p.Client, n) })
+}

@@ -3,6 +3,9 @@
 package orchestrate
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/imagesize"
@@ -63,6 +66,11 @@ var samplers = map[string]func(c *cell, b *experiment.Boot) experiment.Sampler{
 	},
 }
 
+// Experiments are the names of all of them, sorted.
+func Experiments() []string {
+	return slices.Sorted(maps.Keys(samplers))
+}
+
 // sampler makes the experiment of a cell. A warm-up is not in the metrics.
 func (c *cell) sampler(l *laboratory, warmup bool) experiment.Sampler {
 	settings := c.Settings
@@ -70,7 +78,7 @@ func (c *cell) sampler(l *laboratory, warmup bool) experiment.Sampler {
 	settings.Load, _ = c.load()
 	return samplers[c.Experiment](c, &experiment.Boot{
 		Experiment: c.Experiment, Attach: l.attach, Attached: l.attached,
-		Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), GuestCPUs: l.cpus.ofGuests(c.Cell), Window: l.quiet.window, Taps: c.taps, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
+		Seen: l.seen, Instrument: l.instrument(c, warmup), Journal: l.journal, Lab: l.net, Cgroups: l.cgroups, CPUs: l.cpus.of(c.Cell), GuestCPUs: l.cpus.ofGuests(c.Cell), Window: l.quiet.window, Taps: c.taps, RunID: l.runID, WorkDir: l.workDir, Services: l.services,
 		System: c.system, Platform: c.platform, Image: c.image, Accel: c.accel, Emulated: c.emulated, Settings: settings,
 	})
 }

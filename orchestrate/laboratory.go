@@ -43,6 +43,7 @@ type laboratory struct {
 	probe    *probe.Probe // nil if no cell has probes
 	quiet    quiet        // who else runs on the CPUs
 	metrics  *Metrics
+	seen     func(probe.Timeline) // is told how a guest's boot goes on; may be nil
 
 	attach probe.Rung                  // that was asked for
 	extra  map[string]probe.HookStatus // hooks that single experiments had attached

@@ -50,13 +50,19 @@ type Progress struct {
 	Step, Steps int    // of all samples, from 1
 	Estimated   bool   // Steps is: a cell with a stopping rule is still in
 	Index       int    // of the cell in the results
+	Cells       int    // that are run
+	CellsDone   int    // of them, with all their samples
 	Cell        string // its ID
 	Accel       string
+	Experiment  string
 	Sample      int // of the cell, from 1
 	Samples     int
 	AtMost      int // samples, if a stopping rule decides; else 0
 	Warmup      bool
 	Left        time.Duration // estimated; negative if unknown yet
+	// Apart says that the guest runs on other CPUs than ukprobe, so that what an observer
+	// does while it runs takes nothing away from it.
+	Apart bool
 }
 
 // Observer is told what a run does. Its methods are called from one goroutine.
@@ -64,6 +70,14 @@ type Observer interface {
 	Log(format string, args ...any)
 	Begin(p Progress)
 	End(p Progress, s results.Sample)
+}
+
+// Watcher is an Observer that is also told how a guest's boot goes on: what has been seen
+// so far, with every event and every 20 ms. Seen is called by the goroutines that wait for
+// guests, which measure: it must return at once, and wake nobody up.
+type Watcher interface {
+	Observer
+	Seen(t probe.Timeline)
 }
 
 // Quiet is the Observer that ignores everything.

@@ -72,6 +72,9 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 		}
 	}()
 	r.lab.metrics = r.metrics
+	if w, ok := o.Observer.(Watcher); ok {
+		r.lab.seen = w.Seen
+	}
 	if r.lab.probe != nil {
 		r.metrics.attach(r.lab.probe)
 	}

@@ -23,7 +23,9 @@ func cleanCommand() *cli.Command {
 		Description: "Reads the journals that runs keep of every namespace, tap, cgroup, process and\n" +
 			"folder they make, and puts back those of runs that are no longer there; removes\n" +
 			"return probes that nobody has attached any more. A run\n" +
-			"that is still going is not touched. Exit status 0 if nothing is left.",
+			"that is still going is not touched. Exit status 0 if nothing is left.\n\n" +
+			"Examples:\n" +
+			"  sudo ukprobe clean",
 		Flags: []cli.Flag{journalFlag()},
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {

@@ -17,7 +17,10 @@ func doctorCommand() *cli.Command {
 		Description: "Looks at privileges, kernel, hooks, KVM, programs, cgroups, network and CPUs. What\n" +
 			"can be tried is tried: hooks, a cgroup, a network namespace with a tap and a veth,\n" +
 			"all gone again at the end. Exit status 0 if the default matrix of `ukprobe run`\n" +
-			"can run, perhaps not all of it; 1 if it cannot. docs/doctor.md explains each line.",
+			"can run, perhaps not all of it; 1 if it cannot. docs/doctor.md explains each line.\n\n" +
+			"Examples:\n" +
+			"  sudo ukprobe doctor\n" +
+			"  sudo ukprobe doctor --json > doctor.json",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
 			journalFlag(),

@@ -25,6 +25,11 @@ func imageCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "image",
 		Usage: "build, list, inspect, verify and pull images",
+		Description: "What guests boot from: built here, in a catalogue of your own, or in registries\n" +
+			"(docs/catalogue.md).\n\n" +
+			"Examples:\n" +
+			"  ukprobe image list\n" +
+			"  ukprobe image build process redis",
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return unknownCommand("ukprobe image", c.Args().First(), c.Command.Subcommands)
@@ -41,7 +46,11 @@ func imageCommand() *cli.Command {
 				"on two cores, an initramfs and an ext2 disk; the app \"general\" is one kernel for all\n" +
 				"of them, and for the disks).\n" +
 				"Without SYSTEM it is linux and process, without APP all of them. `ukprobe run` does\n" +
-				"the same when it needs an image; `ukprobe image list` says what is there.",
+				"the same when it needs an image; `ukprobe image list` says what is there.\n\n" +
+				"Examples:\n" +
+				"  ukprobe image build                               # linux and process, all apps\n" +
+				"  ukprobe image build linux nginx redis\n" +
+				"  ukprobe image build lupine general",
 			Flags:  []cli.Flag{cacheFlag()},
 			Action: buildImages,
 		}},

@@ -18,7 +18,11 @@ func imagePullCommand() *cli.Command {
 		Description: "Without arguments all images of the catalogue that are in registries. A tag stays\n" +
 			"at the digest of its first pull until --update; from then on no network is needed.\n" +
 			"After an image that cannot be had it goes on with the others; the exit status is 1\n" +
-			"then.",
+			"then.\n\n" +
+			"Examples:\n" +
+			"  ukprobe image pull --catalogue mine.yaml\n" +
+			"  ukprobe image pull --update nginx-1.25\n" +
+			"  ukprobe image pull --platform docker oci://registry.example/nginx:1.25",
 		Flags: []cli.Flag{cacheFlag(), catalogueFlag(),
 			referencePlatformFlag(),
 			&cli.BoolFlag{Name: "update", Usage: "ask the registry what a tag points to now"}},

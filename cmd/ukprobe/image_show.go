@@ -23,6 +23,9 @@ import (
 func imageListCommand() *cli.Command {
 	return &cli.Command{
 		Name: "list", Usage: "list the images of the catalogue, and those that ukprobe has built",
+		Description: "Examples:\n" +
+			"  ukprobe image list\n" +
+			"  ukprobe image list --catalogue mine.yaml --json",
 		Flags: []cli.Flag{cacheFlag(), catalogueFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
@@ -152,7 +155,10 @@ func imageInspectCommand() *cli.Command {
 		Description: "Format, entry, load segments, sections; for each platform whether it can take the\n" +
 			"file, and why not; for a program for Linux its loader, its libraries and the system\n" +
 			"calls that it can make, by its code. NAME is an image of the catalogue; it is made\n" +
-			"local first. docs/image-inspect.md explains the output.",
+			"local first. docs/image-inspect.md explains the output.\n\n" +
+			"Examples:\n" +
+			"  ukprobe image inspect ./vmlinux\n" +
+			"  ukprobe image inspect --json /usr/sbin/nginx",
 		Flags: []cli.Flag{cacheFlag(), catalogueFlag(), jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {

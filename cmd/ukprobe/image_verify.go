@@ -15,7 +15,10 @@ func imageVerifyCommand() *cli.Command {
 		Name: "verify", Usage: "hold the files of the catalogue's images against their checksums", ArgsUsage: "[NAME|oci://REFERENCE…]",
 		Description: "Reads every byte. Images of registries have to be in the cache; their layers and\n" +
 			"what was unpacked from them is verified. Exit status 1 if anything is not what it\n" +
-			"should be.",
+			"should be.\n\n" +
+			"Examples:\n" +
+			"  ukprobe image verify                              # the whole catalogue\n" +
+			"  ukprobe image verify --catalogue mine.yaml osv-nginx",
 		Flags:  []cli.Flag{cacheFlag(), catalogueFlag(), referencePlatformFlag()},
 		Action: verifyImages,
 	}

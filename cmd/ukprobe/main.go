@@ -69,11 +69,15 @@ func readerGone(err error) bool {
 
 func app() *cli.App {
 	return &cli.App{
-		Name:                 "ukprobe",
-		Usage:                "boot unikernels, microVMs, containers and processes, and time them from the host kernel",
-		Version:              Version(),
-		Suggest:              true,
-		EnableBashCompletion: true,
+		Name:    "ukprobe",
+		Usage:   "boot unikernels, microVMs, containers and processes, and time them from the host kernel",
+		Version: Version(),
+		Suggest: true,
+		Description: "Nothing that is booted is modified: the host kernel is asked by eBPF.\n\n" +
+			"Examples:\n" +
+			"  sudo ukprobe doctor                               # what this machine can do\n" +
+			"  sudo ukprobe run                                  # the built-in matrix, three minutes\n" +
+			"  sudo ukprobe watch --all --top                    # VMs that run already",
 		// A selector holds commas of its own.
 		DisableSliceFlagSeparator: true,
 		Commands: strictly("ukprobe",
@@ -91,10 +95,14 @@ func app() *cli.App {
 			doctorCommand(),
 			cleanCommand(),
 			loadHTTPCommand(),
+			completionCommand(),
+			manCommand(),
+			completeCommand(),
 			versionCommand(),
 			helpCommand(),
 		),
-		Flags: []cli.Flag{cli.HelpFlag}, // the library's comes with its help command only
+		Flags:  []cli.Flag{cli.HelpFlag}, // the library's comes with its help command only
+		Before: withoutEmpty,
 		// Errors are printed by main, once.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError: func(c *cli.Context, err error, _ bool) error {
@@ -136,6 +144,9 @@ func Version() string {
 func versionCommand() *cli.Command {
 	return &cli.Command{
 		Name: "version", Usage: "print the version",
+		Description: "Of ukprobe, with the commit if it was built from a checkout, and of Go.\n\n" +
+			"Examples:\n" +
+			"  ukprobe version",
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err

@@ -9,10 +9,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
+	"github.com/ukprobe/ukprobe/internal/live"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/overhead"
 	"github.com/ukprobe/ukprobe/probe"
@@ -31,10 +30,14 @@ func overheadCommand() *cli.Command {
 			"attached, with the same once more, and with each rung that the kernel has, in\n" +
 			"rounds of random order. Prints what an exit and a boot cost, and keeps the figure\n" +
 			"for `ukprobe run` to store with every run. Takes about a minute; needs root, QEMU\n" +
-			"and /dev/kvm, and a machine that does nothing else. docs/overhead-command.md.",
+			"and /dev/kvm, and a machine that does nothing else. docs/overhead-command.md.\n\n" +
+			"Examples:\n" +
+			"  sudo ukprobe overhead\n" +
+			"  sudo ukprobe overhead --attach kprobe --attach tp_btf --rounds 20\n" +
+			"  sudo ukprobe overhead --json > overhead.json",
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "rounds", Value: 8, Usage: fmt.Sprintf("`N` rounds, each condition once per round; below %d there are no intervals, and nothing is kept", overhead.MinRounds)},
-			&cli.StringSliceFlag{Name: "attach", Usage: "measure only this `RUNG` by itself: kprobe|fentry|tp_btf|raw_tp|tracepoint; repeatable (default: all)"},
+			&cli.IntFlag{Name: "rounds", Value: 8, EnvVars: []string{"UKPROBE_OVERHEAD_ROUNDS"}, Usage: fmt.Sprintf("`N` rounds, each condition once per round; below %d there are no intervals, and nothing is kept", overhead.MinRounds)},
+			&cli.StringSliceFlag{Name: "attach", EnvVars: []string{"UKPROBE_OVERHEAD_ATTACH"}, Usage: "measure only this `RUNG` by itself: kprobe|fentry|tp_btf|raw_tp|tracepoint; repeatable (default: all)"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of the order of the conditions (default: chosen, and recorded)", EnvVars: []string{"UKPROBE_SEED"}},
 			&cli.BoolFlag{Name: "json", Usage: "print the report, with every sample, as JSON"},
 			stateFlag(),
@@ -110,23 +113,28 @@ func overheadOptions(c *cli.Context) (o overhead.Options, err error) {
 	return o, nil
 }
 
-// steps shows how far a measurement is and how long it will take: a bar on a
-// terminal, a line from time to time elsewhere.
+// steps shows how far a measurement is and how long it will take: a line that stays in its
+// place on a terminal, one from time to time elsewhere.
 type steps struct {
 	w        io.Writer
-	terminal bool
+	terminal *os.File // nil: there is none
 	quiet    bool
 	now      func() time.Time
 	begun    time.Time
 	told     time.Time // the last line
-	bar      *progressbar.ProgressBar
+	area     *live.Area
+	line     string
 }
 
 // lineEvery is the time between two lines where there is no terminal.
 const lineEvery = 10 * time.Second
 
 func overheadProgress(w *os.File, quiet bool) *steps {
-	return &steps{w: w, terminal: term.IsTerminal(int(w.Fd())), quiet: quiet, now: time.Now, begun: time.Now()}
+	s := &steps{w: w, quiet: quiet, now: time.Now, begun: time.Now()}
+	if isTerminal(w) {
+		s.terminal = w
+	}
+	return s
 }
 
 func (s *steps) step(done, all int, next string) {
@@ -134,26 +142,32 @@ func (s *steps) step(done, all int, next string) {
 	if done > 2 {
 		left = s.now().Sub(s.begun) / time.Duration(done) * time.Duration(all-done)
 	}
+	line := fmt.Sprintf("[%d/%d] %s%s", done, all, next, leftText(left))
 	switch {
 	case s.quiet:
-	case !s.terminal && s.told.IsZero():
+	case s.terminal != nil:
+		s.draw(line)
+	case s.told.IsZero():
 		s.told = s.now()
 		fmt.Fprintf(s.w, "overhead: %d steps, each a second on an idle machine and more on a busy one\n", all)
-	case !s.terminal && s.now().Sub(s.told) >= lineEvery:
+	case s.now().Sub(s.told) >= lineEvery:
 		s.told = s.now()
-		fmt.Fprintf(s.w, "[%d/%d] %s%s\n", done, all, next, leftText(left))
-	case s.terminal:
-		if s.bar == nil {
-			s.bar = progressbar.NewOptions(all, progressbar.OptionSetWriter(s.w), progressbar.OptionSetWidth(20),
-				progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount())
-		}
-		s.bar.Describe(next + leftText(left))
-		_ = s.bar.Set(done)
+		fmt.Fprintln(s.w, line)
 	}
 }
 
+// draw shows the line between two steps: nothing is drawn while one is measured.
+func (s *steps) draw(line string) {
+	s.line = line
+	if s.area == nil {
+		s.area = live.New(s.terminal, func(int, int) []string { return []string{s.line} })
+		s.area.Pause()
+	}
+	s.area.Draw()
+}
+
 func (s *steps) close() {
-	if s.bar != nil {
-		_ = s.bar.Clear()
+	if s.area != nil {
+		s.area.Close()
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/internal/screentest"
 )
 
 // TestOverheadProgress: without a terminal a measurement of many steps says from time
@@ -22,24 +24,27 @@ func TestOverheadProgress(t *testing.T) {
 		now = now.Add(4 * time.Second)
 	}
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
-	want := []string{"overhead: 36 steps, each a second on an idle machine and more on a busy one", "[3/36] none, about 2m12s left", "[6/36] none, about 2m0s left"}
+	want := []string{"overhead: 36 steps, each a second on an idle machine and more on a busy one", "[3/36] none, about 2m10s left", "[6/36] none, about 2m left"}
 	if diff := cmp.Diff(want, lines[:3]); diff != "" || len(lines) != 12 {
 		t.Errorf("%d lines (-want +got):\n%s", len(lines), diff)
 	}
 }
 
-// TestOverheadBar: on a terminal there is a bar with the time left.
-func TestOverheadBar(t *testing.T) {
-	var b strings.Builder
-	begun := time.Unix(1000, 0)
-	now := begun
-	s := &steps{w: &b, terminal: true, now: func() time.Time { return now }, begun: begun}
+// TestOverheadOnATerminal: there a line with the time left stays in its place, and is
+// gone at the end.
+func TestOverheadOnATerminal(t *testing.T) {
+	screen := screentest.New(t, 60, 10)
+	now := time.Unix(1000, 0)
+	s := &steps{terminal: screen.TTY, now: func() time.Time { return now }, begun: now}
 	for done := range 4 {
 		s.step(done, 36, "raw_tp")
 		now = now.Add(4 * time.Second)
 	}
+	if got := screen.Mark(t, "$"); len(got) != 2 || got[0] != "[3/36] raw_tp, about 2m10s left" {
+		t.Errorf("the screen shows %q", got)
+	}
 	s.close()
-	if got := b.String(); !strings.Contains(got, "(3/36)") || !strings.Contains(got, "raw_tp, about 2m12s left") {
-		t.Errorf("%q", got)
+	if got := screen.Mark(t, "#"); len(got) != 1 {
+		t.Errorf("left behind: %q", got)
 	}
 }

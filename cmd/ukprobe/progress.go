@@ -7,79 +7,83 @@ import (
 	"os"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/report"
 )
 
-// progress tells a person how far a run is: a bar on a terminal, plain lines
-// elsewhere. It writes to standard error; standard output is for results.
-type progress struct {
-	w        *os.File
-	terminal bool
-	quiet    bool
-	bar      *progressbar.ProgressBar
+// progress tells a person how far a run is. It writes to standard error; standard
+// output is for results.
+type progress interface {
+	orchestrate.Observer
+	Close()
 }
 
-func newProgress(w *os.File, quiet bool) *progress {
-	return &progress{w: w, terminal: term.IsTerminal(int(w.Fd())), quiet: quiet}
+// newProgress is a live view on a terminal, plain lines elsewhere, and nothing if quiet.
+func newProgress(w *os.File, quiet bool) progress {
+	switch {
+	case quiet:
+		return noProgress{}
+	case isTerminal(w):
+		return newBoard(w)
+	}
+	return plainLines{w}
 }
+
+// isTerminal tells whether lines can be redrawn in place.
+func isTerminal(w *os.File) bool {
+	return term.IsTerminal(int(w.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// noProgress says nothing.
+type noProgress struct{ orchestrate.Quiet }
+
+// Close implements progress.
+func (noProgress) Close() {}
+
+// plainLines has a line for each sample.
+type plainLines struct{ w *os.File }
 
 // Log implements orchestrate.Observer.
-func (p *progress) Log(format string, args ...any) {
-	if p.quiet {
-		return
-	}
-	p.clear()
-	fmt.Fprintf(p.w, format+"\n", args...)
-}
+func (p plainLines) Log(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
 
 // Begin implements orchestrate.Observer.
-func (p *progress) Begin(at orchestrate.Progress) {
-	if p.quiet || !p.terminal {
-		return
-	}
-	if p.bar == nil {
-		p.bar = progressbar.NewOptions(at.Steps, progressbar.OptionSetWriter(p.w), progressbar.OptionSetWidth(20),
-			progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount(), progressbar.OptionThrottle(50*time.Millisecond))
-	}
-	p.bar.ChangeMax(at.Steps)
-	p.bar.Describe(fmt.Sprintf("%s %s%s", at.Cell, sampleText(at), leftText(at.Left)))
-	_ = p.bar.Set(at.Step - 1)
-}
+func (plainLines) Begin(orchestrate.Progress) {}
 
 // End implements orchestrate.Observer.
-func (p *progress) End(at orchestrate.Progress, s results.Sample) {
-	if p.quiet {
-		return
-	}
-	if p.terminal && s.Status == results.SampleOK {
-		return
-	}
-	p.clear()
+func (p plainLines) End(at orchestrate.Progress, s results.Sample) {
+	fmt.Fprintln(p.w, finishedLine(at, s, streamUnits(p.w)))
+}
+
+// Close implements progress.
+func (plainLines) Close() {}
+
+// finishedLine says what has become of a sample.
+func finishedLine(at orchestrate.Progress, s results.Sample, u units.Style) string {
 	outcome := s.Status
 	switch {
 	case s.Status != results.SampleOK:
 		outcome += ": " + s.Reason
 	case s.Phases.TotalNs != nil:
-		outcome = time.Duration(*s.Phases.TotalNs).Round(10 * time.Microsecond).String()
+		outcome = u.Duration(float64(*s.Phases.TotalNs))
 	}
-	fmt.Fprintf(p.w, "[%d/%s%d] %s (%s) %s: %s%s\n", at.Step, about(at), at.Steps, at.Cell, at.Accel, sampleText(at), outcome, leftText(at.Left))
+	return fmt.Sprintf("[%d/%s%d] %s (%s) %s: %s%s", at.Step, about(at), at.Steps, at.Cell, at.Accel, sampleText(at), outcome, leftText(at.Left))
 }
 
-// Close ends the bar.
-func (p *progress) Close() {
-	p.clear()
-	p.bar = nil
+// streamOptions are how a stream wants to be written to: standard output or error.
+func streamOptions(w *os.File) report.Options {
+	width, _, err := term.GetSize(int(w.Fd()))
+	terminal := err == nil
+	if !terminal {
+		width = 0
+	}
+	return report.OptionsFor(os.Getenv, terminal, width)
 }
 
-func (p *progress) clear() {
-	if p.bar != nil {
-		_ = p.bar.Clear()
-	}
-}
+func streamUnits(w *os.File) units.Style { return units.Style{ASCII: streamOptions(w).ASCII} }
 
 // about marks a number of samples that stopping rules may change.
 func about(at orchestrate.Progress) string {
@@ -103,5 +107,5 @@ func leftText(d time.Duration) string {
 	if d < 0 {
 		return ""
 	}
-	return fmt.Sprintf(", about %v left", d.Round(time.Second))
+	return fmt.Sprintf(", about %v left", units.Left(d))
 }

@@ -48,7 +48,7 @@ func runFlags() []cli.Flag {
 	env := func(name string) []string { return []string{"UKPROBE_" + name} }
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "matrix", Usage: "`FILE` in YAML (docs/matrix.md), or the name of a built-in one: " + strings.Join(matrices.Names(), ", ") + "; default: " + strings.TrimSuffix(matrices.Default, ".yaml"), EnvVars: env("MATRIX")},
-		&cli.StringSliceFlag{Name: "only", Usage: "only these cells, e.g. `system=linux,app=nginx`; repeatable, any of them"},
+		&cli.StringSliceFlag{Name: "only", Usage: "only these cells, e.g. `system=linux,app=nginx`; repeatable, any of them", EnvVars: env("ONLY")},
 		&cli.StringSliceFlag{Name: "set", Usage: "`KEY=VALUE` for all cells, a key of the matrix file nested with dots, e.g. load.duration=5s; repeatable"},
 		&cli.IntFlag{Name: "samples", Usage: "`N` samples of each cell, with a stopping rule at least (default: the matrix's, 10)", EnvVars: env("SAMPLES")},
 		&cli.IntFlag{Name: "warmup", Usage: "`N` samples of each cell before that, not kept (default: the matrix's, 1)", EnvVars: env("WARMUP")},
@@ -60,7 +60,7 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "listen", Usage: "serve Prometheus metrics on `ADDR` while it runs, e.g. :9436; loopback unless an address is given", EnvVars: env("LISTEN")},
 		&cli.BoolFlag{Name: "linger", Usage: "with --listen: keep serving after the last sample, until Ctrl-C"},
 		&cli.StringFlag{Name: "attach", Value: string(probe.Auto), Usage: "rung of the hooks: auto|kprobe|fentry|tp_btf|raw_tp|tracepoint", EnvVars: env("ATTACH")},
-		&cli.BoolFlag{Name: "strict", Usage: "no fallback from --attach: fail if a hook cannot have that rung"},
+		&cli.BoolFlag{Name: "strict", Usage: "no fallback from --attach: fail if a hook cannot have that rung", EnvVars: env("STRICT")},
 		schemaFlag(),
 		&cli.StringFlag{Name: "probes", Usage: "boot|full|none: how much is attached: what a timeline needs, everything, or no BPF at all (default: the matrix's, boot)", EnvVars: env("PROBES")},
 		&cli.StringFlag{Name: "qemu", Usage: "`PATH` of the QEMU to run (default: qemu-system-x86_64 in PATH)", EnvVars: []string{platform.EnvQEMU}},

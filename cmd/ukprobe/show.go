@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
@@ -19,15 +18,8 @@ import (
 	"github.com/ukprobe/ukprobe/results/report"
 )
 
-// options are how this terminal, or file, wants to be written to.
-func reportOptions() report.Options {
-	width, _, err := term.GetSize(int(os.Stdout.Fd()))
-	terminal := err == nil
-	if !terminal {
-		width = 0
-	}
-	return report.OptionsFor(os.Getenv, terminal, width)
-}
+// reportOptions are how standard output wants to be written to.
+func reportOptions() report.Options { return streamOptions(os.Stdout) }
 
 // show prints the table and one timeline per cell.
 func show(c *cli.Context, f *results.File, dir string) error {

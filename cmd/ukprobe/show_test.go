@@ -91,7 +91,7 @@ func TestProgressLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `building an image
-[2/9] reference/hello/qemu/boot (kvm) warm-up: 12.35ms
+[2/9] reference/hello/qemu/boot (kvm) warm-up: 12.3 ms
 [2/9] reference/hello/qemu/boot (kvm) 1/3: ok, about 1m30s left
 [2/9] reference/hello/qemu/boot (kvm) 1/3: timeout: not ready after 30s, about 1m30s left
 `

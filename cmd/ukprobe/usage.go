@@ -24,7 +24,7 @@ func strictly(path string, commands ...*cli.Command) []*cli.Command {
 	for _, c := range commands {
 		own := path + " " + c.Name
 		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(flagError(own, c.Flags, err)) }
-		if c.ArgsUsage != "" {
+		if c.ArgsUsage != "" && !c.SkipFlagParsing {
 			c.Before = noLateFlags
 		}
 		if len(c.Subcommands) > 0 {

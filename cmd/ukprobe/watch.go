@@ -47,8 +47,8 @@ func watchFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "all", Usage: "every VM of the host", EnvVars: env("ALL")},
 		&cli.IntSliceFlag{Name: "pid", Usage: "the VM of process `PID`, now or later; repeatable"},
-		&cli.StringSliceFlag{Name: "cgroup", Usage: "VMs in the cgroup `PATH` or below, e.g. machine.slice; repeatable"},
-		&cli.StringSliceFlag{Name: "name", Usage: "VMs whose name has a match of `REGEX`; repeatable, any filter suffices"},
+		&cli.StringSliceFlag{Name: "cgroup", Usage: "VMs in the cgroup `PATH` or below, e.g. machine.slice; repeatable", EnvVars: env("CGROUP")},
+		&cli.StringSliceFlag{Name: "name", Usage: "VMs whose name has a match of `REGEX`; repeatable, any filter suffices", EnvVars: env("NAME")},
 		&cli.StringFlag{Name: "listen", Value: defaultListen, Usage: "serve metrics on `ADDR`; empty: do not (default with --once and --top)", EnvVars: env("LISTEN")},
 		&cli.StringFlag{Name: "web-config", Usage: "`FILE` with TLS and users, of Prometheus' exporter toolkit", EnvVars: env("WEB_CONFIG")},
 		&cli.DurationFlag{Name: "keep", Value: time.Minute, Usage: "serve a VM's last figures for `D` after its end: at least a scrape interval", EnvVars: env("KEEP")},
@@ -63,7 +63,7 @@ func watchFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "json", Usage: "with --once: print JSON"},
 		&cli.BoolFlag{Name: "top", Usage: "show a table that refreshes; q ends"},
 		&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "of --top: `D`"},
-		&cli.StringFlag{Name: "sort", Value: string(watch.SortExits), Usage: "order of the VMs: exits, vmm, time or name"},
+		&cli.StringFlag{Name: "sort", Value: string(watch.SortExits), Usage: "order of the VMs: exits, vmm, time or name", EnvVars: env("SORT")},
 		&cli.StringFlag{Name: "attach", Value: string(probe.Auto), Usage: "rung of the hooks: auto|kprobe|fentry|tp_btf|raw_tp|tracepoint", EnvVars: env("ATTACH")},
 		&cli.BoolFlag{Name: "verbose", Usage: "tell of every VM that comes and goes, and in tables why something is not counted", EnvVars: env("VERBOSE")},
 	}

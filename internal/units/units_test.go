@@ -76,10 +76,10 @@ func parse(t *testing.T, s string) float64 {
 	scale := 1.0
 	point, sign := false, 1.0
 	for _, r := range s {
-		switch {
-		case r == '-':
+		switch r {
+		case '-':
 			sign = -1
-		case r == '.':
+		case '.':
 			point = true
 		default:
 			v = v*10 + float64(r-'0')

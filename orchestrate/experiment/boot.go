@@ -71,6 +71,9 @@ type Boot struct {
 	// DiskIO has the host's reads and writes of the guest's disks seen, unless no BPF is to
 	// be used: see Live.Disk.
 	DiskIO bool
+	// Seen, if not nil, is told what has been seen of a guest so far, whenever that is
+	// looked at while it boots: on the way to the guest's end, so it must return at once.
+	Seen func(probe.Timeline)
 	// During, if not nil, is what happens between the moment when the guest is ready
 	// and its end: experiments that need a guest that runs.
 	During *During
@@ -324,6 +327,9 @@ func (b *Boot) await(ctx context.Context, s *Sample, g *cgroup.Group, gst *guest
 		}
 		b.Validate.tick(watch)
 		t := watch.Events()
+		if b.Seen != nil {
+			b.Seen(t)
+		}
 		b.pin(&pins, s, t, watch)
 		b.pinVhost(&pins, s, g)
 		if t.Ready() {

@@ -77,6 +77,9 @@ func (r *round) prepare(ctx context.Context) {
 	for i := range r.Boot.Settings.Parallel {
 		b := *r.Boot
 		b.Window = nil // one for all
+		if i > 0 {
+			b.Seen = nil // the first stands for all
+		}
 		b.During = &During{Limit: matrix.MaxTimeout, MayEnd: true}
 		if i < len(b.GuestCPUs) {
 			b.CPUs = b.GuestCPUs[i]

@@ -17,14 +17,23 @@ type Options struct {
 }
 
 // OptionsFor returns the options for a device of the given width in columns (0
-// when unknown). Colour needs a terminal that is not "dumb" and no NO_COLOR
-// (no-color.org); anything but ASCII needs a UTF-8 locale.
+// when unknown); anything but ASCII needs a UTF-8 locale.
 func OptionsFor(getenv func(string) string, terminal bool, width int) Options {
-	return Options{
-		Width: width,
-		Color: terminal && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb",
-		ASCII: !utf8Locale(getenv),
+	return Options{Width: width, Color: colored(getenv, terminal), ASCII: !utf8Locale(getenv)}
+}
+
+// colored says whether there are colours: never with NO_COLOR (no-color.org), then always
+// with CLICOLOR_FORCE other than 0 (bixense.com/clicolors), else on a terminal that is not
+// "dumb" unless CLICOLOR is 0.
+func colored(getenv func(string) string, terminal bool) bool {
+	force := getenv("CLICOLOR_FORCE")
+	switch {
+	case getenv("NO_COLOR") != "":
+		return false
+	case force != "" && force != "0":
+		return true
 	}
+	return terminal && getenv("TERM") != "dumb" && getenv("CLICOLOR") != "0"
 }
 
 // utf8Locale applies POSIX' order: LC_ALL, LC_CTYPE, LANG.
@@ -53,15 +62,21 @@ func (o Options) pick(utf8, ascii string) string {
 	return utf8
 }
 
+// Pick returns the first string, or the second where only ASCII is shown.
+func (o Options) Pick(utf8, ascii string) string { return o.pick(utf8, ascii) }
+
+// Paint writes a text in a colour where there are colours.
+func (o Options) Paint(c text.Color, s string) string { return o.paint(c, s) }
+
+// Clean makes a text from a guest or a program safe to print on one line.
+func (o Options) Clean(s string) string { return o.clean(s) }
+
 func (o Options) paint(c text.Color, s string) string {
 	if !o.Color || s == "" {
 		return s
 	}
 	return c.EscapeSeq() + s + text.Reset.EscapeSeq()
 }
-
-// Clean makes a text safe to print on one line, as the report's own are.
-func (o Options) Clean(s string) string { return o.clean(s) }
 
 // clean makes a text from a guest or a program safe to print on one line: no
 // control characters, so no escape sequences and no line breaks.

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ukprobe/ukprobe/orchestrate/platform"
+)
+
+// withoutVariable are the flags that have no UKPROBE_… variable, by name, and why. All
+// others have one: a test sees to it.
+var withoutVariable = map[string]string{
+	"help":     "asks once",
+	"set":      "is given several times, with commas in its values: what is to stay belongs into a matrix file",
+	"resume":   "names one run",
+	"force":    "is an answer to one refusal; forgotten, it would hide the next",
+	"linger":   "belongs to one --listen",
+	"dry-run":  "forgotten, a run would do nothing",
+	"json":     "forgotten, it would change what other scripts read",
+	"pid":      "a process ID is of one moment",
+	"once":     "is one look",
+	"duration": "belongs to --once",
+	"top":      "is one look",
+	"interval": "belongs to --top",
+	"update":   "forgotten, tags would not stay where they are",
+	"platform": "belongs to one REFERENCE",
+	"sources":  "is one look",
+	"dir":      "is one call",
+	// Of the hidden command that experiment http starts.
+	"address": "is ukprobe's own", "rate": "is ukprobe's own", "requests": "is ukprobe's own", "connections": "is ukprobe's own",
+}
+
+// variable is one that is no flag's.
+type variable struct{ name, meaning string }
+
+// otherVariables are what is read beside the flags' own.
+var otherVariables = []variable{
+	{platform.EnvFirecracker, "the Firecracker to run: a path, or a name in PATH (default: firecracker); docs/platforms/firecracker.md"},
+	{platform.EnvJailer, "the jailer that starts it; none if it is not set"},
+	{tempDir, "folder for temporary files: guests' disks and roots are made there"},
+	{"NO_COLOR", "not empty: no colours, whatever else is set"},
+	{"CLICOLOR_FORCE", "not empty and not 0: colours also where there is no terminal"},
+	{"CLICOLOR", "0: no colours"},
+	{"TERM", "dumb: no colours, nothing redrawn in place"},
+	{"LC_ALL, LC_CTYPE, LANG", "the first that is set: anything but ASCII only if it names UTF-8"},
+	{"GOMEMLIMIT", "of `ukprobe watch`: the Go runtime's limit, in place of what --memory leaves for it"},
+	{"NOTIFY_SOCKET, WATCHDOG_USEC, JOURNAL_STREAM", "systemd's, of `ukprobe watch` as a service"},
+	{"DOCKER_HOST, DOCKER_CONFIG", "Docker's: the engine, and the logins of registries"},
+	{"SOURCE_DATE_EPOCH", "of `ukprobe man`: the date of the pages"},
+}
+
+// withoutEmpty unsets the variables of repeatable flags that are empty, which the library
+// takes for one empty value; of all other flags it takes an empty one for none.
+func withoutEmpty(c *cli.Context) error {
+	var err error
+	everyFlag(c.App, func(_ string, f cli.Flag) {
+		d, ok := f.(cli.DocGenerationFlag)
+		if !ok || !repeatable(f) {
+			return
+		}
+		for _, v := range d.GetEnvVars() {
+			if text, set := os.LookupEnv(v); set && text == "" && err == nil {
+				err = os.Unsetenv(v)
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("unset empty variables: %w", err)
+	}
+	return nil
+}
+
+// everyFlag goes over the flags of all commands, hidden ones too.
+func everyFlag(a *cli.App, do func(path string, f cli.Flag)) {
+	var walk func(path string, commands []*cli.Command)
+	walk = func(path string, commands []*cli.Command) {
+		for _, c := range commands {
+			for _, f := range c.Flags {
+				do(path+" "+c.Name, f)
+			}
+			walk(path+" "+c.Name, c.Subcommands)
+		}
+	}
+	walk(a.Name, a.Commands)
+}

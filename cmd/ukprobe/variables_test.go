@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/urfave/cli/v2"
+
+	"github.com/ukprobe/ukprobe/internal/golden"
+	"github.com/ukprobe/ukprobe/results/report"
+)
+
+// TestVariables: every flag has an environment variable, or there is a reason.
+func TestVariables(t *testing.T) {
+	used := map[string]bool{}
+	meaning := map[string]string{} // of a variable
+	everyFlag(app(), func(path string, f cli.Flag) {
+		name := f.Names()[0]
+		vars := f.(cli.DocGenerationFlag).GetEnvVars()
+		_, without := withoutVariable[name]
+		used[name] = used[name] || len(vars) == 0
+		if len(vars) == 0 && !without && !hidden(path) {
+			t.Errorf("%s --%s: give it a variable, or a reason in withoutVariable", path, name)
+		}
+		for _, v := range vars {
+			if !strings.HasPrefix(v, "UKPROBE_") || !strings.HasSuffix(v, strings.ToUpper(strings.ReplaceAll(name, "-", "_"))) {
+				t.Errorf("%s --%s: %s is no name for its variable", path, name, v)
+			}
+			if m, ok := meaning[v]; ok && m != name {
+				t.Errorf("%s is --%s and --%s", v, m, name)
+			}
+			meaning[v] = name
+		}
+	})
+	for name := range withoutVariable {
+		if !used[name] && name != "help" {
+			t.Errorf("withoutVariable has --%s, which there is not, or which has one", name)
+		}
+	}
+}
+
+func hidden(path string) bool {
+	words := strings.Fields(path)
+	return slices.ContainsFunc(app().Commands, func(c *cli.Command) bool { return c.Hidden && c.Name == words[1] })
+}
+
+// TestVariableHoldsASelector: with the commas that it has.
+func TestVariableHoldsASelector(t *testing.T) {
+	t.Setenv("UKPROBE_ONLY", "system=reference,platform=qemumicrovm")
+	out, text, status := ukprobe(t, "run", "--dry-run", "--journal-dir", t.TempDir())
+	if status != 0 || !strings.Contains(out, "reference/hello/qemumicrovm") || strings.Contains(out, "reference/hello/qemu/") {
+		t.Errorf("%d, %s\n%s", status, text, out)
+	}
+	t.Setenv("UKPROBE_ONLY", "") // as good as none
+	if out, text, status := ukprobe(t, "run", "--dry-run", "--journal-dir", t.TempDir()); status != 0 || !strings.Contains(out, "reference/hello/qemu/") {
+		t.Errorf("%d, %s\n%s", status, text, out)
+	}
+}
+
+// TestEnvironmentPage: docs/environment.md is what the flags say.
+func TestEnvironmentPage(t *testing.T) {
+	type entry struct{ flags, meaning string }
+	rows := map[string]entry{}
+	without := map[string][]string{}
+	everyCommand(app(), func(words []string, c *cli.Command) {
+		command := strings.Join(words[1:], " ")
+		for _, f := range c.Flags {
+			name := f.Names()[0]
+			vars := f.(cli.DocGenerationFlag).GetEnvVars()
+			if len(vars) == 0 {
+				without[name] = append(without[name], "`"+command+"`")
+			}
+			for _, v := range vars {
+				e := rows[v]
+				if e.meaning == "" {
+					e.meaning = flagUsage(f)
+				}
+				e.flags += ", `" + command + "`"
+				rows[v] = e
+			}
+		}
+	})
+	var b strings.Builder
+	b.WriteString("# Environment variables\n\nThis page is made of the flags (`go test ./cmd/ukprobe -run EnvironmentPage -update`). A flag on\nthe command line wins over its variable, which wins over the default. A variable of a flag that\nmay be repeated holds one value. Variables that decide what is measured are stored with the run,\nand refused beside `--resume`.\n\n| variable | of the flag | commands | meaning |\n|---|---|---|---|\n")
+	for _, v := range slices.Sorted(maps.Keys(rows)) {
+		flag := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(v, "UKPROBE_"), "WATCH_"), "OVERHEAD_"), "_", "-"))
+		fmt.Fprintf(&b, "| `%s` | `--%s` | %s | %s |\n", v, flag, strings.TrimPrefix(rows[v].flags, ", "), inTable(rows[v].meaning))
+	}
+	b.WriteString("\nBeside them:\n\n| variable | meaning |\n|---|---|\n")
+	for _, v := range otherVariables {
+		fmt.Fprintf(&b, "| %s | %s |\n", v.name, inTable(v.meaning))
+	}
+	b.WriteString("\nFlags without a variable:\n\n| flag | commands | why |\n|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(without)) {
+		fmt.Fprintf(&b, "| `--%s` | %s | %s |\n", name, strings.Join(without[name], ", "), inTable(withoutVariable[name]))
+	}
+	golden.Check(t, filepath.Join("..", "..", "..", "docs", "environment.md"), b.String())
+}
+
+func inTable(s string) string { return strings.NewReplacer("|", "\\|", "<", "&lt;").Replace(s) }
+
+// TestColours: NO_COLOR, CLICOLOR_FORCE and the rest, in their order.
+func TestColours(t *testing.T) {
+	for env, want := range map[string][2]bool{ // on a terminal, elsewhere
+		"":                            {true, false},
+		"NO_COLOR=1":                  {false, false},
+		"NO_COLOR=1 CLICOLOR_FORCE=1": {false, false},
+		"CLICOLOR_FORCE=1":            {true, true},
+		"CLICOLOR_FORCE=0":            {true, false},
+		"CLICOLOR=0":                  {false, false},
+		"TERM=dumb":                   {false, false},
+		"TERM=dumb CLICOLOR_FORCE=1":  {true, true},
+	} {
+		get := func(name string) string {
+			for _, pair := range strings.Fields(env) {
+				if n, v, _ := strings.Cut(pair, "="); n == name {
+					return v
+				}
+			}
+			return ""
+		}
+		got := [2]bool{report.OptionsFor(get, true, 80).Color, report.OptionsFor(get, false, 0).Color}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", env, diff)
+		}
+	}
+}
