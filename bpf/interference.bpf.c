@@ -83,7 +83,7 @@ struct cpu_time {
 	u64 looking; /* 0: nobody looks at this CPU */
 	u64 group; /* id of the cgroup that is the run's ... */
 	u32 level; /* ... at this level of the hierarchy; 0: not known yet */
-	u32 own; /* tgid of ukprobe */
+	u32 own; /* tgid of ukprobe, as whoami tells it */
 	u64 begun_ns;
 	u64 ended_ns;
 	u64 task_ns; /* since when the current task is on */
@@ -438,6 +438,16 @@ int tracepoint_softirq_exit(void *ctx)
 }
 
 /* ---- Begin and end ---- */
+
+/*
+ * Never attached: user space runs it and is told by what number the kernel knows it.
+ * In a PID namespace that is another one than getpid's.
+ */
+SEC("raw_tp")
+int whoami(void *ctx)
+{
+	return bpf_get_current_pid_tgid() >> 32;
+}
 
 /*
  * Never attached: user space has the kernel run it once on each CPU, where it

@@ -90,6 +90,7 @@ const (
 	InterferenceProgTracepointIrqExit            = "tracepoint_irq_exit"
 	InterferenceProgTracepointSoftirqEntry       = "tracepoint_softirq_entry"
 	InterferenceProgTracepointSoftirqExit        = "tracepoint_softirq_exit"
+	InterferenceProgWhoami                       = "whoami"
 )
 
 // LoadInterference returns the embedded CollectionSpec for Interference.
@@ -150,6 +151,7 @@ type InterferenceProgramSpecs struct {
 	TracepointIrqExit            *ebpf.ProgramSpec `ebpf:"tracepoint_irq_exit"`
 	TracepointSoftirqEntry       *ebpf.ProgramSpec `ebpf:"tracepoint_softirq_entry"`
 	TracepointSoftirqExit        *ebpf.ProgramSpec `ebpf:"tracepoint_softirq_exit"`
+	Whoami                       *ebpf.ProgramSpec `ebpf:"whoami"`
 }
 
 // InterferenceMapSpecs contains maps before they are loaded into the kernel.
@@ -223,6 +225,7 @@ type InterferencePrograms struct {
 	TracepointIrqExit            *ebpf.Program `ebpf:"tracepoint_irq_exit"`
 	TracepointSoftirqEntry       *ebpf.Program `ebpf:"tracepoint_softirq_entry"`
 	TracepointSoftirqExit        *ebpf.Program `ebpf:"tracepoint_softirq_exit"`
+	Whoami                       *ebpf.Program `ebpf:"whoami"`
 }
 
 func (p *InterferencePrograms) Close() error {
@@ -243,6 +246,7 @@ func (p *InterferencePrograms) Close() error {
 		p.TracepointIrqExit,
 		p.TracepointSoftirqEntry,
 		p.TracepointSoftirqExit,
+		p.Whoami,
 	)
 }
 

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -107,6 +106,7 @@ type Interference struct {
 	loader *loader
 	states []*state
 	look   *ebpf.Program
+	own    uint32 // the kernel's number of this process
 
 	mu   sync.Mutex
 	cpus []int // that are looked at now
@@ -135,6 +135,9 @@ func OpenInterference(attach Rung) (_ *Interference, err error) {
 	if i.look, err = i.loader.load(objInterference, bpf.InterferenceProgLook, ""); err != nil {
 		return nil, fmt.Errorf("load BPF program %s: %w", bpf.InterferenceProgLook, err)
 	}
+	if i.own, err = i.whoami(); err != nil {
+		return nil, err
+	}
 	for n := range interferenceHooks {
 		i.states = append(i.states, i.loader.attachHook(&interferenceHooks[n], attach, false))
 	}
@@ -142,6 +145,25 @@ func OpenInterference(attach Rung) (_ *Interference, err error) {
 		return nil, fmt.Errorf("attach %s: %s%s", s.hook.name, HookStatus{Refused: s.refused}.Why(), rootHint())
 	}
 	return i, nil
+}
+
+// whoami asks the kernel for its number of this process, which in a PID namespace is not
+// the one that [os.Getpid] returns.
+func (i *Interference) whoami() (uint32, error) {
+	prog, err := i.loader.load(objInterference, bpf.InterferenceProgWhoami, "")
+	if err != nil {
+		return 0, fmt.Errorf("load BPF program %s: %w", bpf.InterferenceProgWhoami, err)
+	}
+	defer func() { _ = prog.Close() }()
+	// Not on a given CPU: it runs in the context of the task that asks.
+	own, err := prog.Run(&ebpf.RunOptions{})
+	if err == nil && own == 0 {
+		err = errors.New("it says 0")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ask the kernel for this process's number: run BPF program %s (Linux 5.10): %w", bpf.InterferenceProgWhoami, err)
+	}
+	return own, nil
 }
 
 // Hooks tells which rung each hook got.
@@ -186,7 +208,7 @@ func (i *Interference) Begin(cpus []int, group uint64) error {
 	}
 	i.cpus = slices.Compact(slices.Sorted(slices.Values(cpus)))
 	for _, c := range i.cpus {
-		if err := i.lookAt(c, group, uint64(os.Getpid())); err != nil {
+		if err := i.lookAt(c, group, uint64(i.own)); err != nil {
 			errs := []error{err}
 			for _, begun := range i.cpus {
 				errs = append(errs, i.lookAt(begun, 0, 0))

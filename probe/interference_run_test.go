@@ -4,10 +4,12 @@ package probe
 
 import (
 	"bufio"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -164,6 +166,92 @@ func TestInterferenceKnownAnswer(t *testing.T) {
 			t.Logf("%+v: %+v", disturbed, sources[:min(len(sources), 6)])
 		})
 	}
+}
+
+// TestInterferenceOfOurselves: this process and its children are no foreign tasks, also
+// in a PID namespace of their own, where the kernel counts by other numbers.
+func TestInterferenceOfOurselves(t *testing.T) {
+	const inside = "UKPROBE_TEST_IN_PID_NAMESPACE"
+	needRoot(t)
+	t.Run("here", seesItself)
+	if os.Getenv(inside) != "" {
+		if os.Getpid() != 1 {
+			t.Errorf("in a PID namespace of its own this is process %d", os.Getpid())
+		}
+		return
+	}
+	t.Run("in a PID namespace", func(t *testing.T) {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestInterferenceOfOurselves$", "-test.v")
+		cmd.Env = append(os.Environ(), inside+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "--- PASS: TestInterferenceOfOurselves/here") {
+			t.Errorf("%v:\n%s", err, out)
+		}
+	})
+}
+
+// seesItself looks at a CPU on which this process and a child of it are busy.
+func seesItself(t *testing.T) {
+	i := openInterference(t, Auto)
+	_, _, id := freshCgroup(t)
+	cpu := lastCPU(t)
+	sh, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Skipf("needs a shell: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "itf-child")
+	if err := os.WriteFile(path, sh, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var old, set unix.CPUSet
+	set.Set(cpu)
+	if err := errors.Join(unix.SchedGetaffinity(0, &old), unix.SchedSetaffinity(0, &set)); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.SchedSetaffinity(0, &old)
+	child := exec.Command(path, "-c", "while :; do :; done")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
+	if err := i.Begin([]int{cpu}, id); err != nil {
+		t.Fatal(err)
+	}
+	thread, process := cpuTime(t, unix.CLOCK_THREAD_CPUTIME_ID), cpuClock(child.Process.Pid)
+	for before := cpuTime(t, process); cpuTime(t, process)-before < 20*time.Millisecond || cpuTime(t, unix.CLOCK_THREAD_CPUTIME_ID)-thread < 20*time.Millisecond; {
+	}
+	times, sources, err := i.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSum(t, times[0], sources)
+	var self, others []string
+	for _, s := range sources {
+		switch {
+		case s.Kind == SourceOwn:
+			self = append(self, s.Name)
+		case s.Process == int(i.own) || s.Name == "itf-child":
+			others = append(others, s.Name)
+		}
+	}
+	if len(others) > 0 || !slices.Contains(self, "itf-child") || len(self) < 2 {
+		t.Errorf("of %+v own: %q, foreign: %q", times[0], self, others)
+	}
+}
+
+// cpuClock is the clock of a process's CPU time (clock_getcpuclockid(3)).
+func cpuClock(pid int) int32 { return int32(^pid<<3 | 2) }
+
+func cpuTime(t *testing.T, clock int32) time.Duration {
+	t.Helper()
+	var ts unix.Timespec
+	if err := unix.ClockGettime(clock, &ts); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ts.Nano())
 }
 
 // checkSum: no time is missing, and none counted twice.

@@ -3,41 +3,20 @@
 package docker
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
+	"github.com/ukprobe/ukprobe/guests/internal/cache/cachetest"
 	"github.com/ukprobe/ukprobe/guests/linux"
 )
 
 // TestInCache: what this builder makes, by its names, and nothing else.
 func TestInCache(t *testing.T) {
-	dir := t.TempDir()
 	const hash = "00112233445566aa"
-	for name, size := range map[string]int{
+	dir := cachetest.Folder(t, map[string]int{
 		"docker-hello-" + hash + ".tar":   11,
 		"docker-hello-" + hash + ".tar.x": 12,
 		"layer-hello-" + hash + "/x.tar":  13,
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, make([]byte, size), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := InCache(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []linux.Cached{
-		{System: "docker", App: "hello", Kind: "container", Path: filepath.Join(dir, "docker-hello-"+hash+".tar"), Size: 11},
-	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(linux.Cached{}, "Built")); diff != "" {
-		t.Errorf("in the cache (-want +got):\n%s", diff)
-	}
+	})
+	cachetest.Lists(t, InCache, dir,
+		linux.Cached{System: "docker", App: "hello", Kind: "container", Path: "docker-hello-" + hash + ".tar", Size: 11})
 }

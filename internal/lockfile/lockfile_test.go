@@ -63,7 +63,14 @@ func hold(t *testing.T, path string) (cmd *exec.Cmd, release func()) {
 // given it up.
 func TestTwoProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	_, release := hold(t, path)
+	cmd, release := hold(t, path)
+	// The one that waits knows whom for.
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	by := fmt.Sprintf("held by process %d (%s)", cmd.Process.Pid, cmd.Path)
+	if _, err := Take(ctx, path, nil); err == nil || !strings.Contains(err.Error(), by) {
+		t.Errorf("got %v, want it %s", err, by)
+	}
 	const long = quiet + 500*time.Millisecond
 	time.AfterFunc(long, release)
 	var said []string

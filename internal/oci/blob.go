@@ -34,14 +34,14 @@ func (c *Cache) path(digest v1.Hash) string {
 
 // read returns a small blob that is there, verified again: a disk can lie as well.
 func (c *Cache) read(digest v1.Hash, most int64) ([]byte, error) {
-	if digest.Algorithm != "sha256" {
-		return nil, fmt.Errorf("digest %s: only sha256 is known", digest)
+	if err := known(digest); err != nil {
+		return nil, err
 	}
 	text, err := readDocument(c.path(digest), most)
 	if err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != digest.Hex {
+	if digestOf(text) != digest {
 		return nil, fmt.Errorf("%w: %s is damaged: remove it and pull again", ErrDigest, c.path(digest))
 	}
 	return text, nil
@@ -49,8 +49,8 @@ func (c *Cache) read(digest v1.Hash, most int64) ([]byte, error) {
 
 // keep stores a manifest.
 func (c *Cache) keep(digest v1.Hash, text []byte) error {
-	if sum := sha256.Sum256(text); digest.Algorithm != "sha256" || hex.EncodeToString(sum[:]) != digest.Hex {
-		return fmt.Errorf("%w: the registry calls %s what has sha256:%x", ErrDigest, digest, sum)
+	if got := digestOf(text); got != digest {
+		return fmt.Errorf("%w: the registry calls %s what has %s", ErrDigest, digest, got)
 	}
 	return writeFile(c.path(digest), func(w io.Writer) error {
 		_, err := io.Copy(w, bytes.NewReader(text))
@@ -61,8 +61,8 @@ func (c *Cache) keep(digest v1.Hash, text []byte) error {
 // blob makes a blob local and returns its path.
 func (s *source) blob(ctx context.Context, d v1.Descriptor) (string, error) {
 	path := s.cache.path(d.Digest)
-	if d.Digest.Algorithm != "sha256" {
-		return "", fmt.Errorf("digest %s: only sha256 is known", d.Digest)
+	if err := known(d.Digest); err != nil {
+		return "", err
 	}
 	err := s.cache.sound(ctx, d)
 	switch {

@@ -58,7 +58,7 @@ func (c *Cache) pull(ctx context.Context, ref string, do func(s *source, digest 
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(c.Dir, "blobs", "sha256"), 0o755); err != nil {
+	if err := os.MkdirAll(blobFolder(c.Dir), 0o755); err != nil {
 		return fmt.Errorf("image cache: %w", err)
 	}
 	lock := filepath.Join(c.Dir, ".lock")

@@ -49,7 +49,7 @@ func (s *source) layout(ctx context.Context, digest v1.Hash, m *v1.Manifest) (La
 	}
 	l := Layout{Path: filepath.Join(s.cache.Dir, "containers", digest.Hex), Digest: digest.String(), Size: st.Size()}
 	blobs := []string{s.cache.path(digest)}
-	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+	for _, d := range blobsOf(m) {
 		l.Size += d.Size
 		path, err := s.blob(ctx, d)
 		if err != nil {
@@ -64,12 +64,12 @@ func (s *source) layout(ctx context.Context, digest v1.Hash, m *v1.Manifest) (La
 		return Layout{}, err
 	}
 	temp := l.Path + ".new"
-	if err := errors.Join(os.RemoveAll(temp), os.MkdirAll(filepath.Join(temp, "blobs", "sha256"), 0o755)); err != nil {
+	if err := errors.Join(os.RemoveAll(temp), os.MkdirAll(blobFolder(temp), 0o755)); err != nil {
 		return Layout{}, err
 	}
 	defer os.RemoveAll(temp)
 	for _, blob := range blobs {
-		err := os.Link(blob, filepath.Join(temp, "blobs", "sha256", filepath.Base(blob)))
+		err := os.Link(blob, filepath.Join(blobFolder(temp), filepath.Base(blob)))
 		if err != nil && !errors.Is(err, os.ErrExist) { // an image may have a layer twice
 			return Layout{}, err
 		}
@@ -84,7 +84,7 @@ func (s *source) layout(ctx context.Context, digest v1.Hash, m *v1.Manifest) (La
 // another.
 func linked(layout string, blobs []string) bool {
 	for _, blob := range blobs {
-		have, err := os.Stat(filepath.Join(layout, "blobs", "sha256", filepath.Base(blob)))
+		have, err := os.Stat(filepath.Join(blobFolder(layout), filepath.Base(blob)))
 		want, err2 := os.Stat(blob)
 		if err != nil || err2 != nil || !os.SameFile(have, want) {
 			return false

@@ -5,8 +5,6 @@ package oci
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -42,23 +40,23 @@ func openLayout(ctx context.Context, dir string) (Layout, error) {
 	if len(index.Manifests) != 1 {
 		return Layout{}, fmt.Errorf("index.json names %d manifests, want one", len(index.Manifests))
 	}
-	blob := func(d v1.Descriptor) string { return filepath.Join(dir, "blobs", "sha256", d.Digest.Hex) }
+	blob := func(d v1.Descriptor) string { return filepath.Join(blobFolder(dir), d.Digest.Hex) }
 	d := index.Manifests[0]
-	if d.Digest.Algorithm != "sha256" {
-		return Layout{}, fmt.Errorf("digest %s: only sha256 is known", d.Digest)
+	if err := known(d.Digest); err != nil {
+		return Layout{}, err
 	}
 	if text, err = readDocument(blob(d), maxDocument); err != nil {
 		return Layout{}, err
 	}
-	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != d.Digest.Hex {
-		return Layout{}, fmt.Errorf("%w: %s has sha256 %x", ErrDigest, blob(d), sum)
+	if got := digestOf(text); got != d.Digest {
+		return Layout{}, fmt.Errorf("%w: %s has sha256 %s", ErrDigest, blob(d), got.Hex)
 	}
 	m, err := parseManifest(d.Digest, text)
 	if err != nil {
 		return Layout{}, err
 	}
 	l := Layout{Path: dir, Digest: d.Digest.String(), Size: int64(len(text))}
-	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+	for _, d := range blobsOf(m) {
 		if err := checkBlob(ctx, blob(d), d); err != nil {
 			return Layout{}, err
 		}

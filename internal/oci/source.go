@@ -180,7 +180,7 @@ const maxImage = 32 << 30
 // bounded holds the sizes that a manifest says against the limit.
 func bounded(m *v1.Manifest) error {
 	room := int64(maxImage)
-	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+	for _, d := range blobsOf(m) {
 		if d.Size < 0 || d.Size > room {
 			return fmt.Errorf("blob %s of %d bytes: images of more than %d bytes are not taken", d.Digest, d.Size, int64(maxImage))
 		}

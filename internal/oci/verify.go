@@ -31,7 +31,7 @@ func (c *Cache) Verify(ctx context.Context, digest string) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+	for _, d := range blobsOf(m) {
 		if err := c.sound(ctx, d); err != nil {
 			return fmt.Errorf("%w: remove it and pull again", err)
 		}

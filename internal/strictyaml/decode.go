@@ -228,6 +228,19 @@ func (d *Decoder) List(n ast.Node, what string, item func(n ast.Node)) {
 	}
 }
 
+// Items are a list's, or the one value that stands in its place. Of an empty list it fails,
+// and says what would come of it.
+func (d *Decoder) Items(n ast.Node, what, then string) []ast.Node {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		return []ast.Node{n}
+	}
+	if len(seq.Values) == 0 {
+		d.Fail(n, "%s is an empty list: %s", what, then)
+	}
+	return seq.Values
+}
+
 var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
 // Integer decodes a decimal number. YAML's other forms (010 is eight, 1_000)

@@ -129,14 +129,7 @@ func (d *decoder) imageName(n ast.Node, m *Image) {
 }
 
 func (d *decoder) platforms(n ast.Node, m *Image) {
-	items := []ast.Node{n}
-	if seq, ok := n.(*ast.SequenceNode); ok {
-		items = seq.Values
-		if len(items) == 0 {
-			d.Fail(n, "platform is an empty list: the image would never be used")
-		}
-	}
-	for _, item := range items {
+	for _, item := range d.Items(n, "platform", "the image would never be used") {
 		var p string
 		if !d.Name(item, "platform", &p) {
 			continue

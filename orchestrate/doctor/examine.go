@@ -38,7 +38,7 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 		hooks = p.Hooks()
 		t.left(p.Close)
 	}
-	others := t.tryInterference()
+	others := t.tryOthers()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

@@ -23,8 +23,7 @@ func hookChecks(statuses []probe.HookStatus, openErr error, triedDevice bool) []
 	out := []Check{needed(g.ok("probe", "BPF programs load and attach"))}
 	syscalls := slices.ContainsFunc(statuses, func(s probe.HookStatus) bool { return s.Hook == probe.HookSyscall && s.Rung != "" })
 	for _, s := range statuses {
-		c := g.check(s.Hook, OK, string(s.Rung), "")
-		c.Hook = &Hook{Rung: string(s.Rung), Tells: s.Tells, OnDemand: s.OnDemand, Refused: refusals(s.Refused)}
+		c := hookCheck(s)
 		device := s.Hook == probe.HookTCOut || s.Hook == probe.HookTCIn
 		switch {
 		case s.Rung != "":
@@ -38,6 +37,27 @@ func hookChecks(statuses []probe.HookStatus, openErr error, triedDevice bool) []
 		out = append(out, c)
 	}
 	return out
+}
+
+// hookCheck is a hook's check as if it could not but be attached.
+func hookCheck(s probe.HookStatus) Check {
+	c := group(groupHooks).check(s.Hook, OK, string(s.Rung), "")
+	c.Hook = &Hook{Rung: string(s.Rung), Tells: s.Tells, OnDemand: s.OnDemand, Refused: refusals(s.Refused)}
+	return c
+}
+
+// otherHook judges a hook without which a run is only told less of.
+func otherHook(s probe.HookStatus) Check {
+	c := hookCheck(s)
+	if s.Rung == "" {
+		c.Status, c.Found, c.Remedy = Warn, "none. Lost: "+s.Tells, hookRemedy
+	}
+	return c
+}
+
+// noHook is such a hook's that could not be tried, and what is lost by that.
+func noHook(name, lost string, err error) Check {
+	return group(groupHooks).warn(name, "none: "+oneLine(err)+". Lost: "+lost, hookRemedy)
 }
 
 // aliveChecks judges whether the hooks saw a process that was started for that.

@@ -77,6 +77,11 @@ func TestThisMachine(t *testing.T) {
 	if !r.CanRun {
 		t.Errorf("cannot run: %v", r.BlockedBy)
 	}
+	for _, hook := range []string{probe.HookForeignTask, probe.HookDisk} { // beside those of a Probe
+		if c := r.Find("hooks." + hook); c == nil || c.Status != OK || c.Hook == nil || c.Hook.Rung == "" || c.Hook.Tells == "" {
+			t.Errorf("hook %s: %+v", hook, c)
+		}
+	}
 	t.Run("kprobes", func(t *testing.T) { checkKprobes(t, r) })
 	t.Run("cgroups", func(t *testing.T) { checkCgroups(t, r) })
 	t.Run("kvm", func(t *testing.T) { checkKVM(t, r) })

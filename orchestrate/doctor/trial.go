@@ -143,27 +143,36 @@ func (t *trial) tryNetwork(runID string) {
 	}
 }
 
-// tryInterference attaches for a moment what sees who else runs on a sample's CPUs.
-func (t *trial) tryInterference() []Check {
-	const g = group(groupHooks)
+// tryOthers attaches for a moment the hooks that are beside those of a Probe.
+func (t *trial) tryOthers() []Check {
 	if t.probe == nil {
 		return nil // said already
 	}
+	return append(t.tryInterference(), t.tryDisk()...)
+}
+
+// tryInterference tries what sees who else runs on a sample's CPUs.
+func (t *trial) tryInterference() []Check {
 	seer, err := probe.OpenInterference(probe.Auto)
 	if err != nil {
-		return []Check{g.warn("interference", "none: "+oneLine(err)+". Lost: whether others ran on a sample's CPUs", hookRemedy)}
+		return []Check{noHook("interference", "whether others ran on a sample's CPUs", err)}
 	}
 	defer t.left(seer.Close)
 	var out []Check
 	for _, s := range seer.Hooks() {
-		c := g.check(s.Hook, OK, string(s.Rung), "")
-		c.Hook = &Hook{Rung: string(s.Rung), Tells: s.Tells, Refused: refusals(s.Refused)}
-		if s.Rung == "" {
-			c.Status, c.Found, c.Remedy = Warn, "none. Lost: "+s.Tells, hookRemedy
-		}
-		out = append(out, c)
+		out = append(out, otherHook(s))
 	}
 	return out
+}
+
+// tryDisk tries what sees how the host reads and writes a guest's disk.
+func (t *trial) tryDisk() []Check {
+	disk, err := probe.OpenDisk(probe.DiskOptions{Group: ^uint64(0)}) // no cgroup has that id
+	if err != nil {
+		return []Check{noHook(probe.HookDisk, "what the host does with a guest's disk, in experiment fs", err)}
+	}
+	defer t.left(disk.Close)
+	return []Check{otherHook(disk.Hook())}
 }
 
 // tryDevice attaches the hooks of network devices to one.

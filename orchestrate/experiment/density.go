@@ -299,6 +299,7 @@ func (f *fleet) ends() {
 			if what == "latency" && f.silent() {
 				why = "the app serves nothing over the network"
 			}
+			f.s.Lacks(what+"_first_ns", why)
 			f.s.Lacks(what+"_last_ns", why)
 			continue
 		}

@@ -334,7 +334,7 @@ func TestCosts(t *testing.T) {
 	delete(after.counts.Spans, probe.SpanHalted)
 	l.Sample = &Sample{}
 	l.costs("", before, after, 100)
-	if _, ok := l.Sample.Values["kvm_per_request_ns"]; ok || l.Sample.Values["vmm_per_request_ns"] != 1e6 || len(l.Sample.Lacking) != 2 {
+	if _, ok := l.Sample.Values["kvm_per_request_ns"]; ok || l.Sample.Values["vmm_per_request_ns"] != 1e6 || len(l.Sample.Lacking) != 3 {
 		t.Errorf("values %v, lacking %v", l.Sample.Values, l.Sample.Lacking)
 	}
 }
@@ -365,7 +365,7 @@ func TestNoExits(t *testing.T) {
 	} {
 		l := &Live{Boot: b, Sample: &Sample{}}
 		l.costs("", meter{}, meter{cpu: time.Second}, 10)
-		if _, ok := l.Sample.Values["exits_per_request"]; ok || len(l.Sample.Lacking) != 5 || l.Sample.Lacking[0].Reason != want {
+		if _, ok := l.Sample.Values["exits_per_request"]; ok || len(l.Sample.Lacking) != 7 || l.Sample.Lacking[0].Reason != want {
 			t.Errorf("values %v, lacking %v; want %q", l.Sample.Values, l.Sample.Lacking, want)
 		}
 	}

@@ -156,7 +156,8 @@ func (l *Live) exits(prefix string, d probe.Counts, each func(string, float64)) 
 	}
 	n, ok := d.Values["kvm_exits"]
 	if !ok {
-		lacks(l.noExits(), "exits_per_request", "guest_per_request_ns", "kvm_per_request_ns", "vmm_per_request_ns", "halted_per_request_ns")
+		lacks(l.noExits(), "exits_per_request", "guest_per_request_ns", "kvm_per_request_ns", "vmm_per_request_ns", "halted_per_request_ns",
+			"waited_per_request_ns", "vmm_user_per_request_ns")
 		return
 	}
 	each("exits_per_request", float64(n))
@@ -173,7 +174,7 @@ func (l *Live) exits(prefix string, d probe.Counts, each func(string, float64)) 
 	_, knowsHalted := d.Spans[probe.SpanHalted]
 	_, knowsWaited := d.Spans[probe.SpanWaited]
 	if !knowsHalted || !knowsWaited {
-		lacks("only with probes: full it is told apart from the time halted", "kvm_per_request_ns", "halted_per_request_ns")
+		lacks("only with probes: full it is told apart from the time halted", "kvm_per_request_ns", "halted_per_request_ns", "waited_per_request_ns")
 		return
 	}
 	each("kvm_per_request_ns", float64(kvm.Nanoseconds()))

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/elfnote"
 )
 
 // Segment is a load segment of an ELF file.
@@ -52,17 +54,16 @@ func openELF(f io.ReaderAt) (*elfFile, error) {
 		if p.Type != elf.PT_NOTE {
 			continue
 		}
-		raw, err := readAll(p.Open(), p.Filesz, maxNotes)
+		raw, err := readAll(p.Open(), p.Filesz, elfnote.MaxSegment)
 		if err != nil {
 			return nil, fmt.Errorf("damaged ELF file: notes: %w", err)
 		}
-		out.notes(raw)
+		for n := range elfnote.All(raw, e.ByteOrder) {
+			out.note(n)
+		}
 	}
 	return out, nil
 }
-
-// maxNotes bounds a segment of notes, in bytes.
-const maxNotes = 1 << 20
 
 var errTooLarge = errors.New("larger than it can be")
 
@@ -76,36 +77,19 @@ func readAll(r io.Reader, size uint64, most uint64) ([]byte, error) {
 	return raw, err
 }
 
-// Numbers of notes: Xen's include/public/elfnote.h; glibc's elf.h.
+// Numbers of notes: glibc's elf.h.
 const (
-	xenPHYS32Entry = 18
-	gnuABITag      = 1
-	gnuABILinux    = 0
+	gnuABITag   = 1
+	gnuABILinux = 0
 )
 
-// notes looks through a segment of notes: name and content of each are padded to four
-// bytes (gABI, Note Section).
-func (e *elfFile) notes(raw []byte) {
-	pad := func(n uint32) uint64 { return (uint64(n) + 3) &^ 3 }
-	for len(raw) >= 12 {
-		nameSize, descSize, kind := e.ByteOrder.Uint32(raw), e.ByteOrder.Uint32(raw[4:]), e.ByteOrder.Uint32(raw[8:])
-		raw = raw[12:]
-		if pad(nameSize)+pad(descSize) > uint64(len(raw)) {
-			return
-		}
-		name := string(bytes.TrimRight(raw[:nameSize], "\x00"))
-		e.note(name, kind, raw[pad(nameSize):pad(nameSize)+uint64(descSize)])
-		raw = raw[pad(nameSize)+pad(descSize):]
-	}
-}
-
-func (e *elfFile) note(name string, kind uint32, desc []byte) {
+func (e *elfFile) note(n elfnote.Note) {
 	switch {
-	case name == "Xen" && kind == xenPHYS32Entry && len(desc) >= 4:
-		e.pvh = Hex(binary.LittleEndian.Uint32(desc)) // a 64-bit note has it in the lower half
-	case name == "GNU" && kind == gnuABITag && len(desc) >= 4:
-		e.linuxABI = e.ByteOrder.Uint32(desc) == gnuABILinux
-	case name == "HERMIT":
+	case n.Name == "Xen" && n.Kind == elfnote.XenPHYS32Entry && len(n.Desc) >= 4:
+		e.pvh = Hex(binary.LittleEndian.Uint32(n.Desc)) // a 64-bit note has it in the lower half
+	case n.Name == "GNU" && n.Kind == gnuABITag && len(n.Desc) >= 4:
+		e.linuxABI = e.ByteOrder.Uint32(n.Desc) == gnuABILinux
+	case n.Name == "HERMIT":
 		e.hermit = true
 	}
 }

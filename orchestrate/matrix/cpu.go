@@ -88,15 +88,8 @@ func (d *decoder) onOff(n ast.Node, what string, out *string) {
 
 // cpus is a number or a list of numbers of CPUs.
 func (d *decoder) cpus(n ast.Node, what string, out *[]int) {
-	items := []ast.Node{n}
-	if seq, ok := n.(*ast.SequenceNode); ok {
-		items = seq.Values
-		if len(items) == 0 {
-			d.Fail(n, "%s is an empty list: leave it out to have it planned", what)
-		}
-	}
 	*out = nil
-	for _, item := range items {
+	for _, item := range d.Items(n, what, "leave it out to have it planned") {
 		c := -1
 		d.Integer(item, what, 0, maxCPUNumber, &c)
 		if c < 0 {

@@ -166,6 +166,9 @@ func (d *decoder) cellFields(e *entry) map[string]strictyaml.Field {
 	return fields
 }
 
+// neverRuns is what comes of a dimension without values.
+const neverRuns = "the cell would never run"
+
 // names decodes a name or a list of names.
 func (d *decoder) names(n ast.Node, what string) []name {
 	return d.namesBy(n, what, func(item ast.Node) (text string, ok bool) {
@@ -176,16 +179,9 @@ func (d *decoder) names(n ast.Node, what string) []name {
 
 // namesBy decodes what one decodes, or a list of such.
 func (d *decoder) namesBy(n ast.Node, what string, one func(ast.Node) (string, bool)) []name {
-	items := []ast.Node{n}
-	if seq, ok := n.(*ast.SequenceNode); ok {
-		items = seq.Values
-		if len(items) == 0 {
-			d.Fail(n, "%s is an empty list: the cell would never run", what)
-		}
-	}
 	var out []name
 	first := map[string]strictyaml.Pos{}
-	for _, item := range items {
+	for _, item := range d.Items(n, what, neverRuns) {
 		text, ok := one(item)
 		if !ok {
 			continue

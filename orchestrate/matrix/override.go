@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -96,7 +97,39 @@ func Apply(overrides []Override, cells []Cell) error {
 			}
 		}
 	}
+	if err := settleRules(overrides, cells); err != nil {
+		return err
+	}
 	return different(cells)
+}
+
+// settleRules completes the stopping rules once all settings are there, in whichever order
+// they were given: a rule without a bound has the usual one, and a bound without a rule
+// bounds nothing. If that is so of every cell, the bound was given for nothing.
+func settleRules(overrides []Override, cells []Cell) error {
+	rules, bounds := 0, 0
+	for i := range cells {
+		u := &cells[i].Until
+		switch {
+		case u.WithinPercent > 0:
+			rules++
+			if u.AtMost == 0 {
+				u.AtMost = defaultAtMost
+			}
+		case u.AtMost > 0:
+			bounds++
+			*u = Until{}
+		}
+	}
+	if bounds == 0 || rules > 0 {
+		return nil
+	}
+	for _, o := range slices.Backward(overrides) {
+		if o.key == "until.at_most" || o.key == "until" {
+			return fmt.Errorf("%q: no cell has a stopping rule that it could bound: give one too, such as until.within_percent=5, or samples=N for a fixed number", o.text)
+		}
+	}
+	return nil
 }
 
 // apply gives one cell the setting.

@@ -116,12 +116,50 @@ func TestBadOverride(t *testing.T) {
 		"parallel=[1, 2]":      "parallel is one number here: a list makes cells",
 		"parallel=2":           "m.yaml:5:3 and m.yaml:5:3 ask for the same cell a/y/p/boot/parallel=2",
 		"accel=kvm":            "m.yaml:6:3 and m.yaml:7:3 ask for the same cell b/x/p/boot: choose one with --only",
-		"until.at_most=50":     "until has no within_percent", // of the cell that has no rule
 	} {
 		_, err := override(t, setting)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "--set:") {
 			t.Errorf("%s: %v, want %q", setting, err, want)
 		}
+	}
+}
+
+// TestBoundOfARule: a rule and its bound may be given in either order, the bound alone is
+// for the cells that have a rule, and there has to be one.
+func TestBoundOfARule(t *testing.T) {
+	const none = "no cell has a stopping rule that it could bound: give one too, such as until.within_percent=5"
+	off, usual := Until{}, Until{4, 100}
+	for name, tt := range map[string]struct {
+		settings []string
+		want     []Until // of the first entry, of the second, which has until: off, and of the third
+		err      string
+	}{
+		"nothing":                    {nil, []Until{usual, off, usual}, ""},
+		"a bound":                    {[]string{"until.at_most=50"}, []Until{{4, 50}, off, {4, 50}}, ""},
+		"a bound in a mapping":       {[]string{"until={at_most: 50}"}, []Until{{4, 50}, off, {4, 50}}, ""},
+		"the bound first":            {[]string{"until.at_most=50", "until.within_percent=9"}, []Until{{9, 50}, {9, 50}, {9, 50}}, ""},
+		"the rule first":             {[]string{"until.within_percent=9", "until.at_most=50"}, []Until{{9, 50}, {9, 50}, {9, 50}}, ""},
+		"the rule as a mapping":      {[]string{"until.at_most=50", "until={within_percent: 9}"}, []Until{{9, 50}, {9, 50}, {9, 50}}, ""},
+		"a rule alone":               {[]string{"until.within_percent=9"}, []Until{{9, 100}, {9, 100}, {9, 100}}, ""},
+		"no rule left":               {[]string{"until=off", "until.at_most=50"}, nil, `"until.at_most=50": ` + none},
+		"no rule left, in a mapping": {[]string{"until=off", "until={at_most: 50}"}, nil, `"until={at_most: 50}": ` + none},
+		"too low":                    {[]string{"until.at_most=5", "until.within_percent=9"}, nil, "at_most 5 is not between 6 and"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cells, err := override(t, tt.settings...)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Fatalf("%v, want %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tt.want, []Until{cells[0].Until, cells[1].Until, cells[3].Until}); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
 	}
 }
 

@@ -182,7 +182,8 @@ func (d *decoder) off(n ast.Node, what, keys string) (off, word bool) {
 	return off, word
 }
 
-// until takes a mapping, of which what is left out stays, or off.
+// until takes a mapping, of which what is left out stays, or off. What a setting of the
+// command line leaves out of a rule, another may say: [settleRules].
 func (d *decoder) until(n ast.Node, u *Until) {
 	if off, word := d.off(n, "until", "within_percent and at_most"); word {
 		if off {
@@ -190,7 +191,7 @@ func (d *decoder) until(n ast.Node, u *Until) {
 		}
 		return
 	}
-	if u.AtMost == 0 {
+	if u.AtMost == 0 && !d.override {
 		u.AtMost = defaultAtMost
 	}
 	before := d.Errs.Len()
@@ -198,7 +199,7 @@ func (d *decoder) until(n ast.Node, u *Until) {
 		"within_percent": func(v ast.Node) { d.Integer(v, "within_percent", 1, 100, &u.WithinPercent) },
 		"at_most":        func(v ast.Node) { d.Integer(v, "at_most", 6, MaxSamples, &u.AtMost) },
 	})
-	if u.WithinPercent == 0 && d.Errs.Len() == before {
+	if u.WithinPercent == 0 && d.Errs.Len() == before && !d.override {
 		d.Fail(n, "until has no within_percent: how narrow the interval has to be")
 	}
 }
@@ -212,15 +213,8 @@ func (d *decoder) density(n ast.Node, l *DensityLimit) {
 
 // parallel is a number or a list of numbers of guests that start at once.
 func (d *decoder) parallel(n ast.Node, out *[]int) {
-	items := []ast.Node{n}
-	if seq, ok := n.(*ast.SequenceNode); ok {
-		items = seq.Values
-		if len(items) == 0 {
-			d.Fail(n, "parallel is an empty list: the cell would never run")
-		}
-	}
 	*out = nil
-	for _, item := range items {
+	for _, item := range d.Items(n, "parallel", neverRuns) {
 		v := 0
 		d.Integer(item, "parallel", 1, maxParallel, &v)
 		if v == 0 {

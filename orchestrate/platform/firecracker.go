@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	fc "github.com/ukprobe/ukprobe/internal/firecracker"
@@ -35,10 +34,7 @@ func firecrackerProgram() string { return cmp.Or(os.Getenv(EnvFirecracker), "fir
 // findFirecracker returns the whole path of a program of Firecracker's, for a VMM
 // starts in the folder /.
 func findFirecracker(name, variable string) (string, error) {
-	path, err := exec.LookPath(name)
-	if err == nil {
-		path, err = filepath.Abs(path)
-	}
+	path, err := lookPath(name)
 	if err != nil && os.Getenv(variable) != "" {
 		return "", fmt.Errorf("find %s: %w: see %s", name, err, variable)
 	}
@@ -162,34 +158,12 @@ func (firecracker) Launch(b system.Boot, r Resources, nic *network.Guest, cmdlin
 	return l, nil
 }
 
-// versions remembers what binaries have said of themselves, so that they are asked
-// once and not before each sample.
-var versions struct {
-	sync.Mutex
-	of map[string]fc.Version
-}
+// versions is what Firecrackers said of themselves.
+var versions learnt[fc.Version]
 
-// firecrackerVersion asks a binary for its version, again if the file has changed.
+// firecrackerVersion asks a binary for its version, unless it has been asked.
 func firecrackerVersion(path string) (fc.Version, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return fc.Version{}, fmt.Errorf("firecracker: %w", err)
-	}
-	key := fmt.Sprint(path, st.Size(), st.ModTime().UnixNano())
-	versions.Lock()
-	defer versions.Unlock()
-	if v, ok := versions.of[key]; ok {
-		return v, nil
-	}
-	v, err := fc.AskVersion(context.Background(), path)
-	if err != nil {
-		return v, err
-	}
-	if versions.of == nil {
-		versions.of = map[string]fc.Version{}
-	}
-	versions.of[key] = v
-	return v, nil
+	return versions.get(path, func() (fc.Version, error) { return fc.AskVersion(context.Background(), path) })
 }
 
 // firecrackerCPUs is MAX_SUPPORTED_VCPUS in vmm_config/machine_config.rs, the same in

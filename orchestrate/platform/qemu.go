@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -29,10 +28,7 @@ func qemuProgram() string { return cmp.Or(os.Getenv(EnvQEMU), "qemu-system-x86_6
 
 // findQEMU returns QEMU's path: whole, for a VMM starts in the folder /.
 func findQEMU() (string, error) {
-	path, err := exec.LookPath(qemuProgram())
-	if err == nil {
-		path, err = filepath.Abs(path)
-	}
+	path, err := lookPath(qemuProgram())
 	if err != nil && os.Getenv(EnvQEMU) != "" {
 		return "", fmt.Errorf("find %s: %w: see --qemu and %s", qemuProgram(), err, EnvQEMU)
 	}

@@ -12,8 +12,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ukprobe/ukprobe/internal/askprogram"
@@ -39,52 +37,33 @@ func findTender(program, kernel string) (tender, error) {
 	case !errors.Is(err, os.ErrNotExist):
 		return tender{}, err
 	}
-	path, err := exec.LookPath(program)
+	path, err := lookPath(program)
 	if err != nil {
 		return tender{}, notHere(fmt.Errorf("find %s: %w, nor beside %s: build Solo5 and put its tender there or into PATH (Debian has no package)", program, err, kernel))
-	}
-	if path, err = filepath.Abs(path); err != nil { // it starts in /
-		return tender{}, fmt.Errorf("find %s: %w", program, err)
 	}
 	return knownTender(path)
 }
 
-// asked holds what tenders said of themselves, by their file: a run asks once.
-var asked sync.Map // of askedKey: tender
-
-type askedKey struct {
-	path        string
-	inode       uint64
-	size, mtime int64
-}
+// tenders is what tenders said of themselves.
+var tenders learnt[tender]
 
 // knownTender asks a tender what it is, unless it has been asked.
 func knownTender(path string) (tender, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return tender{}, err
-	}
-	key := askedKey{path: path, size: st.Size(), mtime: st.ModTime().UnixNano()}
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		key.inode = sys.Ino
-	}
-	if t, ok := asked.Load(key); ok {
-		return t.(tender), nil
-	}
-	text, err := askTender(path)
-	if err != nil {
-		return tender{}, err
-	}
-	t, err := parseTender(text)
-	if err != nil {
-		return tender{}, fmt.Errorf("%s --version: %w", path, err)
-	}
-	t.path = path
-	// What belongs to which version is the same for hvt and spt, but only hvt
-	// refuses to start with a module's option left out.
-	t.insists = strings.HasPrefix(filepath.Base(path), solo5HVT.program)
-	asked.Store(key, t)
-	return t, nil
+	return tenders.get(path, func() (tender, error) {
+		text, err := askTender(path)
+		if err != nil {
+			return tender{}, err
+		}
+		t, err := parseTender(text)
+		if err != nil {
+			return tender{}, fmt.Errorf("%s --version: %w", path, err)
+		}
+		t.path = path
+		// What belongs to which version is the same for hvt and spt, but only hvt
+		// refuses to start with a module's option left out.
+		t.insists = strings.HasPrefix(filepath.Base(path), solo5HVT.program)
+		return t, nil
+	})
 }
 
 // askTender has a tender tell its version. One that does not know the option prints

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -157,11 +156,8 @@ func FindUhyve() (string, error) {
 
 // lookMarked finds a program in PATH that holds a text.
 func lookMarked(name, mark string) (string, error) {
-	path, err := exec.LookPath(name)
+	path, err := lookPath(name)
 	if err != nil {
-		return "", err
-	}
-	if path, err = filepath.Abs(path); err != nil { // it starts in /
 		return "", err
 	}
 	return path, marked(path, mark)
@@ -170,14 +166,22 @@ func lookMarked(name, mark string) (string, error) {
 // errOtherProgram is a program of the right name that is another.
 var errOtherProgram = errors.New("is another program")
 
+// marks are the texts that programs hold, of those that tell the two uhyves apart.
+var marks learnt[[]string]
+
 // marked says whether a program holds a text.
 func marked(path, mark string) error {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return err
+	found, err := marks.get(path, func() (found []string, err error) {
+		raw, err := os.ReadFile(path)
+		for _, m := range []string{proxyMark, uhyveMark} {
+			if bytes.Contains(raw, []byte(m)) {
+				found = append(found, m)
+			}
+		}
+		return found, err
+	})
+	if err == nil && !slices.Contains(found, mark) {
+		err = fmt.Errorf("%s %w (it does not read %s)", path, errOtherProgram, mark)
 	}
-	if !bytes.Contains(raw, []byte(mark)) {
-		return fmt.Errorf("%s %w (it does not read %s)", path, errOtherProgram, mark)
-	}
-	return nil
+	return err
 }

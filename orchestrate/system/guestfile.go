@@ -9,16 +9,14 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ukprobe/ukprobe/internal/elfnote"
 	"github.com/ukprobe/ukprobe/internal/regular"
 )
 
 // What is looked for in a file.
 const (
-	maxGuestFile      = 512 << 20 // bytes of an image that are searched for text
-	xenPHYS32Entry    = 18        // XEN_ELFNOTE_PHYS32_ENTRY: where PVH begins (Xen's elfnote.h)
-	elfOSABIHermit    = 0xff      // of the whole family: ELFOSABI_STANDALONE (hermitux-kernel, tools/proxy.h)
-	maxNoteSize       = 1 << 20   // bytes of one segment of notes
-	elfNoteHeaderSize = 12
+	maxGuestFile   = 512 << 20 // bytes of an image that are searched for text
+	elfOSABIHermit = 0xff      // of the whole family: ELFOSABI_STANDALONE (hermitux-kernel, tools/proxy.h)
 )
 
 // loadable is what an image file says about who can load it.
@@ -56,7 +54,7 @@ func whoLoads(path string) (loadable, error) {
 	}
 	l.class, l.machine, l.kind, l.osABI = e.Class, e.Machine, e.Type, byte(e.OSABI)
 	for _, p := range e.Progs {
-		if p.Type == elf.PT_NOTE && p.Filesz <= maxNoteSize {
+		if p.Type == elf.PT_NOTE && p.Filesz <= elfnote.MaxSegment {
 			raw, err := io.ReadAll(p.Open())
 			if err != nil {
 				return loadable{}, fmt.Errorf("image %s: damaged ELF file: %w", path, err)
@@ -67,24 +65,15 @@ func whoLoads(path string) (loadable, error) {
 	return l, nil
 }
 
-// notes looks through a segment of notes: name and content of each are padded to
-// four bytes.
+// notes looks through a segment of notes.
 func (l *loadable) notes(raw []byte, order binary.ByteOrder) {
-	pad := func(n uint32) uint64 { return (uint64(n) + 3) &^ 3 }
-	for len(raw) >= elfNoteHeaderSize {
-		name, desc, kind := order.Uint32(raw), order.Uint32(raw[4:]), order.Uint32(raw[8:])
-		raw = raw[elfNoteHeaderSize:]
-		size := pad(name) + pad(desc)
-		if size > uint64(len(raw)) {
-			return
-		}
-		switch string(bytes.TrimRight(raw[:name], "\x00")) {
+	for n := range elfnote.All(raw, order) {
+		switch n.Name {
 		case "Xen":
-			l.pvh = l.pvh || kind == xenPHYS32Entry
+			l.pvh = l.pvh || n.Kind == elfnote.XenPHYS32Entry
 		case "HERMIT":
 			l.hermit = true
 		}
-		raw = raw[size:]
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ukprobe/ukprobe/internal/elfnote"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -61,7 +62,7 @@ func (g guestImage) file(t testing.TB) string {
 	return write(t, append(append(out, g.notes...), g.text...))
 }
 
-func pvhNote() []byte { return note("Xen", xenPHYS32Entry) }
+func pvhNote() []byte { return note("Xen", elfnote.XenPHYS32Entry) }
 
 func TestWhoLoads(t *testing.T) {
 	tests := []struct {

@@ -91,6 +91,7 @@ func readHTTP(text string, rate int) (f Figures, err error) {
 	for name, q := range openloop.Quantiles {
 		if r.Due < q.Least {
 			f.Missing[name] = fmt.Sprintf("of %d requests it is the slowest one", r.Due)
+			f.Missing["uncorrected_"+name] = f.Missing[name]
 		}
 	}
 	for prefix, times := range map[string]map[string]int64{"": r.Latency, "uncorrected_": r.Service} {

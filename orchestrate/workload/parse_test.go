@@ -69,7 +69,7 @@ func TestRead(t *testing.T) {
 		"http.json": {Requests: 93, Errors: 7, Trouble: "2: no answer in time, 1: status 404 Not Found, 4 were due and not sent, since all connections waited for answers: 100 requests per second are too many",
 			Duration: 2 * time.Second, PerSecond: 46.5,
 			Latency: map[string]time.Duration{"p50": ms(2), "uncorrected_p50": ms(1)}, Late: map[string]time.Duration{"p50": us(5), "p99": ms(1.5)},
-			Missing: map[string]string{"p999": "of 100 requests it is the slowest one"},
+			Missing: map[string]string{"p999": "of 100 requests it is the slowest one", "uncorrected_p999": "of 100 requests it is the slowest one"},
 			Notes:   []string{"load-http: one request in a hundred was sent 1.5ms or more after it was due: the client or its connections were too slow"}},
 	} {
 		t.Run(file, func(t *testing.T) {

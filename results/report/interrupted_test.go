@@ -42,3 +42,39 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("of a run that was not:\n%s", got)
 	}
 }
+
+// TestCutShort: a cell that was interrupted and cannot be gone on with has its figures, with
+// how many samples they are of, and why there are no more; one that has none has failed.
+func TestCutShort(t *testing.T) {
+	cut := results.Cell{System: "reference", App: "hello", Platform: "qemu", Experiment: "boot", Accel: "kvm", Status: results.CellFailed,
+		Reason: "3 of 10 samples: cannot be run any more: QEMU is gone", Settings: &results.Settings{Samples: 10}}
+	bad := cut
+	for range 3 {
+		cut.Samples = append(cut.Samples, boot(1, 1, 1))
+		bad.Samples = append(bad.Samples, results.Sample{Status: results.SampleFailed, Reason: "no QEMU"})
+	}
+	for _, tt := range []struct {
+		name  string
+		cell  results.Cell
+		row   string
+		words []string
+	}{
+		{"with figures", cut, " 3/10 1.00 µs 1.00 µs 1.00 µs 3.00 µs", []string{"[1] interrupted: 3 of 10 samples: cannot be run any more: QEMU is gone"}},
+		{"without", bad, " 0/3 failed", []string{"[1] failed: 3 of 10 samples: cannot be run any more: QEMU is gone"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := &results.File{Run: results.Run{Status: results.RunFailed}, Cells: []results.Cell{tt.cell}}
+			f.Cells[0].Summary = f.Cells[0].Summarize()
+			var b bytes.Buffer
+			if err := Table(&b, f, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			text := strings.Join(strings.Fields(strings.NewReplacer("│", "", "|", "").Replace(b.String())), " ")
+			for _, want := range append(tt.words, tt.row) {
+				if !strings.Contains(text, want) {
+					t.Errorf("%q is not there:\n%s", want, b.String())
+				}
+			}
+		})
+	}
+}

@@ -30,7 +30,7 @@ var partEvents = map[string]string{
 // one that is missing is not.
 func (o Options) parts(b *strings.Builder, g group) {
 	cells := slices.DeleteFunc(slices.Clone(g.cells), func(c *results.Cell) bool {
-		return c.Status != results.CellOK || !slices.ContainsFunc(parts, func(p phase) bool { return hasMetric(c, p.metric) })
+		return !c.HasFigures() || !slices.ContainsFunc(parts, func(p phase) bool { return hasMetric(c, p.metric) })
 	})
 	if len(cells) == 0 {
 		return

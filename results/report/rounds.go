@@ -22,7 +22,7 @@ var rounds = []phase{
 // first table their phases are the slowest guest's.
 func (o Options) rounds(b *strings.Builder, g group) {
 	cells := slices.DeleteFunc(slices.Clone(g.cells), func(c *results.Cell) bool {
-		return c.Status != results.CellOK || c.Settings == nil || c.Settings.Parallel < 2
+		return !c.HasFigures() || c.Settings == nil || c.Settings.Parallel < 2
 	})
 	if len(cells) == 0 {
 		return

@@ -54,6 +54,9 @@ type group struct {
 // repeats of disturbed ones are not counted.
 func (g group) asked(c *results.Cell) (n int, short bool) {
 	n = c.Taken()
+	if c.CutShort() && c.Settings != nil { // its reason says how many
+		return max(c.Settings.Samples, n), false
+	}
 	ended := c.Status == results.CellUnsupported || c.Status == results.CellNoImage || c.Status == results.CellFailed && n == 0
 	if !g.interrupted || ended || c.Settings == nil || c.Stopped != nil {
 		return n, false
@@ -184,7 +187,7 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 		note = mark + " " + note
 	}
 	row := table.Row{o.clean(c.System), o.clean(c.App), o.platform(c), strings.TrimSuffix(fmt.Sprintf("%d/%d\n%s", ok, asked, mark), "\n")}
-	if c.Status != results.CellOK {
+	if !c.HasFigures() {
 		row = append(row, o.paint(statusColor(c.Status), o.clean(StatusWord(c.Status))))
 		for range g.columns()[1:] {
 			row = append(row, "")
@@ -252,11 +255,15 @@ func (o Options) notes(c *results.Cell) []string {
 		if reason == "" {
 			reason = "no reason was given"
 		}
-		parts = append(parts, o.clean(StatusWord(c.Status))+": "+reason)
+		word := StatusWord(c.Status)
+		if c.CutShort() {
+			word = results.RunInterrupted
+		}
+		parts = append(parts, o.clean(word)+": "+reason)
 	} else if c.Reason != "" {
 		parts = append(parts, o.clean(c.Reason))
 	}
-	if c.Status == results.CellOK {
+	if c.HasFigures() {
 		parts = append(parts, timedOut(c)...)
 	}
 	if n := c.Taken(); n < len(c.Samples) {

@@ -5,6 +5,7 @@ package stats
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -167,5 +168,25 @@ func TestOutliers(t *testing.T) {
 	// Quartiles 11 and 12.75: fences at 15.375 and 18.
 	if want := []Far{0, 0, 0, FarOut, 0, 0, 0, 0, Outside, 0}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestManyPairs: values that are searched for among all pairs are those that sorting finds.
+func TestManyPairs(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	for _, f := range []func(x, y float64) float64{func(x, y float64) float64 { return y - x }, func(x, y float64) float64 { return y / x }} {
+		p := pairs{x: sorted(normal(r, 40, 100, 9)), y: sorted(append(normal(r, 30, 100, 20), 100, 100)), f: f}
+		kept := p
+		kept.keep()
+		for k := 1; k <= len(kept.all); k++ {
+			if got, want := p.kth(k), kept.kth(k); got != want {
+				t.Fatalf("%d of %d: %v, want %v", k, len(kept.all), got, want)
+			}
+		}
+	}
+	big := normal(r, 5000, 100, 1)
+	e, err := Shift(big, normal(r, 5000, 101, 1))
+	if err != nil || e.CI95[0] > 1 || e.CI95[1] < 1 || e.CI95[1]-e.CI95[0] > 0.1 {
+		t.Errorf("of 25 million pairs: %+v, %v, %v", e, e.CI95, err)
 	}
 }

@@ -5,6 +5,7 @@ package stats
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/aclements/go-moremath/stats"
@@ -56,8 +57,11 @@ func ofPairs(a, b []float64, f, mid func(x, y float64) float64) (Estimate, error
 	if len(a) == 0 || len(b) == 0 {
 		return Estimate{}, fmt.Errorf("of %d and %d values: %w", len(a), len(b), ErrTooFew)
 	}
-	p := pairs{sorted(a), sorted(b), f}
+	p := pairs{x: sorted(a), y: sorted(b), f: f}
 	n := len(a) * len(b)
+	if n <= keptPairs {
+		p.keep()
+	}
 	e := Estimate{Value: p.kth((n + 1) / 2)}
 	if n%2 == 0 {
 		e.Value = mid(e.Value, p.kth(n/2+1))
@@ -68,11 +72,25 @@ func ofPairs(a, b []float64, f, mid func(x, y float64) float64) (Estimate, error
 	return e, nil
 }
 
+// keptPairs is how many pairs are sorted; among more, each value is searched for.
+const keptPairs = 4096
+
 // pairs are all values of a function that rises with y and falls with x. There may be
 // too many of them to be kept.
 type pairs struct {
 	x, y []float64 // sorted
 	f    func(x, y float64) float64
+	all  []float64 // sorted, if they are kept
+}
+
+func (p *pairs) keep() {
+	p.all = make([]float64, 0, len(p.x)*len(p.y))
+	for _, x := range p.x {
+		for _, y := range p.y {
+			p.all = append(p.all, p.f(x, y))
+		}
+	}
+	slices.Sort(p.all)
 }
 
 // upTo counts those of at most t.
@@ -90,6 +108,9 @@ func (p pairs) upTo(t float64) int {
 // kth is the k-th smallest, exactly: it searches among the 2^64 numbers that there are,
 // in their order.
 func (p pairs) kth(k int) float64 {
+	if p.all != nil {
+		return p.all[k-1]
+	}
 	lo, hi := p.f(p.x[len(p.x)-1], p.y[0]), p.f(p.x[0], p.y[len(p.y)-1])
 	from, to := ordinal(lo), ordinal(hi)
 	for from < to {
