@@ -149,7 +149,7 @@ func stripRow(id string, series int, c sourced, m phase, points []point, x scale
 	}
 	d := newDrawing("strip", id, words, strings.Join(c.tallies(), ", "), height)
 	if ok && summary.CI95 != nil {
-		d.rect("ci", x.at(summary.CI95[0]), 0, x.at(summary.CI95[1])-x.at(summary.CI95[0]), height)
+		d.rect("ci", x.at(summary.CI95[0]), x.at(summary.CI95[1])-x.at(summary.CI95[0]), height)
 	}
 	if ok {
 		d.line("median", x.at(summary.Median), 0, x.at(summary.Median), height)

@@ -4,6 +4,7 @@ package report
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -114,6 +115,9 @@ func whyMissing(c *results.Cell, metric string) string {
 	if metric == totalNs && c.TimedOut() > 0 && c.TimedOut() >= c.OKSamples() {
 		return strings.Join(timedOut(c), "; ")
 	}
+	if strings.HasPrefix(metric, "vmm_") && (c.Platform == "process" || c.Platform == "docker") {
+		return "there is no VMM"
+	}
 	for i := range c.Samples {
 		for _, m := range c.Samples[i].Missing {
 			if m.Name == metric || m.Name == endsPhase[metric] {
@@ -205,8 +209,16 @@ func generalTaint(t string) string {
 	if strings.HasPrefix(t, "the hypervisor below took") {
 		return "steal by the hypervisor below"
 	}
-	return kindOfTaint(t)
+	t = spanWords.ReplaceAllString(countWords.ReplaceAllString(kindOfTaint(t), ""), "…")
+	return lostWords.ReplaceAllString(t, "lost ")
 }
+
+// What of a taint differs from sample to sample.
+var (
+	spanWords  = regexp.MustCompile(`\b[0-9.]+(ns|µs|ms|s)\b`)
+	countWords = regexp.MustCompile(` \([0-9]+ of [0-9]+ (of )?boots\)`)
+	lostWords  = regexp.MustCompile(`^lost [0-9]+ `)
+)
 
 // finish drops heads and columns that say nothing, and adds the legend.
 func (b *gridBuilder) finish(cells []sourced) {

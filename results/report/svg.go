@@ -41,8 +41,9 @@ func (d *drawing) line(class string, x1, y1, x2, y2 float64) {
 	fmt.Fprintf(d, `<line class="%s" x1="%s" y1="%s" x2="%s" y2="%s"/>`, class, percent(x1), decimal(y1, 1), percent(x2), decimal(y2, 1))
 }
 
-func (d *drawing) rect(class string, x, y, width, height float64) {
-	fmt.Fprintf(d, `<rect class="%s" x="%s" y="%s" width="%s" height="%s"/>`, class, percent(x), decimal(y, 1), percent(width), decimal(height, 1))
+// rect draws from the top.
+func (d *drawing) rect(class string, x, width, height float64) {
+	fmt.Fprintf(d, `<rect class="%s" x="%s" y="0" width="%s" height="%s"/>`, class, percent(x), percent(width), decimal(height, 1))
 }
 
 // text writes at a percent across, shifted so that it stays inside at both ends.
