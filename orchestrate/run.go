@@ -85,12 +85,19 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 		cell := resolve(c, systems, host)
 		cell.watchable(r.lab.probe)
 		cell.addressable(&seen)
+		cell.warn(o.Observer.Log)
+		r.cells = append(r.cells, cell)
+	}
+	for _, cell := range r.cells {
+		known := cell.status != ""
 		cell.prepare(ctx, host)
 		cell.cacheable(r.lab.workDir)
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
-		r.cells = append(r.cells, cell)
+		if !known {
+			cell.warn(o.Observer.Log)
+		}
 	}
 	r.order = matrix.Order(wanted, o.Seed)
 	if err := r.createStore(ctx, started, host); err != nil {

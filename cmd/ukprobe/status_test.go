@@ -15,16 +15,12 @@ import (
 	"github.com/ukprobe/ukprobe/results"
 )
 
-func okSample(total int64) results.Sample {
-	return results.Sample{Status: results.SampleOK, Phases: results.Phases{TotalNs: &total}}
-}
-
 func statusFile() *results.File {
 	return &results.File{Run: results.Run{ID: "20260101-000000-0001", Started: time.Unix(0, 0)},
 		Host: results.Host{Kernel: "6.18", CPUModel: "EPYC", CPUs: 2, Accelerators: []string{"kvm"}},
 		Cells: []results.Cell{
 			{System: "linux", App: "nginx", Platform: "qemu", Experiment: "boot", Accel: "kvm", Status: results.CellSkipped, Reason: "not started",
-				Settings: &results.Settings{Samples: 3}, Samples: []results.Sample{okSample(9e6)}},
+				Settings: &results.Settings{Samples: 3}, Samples: []results.Sample{okSample(9 * time.Millisecond)}},
 			{System: "process", App: "redis", Platform: "process", Experiment: "throughput", Accel: "none", Status: results.CellSkipped, Reason: "not started"},
 			{System: "osv", App: "hello", Platform: "qemu", Experiment: "boot", Status: results.CellUnsupported, Reason: "no <disk>"},
 		}}

@@ -163,6 +163,9 @@ func (l *Live) figures(prefix string, f workload.Figures) {
 	for name, d := range f.Latency {
 		l.Value(prefix+"latency_"+name+"_ns", float64(d.Nanoseconds()))
 	}
+	if f.Apart > 0 {
+		l.Value(prefix+"quantiles_requests_per_second", f.Apart)
+	}
 	for name, d := range f.Late {
 		l.Value(prefix+"late_"+name+"_ns", float64(d.Nanoseconds()))
 	}

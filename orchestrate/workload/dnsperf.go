@@ -74,6 +74,7 @@ func (g Dnsperf) Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix.W
 	}
 	return b.Measure(ctx, "", g.command(dnsperf, t, w, w.Duration), func(r Ran) (Figures, error) {
 		f, err := answers.figures(r)
+		f.Apart = first.PerSecond
 		if first.Errors > 0 {
 			f.Notes = append(f.Notes, c.Name+": "+first.Trouble)
 		}

@@ -155,6 +155,15 @@ func TestDnsperfAnswers(t *testing.T) {
 	}
 }
 
+// TestHTTPTime: answers and the time in which they came make the rate, also of few requests,
+// of which the last is answered a gap before the schedule is over.
+func TestHTTPTime(t *testing.T) {
+	f, err := readHTTP(`{"due": 50, "answered": 50, "failed": 0, "unsent": 0, "took_ns": 2451000000, "latency_ns": {}, "service_ns": {}, "late_ns": {}}`, 20)
+	if err != nil || f.PerSecond != 20 || f.Duration != ms(2500) {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
 // A miss of memaslap is an error.
 func TestMisses(t *testing.T) {
 	f, err := readMemaslap(strings.Replace(recorded(t, "memaslap.txt"), "get_misses: 0", "get_misses: 17", 1))

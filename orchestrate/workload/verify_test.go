@@ -47,6 +47,14 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// TestVerifyApart: quantiles of another run may be above the longest of this one.
+func TestVerifyApart(t *testing.T) {
+	f := Figures{Apart: 10, Latency: map[string]time.Duration{"p99": ms(3), "max": ms(2), "mean": ms(1)}}
+	if f.Verify(Command{Name: "p"}); len(f.Notes) != 0 || len(f.Latency) != 3 {
+		t.Errorf("%+v", f)
+	}
+}
+
 // TestLittle: no more are on their way than can be, in what was recorded of each
 // generator and by what they are told to have at once.
 func TestLittle(t *testing.T) {

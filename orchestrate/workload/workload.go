@@ -96,6 +96,7 @@ type Figures struct {
 	Late      map[string]time.Duration // how late requests were sent, likewise
 	Missing   map[string]string        // why one of the names is not there
 	Notes     []string                 // reasons to distrust the sample
+	Apart     float64                  // requests per second of the run that quantiles are of, if it is another than that of all else
 }
 
 // For returns the generator for an app.

@@ -9,6 +9,17 @@ import (
 	"github.com/ukprobe/ukprobe/results"
 )
 
+// TestQuantilesOfAnotherRun: it is said, with its rate.
+func TestQuantilesOfAnotherRun(t *testing.T) {
+	c := results.Cell{System: "linux", App: "dnsmasq", Platform: "qemu", Experiment: "dns", Accel: "kvm", Status: results.CellOK,
+		Samples: []results.Sample{{Status: results.SampleOK, Values: map[string]float64{"requests_per_second": 9000, "quantiles_requests_per_second": 2500}}}}
+	c.Summary = c.Summarize()
+	var b strings.Builder
+	if err := Table(&b, &results.File{Cells: []results.Cell{c}}, Options{Width: 200}); err != nil || !strings.Contains(b.String(), "[1] quantiles are of another run, at 2.50 k/s") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
+
 // TestBlockSizes: a row for each block size, with its own figures; what the host saw of
 // all of them is shown once, and the cell's footnote too.
 func TestBlockSizes(t *testing.T) {

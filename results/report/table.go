@@ -275,8 +275,16 @@ func (o Options) notes(c *results.Cell) []string {
 		parts = append(parts, o.clean(strings.ReplaceAll(c.Stopped.Reason, "±", o.plusMinus())))
 	}
 	parts = append(parts, o.mixedRungs(c)...)
-	return append(parts, o.madeHow(c)...)
+	parts = append(parts, o.madeHow(c)...)
+	if s, ok := c.Summary[quantilesRate]; ok {
+		parts = append(parts, fmt.Sprintf("quantiles are of another run, at %s/s", o.quantity(quantilesRate, s.Median)))
+	}
+	return parts
 }
+
+// quantilesRate is the rate of the run that a load's quantiles are of, where all else is of
+// another one.
+const quantilesRate = "quantiles_requests_per_second"
 
 // madeHow says of an image what no figure does, without which figures do not compare.
 func (o Options) madeHow(c *results.Cell) []string {
