@@ -63,7 +63,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	}
 	started := time.Now()
 	r := &Run{opt: o, id: NewRunID(started, o.Seed), took: map[int]*mean{}, metrics: newMetrics(), store: o.Resume}
-	if r.lab, err = openLaboratory(&r.opt, r.id, wanted); err != nil {
+	if r.lab, err = openLaboratory(ctx, &r.opt, r.id, wanted); err != nil {
 		return nil, err
 	}
 	defer func() {
