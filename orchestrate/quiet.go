@@ -5,6 +5,7 @@ package orchestrate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -147,4 +148,15 @@ func (d disturbance) record(s *results.Sample) {
 	for _, x := range d.Sources {
 		s.Interference = append(s.Interference, results.Interference{Kind: x.Kind, Name: x.Name, CPU: x.CPU, NS: x.Time.Nanoseconds(), Count: x.Count})
 	}
+}
+
+// by names who disturbed a sample most: the first of those whose time is judged.
+func by(s results.Sample) string {
+	for _, i := range s.Interference {
+		x := interference.Source{Kind: i.Kind, Name: i.Name, CPU: i.CPU}
+		if x.Judged() {
+			return fmt.Sprintf(", most by %s on cpu %d", x, i.CPU)
+		}
+	}
+	return ""
 }

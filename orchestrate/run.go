@@ -172,7 +172,7 @@ func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) erro
 		if step.Warmup || !mustRepeat(rec) || again >= c.Interference.Repeat {
 			return nil
 		}
-		r.opt.Observer.Log("%s, sample %d was disturbed: taking it again (%d of at most %d)", c.ID(), step.Sample+1, again+1, c.Interference.Repeat)
+		r.opt.Observer.Log("%s, sample %d was disturbed%s: taking it again (%d of at most %d)", c.ID(), step.Sample+1, by(rec), again+1, c.Interference.Repeat)
 	}
 }
 
