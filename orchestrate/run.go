@@ -63,7 +63,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	}
 	started := time.Now()
 	r := &Run{opt: o, id: NewRunID(started, o.Seed), took: map[int]*mean{}, metrics: newMetrics(), store: o.Resume}
-	if r.lab, err = openLaboratory(&r.opt, r.id, wanted); err != nil {
+	if r.lab, err = openLaboratory(ctx, &r.opt, r.id, wanted); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -189,7 +189,7 @@ func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) erro
 		if step.Warmup || !mustRepeat(rec) || again >= c.Interference.Repeat {
 			return nil
 		}
-		r.opt.Observer.Log("%s, sample %d was disturbed: taking it again (%d of at most %d)", c.ID(), step.Sample+1, again+1, c.Interference.Repeat)
+		r.opt.Observer.Log("%s, sample %d was disturbed%s: taking it again (%d of at most %d)", c.ID(), step.Sample+1, by(rec), again+1, c.Interference.Repeat)
 	}
 }
 

@@ -181,11 +181,17 @@ const maxNamed = 3
 
 // counts tells whether a source is judged.
 func (j *judgement) counts(s Source) bool {
-	switch s.Kind {
-	case string(probe.SourceSoftIRQ), string(probe.SourceEngine):
-		return false
-	case string(probe.SourceOwn):
+	if s.Kind == string(probe.SourceOwn) {
 		return !slices.Contains(j.shared, s.CPU)
+	}
+	return s.Judged()
+}
+
+// Judged tells a foreign task or a device's interrupt from what is only told.
+func (s Source) Judged() bool {
+	switch s.Kind {
+	case string(probe.SourceSoftIRQ), string(probe.SourceEngine), string(probe.SourceOwn):
+		return false
 	}
 	return true
 }

@@ -73,7 +73,7 @@ func TestInterference(t *testing.T) {
 		checkInterferenceValues(t, s)
 	}
 	disturb(t, "e2e-hog", plan.VMM[0])
-	f = newRun(t, "--matrix", matrix(t, cell+", interference: {at_most_percent: 3, repeat: 2}")).run().want(0).says("was disturbed: taking it again (2 of at most 2)").file()
+	f = newRun(t, "--matrix", matrix(t, cell+", interference: {at_most_percent: 3, repeat: 2}")).run().want(0).says("was disturbed, most by ").says(": taking it again (2 of at most 2)").file()
 	c := f.Cells[0]
 	if len(c.Samples) != 3 || c.Summary["total_ns"].N != 1 || c.Summary["total_ns"].Median != float64(*c.Samples[2].Phases.TotalNs) {
 		t.Errorf("%d samples, in the summary %+v; want 3, and the last one", len(c.Samples), c.Summary["total_ns"])
