@@ -33,8 +33,8 @@ type Counts struct {
 	Taken     int `json:"taken"`               // without repeats of disturbed ones
 	OK        int `json:"ok"`                  // that count and were ok
 	TimedOut  int `json:"timed_out,omitempty"` // that count and were not ready in time
-	Tainted   int `json:"tainted,omitempty"`   // of those that count
-	Disturbed int `json:"disturbed,omitempty"` // of those that count
+	Tainted   int `json:"tainted,omitempty"`   // of these two
+	Disturbed int `json:"disturbed,omitempty"` // of these two
 }
 
 // FromFile are the cells of a whole run with their values.
@@ -83,6 +83,8 @@ func (c *Counts) add(s *Sample) {
 		c.OK++
 	case SampleTimeout:
 		c.TimedOut++
+	default:
+		return
 	}
 	if len(s.Taints) > 0 {
 		c.Tainted++
