@@ -37,10 +37,10 @@ func TestStatus(t *testing.T) {
 	if p := s.snapshot().page(); p.Subtitle != "Booting linux/nginx/qemu/boot (kvm), sample 2 of 3, about 1m30s left" || p.Done != 1 || p.Of != 9 {
 		t.Errorf("while it boots: %+v", p)
 	}
-	s.End(at, okSample(3e6))
+	s.End(at, okSample(3*time.Millisecond))
 	s.End(at, results.Sample{Status: results.SampleTimeout})
 	s.End(orchestrate.Progress{Warmup: true}, okSample(1))
-	s.End(at, okSample(5e6))
+	s.End(at, okSample(5*time.Millisecond))
 	s.End(orchestrate.Progress{Index: 1, Step: 5}, results.Sample{Status: results.SampleOK, Values: map[string]float64{"requests_per_second": 1234.5}})
 	var got []statusCell
 	text, err := json.Marshal(s.snapshot().Cells)
@@ -84,7 +84,7 @@ func TestStatusAtOnce(t *testing.T) {
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		for i := range 500 {
-			s.End(orchestrate.Progress{Step: i}, okSample(int64(500-i)))
+			s.End(orchestrate.Progress{Step: i}, okSample(time.Duration(500-i)))
 		}
 	})
 	parts.Go(func() {
