@@ -27,7 +27,7 @@ func statusFile() *results.File {
 }
 
 func TestStatus(t *testing.T) {
-	s := newLive(orchestrate.Quiet{})
+	s := newLedger(orchestrate.Quiet{})
 	if p := s.snapshot().page(); p.Subtitle != "The first sample is about to begin." || len(p.Tables[0].Rows) != 0 {
 		t.Errorf("before: %+v", p)
 	}
@@ -79,7 +79,7 @@ func TestStatus(t *testing.T) {
 
 // A page that was made does not change, whatever happens meanwhile.
 func TestStatusAtOnce(t *testing.T) {
-	s := newLive(orchestrate.Quiet{})
+	s := newLedger(orchestrate.Quiet{})
 	s.open(statusFile())
 	var parts sync.WaitGroup
 	parts.Go(func() {
