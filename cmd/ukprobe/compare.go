@@ -61,7 +61,7 @@ func compareCommand() *cli.Command {
 // compared comes to mind before how. Other commands stay as they are.
 func flagsAnywhere(args []string) []string {
 	const own = "compare"
-	if len(args) < 2 || args[1] != own {
+	if len(args) < 2 || args[1] != own || args[len(args)-1] == "--generate-bash-completion" { // which the shell wants last
 		return args
 	}
 	var flags, runs []string

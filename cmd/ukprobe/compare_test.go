@@ -41,13 +41,14 @@ func storedRun(t *testing.T, system string, level int64) string {
 // TestFlagsAnywhere: of compare only, and nothing of them is lost.
 func TestFlagsAnywhere(t *testing.T) {
 	for in, want := range map[string]string{
-		"ukprobe run -x A":                         "ukprobe run -x A",
-		"ukprobe":                                  "ukprobe",
-		"ukprobe compare A B --threshold 5%":       "ukprobe compare --threshold 5% -- A B",
-		"ukprobe compare A --by=host B":            "ukprobe compare --by=host -- A B",
-		"ukprobe compare --only app=x A --bogus B": "ukprobe compare --only app=x --bogus -- A B",
-		"ukprobe compare --by system -- -A":        "ukprobe compare --by system -- -A",
-		"ukprobe compare A --by":                   "ukprobe compare --by",
+		"ukprobe run -x A":                             "ukprobe run -x A",
+		"ukprobe":                                      "ukprobe",
+		"ukprobe compare A B --threshold 5%":           "ukprobe compare --threshold 5% -- A B",
+		"ukprobe compare A --by=host B":                "ukprobe compare --by=host -- A B",
+		"ukprobe compare --only app=x A --bogus B":     "ukprobe compare --only app=x --bogus -- A B",
+		"ukprobe compare --by system -- -A":            "ukprobe compare --by system -- -A",
+		"ukprobe compare A --generate-bash-completion": "ukprobe compare A --generate-bash-completion",
+		"ukprobe compare A --by":                       "ukprobe compare --by",
 	} {
 		if got := strings.Join(flagsAnywhere(strings.Fields(in)), " "); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
