@@ -36,11 +36,11 @@ func compareCommand() *cli.Command {
 			"figures in A and fails in B is a regression too. docs/compare.md\n\n" +
 			"Examples:\n" +
 			"  ukprobe compare results-monday results-tuesday\n" +
-			"  ukprobe compare --threshold 5% --fail-on regression A B\n" +
-			"  ukprobe compare --by system --across accel --only app=nginx A\n" +
-			"  ukprobe compare --by host A B\n" +
-			"  ukprobe compare --metric '*_latency_p99_ns' --format md A B\n" +
-			"  ukprobe compare --format go-bench A B | benchstat -col set /dev/stdin",
+			"  ukprobe compare A B --threshold 5% --fail-on regression\n" +
+			"  ukprobe compare A --by system --across accel --only app=nginx\n" +
+			"  ukprobe compare A B --by host\n" +
+			"  ukprobe compare A B --metric '*_latency_p99_ns' --format md\n" +
+			"  ukprobe compare A B --format go-bench | benchstat -col set /dev/stdin",
 		ArgsUsage: "A [B]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "by", Usage: "compare cells that differ in `AXIS`: system, platform, host, or version (of the image)"},
@@ -55,6 +55,38 @@ func compareCommand() *cli.Command {
 		},
 		Action: compareRuns,
 	}
+}
+
+// flagsAnywhere puts the flags of compare before its runs, wherever they are: what is
+// compared comes to mind before how. Other commands stay as they are.
+func flagsAnywhere(args []string) []string {
+	const own = "compare"
+	if len(args) < 2 || args[1] != own || args[len(args)-1] == "--generate-bash-completion" { // which the shell wants last
+		return args
+	}
+	var flags, runs []string
+	takesValue := flagNames(compareCommand().Flags)
+	for rest := args[2:]; len(rest) > 0; rest = rest[1:] {
+		word := rest[0]
+		if word == "--" {
+			runs = append(runs, rest[1:]...)
+			break
+		}
+		if len(word) < 2 || word[0] != '-' {
+			runs = append(runs, word)
+			continue
+		}
+		flags = append(flags, word)
+		if !slices.Contains(takesValue, strings.TrimLeft(word, "-")) {
+			continue
+		}
+		if len(rest) == 1 { // the library says what is missing
+			return slices.Concat(args[:2], flags)
+		}
+		flags = append(flags, rest[1])
+		rest = rest[1:]
+	}
+	return slices.Concat(args[:2], flags, []string{"--"}, runs)
 }
 
 func compareRuns(c *cli.Context) error {

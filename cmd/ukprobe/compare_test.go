@@ -38,6 +38,24 @@ func storedRun(t *testing.T, system string, level int64) string {
 	return dir
 }
 
+// TestFlagsAnywhere: of compare only, and nothing of them is lost.
+func TestFlagsAnywhere(t *testing.T) {
+	for in, want := range map[string]string{
+		"ukprobe run -x A":                             "ukprobe run -x A",
+		"ukprobe":                                      "ukprobe",
+		"ukprobe compare A B --threshold 5%":           "ukprobe compare --threshold 5% -- A B",
+		"ukprobe compare A --by=host B":                "ukprobe compare --by=host -- A B",
+		"ukprobe compare --only app=x A --bogus B":     "ukprobe compare --only app=x --bogus -- A B",
+		"ukprobe compare --by system -- -A":            "ukprobe compare --by system -- -A",
+		"ukprobe compare A --generate-bash-completion": "ukprobe compare A --generate-bash-completion",
+		"ukprobe compare A --by":                       "ukprobe compare --by",
+	} {
+		if got := strings.Join(flagsAnywhere(strings.Fields(in)), " "); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
 // TestCompare: what it prints, and its exit status.
 func TestCompare(t *testing.T) {
 	old, same, slow, other := storedRun(t, "linux", 1e8), storedRun(t, "linux", 1e8), storedRun(t, "linux", 1.1e8), storedRun(t, "osv", 1e8)
@@ -48,7 +66,7 @@ func TestCompare(t *testing.T) {
 	}{
 		"equal":                      {[]string{"--fail-on", "regression", old, same}, 0, "~", ""},
 		"slower, only told":          {[]string{old, slow}, 0, "worse", ""},
-		"slower":                     {[]string{"--fail-on", "regression", old, slow}, exitRegression, "worse", "compare: 1 regression"},
+		"slower":                     {[]string{old, slow, "--fail-on", "regression"}, exitRegression, "worse", "compare: 1 regression"},
 		"slower, but not by so much": {[]string{"--fail-on", "regression", "--threshold", "20%", old, slow}, 0, "worse, perhaps within 20.0 %", ""},
 		"faster":                     {[]string{"--fail-on", "regression", slow, old}, 0, "better", ""},
 		"faster is a difference":     {[]string{"--fail-on", "difference", slow, old}, exitRegression, "better", "compare: 1 difference"},
@@ -66,6 +84,8 @@ func TestCompare(t *testing.T) {
 		"no format":                  {[]string{"--format", "xml", old, old}, exitUsage, "", `--format "xml": there are term, md`},
 		"no cell":                    {[]string{"--only", "system=windows", old, old}, exitUsage, "", `no cell has system "windows"`},
 		"along nothing":              {[]string{"--by", "system", old}, exitFailed, "", "nothing in common along system"},
+		"a flag without its value":   {[]string{old, old, "--by"}, exitUsage, "", "--by needs a value"},
+		"an unknown flag":            {[]string{old, old, "--treshold", "5%"}, exitUsage, "", "did you mean --threshold"},
 		"nothing to fail on":         {[]string{"--format", "go-bench", "--fail-on", "regression", old, old}, exitUsage, "", "benchstat compares them"},
 	} {
 		t.Run(name, func(t *testing.T) {

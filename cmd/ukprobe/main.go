@@ -39,7 +39,7 @@ func status() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer stop()
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	err := app().RunContext(ctx, os.Args)
+	err := app().RunContext(ctx, flagsAnywhere(os.Args))
 	switch {
 	case err == nil:
 		return 0

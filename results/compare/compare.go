@@ -83,7 +83,7 @@ func compare(a Set, b *Set, o Options) (*Report, error) {
 		w.judge(o.Threshold, at)
 		r.Rows = append(r.Rows, w.Row)
 	}
-	r.Warnings = slices.Concat(m.warn, m.aboutRuns(), m.aboutTaints(), aboutSamples(rows, at))
+	r.Warnings = slices.Concat(m.warn, m.aboutRuns(), m.aboutTaints(), aboutSamples(rows, o.Correct != CorrectNone))
 	return r, nil
 }
 
@@ -110,7 +110,7 @@ func (m *matcher) aboutRuns() []string {
 }
 
 // aboutSamples says where more samples would be needed.
-func aboutSamples(rows []*row, comparisons int) []string {
+func aboutSamples(rows []*row, corrected bool) []string {
 	few := 0
 	for _, w := range rows {
 		if w.Verdict == TooFew {
@@ -120,12 +120,24 @@ func aboutSamples(rows []*row, comparisons int) []string {
 	if few == 0 {
 		return nil
 	}
+	all, of := 1, "one comparison"
+	if corrected { // with enough samples those would be tested as well
+		all = few
+		for _, w := range rows {
+			if w.P != nil && w.Verdict != TooFew {
+				all++
+			}
+		}
+	}
+	if all > 1 {
+		of = fmt.Sprintf("%d comparisons, for which p is corrected", all)
+	}
 	need := 1
-	for stats.LeastP(need, need)*float64(max(comparisons, 1)) >= stats.Alpha {
+	for stats.LeastP(need, need)*float64(all) >= stats.Alpha {
 		need++
 	}
-	return []string{fmt.Sprintf("%d of %d comparisons have too few samples to show a difference: it takes %d on each side when p is corrected for %d comparisons. Take more, or compare less with --only and --metric",
-		few, len(rows), need, max(comparisons, 1))}
+	return []string{fmt.Sprintf("%d of %d rows have too few samples to show a difference: it takes %d on each side for %s. Take more, or compare less with --only and --metric",
+		few, len(rows), need, of)}
 }
 
 // aboutTaints counts the samples that something has disturbed; the rows have how many each.

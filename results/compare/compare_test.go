@@ -346,7 +346,7 @@ func TestTooManyComparisons(t *testing.T) {
 		a, b = append(a, cellOf(string(rune('a'+i)), times(5, 100)...)), append(b, cellOf(string(rune('a'+i)), times(5, 110)...))
 	}
 	r, err := Runs(setOf("a", a...), setOf("b", b...), Options{})
-	if err != nil || r.Rows[0].Verdict != TooFew || !strings.Contains(strings.Join(r.Warnings, "\n"), "10 of 10 comparisons have too few samples to show a difference: it takes 6 on each side") {
+	if err != nil || r.Rows[0].Verdict != TooFew || !strings.Contains(strings.Join(r.Warnings, "\n"), "10 of 10 rows have too few samples to show a difference: it takes 6 on each side for 10 comparisons") {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if r, err = Runs(setOf("a", a[0]), setOf("b", b[0]), Options{}); err != nil || r.Rows[0].Verdict != Worse {
