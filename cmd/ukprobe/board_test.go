@@ -156,6 +156,7 @@ func TestBoardOnFewCPUs(t *testing.T) {
 		t.Errorf("drawn while the guest booted: %q", got)
 	}
 	b.End(stepTo(1, false), okSample(time.Second))
+	b.area.Pause() // a frame would erase the mark
 	b.area.Draw()
 	if got := s.Mark(t, "#"); !slices.ContainsFunc(got, func(l string) bool { return strings.Contains(l, "guest_entry 61.5 ms") }) {
 		t.Errorf("the timeline is not shown afterwards: %q", got)
