@@ -51,6 +51,7 @@ type Progress struct {
 	Estimated   bool   // Steps is: a cell with a stopping rule is still in
 	Cells       int    // that are run
 	CellsDone   int    // of them, with all their samples
+	Index       int    // of the cell in the results
 	Cell        string // its ID
 	Accel       string
 	Experiment  string
