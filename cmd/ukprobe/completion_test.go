@@ -51,6 +51,10 @@ func TestComplete(t *testing.T) {
 		{"watch --sort ", []string{"exits", "vmm", "time", "name"}, alsoNothing},
 		{"systems osv uni", []string{"unikraft"}, alsoNothing},
 		{"systems osv os", nil, alsoNothing},
+		{"compare --format g", []string{"go-bench"}, alsoNothing},
+		{"report --format ht", []string{"html"}, alsoNothing},
+		{"report --out ", nil, alsoFiles},
+		{"report --format html ", nil, alsoDirs},
 		{"help wat", []string{"watch"}, alsoNothing},
 		{"completion ", []string{"bash", "fish", "zsh"}, alsoNothing},
 		{"nosuch ", nil, alsoNothing},
@@ -74,11 +78,11 @@ func TestComplete(t *testing.T) {
 // that.
 func TestCompletableFlags(t *testing.T) {
 	open := []string{"samples", "warmup", "seed", "timeout", "listen", "rounds", "pid", "cgroup", "name", "keep", "max-vms", "memory", "user", "duration", "interval",
-		"address", "rate", "requests", "connections"}
+		"address", "rate", "requests", "connections", "push", "base", "threshold", "metric"}
 	seen := map[string]bool{}
 	everyFlag(app(), func(path string, f cli.Flag) {
 		name := f.Names()[0]
-		seen[name] = true
+		seen[name], seen[strings.TrimPrefix(path, "ukprobe ")+" "+name] = true, true
 		if _, ok := values[name]; takesValue(f) && !ok && !slices.Contains(open, name) {
 			t.Errorf("%s --%s: what does it take? An entry in values, or one in this test", path, name)
 		}

@@ -33,22 +33,36 @@ var values = map[string]struct {
 	"dir":         {nil, alsoDirs},
 	"journal-dir": {nil, alsoDirs},
 	"matrix":      {these(matrices.Names()...), alsoFiles},
+	"across":      {these("rung", "accel", "host"), alsoNothing},
+	"by":          {these("system", "platform", "host", "version"), alsoNothing},
+	"correct":     {these("holm", "bh", "none"), alsoNothing},
+	"fail-on":     {these("regression", "difference"), alsoNothing},
+	"format":      {these(reportFormats...), alsoNothing},
 	"only":        {selectorWords, alsoNothing},
 	"out":         {nil, alsoDirs},
-	"platform":    {these(platformNames()...), alsoNothing},
-	"probes":      {these(matrix.ProbesLevels...), alsoNothing},
-	"qemu":        {nil, alsoFiles},
-	"resume":      {nil, alsoDirs},
-	"schema":      {these(schemas()...), alsoNothing},
-	"set":         {settingWords, alsoNothing},
-	"sort":        {these(sorts()...), alsoNothing},
-	"state-dir":   {nil, alsoDirs},
-	"web-config":  {nil, alsoFiles},
+	"push-config": {nil, alsoFiles},
+
+	// Where a command's is another one's than the others':
+	"compare format": {these(compareFormats...), alsoNothing},
+	"report out":     {nil, alsoFiles},
+	"platform":       {these(platformNames()...), alsoNothing},
+	"probes":         {these(matrix.ProbesLevels...), alsoNothing},
+	"qemu":           {nil, alsoFiles},
+	"resume":         {nil, alsoDirs},
+	"schema":         {these(schemas()...), alsoNothing},
+	"set":            {settingWords, alsoNothing},
+	"sort":           {these(sorts()...), alsoNothing},
+	"state-dir":      {nil, alsoDirs},
+	"web-config":     {nil, alsoFiles},
 }
 
 // valuesOf are the values of a flag.
-func valuesOf(_ string, f cli.Flag, typed string) (found []candidate, also string) {
-	v, ok := values[f.Names()[0]]
+func valuesOf(path string, f cli.Flag, typed string) (found []candidate, also string) {
+	_, command, _ := strings.Cut(path, " ")
+	v, ok := values[command+" "+f.Names()[0]]
+	if !ok {
+		v, ok = values[f.Names()[0]]
+	}
 	if !ok || v.words == nil {
 		return nil, max(v.also, alsoNothing)
 	}
@@ -186,6 +200,8 @@ func argumentsOf(a *cli.App, at position) (found []candidate, also string) {
 		return plain(toBuild(at.arguments)), alsoNothing
 	case a.Name + " image inspect":
 		return nil, alsoFiles
+	case a.Name + " report", a.Name + " compare":
+		return nil, alsoDirs
 	}
 	return nil, alsoNothing
 }

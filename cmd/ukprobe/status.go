@@ -123,6 +123,15 @@ func (s *ledger) Begin(at orchestrate.Progress) {
 	s.next.Begin(at)
 }
 
+var _ orchestrate.Watcher = (*live)(nil) // the board needs what it passes on
+
+// Seen implements orchestrate.Watcher, for who is told next: nothing is locked on the way.
+func (s *live) Seen(t probe.Timeline) {
+	if w, ok := s.next.(orchestrate.Watcher); ok {
+		w.Seen(t)
+	}
+}
+
 // End implements orchestrate.Observer.
 func (s *ledger) End(at orchestrate.Progress, sample results.Sample) {
 	s.mu.Lock()

@@ -11,27 +11,46 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
 
-// withoutVariable are the flags that have no UKPROBE_… variable, by name, and why. All
-// others have one: a test sees to it.
+// withoutVariable are the flags that have no UKPROBE_… variable, by name, or by command
+// and name, and why. All others have one: a test sees to it.
 var withoutVariable = map[string]string{
-	"help":     "asks once",
-	"set":      "is given several times, with commas in its values: what is to stay belongs into a matrix file",
-	"resume":   "names one run",
-	"force":    "is an answer to one refusal; forgotten, it would hide the next",
-	"linger":   "belongs to one --listen",
-	"dry-run":  "forgotten, a run would do nothing",
-	"json":     "forgotten, it would change what other scripts read",
-	"pid":      "a process ID is of one moment",
-	"once":     "is one look",
-	"duration": "belongs to --once",
-	"top":      "is one look",
-	"interval": "belongs to --top",
-	"update":   "forgotten, tags would not stay where they are",
-	"platform": "belongs to one REFERENCE",
-	"sources":  "is one look",
-	"dir":      "is one call",
+	"compare only": "chooses for one look",
+	"report out":   "names one file",
+	"by":           "chooses for one look",
+	"base":         "belongs to --by",
+	"threshold":    "is a rule for one comparison: a variable would hide it from who reads the command line",
+	"metric":       "chooses for one look",
+	"across":       "is an answer to one refusal",
+	"correct":      "is a rule for one comparison",
+	"fail-on":      "forgotten, it would change what an exit status means",
+	"format":       "forgotten, it would change what other scripts read",
+	"curves":       "belongs to --format csv",
+	"help":         "asks once",
+	"set":          "is given several times, with commas in its values: what is to stay belongs into a matrix file",
+	"resume":       "names one run",
+	"force":        "is an answer to one refusal; forgotten, it would hide the next",
+	"linger":       "belongs to one --listen",
+	"dry-run":      "forgotten, a run would do nothing",
+	"json":         "forgotten, it would change what other scripts read",
+	"pid":          "a process ID is of one moment",
+	"once":         "is one look",
+	"duration":     "belongs to --once",
+	"top":          "is one look",
+	"interval":     "belongs to --top",
+	"update":       "forgotten, tags would not stay where they are",
+	"platform":     "belongs to one REFERENCE",
+	"sources":      "is one look",
+	"dir":          "is one call",
 	// Of the hidden command that experiment http starts.
 	"address": "is ukprobe's own", "rate": "is ukprobe's own", "requests": "is ukprobe's own", "connections": "is ukprobe's own",
+}
+
+// reasonWithout is why the flag of a command has no variable, "" if nobody says.
+func reasonWithout(command, flag string) string {
+	if why := withoutVariable[command+" "+flag]; why != "" {
+		return why
+	}
+	return withoutVariable[flag]
 }
 
 // variable is one that is no flag's.

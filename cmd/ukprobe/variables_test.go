@@ -24,8 +24,11 @@ func TestVariables(t *testing.T) {
 	everyFlag(app(), func(path string, f cli.Flag) {
 		name := f.Names()[0]
 		vars := f.(cli.DocGenerationFlag).GetEnvVars()
-		_, without := withoutVariable[name]
-		used[name] = used[name] || len(vars) == 0
+		command := strings.TrimPrefix(path, "ukprobe ")
+		without := reasonWithout(command, name) != ""
+		for _, key := range []string{name, command + " " + name} {
+			used[key] = used[key] || len(vars) == 0
+		}
 		if len(vars) == 0 && !without && !hidden(path) {
 			t.Errorf("%s --%s: give it a variable, or a reason in withoutVariable", path, name)
 		}
@@ -68,14 +71,16 @@ func TestVariableHoldsASelector(t *testing.T) {
 func TestEnvironmentPage(t *testing.T) {
 	type entry struct{ flags, meaning string }
 	rows := map[string]entry{}
-	without := map[string][]string{}
+	type bare struct{ name, why string }
+	without := map[bare][]string{}
 	everyCommand(app(), func(words []string, c *cli.Command) {
 		command := strings.Join(words[1:], " ")
 		for _, f := range c.Flags {
 			name := f.Names()[0]
 			vars := f.(cli.DocGenerationFlag).GetEnvVars()
 			if len(vars) == 0 {
-				without[name] = append(without[name], "`"+command+"`")
+				key := bare{name, reasonWithout(command, name)}
+				without[key] = append(without[key], "`"+command+"`")
 			}
 			for _, v := range vars {
 				e := rows[v]
@@ -98,8 +103,8 @@ func TestEnvironmentPage(t *testing.T) {
 		fmt.Fprintf(&b, "| %s | %s |\n", v.name, inTable(v.meaning))
 	}
 	b.WriteString("\nFlags without a variable:\n\n| flag | commands | why |\n|---|---|---|\n")
-	for _, name := range slices.Sorted(maps.Keys(without)) {
-		fmt.Fprintf(&b, "| `--%s` | %s | %s |\n", name, strings.Join(without[name], ", "), inTable(withoutVariable[name]))
+	for _, f := range slices.SortedFunc(maps.Keys(without), func(a, b bare) int { return strings.Compare(a.name+a.why, b.name+b.why) }) {
+		fmt.Fprintf(&b, "| `--%s` | %s | %s |\n", f.name, strings.Join(without[f], ", "), inTable(f.why))
 	}
 	golden.Check(t, filepath.Join("..", "..", "..", "docs", "environment.md"), b.String())
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"github.com/hinshun/vt10x"
@@ -63,7 +64,7 @@ func (s *Screen) Resize(t *testing.T, width, height int) {
 }
 
 // Mark prints a mark as the shell would afterwards, and returns the screen once it is
-// there: all that was written before is there then too.
+// there: all that was written before is there then too. Nobody else may be writing.
 func (s *Screen) Mark(t *testing.T, text string) []string {
 	t.Helper()
 	if _, err := s.TTY.WriteString(text); err != nil {
@@ -78,7 +79,7 @@ func (s *Screen) Mark(t *testing.T, text string) []string {
 			t.Fatal("the terminal has gone")
 		case <-t.Context().Done():
 			t.Fatal("never shown")
-		default:
+		case <-time.After(time.Millisecond):
 		}
 	}
 }
