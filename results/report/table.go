@@ -247,7 +247,10 @@ func statusColor(status string) text.Color {
 }
 
 // note is what a reader of the cell's row must know besides its figures.
-func (o Options) note(c *results.Cell) string {
+func (o Options) note(c *results.Cell) string { return strings.Join(o.notes(c), "; ") }
+
+// notes are the parts of note.
+func (o Options) notes(c *results.Cell) []string {
 	var parts []string
 	if c.Status != results.CellOK {
 		reason := o.clean(c.Reason)
@@ -276,7 +279,7 @@ func (o Options) note(c *results.Cell) string {
 	if s, ok := c.Summary[quantilesRate]; ok {
 		parts = append(parts, fmt.Sprintf("quantiles are of another run, at %s/s", o.quantity(quantilesRate, s.Median)))
 	}
-	return strings.Join(parts, "; ")
+	return parts
 }
 
 // quantilesRate is the rate of the run that a load's quantiles are of, where all else is of
