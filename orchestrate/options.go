@@ -52,6 +52,7 @@ type Progress struct {
 	Index       int    // of the cell in the results
 	Cell        string // its ID
 	Accel       string
+	Experiment  string
 	Sample      int // of the cell, from 1
 	Samples     int
 	AtMost      int // samples, if a stopping rule decides; else 0

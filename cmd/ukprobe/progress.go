@@ -10,6 +10,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -59,14 +60,23 @@ func (p *progress) End(at orchestrate.Progress, s results.Sample) {
 		return
 	}
 	p.clear()
-	outcome := s.Status
-	switch {
-	case s.Status != results.SampleOK:
-		outcome += ": " + s.Reason
-	case s.Phases.TotalNs != nil:
-		outcome = time.Duration(*s.Phases.TotalNs).Round(10 * time.Microsecond).String()
+	fmt.Fprintf(p.w, "[%d/%s%d] %s (%s) %s: %s%s\n", at.Step, about(at), at.Steps, at.Cell, at.Accel, sampleText(at), sampleOutcome(at.Experiment, s), leftText(at.Left))
+}
+
+// sampleOutcome is what has become of a sample: its experiment's main figure, which of
+// others than a boot's time is named.
+func sampleOutcome(experiment string, s results.Sample) string {
+	if s.Status != results.SampleOK {
+		return s.Status + ": " + s.Reason
 	}
-	fmt.Fprintf(p.w, "[%d/%s%d] %s (%s) %s: %s%s\n", at.Step, about(at), at.Steps, at.Cell, at.Accel, sampleText(at), outcome, leftText(at.Left))
+	metric, v, ok := s.MainFigure(experiment)
+	switch {
+	case !ok:
+		return s.Status
+	case metric == "total_ns":
+		return time.Duration(v).Round(10 * time.Microsecond).String()
+	}
+	return metric + " " + units.Style{}.Quantity(metric, v)
 }
 
 // Close ends the bar.
