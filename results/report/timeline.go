@@ -38,9 +38,6 @@ func Timeline(w io.Writer, c *results.Cell, o Options) error {
 	return err
 }
 
-// totalMetric is a boot's main figure.
-const totalMetric = "total_ns"
-
 // pickSample returns the index of the sample with the median main figure, of the ok ones that
 // count ([results.Cell.Standing]), where of a boot those that timed out count as longer than
 // all others, else of the last sample, else -1.
@@ -51,7 +48,7 @@ func pickSample(c *results.Cell) (at int, median bool) {
 	for _, i := range c.Standing() {
 		if metric, v, ok := c.Samples[i].MainFigure(c.Experiment); ok && c.Samples[i].Status == results.SampleOK {
 			whole, figures[i] = append(whole, i), v
-			if metric == totalMetric { // of no other does a time limit say anything
+			if metric == totalNs { // of no other does a time limit say anything
 				timedOut = c.TimedOut()
 			}
 		}
@@ -81,7 +78,7 @@ func (o Options) sampleTitle(c *results.Cell, at int, median bool) string {
 	case median:
 		metric, v, _ := s.MainFigure(c.Experiment)
 		title += ", nearest the median, "
-		if metric != totalMetric {
+		if metric != totalNs {
 			title += metric + " "
 		}
 		title += o.quantity(metric, v)
