@@ -46,6 +46,17 @@ func MainFigures(experiment string) []string {
 	return []string{totalMetric}
 }
 
+// MainFigure is a sample's, of an experiment: the first of [MainFigures] that it has.
+func (s *Sample) MainFigure(experiment string) (metric string, v float64, ok bool) {
+	all := s.Metrics()
+	for _, metric = range MainFigures(experiment) {
+		if v, ok = all[metric]; ok {
+			return metric, v, true
+		}
+	}
+	return "", 0, false
+}
+
 // Precision is how well the median of a cell's main figure is known: the larger distance
 // to an end of its 95 % interval, in percent of it. known is false as long as there is
 // no interval.

@@ -129,7 +129,7 @@ func (b *board) End(at orchestrate.Progress, s results.Sample) {
 	if !at.Warmup {
 		c.add(s)
 	}
-	c.last = outcome1(s, b.units)
+	c.last = outcomeWord(at.Experiment, s, b.units)
 	b.at, b.ended = at, c.last
 	b.mu.Unlock()
 	if s.Status != results.SampleOK {
@@ -182,14 +182,6 @@ func (c *boardCell) figure() (name string, s results.Summary, ok bool) {
 		}
 	}
 	return "", s, false
-}
-
-// outcome1 is what has become of a sample, in a word or a figure.
-func outcome1(s results.Sample, u units.Style) string {
-	if s.Status == results.SampleOK && s.Phases.TotalNs != nil {
-		return u.Duration(float64(*s.Phases.TotalNs))
-	}
-	return s.Status
 }
 
 // summary is the line of a cell that has all its samples.

@@ -20,7 +20,7 @@ import (
 func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f *results.File, dir string) error) (*results.File, error) {
 	shown := newProgress(os.Stderr, c.Bool("json"))
 	watcher := newLedger(shown)
-	o.Observer = watcher.observer()
+	o.Observer = watcher
 	push, err := pusher(c, watcher)
 	if err != nil {
 		return nil, usage(err)

@@ -63,14 +63,28 @@ func (plainLines) Close() {}
 
 // finishedLine says what has become of a sample.
 func finishedLine(at orchestrate.Progress, s results.Sample, u units.Style) string {
-	outcome := s.Status
-	switch {
-	case s.Status != results.SampleOK:
-		outcome += ": " + s.Reason
-	case s.Phases.TotalNs != nil:
-		outcome = u.Duration(float64(*s.Phases.TotalNs))
+	return fmt.Sprintf("[%d/%s%d] %s (%s) %s: %s%s", at.Step, about(at), at.Steps, at.Cell, at.Accel, sampleText(at), sampleOutcome(at.Experiment, s, u), leftText(at.Left))
+}
+
+// sampleOutcome is what has become of a sample: its experiment's main figure, which of
+// others than a boot's time is named, or the reason why there is none.
+func sampleOutcome(experiment string, s results.Sample, u units.Style) string {
+	if s.Status != results.SampleOK {
+		return s.Status + ": " + s.Reason
 	}
-	return fmt.Sprintf("[%d/%s%d] %s (%s) %s: %s%s", at.Step, about(at), at.Steps, at.Cell, at.Accel, sampleText(at), outcome, leftText(at.Left))
+	return outcomeWord(experiment, s, u)
+}
+
+// outcomeWord is a sample's main figure, or its status.
+func outcomeWord(experiment string, s results.Sample, u units.Style) string {
+	metric, v, ok := s.MainFigure(experiment)
+	switch {
+	case s.Status != results.SampleOK || !ok:
+		return s.Status
+	case metric == "total_ns":
+		return u.Duration(v)
+	}
+	return metric + " " + u.Quantity(metric, v)
 }
 
 // streamOptions are how a stream wants to be written to: standard output or error.

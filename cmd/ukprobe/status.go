@@ -86,23 +86,6 @@ func newLedger(next orchestrate.Observer) *ledger {
 	return &ledger{next: next, out: runStatus{Version: Version(), Status: results.RunRunning, Cells: []statusCell{}}}
 }
 
-// observer is what a run tells: one that watches boots too is told of those at once.
-func (s *ledger) observer() orchestrate.Observer {
-	if w, ok := s.next.(orchestrate.Watcher); ok {
-		return watchingLedger{s, w}
-	}
-	return s
-}
-
-// watchingLedger passes boots on without the ledger's lock: Seen may not wait.
-type watchingLedger struct {
-	*ledger
-	watcher orchestrate.Watcher
-}
-
-// Seen implements orchestrate.Watcher.
-func (w watchingLedger) Seen(t probe.Timeline) { w.watcher.Seen(t) }
-
 // Log implements orchestrate.Observer; also for goroutines beside the run.
 func (s *ledger) Log(format string, args ...any) {
 	s.mu.Lock()
@@ -123,10 +106,10 @@ func (s *ledger) Begin(at orchestrate.Progress) {
 	s.next.Begin(at)
 }
 
-var _ orchestrate.Watcher = (*live)(nil) // the board needs what it passes on
+var _ orchestrate.Watcher = (*ledger)(nil) // the board needs what it passes on
 
 // Seen implements orchestrate.Watcher, for who is told next: nothing is locked on the way.
-func (s *live) Seen(t probe.Timeline) {
+func (s *ledger) Seen(t probe.Timeline) {
 	if w, ok := s.next.(orchestrate.Watcher); ok {
 		w.Seen(t)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/ukprobe/ukprobe/results"
 )
 
-// Timeline draws one sample of a cell: the one whose total is the median (the
+// Timeline draws one sample of a cell: the one whose main figure ([results.MainFigures]) is the median (the
 // lower one of two), so a sample that was really measured. Without any it
 // draws the last sample and says what became of it. A bar shows the phases in
 // proportion; below it is each event in order, and each missing one with its
@@ -30,7 +30,7 @@ func Timeline(w io.Writer, c *results.Cell, o Options) error {
 		b.WriteString(o.title(title))
 	} else {
 		s := &c.Samples[at]
-		b.WriteString(o.title(o.clean(c.Name()) + o.sampleTitle(s, at, len(c.Samples), median)))
+		b.WriteString(o.title(o.clean(c.Name()) + o.sampleTitle(c, at, median)))
 		o.bar(&b, s.Phases, c.Firmware)
 		o.events(&b, s)
 	}
@@ -38,20 +38,25 @@ func Timeline(w io.Writer, c *results.Cell, o Options) error {
 	return err
 }
 
-// pickSample returns the index of the sample with the median total, of the ok ones that
-// count ([results.Cell.Standing]), where those that timed out count as longer than all
-// others, else of the last sample, else -1.
+// pickSample returns the index of the sample with the median main figure, of the ok ones that
+// count ([results.Cell.Standing]), where of a boot those that timed out count as longer than
+// all others, else of the last sample, else -1.
 func pickSample(c *results.Cell) (at int, median bool) {
 	var whole []int
+	figures := map[int]float64{}
+	timedOut := 0
 	for _, i := range c.Standing() {
-		if c.Samples[i].Status == results.SampleOK && c.Samples[i].Phases.TotalNs != nil {
-			whole = append(whole, i)
+		if metric, v, ok := c.Samples[i].MainFigure(c.Experiment); ok && c.Samples[i].Status == results.SampleOK {
+			whole, figures[i] = append(whole, i), v
+			if metric == totalNs { // of no other does a time limit say anything
+				timedOut = c.TimedOut()
+			}
 		}
 	}
 	if len(whole) == 0 {
 		return len(c.Samples) - 1, false
 	}
-	middle := (len(whole) + c.TimedOut() - 1) / 2
+	middle := (len(whole) + timedOut - 1) / 2
 	if middle >= len(whole) { // the median itself timed out
 		for _, i := range c.Standing() {
 			if c.Samples[i].Status == results.SampleTimeout {
@@ -61,16 +66,22 @@ func pickSample(c *results.Cell) (at int, median bool) {
 		return at, false
 	}
 	slices.SortStableFunc(whole, func(a, b int) int {
-		return cmp.Compare(*c.Samples[a].Phases.TotalNs, *c.Samples[b].Phases.TotalNs)
+		return cmp.Compare(figures[a], figures[b])
 	})
 	return whole[middle], true
 }
 
-func (o Options) sampleTitle(s *results.Sample, at, n int, median bool) string {
-	title := fmt.Sprintf(": sample %d of %d", at+1, n)
+func (o Options) sampleTitle(c *results.Cell, at int, median bool) string {
+	s := &c.Samples[at]
+	title := fmt.Sprintf(": sample %d of %d", at+1, len(c.Samples))
 	switch {
 	case median:
-		title += ", nearest the median, " + o.duration(float64(*s.Phases.TotalNs))
+		metric, v, _ := s.MainFigure(c.Experiment)
+		title += ", nearest the median, "
+		if metric != totalNs {
+			title += metric + " "
+		}
+		title += o.quantity(metric, v)
 	case s.Status != results.SampleOK:
 		title += ", " + strings.TrimSuffix(o.clean(s.Status+": "+s.Reason), ":")
 	case len(s.Events) > 0: // a sample of many boots has no timeline
