@@ -89,8 +89,8 @@ bench-hostvm: setup-bench ## the same on Debian's KERNEL under emulation: ratios
 check: generated lint ## generated files reproduce; vet, lint, formats
 
 .PHONY: generate
-generate: ## rebuild the BPF objects and the reference guest
-	$(GO) generate ./bpf
+generate: ## rebuild the BPF objects, the reference guest and the dashboards
+	$(GO) generate ./bpf ./dashboards
 	$(MAKE) -C guests/reference
 
 .PHONY: generated

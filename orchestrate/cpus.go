@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -72,13 +73,16 @@ func plansOf(cells []matrix.Cell) (cpus, error) {
 
 // setCPUs sets the host and plans for every cell, in this order: SMT decides which CPUs
 // there are.
-func (l *laboratory) setCPUs(cells []matrix.Cell) (err error) {
+func (l *laboratory) setCPUs(cells []matrix.Cell, log func(format string, args ...any)) (err error) {
 	if len(cells) == 0 {
 		return nil
 	}
 	wanted := hostSettings(cells[0].CPU.Host) // the same in all cells
 	if l.cpus.host, err = cpu.SetHost(context.Background(), l.journal, wanted); err != nil {
 		return err
+	}
+	if text := l.cpus.host.PutBack.String(); text != "" {
+		log("%s", strings.TrimSpace(text))
 	}
 	if l.cpus.own, err = cpu.Affinity(0); err != nil {
 		return err

@@ -26,7 +26,7 @@ func (r *Run) note(cell int, d time.Duration) {
 
 // progress says where the run is before the step of that index.
 func (r *Run) progress(i int, step matrix.Step, c *cell) Progress {
-	p := Progress{Step: r.done + 1, Steps: r.done, Cell: c.ID(), Accel: c.accel, Sample: step.Sample + 1,
+	p := Progress{Step: r.done + 1, Steps: r.done, Index: step.Cell, Cell: c.ID(), Accel: c.accel, Sample: step.Sample + 1,
 		Samples: c.Samples, Warmup: step.Warmup, Left: r.left(i)}
 	if c.Until.WithinPercent > 0 {
 		p.AtMost = c.Until.AtMost

@@ -84,7 +84,10 @@ func openLaboratory(ctx context.Context, o *Options, runID string, cells []matri
 	if l.journal, err = journal.Open(o.JournalDir, runID); err != nil {
 		return nil, err
 	}
-	l.workDir = filepath.Join(workRoot(os.Getenv("TMPDIR"), os.TempDir(), "/var/tmp"), "ukprobe-"+runID)
+	// Absolute, as VMMs and clean have other working directories.
+	if l.workDir, err = filepath.Abs(filepath.Join(workRoot(os.Getenv("TMPDIR"), os.TempDir(), "/var/tmp"), "ukprobe-"+runID)); err != nil {
+		return nil, err
+	}
 	if err := l.journal.Record(journal.Entry{Kind: kindTempDir, Name: l.workDir}); err != nil {
 		return nil, err
 	}
@@ -96,7 +99,7 @@ func openLaboratory(ctx context.Context, o *Options, runID string, cells []matri
 			return nil, err
 		}
 	}
-	if err := l.setCPUs(cells); err != nil {
+	if err := l.setCPUs(cells, o.Observer.Log); err != nil {
 		return nil, err
 	}
 	if probed(cells) {

@@ -25,6 +25,8 @@ type Metrics struct {
 	registry *prometheus.Registry
 	phases   *prometheus.HistogramVec
 	samples  *prometheus.CounterVec
+	sampled  sampleMetrics
+	run      runMetrics
 
 	probe *frozen
 }
@@ -43,6 +45,7 @@ func newMetrics() *Metrics {
 	}, append(cellLabels[:len(cellLabels):len(cellLabels)], "status"))
 	m.registry.MustRegister(m.phases, m.samples, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.sampled, m.run = newSampleMetrics(m.registry), newRunMetrics(m.registry)
 	return m
 }
 
@@ -56,9 +59,13 @@ func (c *cell) labels() []string {
 	return []string{c.System, c.App, c.Platform, c.Experiment, c.accel, c.Probes, c.Variant()}
 }
 
+// Gatherer gives the metrics to those who do not scrape them.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
 // observe counts a stored sample.
 func (m *Metrics) observe(c *cell, s results.Sample) {
 	m.samples.WithLabelValues(append(c.labels(), s.Status)...).Inc()
+	m.sampled.observe(c.labels(), s)
 	if s.Status != results.SampleOK {
 		return
 	}

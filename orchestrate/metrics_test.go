@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 
@@ -100,6 +101,67 @@ func TestObserve(t *testing.T) {
 		if families[name] == nil {
 			t.Errorf("no %s", name)
 		}
+	}
+}
+
+// TestObserveValues: what a sample has is there, of the last one or summed up; what it has
+// not has no series.
+func TestObserveValues(t *testing.T) {
+	m := newMetrics()
+	c := testCell()
+	sample := func(status string, values map[string]float64, disturbed bool, repeatOf int) {
+		m.observe(c, results.Sample{Status: status, Values: values, Disturbed: disturbed, RepeatOf: repeatOf})
+	}
+	sample(results.SampleOK, map[string]float64{"requests_per_second": 100, "requests": 1000, "errors": 2, "latency_p50_ns": 1e6, "exits_per_request": 3,
+		"cpu_per_request_ns": 2000, "client_busy_percent": 50, "set_requests_per_second": 7, "set_requests": 70,
+		"interference_percent": 4, "interference_ns": 1e9, "irq_ns": 5e8}, true, 0)
+	sample(results.SampleOK, map[string]float64{"requests_per_second": 200, "requests": 500, "errors": 0, "interference_percent": 1, "interference_ns": 1e9}, false, 1)
+	sample(results.SampleFailed, map[string]float64{"requests_per_second": 1, "requests": 1, "interference_percent": 2, "interference_ns": 1e9}, false, 0)
+	sample(results.SampleOK, map[string]float64{"pio_out": 1}, false, 0)
+	got := map[string]float64{}
+	for name, f := range gather(t, m) {
+		if !strings.HasPrefix(name, "ukprobe_load_") && !strings.HasPrefix(name, "ukprobe_interference_") && !strings.HasSuffix(name, "ed_samples_total") {
+			continue
+		}
+		for _, s := range f.GetMetric() {
+			key := name
+			for _, l := range []string{"operation", "stat", "part", "kind", "cause"} {
+				if v := labelled(s, l); v != "" {
+					key += " " + v
+				}
+			}
+			got[key] = s.GetCounter().GetValue() + s.GetGauge().GetValue()
+		}
+	}
+	want := map[string]float64{
+		"ukprobe_load_requests_per_second": 200, "ukprobe_load_requests_per_second set": 7, "ukprobe_load_requests_total": 1500, "ukprobe_load_requests_total set": 70,
+		"ukprobe_load_errors_total": 2, "ukprobe_load_latency_seconds p50": 0.001, "ukprobe_load_exits_per_request all": 3,
+		"ukprobe_load_request_cost_seconds cpu": 2e-6, "ukprobe_load_client_busy_ratio": 0.5,
+		"ukprobe_interference_ratio": 0.02, "ukprobe_interference_seconds_total foreign": 3, "ukprobe_interference_seconds_total irq": 0.5,
+		"ukprobe_disturbed_samples_total": 1, "ukprobe_repeated_samples_total": 1,
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(1e-9, 0)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestDescribe: which run it is, and what its probes cost here.
+func TestDescribe(t *testing.T) {
+	m := newMetrics()
+	ratio, extra := 1.25, 300.0
+	m.run.describe(results.Run{ID: "r", Version: "v"}, results.Host{Kernel: "6.18", CPUModel: "EPYC", Overhead: &results.Overhead{Conditions: []results.OverheadCondition{
+		{Name: "none", Cost: map[string]results.OverheadCost{"cpuid": {MedianNs: 1200}}},
+		{Name: "full", Cost: map[string]results.OverheadCost{"cpuid": {MedianNs: 1500, Ratio: &ratio, ExtraNs: &extra}}}}}})
+	m.run.progress(9, 4)
+	f := gather(t, m)
+	if i := f["ukprobe_run_info"].GetMetric(); len(i) != 1 || labelled(i[0], "run") != "r" || labelled(i[0], "kernel") != "6.18" {
+		t.Errorf("info %v", i)
+	}
+	if r, e := f["ukprobe_overhead_ratio"].GetMetric(), f["ukprobe_overhead_extra_seconds"].GetMetric(); len(r) != 1 || r[0].GetGauge().GetValue() != 1.25 || labelled(r[0], "condition") != "full" || len(e) != 1 || e[0].GetGauge().GetValue() != 3e-7 {
+		t.Errorf("overhead %v, %v: none itself has no ratio", r, e)
+	}
+	if s, d := f["ukprobe_run_steps"].GetMetric()[0].GetGauge().GetValue(), f["ukprobe_run_steps_done"].GetMetric()[0].GetGauge().GetValue(); s != 9 || d != 4 {
+		t.Errorf("%v of %v steps", d, s)
 	}
 }
 

@@ -49,6 +49,7 @@ type Options struct {
 type Progress struct {
 	Step, Steps int    // of all samples, from 1
 	Estimated   bool   // Steps is: a cell with a stopping rule is still in
+	Index       int    // of the cell in the results
 	Cell        string // its ID
 	Accel       string
 	Sample      int // of the cell, from 1

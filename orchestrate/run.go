@@ -90,7 +90,12 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 		r.cells = append(r.cells, cell)
 	}
 	r.order = matrix.Order(wanted, o.Seed)
-	return r, r.createStore(ctx, started, host)
+	if err := r.createStore(ctx, started, host); err != nil {
+		return r, err
+	}
+	f := r.store.Snapshot()
+	r.metrics.run.describe(f.Run, f.Host)
+	return r, nil
 }
 
 // createStore writes the head of the results: what will be measured, on what.
@@ -144,6 +149,7 @@ func (r *Run) Do(ctx context.Context) error {
 			return err
 		}
 		r.done++
+		r.metrics.run.done.WithLabelValues().Set(float64(r.done))
 		if err := r.enough(step, c); err != nil {
 			return err
 		}
@@ -163,6 +169,7 @@ func (r *Run) needed(step matrix.Step) bool {
 // sample takes one sample and stores it, unless it is a warm-up.
 func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) error {
 	p := r.progress(i, step, c)
+	r.metrics.run.progress(p.Steps, r.done)
 	r.opt.Observer.Begin(p)
 	for again := c.past.again(step); ; again++ {
 		rec, err := r.once(ctx, i, again, step, c, p)

@@ -25,7 +25,7 @@ type Collector struct {
 	created time.Time
 
 	exits, exitParts, guestTime, exitCounts, halted, waited, populate, roundTrips, userExits *prometheus.Desc
-	frames, bytes, lost, hookInfo, hookHits                                                  *prometheus.Desc
+	frames, bytes, lost, hookInfo, hookHits, hookMissed, programRuns, programTime            *prometheus.Desc
 	network                                                                                  networkDescs
 
 	mu   sync.Mutex
@@ -61,6 +61,10 @@ func NewCollector(p *Probe, labels ...string) *Collector {
 		lost:       desc("ukprobe_lost_events_total", "Events that were seen and could not be kept, by cause.", "cause"),
 		hookInfo:   prometheus.NewDesc("ukprobe_hook_info", "The rung on which a hook is attached; 1.", []string{"hook", "rung"}, nil),
 		hookHits:   prometheus.NewDesc("ukprobe_hook_fired_total", "How often a hook fired, for whatever process of the host.", []string{"hook"}, nil),
+		hookMissed: prometheus.NewDesc("ukprobe_hook_missed_total", "How often the kernel could not run a hook's program.", []string{"hook"}, nil),
+
+		programRuns: prometheus.NewDesc("ukprobe_bpf_program_runs_total", "Runs of a BPF program of ukprobe's, as the kernel counts them while its BPF statistics are on.", []string{"hook", "program"}, nil),
+		programTime: prometheus.NewDesc("ukprobe_bpf_program_run_seconds_total", "Time inside a BPF program of ukprobe's, as the kernel counts it while its BPF statistics are on.", []string{"hook", "program"}, nil),
 	}
 }
 
@@ -88,7 +92,7 @@ func (c *Collector) Track(w *Watch, values ...string) (done func() error) {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.exits, c.exitParts, c.guestTime, c.halted, c.waited, c.populate, c.exitCounts, c.roundTrips, c.userExits, c.frames, c.bytes, c.lost, c.hookInfo, c.hookHits} {
+	for _, d := range []*prometheus.Desc{c.exits, c.exitParts, c.guestTime, c.halted, c.waited, c.populate, c.exitCounts, c.roundTrips, c.userExits, c.frames, c.bytes, c.lost, c.hookInfo, c.hookHits, c.hookMissed, c.programRuns, c.programTime} {
 		ch <- d
 	}
 	c.network.describe(ch)
@@ -116,6 +120,23 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 			continue // not attached: a zero would look like a finding
 		}
 		ch <- prometheus.MustNewConstMetric(c.hookHits, prometheus.CounterValue, float64(h.Hits), h.Hook)
+		ch <- prometheus.MustNewConstMetric(c.hookMissed, prometheus.CounterValue, float64(h.Missed), h.Hook)
+	}
+	c.collectPrograms(ch)
+}
+
+// collectPrograms writes what the kernel says of the programs: a program that it has
+// counted no run of is absent, since the statistics may be off.
+func (c *Collector) collectPrograms(ch chan<- prometheus.Metric) {
+	stats, err := c.p.ProgramStats()
+	if err != nil {
+		return // the probe is being closed; what it counts for guests is not in doubt
+	}
+	for _, s := range stats {
+		if s.Runs > 0 {
+			ch <- prometheus.MustNewConstMetric(c.programRuns, prometheus.CounterValue, float64(s.Runs), s.Hook, s.Program)
+			ch <- prometheus.MustNewConstMetric(c.programTime, prometheus.CounterValue, s.Time.Seconds(), s.Hook, s.Program)
+		}
 	}
 }
 

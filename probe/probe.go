@@ -94,6 +94,11 @@ func Open(opt Options) (_ *Probe, err error) {
 	if err := usable(); err != nil {
 		return nil, err
 	}
+	if opt.Discover {
+		if err := hostPIDs(); err != nil {
+			return nil, err
+		}
+	}
 	p, err := newProbe(opt, HostISA())
 	if err != nil {
 		return nil, err

@@ -261,6 +261,9 @@ func (vm *VM) processEnded() bool {
 // that is known already is returned as it is; a new one is told of by [Probe.VMs]
 // too.
 func (p *Probe) Adopt(pid int) (*VM, error) {
+	if err := hostPIDs(); err != nil {
+		return nil, err
+	}
 	if _, err := processStart(pid); err != nil {
 		return nil, fmt.Errorf("watch process %d: %w", pid, err)
 	}

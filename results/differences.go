@@ -12,17 +12,39 @@ import (
 // Differences names what differs between two values of one type that are part of
 // run.json, each as "name.of.it: this then, that now", in the order of the names.
 func Differences(was, now any) []string {
-	a, b := map[string]string{}, map[string]string{}
-	flatten("", was, a)
-	flatten("", now, b)
+	var out []string
+	for _, c := range Changes(was, now) {
+		out = append(out, fmt.Sprintf("%s: %s then, %s now", c.Name, c.Was, c.Now))
+	}
+	return out
+}
+
+// Change is one thing that differs; what is not there is "nothing".
+type Change struct{ Name, Was, Now string }
+
+// String names both.
+func (c Change) String() string { return fmt.Sprintf("%s %s and %s", c.Name, c.Was, c.Now) }
+
+// Changes are what differs between two values of one type that are part of run.json, in
+// the order of the names.
+func Changes(was, now any) []Change {
+	a, b := Flat(was), Flat(now)
 	names := maps.Clone(a)
 	maps.Copy(names, b)
-	var out []string
+	var out []Change
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if a[name] != b[name] {
-			out = append(out, fmt.Sprintf("%s: %s then, %s now", name, orNothing(a[name]), orNothing(b[name])))
+			out = append(out, Change{name, orNothing(a[name]), orNothing(b[name])})
 		}
 	}
+	return out
+}
+
+// Flat is a part of run.json as JSON by the names that lead to it: "kvm_parameters.kvm.nx"
+// is `"N"`. What is empty is not there.
+func Flat(v any) map[string]string {
+	out := map[string]string{}
+	flatten("", v, out)
 	return out
 }
 

@@ -3,76 +3,54 @@
 package results
 
 import (
-	"errors"
 	"maps"
 	"math"
 	"slices"
 
-	"golang.org/x/perf/benchmath"
+	"github.com/ukprobe/ukprobe/results/stats"
 )
 
-// confidence is the level of every interval in a Summary.
-const confidence = 0.95
-
-// Summarize returns median, range and the 95 % confidence interval of the
-// median. The interval is distribution-free: it is bounded by two of the
-// values, picked by rank from the binomial distribution so that it covers the
-// true median with at least 95 % (David and Nagaraja, Order Statistics, section
-// 7.1). Below six values no such interval exists: CI95 is nil and Note says so.
-// ok is false when there are no values, or one of them is not finite.
-//
-// The computation is benchstat's (golang.org/x/perf/benchmath): the narrowest
-// set of ranks, the lower one where two are equally good, and a normal
-// approximation of the ranks above n=30.
+// Summarize returns median, range and the distribution-free 95 % confidence interval of
+// the median ([stats.MedianInterval]). Below [LeastForInterval] values no such interval
+// exists: CI95 is nil and Note says so. ok is false when there are no values, or one of
+// them is not finite.
 func Summarize(values []float64) (s Summary, ok bool) { return summarize(values, 0) }
 
 // summarize is Summarize of values and of a number of others that are known only to
 // be longer: order statistics need no more of them (censoring of type I; David and
-// Nagaraja, section 8.5). ok is false also if the median is one of those; CI95 is nil
-// also if its upper end is.
+// Nagaraja, Order Statistics, section 8.5). ok is false also if the median is one of
+// those; CI95 is nil also if its upper end is.
 func summarize(values []float64, beyond int) (s Summary, ok bool) {
 	if len(values) == 0 || slices.ContainsFunc(values, notFinite) {
 		return Summary{}, false
 	}
+	// The caller's order is the order of measurement.
 	all := slices.Concat(values, slices.Repeat([]float64{math.Inf(1)}, beyond))
-	// NewSample sorts in place: the caller's order is the order of measurement.
-	sample := benchmath.NewSample(all, &benchmath.DefaultThresholds)
-	m := benchmath.AssumeNothing.Summary(sample, confidence)
+	slices.Sort(all)
 	s = Summary{
 		N:      len(all),
-		Median: median(sample.Values),
-		Min:    sample.Values[0],
-		Max:    sample.Values[len(values)-1],
+		Median: stats.Quantile(all, 0.5),
+		Min:    all[0],
+		Max:    all[len(values)-1],
 		Beyond: beyond,
 	}
 	if notFinite(s.Median) {
 		return Summary{}, false
 	}
+	lo, hi, err := stats.MedianInterval(all)
 	switch {
-	case math.IsInf(m.Lo, -1): // too few for an interval
-		s.Note = errors.Join(m.Warnings...).Error()
-	case notFinite(m.Hi):
+	case err != nil:
+		s.Note = err.Error()
+	case notFinite(hi):
 		s.Note = noteBeyond
 	default:
-		s.CI95 = &[2]float64{m.Lo, m.Hi}
+		s.CI95 = &[2]float64{lo, hi}
 	}
 	return s, true
 }
 
 // noteBeyond says why a summary has no interval although it has enough samples.
 const noteBeyond = "the upper end of the interval is a sample that timed out"
-
-// median of sorted values. benchmath interpolates between ranks in floating
-// point and misses the middle value by a rounding error; a median that is one
-// of the samples must be findable among them.
-func median(sorted []float64) float64 {
-	n := len(sorted)
-	if n%2 == 1 {
-		return sorted[n/2]
-	}
-	lo, hi := sorted[n/2-1], sorted[n/2]
-	return lo/2 + hi/2
-}
 
 func notFinite(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }
 

@@ -5,6 +5,8 @@ package results
 import (
 	"fmt"
 	"math"
+
+	"github.com/ukprobe/ukprobe/results/stats"
 )
 
 // mainFigures are the figures by which it is decided whether an experiment has been
@@ -136,4 +138,4 @@ func (c *Cell) Expected(samples int, u Until) int {
 }
 
 // LeastForInterval is how many samples a 95 % interval of the median needs ([Summarize]).
-const LeastForInterval = 6
+const LeastForInterval = stats.LeastForInterval

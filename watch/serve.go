@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/ukprobe/ukprobe/internal/statuspage"
 )
 
 // Server answers scrapers.
@@ -79,13 +81,6 @@ func (s Server) handler(w *Watcher) (http.Handler, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	landing, err := web.NewLandingPage(web.LandingConfig{
-		Name: "ukprobe watch", Description: "What the VMs of this host do, seen from the host kernel.", Version: s.Version, Profiling: "false",
-		Links: []web.LandingLinks{{Address: "/metrics", Text: "Metrics"}, {Address: "/healthz", Text: "Health"}},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make the landing page: %w", err)
-	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true,
 		// One VM that cannot be read must not hide the others.
@@ -98,7 +93,7 @@ func (s Server) handler(w *Watcher) (http.Handler, error) {
 		}
 		fmt.Fprintln(rw, "ok")
 	})
-	mux.Handle("/", landing)
+	statuspage.Register(mux, maxScrapes, func() statuspage.Page { return status(w, s.Version).page() }, func() any { return status(w, s.Version) })
 	return mux, nil
 }
 

@@ -9,8 +9,9 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
+
+	"github.com/ukprobe/ukprobe/internal/units"
 )
 
 // Style says what the output device can show.
@@ -502,43 +503,14 @@ func toASCII(text string) string {
 }
 
 // duration writes three digits of a duration in nanoseconds.
-func (s Style) duration(ns int64) string {
-	d := time.Duration(ns)
-	switch {
-	case d < time.Microsecond:
-		return fmt.Sprintf("%d ns", ns)
-	case d < time.Millisecond:
-		return digits(float64(ns)/1e3) + s.pick(" µs", " us")
-	case d < time.Second:
-		return digits(float64(ns)/1e6) + " ms"
-	}
-	return digits(float64(ns)/1e9) + " s"
-}
+func (s Style) duration(ns int64) string { return units.Style{ASCII: s.ASCII}.Duration(float64(ns)) }
 
-// digits writes a number below a million with three digits.
-func digits(v float64) string {
-	switch {
-	case v < 9.995:
-		return fmt.Sprintf("%.2f", v)
-	case v < 99.95:
-		return fmt.Sprintf("%.1f", v)
-	}
-	return fmt.Sprintf("%.0f", v)
-}
-
-// compact writes a rate in three digits and a unit.
+// compact writes a rate in three digits and a unit, without a gap: columns are narrow.
 func compact(v float64) string {
-	switch {
-	case v == 0:
-		return "0"
-	case v < 9999.5:
-		return digits(v)
-	case v < 999500:
-		return digits(v/1e3) + "k"
-	case v < 999.5e6:
-		return digits(v/1e6) + "M"
+	if v != 0 && v < 9999.5 {
+		return units.Number(v)
 	}
-	return digits(v/1e9) + "G"
+	return strings.Replace(units.Count(v), " ", "", 1)
 }
 
 // percent of so many seconds. With several vCPUs it can be more than 100.

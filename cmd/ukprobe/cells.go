@@ -18,8 +18,13 @@ import (
 // run that failed or was interrupted: that is an error then. Cells that failed are
 // none. With --listen it serves metrics meanwhile, with --linger until Ctrl-C.
 func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f *results.File, dir string) error) (*results.File, error) {
-	watcher := newProgress(os.Stderr, c.Bool("json"))
+	shown := newProgress(os.Stderr, c.Bool("json"))
+	watcher := newLive(shown)
 	o.Observer = watcher
+	push, err := pusher(c, watcher)
+	if err != nil {
+		return nil, usage(err)
+	}
 	srv, err := listen(c.String("listen"))
 	if err != nil {
 		return nil, err
@@ -29,7 +34,9 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	if err != nil {
 		return nil, interrupted(c.Context, err)
 	}
-	srv.Serve(r.Metrics().Handler(), watcher)
+	watcher.open(r.Results())
+	srv.Serve(r.Metrics().Handler(), watcher, watcher.register)
+	startPushing(push, r.Metrics().Gatherer())
 	status := results.RunOK
 	doErr := r.Do(c.Context)
 	switch {
@@ -38,9 +45,13 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	case doErr != nil || r.CutShort():
 		status = results.RunFailed
 	}
-	watcher.Close()
+	watcher.mu.Lock()
+	shown.Close()
+	watcher.mu.Unlock()
 	err = errors.Join(r.Finish(status), r.Close())
 	file := r.Results()
+	watcher.close(file)
+	finishPushing(c, push)
 	if e := show(c, file, o.Out); e != nil && !readerGone(e) { // the exit status is the cells'
 		err = errors.Join(err, e)
 	}

@@ -23,7 +23,7 @@ import (
 const (
 	exitFailed      = 1   // something did not work; the error says what
 	exitUsage       = 2   // the command line or the matrix is wrong
-	exitInterrupted = 130 // ended by Ctrl-C or SIGTERM
+	exitInterrupted = 130 // ended by Ctrl-C, Ctrl-\, SIGTERM or the loss of the terminal
 	exitReaderGone  = 141 // as after SIGPIPE, which this is in place of
 )
 
@@ -36,7 +36,7 @@ func main() { os.Exit(status()) }
 func status() int {
 	// A lost terminal ends a run as Ctrl-C does. A lost reader (`| head`) does not:
 	// with SIGPIPE taken, writing to it is an error, of which nobody needs be told.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer stop()
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	err := app().RunContext(ctx, os.Args)
@@ -76,8 +76,22 @@ func app() *cli.App {
 		EnableBashCompletion: true,
 		// A selector holds commas of its own.
 		DisableSliceFlagSeparator: true,
-		Commands:                  strictly("ukprobe", runCommand(), watchCommand(), validateCommand(), overheadCommand(), imageCommand(), systemsCommand(), doctorCommand(), cleanCommand(), loadHTTPCommand(), versionCommand(), helpCommand()),
-		Flags:                     []cli.Flag{cli.HelpFlag}, // the library's comes with its help command only
+		Commands: strictly("ukprobe",
+			runCommand(),
+			reportCommand(),
+			compareCommand(),
+			watchCommand(),
+			validateCommand(),
+			overheadCommand(),
+			imageCommand(),
+			systemsCommand(),
+			doctorCommand(),
+			cleanCommand(),
+			loadHTTPCommand(),
+			versionCommand(),
+			helpCommand(),
+		),
+		Flags: []cli.Flag{cli.HelpFlag}, // the library's comes with its help command only
 		// Errors are printed by main, once.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError: func(c *cli.Context, err error, _ bool) error {

@@ -18,7 +18,7 @@ import (
 
 // resumeFlags are those that go with --resume: where things are, and how it is shown.
 // What is measured is as it was asked for then.
-var resumeFlags = []string{"resume", "force", "listen", "linger", "json", "cache", "catalogue", "journal-dir", "state-dir"}
+var resumeFlags = []string{"resume", "force", "listen", "linger", "push", "push-config", "json", "cache", "catalogue", "journal-dir", "state-dir"}
 
 // resume is the action of `ukprobe run --resume DIR`.
 func resume(c *cli.Context) error {
@@ -72,7 +72,8 @@ func resumable(c *cli.Context) error {
 	if c.Bool("linger") && c.String("listen") == "" {
 		return errors.New("--linger: needs --listen ADDR")
 	}
-	return nil
+	_, err := pusher(c, orchestrate.Quiet{})
+	return err
 }
 
 // resumeOptions are those that the run had, in the state where it was left.

@@ -35,7 +35,7 @@ func runCommand() *cli.Command {
 			"Examples:\n" +
 			"  ukprobe run                                       # the built-in matrix\n" +
 			"  ukprobe run --only system=linux,app=nginx --samples 30\n" +
-			"  ukprobe run --matrix mine.yaml --out results-mine --listen :9435\n" +
+			"  ukprobe run --matrix mine.yaml --out results-mine --listen :9436\n" +
 			"  ukprobe run --matrix full --set load.duration=5s --set interference.repeat=0\n" +
 			"  ukprobe run --resume results-mine                 # after Ctrl-C, SIGKILL, a power cut\n" +
 			"  ukprobe run --dry-run                             # what would be done",
@@ -46,7 +46,7 @@ func runCommand() *cli.Command {
 
 func runFlags() []cli.Flag {
 	env := func(name string) []string { return []string{"UKPROBE_" + name} }
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: "matrix", Usage: "`FILE` in YAML (docs/matrix.md), or the name of a built-in one: " + strings.Join(matrices.Names(), ", ") + "; default: " + strings.TrimSuffix(matrices.Default, ".yaml"), EnvVars: env("MATRIX")},
 		&cli.StringSliceFlag{Name: "only", Usage: "only these cells, e.g. `system=linux,app=nginx`; repeatable, any of them"},
 		&cli.StringSliceFlag{Name: "set", Usage: "`KEY=VALUE` for all cells, a key of the matrix file nested with dots, e.g. load.duration=5s; repeatable"},
@@ -57,7 +57,7 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "out", Usage: "results `DIR`, new or empty (default: results-<run>)", EnvVars: env("OUT")},
 		&cli.StringFlag{Name: "resume", Usage: "go on with the interrupted or killed run in `DIR`, as it was asked for then"},
 		&cli.BoolFlag{Name: "force", Usage: "with --resume: also on a host, or with images, that differ from then; noted, and every further sample is tainted"},
-		&cli.StringFlag{Name: "listen", Usage: "serve Prometheus metrics on `ADDR` while it runs, e.g. :9435; loopback unless an address is given", EnvVars: env("LISTEN")},
+		&cli.StringFlag{Name: "listen", Usage: "serve Prometheus metrics on `ADDR` while it runs, e.g. :9436; loopback unless an address is given", EnvVars: env("LISTEN")},
 		&cli.BoolFlag{Name: "linger", Usage: "with --listen: keep serving after the last sample, until Ctrl-C"},
 		&cli.StringFlag{Name: "attach", Value: string(probe.Auto), Usage: "rung of the hooks: auto|kprobe|fentry|tp_btf|raw_tp|tracepoint", EnvVars: env("ATTACH")},
 		&cli.BoolFlag{Name: "strict", Usage: "no fallback from --attach: fail if a hook cannot have that rung"},
@@ -71,7 +71,7 @@ func runFlags() []cli.Flag {
 		catalogueFlag(),
 		journalFlag(),
 		stateFlag(),
-	}
+	}, pushFlags()...)
 }
 
 // run is the action of `ukprobe run`.
@@ -203,7 +203,8 @@ func checkNumbers(c *cli.Context, o *orchestrate.Options) error {
 	if c.Bool("linger") && c.String("listen") == "" {
 		return errors.New("--linger: needs --listen ADDR")
 	}
-	return nil
+	_, err := pusher(c, orchestrate.Quiet{})
+	return err
 }
 
 func randomSeed() uint64 {

@@ -65,13 +65,21 @@ func listenError(addr, port string, err error) error {
 	return fmt.Errorf("--listen %s: %w", addr, err)
 }
 
-// Serve begins to answer.
-func (s *server) Serve(metrics http.Handler, p *progress) {
+// logger takes what is to be told to a person.
+type logger interface {
+	Log(format string, args ...any)
+}
+
+// Serve begins to answer; more, if it is not nil, adds pages beside the metrics.
+func (s *server) Serve(metrics http.Handler, p logger, more func(*http.ServeMux)) {
 	if s.listener == nil {
 		return
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", metrics)
+	if more != nil {
+		more(mux)
+	}
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	p.Log("metrics: http://%s/metrics", s.listener.Addr())
 	go func() {
@@ -82,7 +90,7 @@ func (s *server) Serve(metrics http.Handler, p *progress) {
 }
 
 // Linger serves until the context ends.
-func (s *server) Linger(ctx context.Context, p *progress) {
+func (s *server) Linger(ctx context.Context, p logger) {
 	p.Log("serving metrics on http://%s/metrics until Ctrl-C", s.listener.Addr())
 	<-ctx.Done()
 }

@@ -92,7 +92,7 @@ func TestServe(t *testing.T) {
 	if host != "127.0.0.1" {
 		t.Errorf("listening on %s: an address without a host is loopback", host)
 	}
-	s.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "figures") }), p)
+	s.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "figures") }), p, nil)
 	get := func(path string) (int, string) {
 		resp, err := http.Get("http://" + s.listener.Addr().String() + path)
 		if err != nil {
@@ -134,7 +134,7 @@ func TestNoListener(t *testing.T) {
 	if err != nil || s.listener != nil {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	s.Serve(http.NotFoundHandler(), newProgress(os.Stderr, true))
+	s.Serve(http.NotFoundHandler(), newProgress(os.Stderr, true), nil)
 	if s.http != nil {
 		t.Error("a server without a listener")
 	}

@@ -39,7 +39,7 @@ func validateFlags() []cli.Flag {
 	var out []cli.Flag
 	for _, f := range runFlags() {
 		switch name := f.Names()[0]; name {
-		case "listen", "linger", "dry-run", "probes", "resume", "force":
+		case "listen", "linger", "push", "push-config", "dry-run", "probes", "resume", "force":
 		case "json":
 			out = append(out, &cli.BoolFlag{Name: name, Usage: "print the results as JSON, and nothing else, on standard output"})
 		default:

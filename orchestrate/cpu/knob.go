@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/lockfile"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 )
 
@@ -39,9 +40,21 @@ var validValue = regexp.MustCompile(`^[A-Za-z0-9_,-]{1,1000}$`)
 
 // UndoSetting is the journal's undoer for settings: it writes back what a file said
 // before, unless it no longer says what ukprobe has written: then somebody else has set
-// it since, and it is left alone. A file that is gone (an interrupt's, a CPU's) is no
-// error.
-func UndoSetting(_ context.Context, e journal.Entry) error { return undoSetting("/", e) }
+// it since, and it is left alone ([journal.ErrNotOurs]). A file that is gone (an
+// interrupt's, a CPU's) is no error. It is one that another run has set the host: putting
+// back would change what that run measures.
+func UndoSetting(ctx context.Context, e journal.Entry) error {
+	if !settled.Load() { // else the lock is this process's own
+		ctx, cancel := context.WithTimeout(ctx, lockWait)
+		defer cancel()
+		unlock, err := lockfile.Take(ctx, lockPath, nil)
+		if err != nil {
+			return fmt.Errorf("another run of ukprobe has set the host: after its end, `ukprobe clean` once more: %w", err)
+		}
+		defer unlock()
+	}
+	return undoSetting("/", e)
+}
 
 func undoSetting(root string, e journal.Entry) error {
 	k := knob{path: strings.TrimPrefix(e.Name, "/"), want: e.Data["set"], was: e.Data["was"], list: strings.HasPrefix(e.Name, "/proc/irq/")}
@@ -60,8 +73,12 @@ func undoSetting(root string, e journal.Entry) error {
 	if err != nil {
 		return fmt.Errorf("put %s back to %s: %w", e.Name, k.was, err)
 	}
+	before := knob{want: k.was, list: k.list}
+	if before.holds(now) {
+		return nil
+	}
 	if !k.holds(now) {
-		return nil // as before, or somebody else's
+		return fmt.Errorf("%w: it says %s, which this run did not write", journal.ErrNotOurs, now)
 	}
 	if err := writeKnob(file, k.was); err != nil {
 		return fmt.Errorf("put %s back to %s: %w: run as root", e.Name, k.was, err)
@@ -69,7 +86,7 @@ func undoSetting(root string, e journal.Entry) error {
 	if now, err = readKnob(file); err != nil {
 		return fmt.Errorf("put %s back to %s: %w", e.Name, k.was, err)
 	}
-	if before := (knob{want: k.was, list: k.list}); !before.holds(now) {
+	if !before.holds(now) {
 		return fmt.Errorf("put %s back to %s: it says %s", e.Name, k.was, now)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ukprobe/ukprobe/internal/hostfile"
@@ -47,6 +48,9 @@ type Host struct {
 	set     []*knob
 	failed  []string // taints
 	unlock  func()
+
+	// PutBack is what killed runs had set, and was put back before anything was set.
+	PutBack journal.Report
 }
 
 // knob is one file that holds a setting.
@@ -63,6 +67,13 @@ type knob struct {
 // left behind.
 const lockPath = "/proc/sys/kernel/randomize_va_space"
 
+// lockWait is how long the lock is waited for: a `ukprobe clean` has it for a moment, a
+// run for hours.
+const lockWait = time.Second
+
+// settled is true while this process holds the lock.
+var settled atomic.Bool
+
 // SetHost sets the host. What this machine does not have, or refuses, is no error but
 // one of the Host's Taints. Needs root. The caller calls [Host.Close] once the journal
 // has been rolled back.
@@ -71,11 +82,17 @@ func SetHost(ctx context.Context, j *journal.Journal, s Settings) (*Host, error)
 	if s == (Settings{}) {
 		return h, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	wait, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
-	var err error
-	if h.unlock, err = lockfile.Take(ctx, lockPath, nil); err != nil {
+	unlock, err := lockfile.Take(wait, lockPath, nil)
+	if err != nil {
 		return nil, fmt.Errorf("set the host's CPUs, which another run of ukprobe has set: wait for its end: %w", err)
+	}
+	h.unlock = unlock
+	settled.Store(true)
+	if h.PutBack, err = j.CleanKind(ctx, KindSetting, UndoSetting); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("put back what a killed run has set, before setting the host's CPUs: %w", err)
 	}
 	if err := h.apply(s); err != nil {
 		h.Close()
@@ -87,6 +104,7 @@ func SetHost(ctx context.Context, j *journal.Journal, s Settings) (*Host, error)
 // Close lets other runs set the host.
 func (h *Host) Close() {
 	if h != nil && h.unlock != nil {
+		settled.Store(false)
 		h.unlock()
 		h.unlock = nil
 	}

@@ -4,6 +4,7 @@ package cpu
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -321,11 +322,38 @@ func TestSettingsHere(t *testing.T) {
 	}
 	dir := t.TempDir()
 	j := openJournal(t, dir)
+	// A run that was killed had set one of them.
+	killed, err := journal.Open(dir, "killed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := killed.Record(journal.Entry{Kind: KindSetting, Name: thp, Data: map[string]string{"was": before[thp], "set": "never"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := killed.Record(journal.Entry{Kind: "other", Name: "stays"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeKnob(thp, "never"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = writeKnob(thp, before[thp]) })
+	if err := killed.Close(); !errors.Is(err, journal.ErrLeft) {
+		t.Fatal(err)
+	}
 	h, err := SetHost(t.Context(), j, want)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
+	if got := h.PutBack.String(); got != "run killed: put back host-setting "+thp+"\n" {
+		t.Errorf("put back first: %q", got)
+	}
+	// Meanwhile nobody else puts anything back. (Another process's lock is another open file.)
+	settled.Store(false)
+	if err := UndoSetting(t.Context(), journal.Entry{Kind: KindSetting, Name: thp, Data: map[string]string{"was": "always", "set": "never"}}); err == nil || !strings.Contains(err.Error(), "another run of ukprobe has set the host") {
+		t.Errorf("clean while the host is set: %v", err)
+	}
+	settled.Store(true)
 	for file, word := range words {
 		if now, err := readKnob(file); err != nil || now != word {
 			t.Errorf("%s says %q, want %q (%v)", file, now, word, err)
@@ -334,7 +362,7 @@ func TestSettingsHere(t *testing.T) {
 	if taints := h.Taints(); len(taints) != 0 {
 		t.Error(taints)
 	}
-	if _, err := SetHost(t.Context(), j, Settings{ASLR: off}); err == nil || !strings.Contains(err.Error(), "another run of ukprobe has set them") {
+	if _, err := SetHost(t.Context(), j, Settings{ASLR: off}); err == nil || !strings.Contains(err.Error(), "another run of ukprobe has set") {
 		t.Errorf("a second run: %v", err)
 	}
 	if _, err := j.Rollback(t.Context(), map[journal.Kind]journal.Undoer{KindSetting: UndoSetting}); err != nil {

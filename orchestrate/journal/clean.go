@@ -3,6 +3,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type RunReport struct {
 	OwnerPID int    // who made it; 0 when the journal does not say
 	InUse    string // "in use by pid N" for a live run, whose journal was left alone
 	Undone   []Entry
+	Left     []UndoError // somebody else has changed it since: left alone, and no longer in the journal
 	Failed   []UndoError // still in place, and still in the journal
 }
 
@@ -65,6 +67,9 @@ func (r Report) String() string {
 		for _, e := range run.Undone {
 			fmt.Fprintf(&b, "run %s: %s %s\n", run.RunID, e.undone(), e)
 		}
+		for _, l := range run.Left {
+			fmt.Fprintf(&b, "run %s: %s: %v\n", run.RunID, l.Entry, l.Err)
+		}
 		for _, f := range run.Failed {
 			fmt.Fprintf(&b, "run %s: %s\n", run.RunID, f.Error())
 		}
@@ -72,11 +77,24 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// Clean undoes, newest entry first, what every run in dir left whose owner is
-// dead. It goes on past failures; each is in the report, and stays in its
+// Clean undoes what every run in dir left whose owner is dead: the run that began last
+// first, as it may have changed what an earlier one had left, and of each the newest entry
+// first. It goes on past failures; each is in the report, and stays in its
 // journal for the next try. Journals of live owners are reported and left
 // alone. The error is nil when nothing that should be gone is left.
 func Clean(ctx context.Context, dir string, undo map[Kind]Undoer) (Report, error) {
+	return clean(ctx, dir, undo, func(Entry) bool { return true })
+}
+
+// CleanKind is Clean of the entries of one kind, in the folder of this journal: what a run
+// must have put back before it notes what it finds. The report has no live runs.
+func (j *Journal) CleanKind(ctx context.Context, kind Kind, undo Undoer) (Report, error) {
+	r, err := clean(ctx, filepath.Dir(j.path), map[Kind]Undoer{kind: undo}, func(e Entry) bool { return e.Kind == kind })
+	r.Runs = slices.DeleteFunc(r.Runs, func(run RunReport) bool { return run.InUse != "" })
+	return r, err
+}
+
+func clean(ctx context.Context, dir string, undo map[Kind]Undoer, which func(Entry) bool) (Report, error) {
 	var r Report
 	names, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*"+suffix))
 	if err != nil {
@@ -85,8 +103,8 @@ func Clean(ctx context.Context, dir string, undo map[Kind]Undoer) (Report, error
 	if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return r, fmt.Errorf("clean: %w: run as root", err)
 	}
-	for _, path := range names {
-		if run, ok := cleanOne(ctx, path, undo); ok {
+	for _, path := range newestFirst(names) {
+		if run, ok := cleanOne(ctx, path, undo, which); ok {
 			r.Runs = append(r.Runs, run)
 		}
 	}
@@ -94,9 +112,29 @@ func Clean(ctx context.Context, dir string, undo map[Kind]Undoer) (Report, error
 	return r, r.Err()
 }
 
+// newestFirst orders journals by when their owners were started, in this boot; what an
+// earlier boot left is in no order.
+func newestFirst(paths []string) []string {
+	start := map[string]uint64{}
+	for _, path := range paths {
+		f, err := openTrusted(path)
+		if err != nil {
+			continue // cleanOne says it
+		}
+		if raw, err := io.ReadAll(f); err == nil {
+			if c := parse(raw); c.owner.Boot == bootID() {
+				start[path] = c.owner.Start
+			}
+		}
+		_ = f.Close()
+	}
+	slices.SortStableFunc(paths, func(a, b string) int { return cmp.Compare(start[b], start[a]) })
+	return paths
+}
+
 // cleanOne cleans one journal; false when it vanished meanwhile, cleaned by its
 // owner or by another cleaner.
-func cleanOne(ctx context.Context, path string, undo map[Kind]Undoer) (RunReport, bool) {
+func cleanOne(ctx context.Context, path string, undo map[Kind]Undoer, which func(Entry) bool) (RunReport, bool) {
 	run := RunReport{Path: path, RunID: strings.TrimSuffix(filepath.Base(path), suffix)}
 	fail := func(err error) (RunReport, bool) {
 		run.Failed = append(run.Failed, UndoError{Err: fmt.Errorf("journal %s: %w", path, err)})
@@ -127,11 +165,11 @@ func cleanOne(ctx context.Context, path string, undo map[Kind]Undoer) (RunReport
 		return run, false
 	}
 	j := &Journal{f: f, path: path, run: run.RunID, entries: c.entries, size: c.size}
-	j.rollback(ctx, undo, &run)
+	j.rollback(ctx, undo, which, &run)
 	for _, bad := range c.bad {
 		fail(fmt.Errorf("%w: look at the file, then remove it", bad))
 	}
-	if len(run.Failed) == 0 {
+	if len(run.Failed) == 0 && len(j.entries) == 0 {
 		if err := j.remove(); err != nil {
 			return fail(err)
 		}
@@ -208,18 +246,25 @@ func samePlace(f *os.File, path string) bool {
 // nothing is left.
 func (j *Journal) Rollback(ctx context.Context, undo map[Kind]Undoer) (Report, error) {
 	run := RunReport{Path: j.path, RunID: j.run, OwnerPID: os.Getpid()}
-	j.rollback(ctx, undo, &run)
+	j.rollback(ctx, undo, func(Entry) bool { return true }, &run)
 	r := Report{Runs: []RunReport{run}}
 	return r, r.Err()
 }
 
-func (j *Journal) rollback(ctx context.Context, undo map[Kind]Undoer, run *RunReport) {
+func (j *Journal) rollback(ctx context.Context, undo map[Kind]Undoer, which func(Entry) bool, run *RunReport) {
 	entries := j.Entries()
 	slices.Reverse(entries)
 	for _, e := range entries {
+		if !which(e) {
+			continue
+		}
 		err := undoOne(ctx, undo, e)
-		if err == nil {
+		switch {
+		case err == nil:
 			run.Undone = append(run.Undone, e)
+			err = j.Forget(e)
+		case errors.Is(err, ErrNotOurs):
+			run.Left = append(run.Left, UndoError{Entry: e, Err: err})
 			err = j.Forget(e)
 		}
 		if err != nil {

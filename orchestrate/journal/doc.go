@@ -17,6 +17,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"strconv"
 )
 
@@ -69,6 +70,10 @@ func (e Entry) undone() string {
 }
 
 func (e Entry) is(other Entry) bool { return e.Kind == other.Kind && e.Name == other.Name }
+
+// ErrNotOurs is an [Undoer]'s for what somebody else has changed since: nothing was done,
+// and there is nothing left to do.
+var ErrNotOurs = errors.New("left alone")
 
 // Undoer puts one change back. Undoing what is already gone is no error.
 type Undoer func(ctx context.Context, e Entry) error

@@ -145,12 +145,5 @@ func (t *Tap) Close() error {
 
 func (t *Tap) remove() error {
 	t.lab.unplug(t.Guest)
-	link, err := netlink.LinkByIndex(t.Ifindex)
-	if errors.As(err, new(netlink.LinkNotFoundError)) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return netlink.LinkDel(link)
+	return removeLink(t.Ifindex)
 }

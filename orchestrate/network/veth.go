@@ -177,12 +177,18 @@ func (v *Veth) removePair() error {
 	if v.Ifindex == 0 {
 		return nil
 	}
-	link, err := netlink.LinkByIndex(v.Ifindex)
-	if errors.As(err, new(netlink.LinkNotFoundError)) {
+	return removeLink(v.Ifindex)
+}
+
+// removeLink removes the interface of that index. One that is gone is no error, also if
+// the kernel takes it away meanwhile, with a container's namespace.
+func removeLink(index int) error {
+	link, err := netlink.LinkByIndex(index)
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	if errors.As(err, new(netlink.LinkNotFoundError)) || errors.Is(err, unix.ENODEV) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	return netlink.LinkDel(link)
+	return err
 }

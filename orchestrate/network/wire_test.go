@@ -393,3 +393,29 @@ func TestVethMoves(t *testing.T) {
 		t.Errorf("to a process that is not there: %v", err)
 	}
 }
+
+// TestVethGoesMeanwhile: the kernel takes a pair away with the namespace of a process that
+// has ended, at some moment before, in or after Close.
+func TestVethGoesMeanwhile(t *testing.T) {
+	l, _ := newLab(t)
+	for i := range 20 {
+		other := exec.Command("sleep", "1000")
+		other.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+		if err := other.Start(); err != nil {
+			t.Fatal(err)
+		}
+		v, err := l.Veth(VethOptions{Down: true})
+		if err == nil {
+			err = v.MoveTo(other.Process.Pid)
+		}
+		_ = other.Process.Kill()
+		_ = other.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(i) * time.Millisecond)
+		if err := v.Close(); err != nil {
+			t.Fatalf("after %d ms: %v", i, err)
+		}
+	}
+}

@@ -4,9 +4,9 @@ package overhead
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -94,16 +94,7 @@ func extra(c results.OverheadCost) string {
 	return duration(*c.ExtraNs) + " (" + between + ")"
 }
 
-// duration shows nanoseconds with two to four digits.
-func duration(ns float64) string {
-	switch a := math.Abs(ns); {
-	case a < 10e3:
-		return fmt.Sprintf("%.0f ns", ns)
-	case a < 1e6:
-		return number(ns/1e3) + " µs"
-	}
-	return number(ns/1e6) + " ms"
-}
+func duration(ns float64) string { return units.Style{}.Duration(ns) }
 
 func join(clauses []string) string {
 	if len(clauses) == 0 {

@@ -114,7 +114,10 @@ func open(ctx context.Context, o Options) (_ *measurement, err error) {
 
 // makeGuest gives the reference guest a folder of its own.
 func (m *measurement) makeGuest(ctx context.Context, cpus []int) (err error) {
-	dir := filepath.Join(os.TempDir(), "ukprobe-"+m.RunID)
+	dir, err := filepath.Abs(filepath.Join(os.TempDir(), "ukprobe-"+m.RunID))
+	if err != nil {
+		return err
+	}
 	if err := m.journal.Record(journal.Entry{Kind: journal.KindTempDir, Name: dir}); err != nil {
 		return err
 	}

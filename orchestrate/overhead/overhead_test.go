@@ -131,8 +131,8 @@ func TestAdvice(t *testing.T) {
 	for _, want := range []string{
 		"a boot measured with --probes boot took no longer than one with nothing attached",
 		"a boot measured with --probes full takes at most 10.0 ms (10.0 %) longer",
-		"With --probes full an exit to the VMM and back (port write) costs 5.0 ms (between 1.0 ms and 10.0 ms) more",
-		"nothing that can be told from chance (between -1.0 ms and 3.0 ms)",
+		"With --probes full an exit to the VMM and back (port write) costs 5.00 ms (between 1.00 ms and 10.0 ms) more",
+		"nothing that can be told from chance (between -1.00 ms and 3.00 ms)",
 		"Differences of less than 3.0 % between boots (3.0 % between port writes) mean nothing", "After 2 of 40 conditions other BPF programs were loaded than before",
 	} {
 		if !strings.Contains(got, want) {

@@ -3,9 +3,6 @@
 package report
 
 import (
-	"math"
-	"strings"
-
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -65,42 +62,6 @@ func (g group) columns() []phase {
 
 // likeBoot: the block shows a boot's phases, and so their parts.
 func (g group) likeBoot() bool { return experimentColumns[g.experiment] == nil }
-
-// quantity writes a figure in the unit that its name ends with.
-func (o Options) quantity(metric string, v float64) string {
-	switch {
-	case strings.HasSuffix(metric, "_bytes_per_second"):
-		return size(v) + "/s"
-	case strings.HasSuffix(metric, "_bytes"):
-		return size(v)
-	case strings.HasSuffix(metric, "_ns"):
-		return o.duration(v)
-	case strings.HasSuffix(metric, "_percent"):
-		return number(v) + " %"
-	case strings.HasSuffix(metric, "_bits"):
-		return number(v) + " bit"
-	case !strings.HasSuffix(metric, "_per_second") && v == math.Trunc(v) && math.Abs(v) < 1e6:
-		return number0(v)
-	}
-	return scaled(v, 1000, []string{"", " k", " M", " G"})
-}
-
-// size writes a size with binary prefixes (IEC 80000-13).
-func size(v float64) string {
-	return scaled(v, 1024, []string{" B", " KiB", " MiB", " GiB", " TiB"})
-}
-
-func scaled(v, step float64, units []string) string {
-	i := 0
-	for math.Abs(v) >= step && i < len(units)-1 {
-		v /= step
-		i++
-	}
-	if i == 0 && v == math.Trunc(v) {
-		return number0(v) + units[0]
-	}
-	return number(v) + units[i]
-}
 
 // summary writes a median, and below it the larger distance to an end of its
 // interval.

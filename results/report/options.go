@@ -60,6 +60,9 @@ func (o Options) paint(c text.Color, s string) string {
 	return c.EscapeSeq() + s + text.Reset.EscapeSeq()
 }
 
+// Clean makes a text safe to print on one line, as the report's own are.
+func (o Options) Clean(s string) string { return o.clean(s) }
+
 // clean makes a text from a guest or a program safe to print on one line: no
 // control characters, so no escape sequences and no line breaks.
 func (o Options) clean(s string) string {

@@ -246,7 +246,10 @@ func statusColor(status string) text.Color {
 }
 
 // note is what a reader of the cell's row must know besides its figures.
-func (o Options) note(c *results.Cell) string {
+func (o Options) note(c *results.Cell) string { return strings.Join(o.notes(c), "; ") }
+
+// notes are the parts of note.
+func (o Options) notes(c *results.Cell) []string {
 	var parts []string
 	if c.Status != results.CellOK {
 		reason := o.clean(c.Reason)
@@ -271,8 +274,7 @@ func (o Options) note(c *results.Cell) string {
 		parts = append(parts, o.clean(strings.ReplaceAll(c.Stopped.Reason, "±", o.plusMinus())))
 	}
 	parts = append(parts, o.mixedRungs(c)...)
-	parts = append(parts, o.madeHow(c)...)
-	return strings.Join(parts, "; ")
+	return append(parts, o.madeHow(c)...)
 }
 
 // madeHow says of an image what no figure does, without which figures do not compare.

@@ -74,7 +74,7 @@ func TestInterrupt(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		signal syscall.Signal
-	}{{"SIGINT", syscall.SIGINT}, {"SIGTERM", syscall.SIGTERM}} {
+	}{{"SIGINT", syscall.SIGINT}, {"SIGTERM", syscall.SIGTERM}, {"SIGQUIT", syscall.SIGQUIT}} {
 		t.Run(tc.name, func(t *testing.T) {
 			netns := mounts(t, func(at string) bool { return at == netnsDir })
 			c := inTheMiddle(t)

@@ -60,9 +60,12 @@ func (c *call) started() bool { return c.cmd.Process != nil }
 
 // eventually waits for a text to become empty: the kernel frees some things only
 // after a moment, and other tests' things come and go.
-func eventually(what func() string) string {
+func eventually(what func() string) string { return within(patience(3*time.Second), what) }
+
+// within is eventually with another limit.
+func within(limit time.Duration, what func() string) string {
 	var text string
-	for end := time.Now().Add(patience(3 * time.Second)); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
 		if text = what(); text == "" || time.Now().After(end) {
 			return text
 		}

@@ -4,13 +4,10 @@ package e2e
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -25,7 +22,6 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"github.com/ukprobe/ukprobe/internal/deb"
 )
@@ -258,7 +254,11 @@ func TestPrometheus(t *testing.T) {
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
-	query := startPrometheus(t, server, address)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := startServer(t, server, fmt.Sprintf("global: {scrape_interval: 500ms}\nscrape_configs:\n  - job_name: ukprobe\n    static_configs: [{targets: ['%s']}]\n", u.Host), native).one
 	labels := `system="reference",app="hello",platform="qemumicrovm",experiment="boot",accel="kvm"`
 	for _, q := range []struct {
 		query string
@@ -282,55 +282,4 @@ func TestPrometheus(t *testing.T) {
 	}
 	_ = c.cmd.Process.Signal(syscall.SIGINT)
 	c.wait(patience(5 * time.Second)).want(0)
-}
-
-// startPrometheus starts a server that scrapes one address, on a port of its own
-// on loopback and with its data in the test's folder.
-func startPrometheus(t *testing.T, program, address string) (query func(string) (float64, error)) {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	config := write(t, "prometheus.yml", fmt.Sprintf("global: {scrape_interval: 500ms}\nscrape_configs:\n  - job_name: ukprobe\n    static_configs: [{targets: ['%s']}]\n", u.Host))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := l.Addr().String()
-	_ = l.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, program, "--config.file", config, "--storage.tsdb.path", dir, "--web.listen-address", listen,
-		"--enable-feature", "native-histograms", "--log.level", "warn")
-	var log buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("prometheus:\n%s", log.String())
-		}
-	})
-	return func(expression string) (float64, error) {
-		res, err := http.Get("http://" + listen + "/api/v1/query?query=" + url.QueryEscape(expression))
-		if err != nil {
-			return 0, err
-		}
-		defer res.Body.Close()
-		var answer struct {
-			Error string
-			Data  struct{ Result model.Vector }
-		}
-		if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
-			return 0, err
-		}
-		if len(answer.Data.Result) != 1 {
-			return 0, fmt.Errorf("%d series: %s", len(answer.Data.Result), answer.Error)
-		}
-		return float64(answer.Data.Result[0].Value), nil
-	}
 }

@@ -56,7 +56,7 @@ func TestSet(t *testing.T) {
 	c := newRun(t, "--matrix", matrix(t,
 		"system: process, app: hello, platform: process, samples: 9, interference: {at_most_percent: 7}",
 		"system: process, app: sqlite, platform: process"),
-		"--set", "samples=2", "--set", "interference.repeat=1", "--set", "until={within_percent: 1, at_most: 6}", "--set", "timeout=19s").run().want(0)
+		"--set", "samples=2", "--set", "interference.repeat=1", "--set", "until.at_most=6", "--set", "until.within_percent=1", "--set", "timeout=19s").run().want(0)
 	f := c.file()
 	for i, atMost := range []int{7, 1} {
 		want := &results.Settings{Samples: 2, TimeoutNs: (19 * time.Second).Nanoseconds(), Interference: &results.InterferenceLimit{AtMostPercent: atMost, Repeat: 1},
@@ -67,7 +67,7 @@ func TestSet(t *testing.T) {
 			t.Errorf("cell %d (-want +got):\n%s", i, diff)
 		}
 	}
-	if diff := cmp.Diff([]string{"samples=2", "interference.repeat=1", "until={within_percent: 1, at_most: 6}", "timeout=19s"}, f.Run.Asked.Set); diff != "" {
+	if diff := cmp.Diff([]string{"samples=2", "interference.repeat=1", "until.at_most=6", "until.within_percent=1", "timeout=19s"}, f.Run.Asked.Set); diff != "" {
 		t.Errorf("on record (-want +got):\n%s", diff)
 	}
 }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/report"
+)
+
+// reportFormats are the values of --format.
+var reportFormats = []string{"term", "md", "csv", "json", "html"}
+
+func reportCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "report",
+		Usage: "write the tables and figures of finished runs",
+		Description: "Reads results folders, or run.json files, and writes the evaluation's tables: image\n" +
+			"size, boot time (the VMM's apart from the VM's), memory, throughput, and the optional\n" +
+			"ones. What has no figure has its reason as a footnote. html adds figures, and is one\n" +
+			"file that needs no network; csv has every sample, a row for each of its figures.\n" +
+			"docs/report.md\n\n" +
+			"Examples:\n" +
+			"  ukprobe report results-20261123-200823-48ad\n" +
+			"  ukprobe report --format html --out report.html results-*\n" +
+			"  ukprobe report --format csv results-* | column -s, -t | less -S",
+		ArgsUsage: "DIR…",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "format", Value: "term", Usage: strings.Join(reportFormats, ", ")},
+			&cli.StringFlag{Name: "out", Usage: "write to `FILE`, which is replaced as a whole, in place of standard output"},
+			&cli.BoolFlag{Name: "curves", Usage: "csv: the points of curves too"},
+		},
+		Action: writeReport,
+	}
+}
+
+func writeReport(c *cli.Context) error {
+	format, out := c.String("format"), c.String("out")
+	switch {
+	case !slices.Contains(reportFormats, format):
+		return usage(fmt.Errorf("ukprobe report: no format %q: there are %s", format, strings.Join(reportFormats, ", ")))
+	case c.Bool("curves") && format != "csv":
+		return usage(errors.New("ukprobe report: --curves is for --format csv"))
+	case c.NArg() == 0:
+		return usage(errors.New("ukprobe report: which results folder? ukprobe report DIR…"))
+	case format == "html" && out == "" && term.IsTerminal(int(os.Stdout.Fd())):
+		return usage(errors.New("ukprobe report: html is not for a terminal: give --out FILE, or send it somewhere"))
+	}
+	sources, err := loadSources(c.Args().Slice())
+	if err != nil {
+		return err
+	}
+	doc := report.NewDocument(sources...)
+	write := func(w io.Writer) error {
+		switch format {
+		case "md":
+			return doc.Markdown(w)
+		case "csv":
+			return doc.CSV(w, c.Bool("curves"))
+		case "json":
+			return doc.JSON(w)
+		case "html":
+			return doc.HTML(w)
+		}
+		if out != "" {
+			return doc.Term(w, report.OptionsFor(os.Getenv, false, 0))
+		}
+		return doc.Term(w, reportOptions())
+	}
+	if out == "" {
+		b := bufio.NewWriter(c.App.Writer)
+		if err := write(b); err != nil {
+			return err
+		}
+		return b.Flush()
+	}
+	return writeWhole(out, write)
+}
+
+// loadSources reads the runs, each with a label of its own.
+func loadSources(dirs []string) ([]report.Source, error) {
+	var out []report.Source
+	ids := map[string]bool{}
+	for _, dir := range dirs {
+		f, err := results.Load(dir)
+		if err != nil {
+			return nil, err
+		}
+		label := f.Run.ID
+		if ids[label] {
+			return nil, fmt.Errorf("report: %s is run %s, which was named before: name each run once", dir, label)
+		}
+		ids[label] = true
+		out = append(out, report.Source{Label: label, File: f})
+	}
+	return out, nil
+}
+
+// writeWhole writes a file that is either there as a whole or as it was before.
+func writeWhole(path string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("report: write %s: %w: name another --out", path, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	b := bufio.NewWriter(f)
+	if err := errors.Join(write(b), b.Flush(), f.Chmod(0o644), f.Close()); err != nil {
+		return fmt.Errorf("report: write %s: %w", path, err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("report: write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ukprobe/ukprobe/internal/statuspage"
+	"github.com/ukprobe/ukprobe/orchestrate"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// runStatus is what /status.json says of a run. Durations are in nanoseconds, of medians
+// the unit is at the end of the figure's name.
+type runStatus struct {
+	Version   string       `json:"version"`
+	Run       string       `json:"run"`
+	Status    string       `json:"status"` // running, or how it ended
+	Started   time.Time    `json:"started"`
+	Host      statusHost   `json:"host"`
+	Done      int          `json:"steps_done"`
+	Steps     int          `json:"steps"`
+	Estimated bool         `json:"steps_estimated,omitempty"` // stopping rules may change them
+	LeftNS    *int64       `json:"left_ns,omitempty"`         // estimated; absent if it cannot be yet
+	Now       *statusNow   `json:"now,omitempty"`             // what is being booted
+	Cells     []statusCell `json:"cells"`
+}
+
+type statusHost struct {
+	Name         string   `json:"name"`
+	Kernel       string   `json:"kernel"`
+	CPU          string   `json:"cpu"`
+	CPUs         int      `json:"cpus"`
+	Accelerators []string `json:"accelerators"`
+	Hypervisor   string   `json:"hypervisor,omitempty"`
+}
+
+type statusNow struct {
+	Index   int       `json:"index"` // in cells
+	Cell    string    `json:"cell"`
+	Accel   string    `json:"accel"`
+	Sample  int       `json:"sample"`
+	Samples int       `json:"samples"`
+	Warmup  bool      `json:"warmup,omitempty"`
+	Since   time.Time `json:"since"`
+}
+
+type statusCell struct {
+	Cell   string `json:"cell"`
+	Accel  string `json:"accel"`
+	Probes string `json:"probes,omitempty"`
+
+	experiment string
+	Status     string   `json:"status"` // "": not begun, or under way
+	Reason     string   `json:"reason,omitempty"`
+	OK         int      `json:"ok"`
+	Bad        int      `json:"not_ok"`
+	Asked      int      `json:"samples,omitempty"`
+	Figure     string   `json:"figure,omitempty"`
+	Median     *float64 `json:"median,omitempty"` // of the ok samples so far
+	Min        *float64 `json:"min,omitempty"`
+	Max        *float64 `json:"max,omitempty"`
+	Last       *float64 `json:"last,omitempty"`
+	Outcome    string   `json:"last_outcome,omitempty"`
+}
+
+// live keeps what a run's page says. It passes on what it is told, and may be told and
+// asked by several goroutines.
+type live struct {
+	next orchestrate.Observer
+
+	mu      sync.Mutex
+	out     runStatus
+	figures [][]float64 // by cell, sorted
+}
+
+func newLive(next orchestrate.Observer) *live {
+	return &live{next: next, out: runStatus{Version: Version(), Status: results.RunRunning, Cells: []statusCell{}}}
+}
+
+// Log implements orchestrate.Observer; also for goroutines beside the run.
+func (s *live) Log(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next.Log(format, args...)
+}
+
+// Begin implements orchestrate.Observer.
+func (s *live) Begin(at orchestrate.Progress) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.Done, s.out.Steps, s.out.Estimated, s.out.LeftNS = at.Step-1, at.Steps, at.Estimated, nil
+	if at.Left >= 0 {
+		left := at.Left.Nanoseconds()
+		s.out.LeftNS = &left
+	}
+	s.out.Now = &statusNow{Index: at.Index, Cell: at.Cell, Accel: at.Accel, Sample: at.Sample, Samples: max(at.Samples, at.AtMost), Warmup: at.Warmup, Since: time.Now()}
+	s.next.Begin(at)
+}
+
+// End implements orchestrate.Observer.
+func (s *live) End(at orchestrate.Progress, sample results.Sample) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.Done = at.Step
+	if !at.Warmup && at.Index < len(s.out.Cells) {
+		s.add(at.Index, &sample)
+	}
+	s.next.End(at, sample)
+}
+
+// open takes in the run: its cells, and the samples of parts before.
+func (s *live) open(f *results.File) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, _ := os.Hostname() // "" is not shown
+	s.out.Run, s.out.Started = f.Run.ID, f.Run.Started
+	s.out.Host = statusHost{Name: name, Kernel: f.Host.Kernel, CPU: f.Host.CPUModel, CPUs: f.Host.CPUs, Accelerators: f.Host.Accelerators, Hypervisor: f.Host.Hypervisor}
+	s.figures = make([][]float64, len(f.Cells))
+	for i := range f.Cells {
+		c := &f.Cells[i]
+		one := statusCell{Cell: c.Name(), Accel: c.Accel, Probes: c.Probes, experiment: c.Experiment, Status: c.Status, Reason: c.Reason}
+		if c.Status == results.CellSkipped { // so far
+			one.Status, one.Reason = "", ""
+		}
+		if c.Settings != nil {
+			one.Asked = c.Settings.Samples
+		}
+		s.out.Cells = append(s.out.Cells, one)
+		for j := range c.Samples {
+			s.add(i, &c.Samples[j])
+		}
+	}
+}
+
+// close notes the run's end, and what became of its cells.
+func (s *live) close(f *results.File) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.Status, s.out.Now, s.out.LeftNS = f.Run.Status, nil, nil
+	for i := range f.Cells {
+		if i < len(s.out.Cells) {
+			s.out.Cells[i].Status, s.out.Cells[i].Reason = f.Cells[i].Status, f.Cells[i].Reason
+		}
+	}
+}
+
+// add counts a sample. Of those taken in place of a disturbed one all count here: the
+// page says what happens, the table at the end what holds.
+func (s *live) add(cell int, sample *results.Sample) {
+	c := &s.out.Cells[cell]
+	c.Outcome = sample.Status
+	if sample.Status != results.SampleOK {
+		c.Bad++
+		return
+	}
+	c.OK++
+	for _, figure := range results.MainFigures(c.experiment) {
+		v, ok := figureOf(sample, figure)
+		if !ok || c.Figure != "" && figure != c.Figure {
+			continue
+		}
+		at, _ := slices.BinarySearch(s.figures[cell], v)
+		s.figures[cell] = slices.Insert(s.figures[cell], at, v)
+		all := s.figures[cell]
+		median := (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+		c.Figure, c.Median, c.Min, c.Max, c.Last = figure, &median, &all[0], &all[len(all)-1], &v
+		return
+	}
+}
+
+// figureOf finds a figure of a sample: a phase, or a value.
+func figureOf(s *results.Sample, name string) (float64, bool) {
+	if ns := s.Phases.ByName()[name]; ns != nil {
+		return float64(*ns), true
+	}
+	v, ok := s.Values[name]
+	return v, ok
+}
+
+// snapshot is what /status.json says now.
+func (s *live) snapshot() runStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.out
+	out.Cells = slices.Clone(s.out.Cells)
+	for i := range out.Cells { // they point into what changes
+		c := &out.Cells[i]
+		for _, v := range []**float64{&c.Min, &c.Max} {
+			if *v != nil {
+				x := **v
+				*v = &x
+			}
+		}
+	}
+	return out
+}
+
+// register adds the pages.
+func (s *live) register(mux *http.ServeMux) {
+	statuspage.Register(mux, 4, func() statuspage.Page { return s.snapshot().page() }, func() any { return s.snapshot() })
+}
+
+// page is the same for a person.
+func (r runStatus) page() statuspage.Page {
+	p := statuspage.Page{Title: "ukprobe run " + r.Run, Version: r.Version, Done: r.Done, Of: r.Steps,
+		Links: []statuspage.Link{{Address: "/metrics", Text: "Metrics"}, {Address: "/status.json", Text: "JSON"}}}
+	switch {
+	case r.Now != nil:
+		p.Subtitle = fmt.Sprintf("Booting %s (%s), %s", r.Now.Cell, r.Now.Accel, r.Now.text())
+		if r.LeftNS != nil {
+			p.Subtitle += leftText(time.Duration(*r.LeftNS))
+		}
+	case r.Status == results.RunRunning:
+		p.Subtitle = "The first sample is about to begin."
+	default:
+		p.Subtitle = "The run has ended: " + r.Status + "."
+	}
+	host := fmt.Sprintf("%d × %s", r.Host.CPUs, cmp.Or(r.Host.CPU, "unknown CPU"))
+	for _, f := range []statuspage.Fact{{Name: "Host", Value: r.Host.Name}, {Name: "Kernel", Value: r.Host.Kernel}, {Name: "CPUs", Value: host},
+		{Name: "Accelerators", Value: strings.Join(r.Host.Accelerators, ", ")}, {Name: "Below a hypervisor", Value: r.Host.Hypervisor},
+		{Name: "Started", Value: r.Started.Local().Format("2006-01-02 15:04:05 MST")}} {
+		if f.Value != "" {
+			p.Facts = append(p.Facts, f)
+		}
+	}
+	t := statuspage.Table{Caption: "Cells, with running medians", Figures: []int{1, 2, 3, 4, 6, 7, 8}, Empty: "No cells.",
+		Columns: []string{"cell", "median", "last", "min", "max", "figure", "ok", "not ok", "of", "status"}}
+	for i, c := range r.Cells {
+		t.Rows = append(t.Rows, statuspage.Row{Now: r.Now != nil && r.Now.Index == i, Cells: []string{c.Cell,
+			figureText(c.Figure, c.Median), figureText(c.Figure, c.Last), figureText(c.Figure, c.Min), figureText(c.Figure, c.Max), figureName(c.Figure),
+			fmt.Sprint(c.OK), fmt.Sprint(c.Bad), fmt.Sprint(c.Asked), c.state()}})
+	}
+	p.Tables = []statuspage.Table{t}
+	return p
+}
+
+// state says how far a cell is.
+func (c statusCell) state() string {
+	switch {
+	case c.Reason != "":
+		return c.Status + ": " + c.Reason
+	case c.Status != "":
+		return c.Status
+	case c.OK+c.Bad == 0:
+		return "to do"
+	}
+	return "under way"
+}
+
+// figureName is a figure's for people: its unit stands with the values.
+func figureName(name string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(strings.TrimSuffix(name, "_ns"), "_bytes"), "_", " ")
+}
+
+func (n statusNow) text() string {
+	if n.Warmup {
+		return "warm-up"
+	}
+	return fmt.Sprintf("sample %d of %d", n.Sample, n.Samples)
+}
+
+// figureText writes a figure in the unit that its name ends with.
+func figureText(name string, v *float64) string {
+	switch {
+	case v == nil:
+		return ""
+	case strings.HasSuffix(name, "_ns"):
+		d := time.Duration(*v)
+		switch {
+		case d >= time.Second:
+			d = d.Round(time.Millisecond)
+		case d >= time.Millisecond:
+			d = d.Round(10 * time.Microsecond)
+		}
+		return d.String()
+	case *v >= 1000 && !strings.HasSuffix(name, "_bytes"):
+		return fmt.Sprintf("%.0f", *v) // %g would write an exponent
+	case strings.HasSuffix(name, "_bytes"):
+		return fmt.Sprintf("%.1f MiB", *v/(1<<20))
+	}
+	return fmt.Sprintf("%.4g", *v)
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/orchestrate"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+func okSample(total int64) results.Sample {
+	return results.Sample{Status: results.SampleOK, Phases: results.Phases{TotalNs: &total}}
+}
+
+func statusFile() *results.File {
+	return &results.File{Run: results.Run{ID: "20260101-000000-0001", Started: time.Unix(0, 0)},
+		Host: results.Host{Kernel: "6.18", CPUModel: "EPYC", CPUs: 2, Accelerators: []string{"kvm"}},
+		Cells: []results.Cell{
+			{System: "linux", App: "nginx", Platform: "qemu", Experiment: "boot", Accel: "kvm", Status: results.CellSkipped, Reason: "not started",
+				Settings: &results.Settings{Samples: 3}, Samples: []results.Sample{okSample(9e6)}},
+			{System: "process", App: "redis", Platform: "process", Experiment: "throughput", Accel: "none", Status: results.CellSkipped, Reason: "not started"},
+			{System: "osv", App: "hello", Platform: "qemu", Experiment: "boot", Status: results.CellUnsupported, Reason: "no <disk>"},
+		}}
+}
+
+func TestStatus(t *testing.T) {
+	s := newLive(orchestrate.Quiet{})
+	if p := s.snapshot().page(); p.Subtitle != "The first sample is about to begin." || len(p.Tables[0].Rows) != 0 {
+		t.Errorf("before: %+v", p)
+	}
+	s.open(statusFile())
+	at := orchestrate.Progress{Step: 2, Steps: 9, Cell: "linux/nginx/qemu/boot", Accel: "kvm", Sample: 2, Samples: 3, Left: 90 * time.Second}
+	s.Begin(at)
+	if p := s.snapshot().page(); p.Subtitle != "Booting linux/nginx/qemu/boot (kvm), sample 2 of 3, about 1m30s left" || p.Done != 1 || p.Of != 9 {
+		t.Errorf("while it boots: %+v", p)
+	}
+	s.End(at, okSample(3e6))
+	s.End(at, results.Sample{Status: results.SampleTimeout})
+	s.End(orchestrate.Progress{Warmup: true}, okSample(1))
+	s.End(at, okSample(5e6))
+	s.End(orchestrate.Progress{Index: 1, Step: 5}, results.Sample{Status: results.SampleOK, Values: map[string]float64{"requests_per_second": 1234.5}})
+	var got []statusCell
+	text, err := json.Marshal(s.snapshot().Cells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	v := func(f float64) *float64 { return &f }
+	want := []statusCell{
+		{Cell: "linux/nginx on qemu (kvm)", Accel: "kvm", OK: 3, Bad: 1, Asked: 3, Figure: "total_ns", Median: v(5e6), Min: v(3e6), Max: v(9e6), Last: v(5e6), Outcome: "ok"},
+		{Cell: "process/redis on process, throughput (none)", Accel: "none", OK: 1, Figure: "requests_per_second", Median: v(1234.5), Min: v(1234.5), Max: v(1234.5), Last: v(1234.5), Outcome: "ok"},
+		{Cell: "osv/hello on qemu", Status: "unsupported", Reason: "no <disk>"},
+	}
+	for i := range want {
+		want[i].Cell = got[i].Cell // its wording is the store's
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(statusCell{})); diff != "" {
+		t.Errorf("cells (-want +got):\n%s", diff)
+	}
+	rows := s.snapshot().page().Tables[0].Rows
+	if diff := cmp.Diff([]string{"5ms", "5ms", "3ms", "9ms", "total", "3", "1", "3", "under way"}, rows[0].Cells[1:]); diff != "" || !rows[0].Now || rows[1].Now {
+		t.Errorf("row (-want +got):\n%s", diff)
+	}
+	if rows[2].Cells[9] != "unsupported: no <disk>" || rows[1].Cells[1] != "1234" {
+		t.Errorf("rows %+v", rows)
+	}
+	f := statusFile()
+	f.Run.Status, f.Cells[0].Status = results.RunInterrupted, results.CellOK
+	s.close(f)
+	if p := s.snapshot().page(); p.Subtitle != "The run has ended: interrupted." || !strings.HasPrefix(p.Tables[0].Rows[0].Cells[9], "ok") {
+		t.Errorf("after: %+v", p)
+	}
+}
+
+// A page that was made does not change, whatever happens meanwhile.
+func TestStatusAtOnce(t *testing.T) {
+	s := newLive(orchestrate.Quiet{})
+	s.open(statusFile())
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		for i := range 500 {
+			s.End(orchestrate.Progress{Step: i}, okSample(int64(500-i)))
+		}
+	})
+	parts.Go(func() {
+		for range 200 {
+			snapshot := s.snapshot()
+			first, _ := json.Marshal(snapshot)
+			second, _ := json.Marshal(snapshot)
+			if string(first) != string(second) {
+				t.Errorf("%s became\n%s", first, second)
+				return
+			}
+		}
+	})
+	parts.Wait()
+}
+
+func TestFigureText(t *testing.T) {
+	v := func(f float64) *float64 { return &f }
+	for _, tc := range []struct {
+		name string
+		v    *float64
+		want string
+	}{{"total_ns", v(1234567890), "1.235s"}, {"total_ns", v(12345678), "12.35ms"}, {"latency_p50_ns", v(900), "900ns"},
+		{"file_bytes", v(3 << 20), "3.0 MiB"}, {"instances", v(12), "12"}, {"requests_per_second", v(51234.7), "51235"}, {"requests_per_second", v(0.5), "0.5"}, {"total_ns", nil, ""}} {
+		if got := figureText(tc.name, tc.v); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestPushFlags(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--push", "localhost:9090"}, "--push: localhost:9090: want http://HOST:PORT/PATH"},
+		{[]string{"--push", "http://me:hunter2@host/write"}, "put user and password into a file"},
+		{[]string{"--push-config", "x.yml"}, "--push-config: needs --push URL"},
+		{[]string{"--push", "http://host/write", "--push-config", "/nowhere/x.yml"}, "/nowhere/x.yml: no such file"},
+	} {
+		_, text, status := ukprobe(t, append([]string{"run", "--dry-run"}, tc.args...)...)
+		if status != exitUsage || !strings.Contains(text, tc.want) || strings.Contains(text, "hunter2") {
+			t.Errorf("%v: status %d, %q, want %q", tc.args, status, text, tc.want)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package statuspage is a small page for a person who opens the address that metrics are
+// served on: a few facts, a few tables, links. It refreshes itself, loads nothing from
+// elsewhere, and is as readable in the dark and on a phone; without JavaScript it is
+// refreshed by the browser.
+//
+// It knows nothing of what the page says. All text may be hostile: it is escaped, and
+// the page allows no script or style but its own.
+package statuspage
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"slices"
+)
+
+// Page is what is shown.
+type Page struct {
+	Title, Version string
+	Subtitle       string
+	// Done and Of are how far something is; no bar without Of.
+	Done, Of int
+	Facts    []Fact
+	Tables   []Table
+	Links    []Link
+}
+
+// Fact is a thing with its name.
+type Fact struct{ Name, Value string }
+
+// Link leads to another page of the same server.
+type Link struct{ Address, Text string }
+
+// Table is one with a caption.
+type Table struct {
+	Caption string
+	Columns []string
+	Figures []int // columns that have figures, from 0
+	Rows    []Row
+	Empty   string // in place of rows, if there are none
+}
+
+// Row is one of a Table: its first cell is its name. The one that is Now is marked.
+type Row struct {
+	Cells []string
+	Now   bool
+}
+
+//go:embed page.html
+var source string
+
+//go:embed page.css
+var style string
+
+//go:embed page.js
+var script string
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"style": func() template.CSS { return template.CSS(style) },
+	"js":    func() template.JS { return template.JS(script) },
+	"figure": func(t Table, column int) bool {
+		return slices.Contains(t.Figures, column)
+	},
+}).Parse(source))
+
+// policy allows what the page itself has.
+var policy = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src '" + hash(style) + "'; script-src '" + hash(script) + "'"
+
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// Register adds "/" (and no address below it) and /status.json to a server. Only so many
+// are made at one time: who comes then gets 503.
+func Register(mux *http.ServeMux, atOnce int, show func() Page, status func() any) {
+	room := make(chan struct{}, atOnce)
+	limited := func(f func(w http.ResponseWriter)) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			select {
+			case room <- struct{}{}:
+				defer func() { <-room }()
+				f(w)
+			default:
+				http.Error(w, "busy: try again", http.StatusServiceUnavailable)
+			}
+		}
+	}
+	mux.HandleFunc("GET /{$}", limited(func(w http.ResponseWriter) { write(w, show()) }))
+	mux.HandleFunc("GET /status.json", limited(func(w http.ResponseWriter) {
+		text, err := json.MarshalIndent(status(), "", "  ")
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		header(w, "application/json")
+		_, _ = w.Write(append(text, '\n')) // the reader may be gone
+	}))
+}
+
+func write(w http.ResponseWriter, p Page) {
+	var text bytes.Buffer
+	if err := page.Execute(&text, p); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	header(w, "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", policy)
+	_, _ = w.Write(text.Bytes()) // the reader may be gone
+}
+
+func header(w http.ResponseWriter, kind string) {
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+}

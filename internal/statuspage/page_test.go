@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package statuspage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func aPage() Page {
+	return Page{Title: "ukprobe run <b>1</b>", Version: "1.2.3", Subtitle: "Booting \"x\"", Done: 3, Of: 9,
+		Facts: []Fact{{"Host", "<script>alert(1)</script>"}}, Links: []Link{{"/metrics", "Metrics"}},
+		Tables: []Table{{Caption: "Cells", Columns: []string{"cell", "median"}, Figures: []int{1}, Rows: []Row{{Cells: []string{"a & b", "1ms"}}, {Cells: []string{"it", ""}, Now: true}}},
+			{Caption: "None", Columns: []string{"cell"}, Empty: "No cells."}}}
+}
+
+func serve(t *testing.T, show func() Page) (get func(path string) (*http.Response, string)) {
+	t.Helper()
+	mux := http.NewServeMux()
+	Register(mux, 1, show, func() any { return map[string]int{"done": 3} })
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return func(path string) (*http.Response, string) {
+		resp, err := http.Get(s.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		return resp, string(text)
+	}
+}
+
+func TestPage(t *testing.T) {
+	get := serve(t, aPage)
+	resp, text := get("/")
+	for _, want := range []string{"<title>ukprobe run &lt;b&gt;1&lt;/b&gt;</title>", "&lt;script&gt;alert(1)&lt;/script&gt;", "a &amp; b", `<td class="figure">1ms</td>`,
+		`<progress max="9" value="3"`, `<a href="/metrics">Metrics</a>`, "No cells.", `<tr class="now" aria-current="true"><th scope="row">it</th>`, "prefers-color-scheme: dark", `<th scope="row">`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	// Nothing from elsewhere, and no script but its own, unchanged by the template.
+	if m := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(text, -1); len(m) != 2 || m[0][1] != "data:," || m[1][1] != "/metrics" {
+		t.Errorf("addresses %v", m)
+	}
+	policy := resp.Header.Get("Content-Security-Policy")
+	for _, part := range []struct{ tag, text string }{{"style", style}, {"script", script}} {
+		if !strings.Contains(text, "<"+part.tag+">"+part.text+"</"+part.tag+">") || !strings.Contains(policy, hash(part.text)) {
+			t.Errorf("the %s is not as it was hashed: %s\n%s", part.tag, policy, text)
+		}
+	}
+	if !strings.HasPrefix(policy, "default-src 'none'") || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("headers %v", resp.Header)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	get := serve(t, aPage)
+	resp, text := get("/status.json")
+	var got map[string]int
+	if err := json.Unmarshal([]byte(text), &got); err != nil || got["done"] != 3 || resp.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("%v, %s, %v", err, text, resp.Header)
+	}
+	if resp, _ := get("/other"); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("/other: %s", resp.Status)
+	}
+}
+
+// While as many as may be are being made, another reader is told so.
+func TestBusy(t *testing.T) {
+	in, on := make(chan struct{}), make(chan struct{})
+	get := serve(t, func() Page { close(in); <-on; return aPage() })
+	done := make(chan int)
+	go func() { resp, _ := get("/"); done <- resp.StatusCode }()
+	<-in
+	if resp, _ := get("/status.json"); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("%s", resp.Status)
+	}
+	close(on)
+	if code := <-done; code != http.StatusOK {
+		t.Errorf("the first one: %d", code)
+	}
+}
+
+// In a real browser the page refreshes itself, and nothing of it is against its own
+// policy.
+func TestBrowser(t *testing.T) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("no chromium: apt-get install chromium")
+	}
+	var made atomic.Int64
+	mux := http.NewServeMux()
+	Register(mux, 4, func() Page {
+		p := aPage()
+		p.Subtitle = fmt.Sprintf("made %d times", made.Add(1))
+		return p
+	}, func() any { return nil })
+	s := httptest.NewServer(mux)
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-extensions", "--user-data-dir="+t.TempDir(),
+		"--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom", s.URL+"/")
+	var log strings.Builder
+	cmd.Stderr = &log
+	dom, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	m := regexp.MustCompile(`made (\d+) times`).FindStringSubmatch(string(dom))
+	if m == nil || m[1] == "1" {
+		t.Errorf("it was made %d times and shows %v", made.Load(), m)
+	}
+	if strings.Contains(log.String(), "Content Security Policy") || strings.Contains(log.String(), "CONSOLE") {
+		t.Errorf("the browser has something to say:\n%s", log.String())
+	}
+	if !regexp.MustCompile(`id="stale"[^>]*hidden`).Match(dom) {
+		t.Errorf("it says that nobody answers:\n%s", dom)
+	}
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compare
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ukprobe/ukprobe/results/stats"
+)
+
+// Report is a comparison.
+type Report struct {
+	A  Side   `json:"a"`
+	B  *Side  `json:"b,omitempty"` // nil: A's cells were held against each other
+	By string `json:"by,omitempty"`
+	// Threshold is in percent; Alpha the level of the corrected p values.
+	Threshold   float64 `json:"threshold_percent"`
+	Correction  string  `json:"correction"`
+	Alpha       float64 `json:"alpha"`
+	Comparisons int     `json:"comparisons"` // that p values were corrected for
+	Rows        []Row   `json:"rows"`
+	// Left are the cells that were not compared, with the reason.
+	Left []Left `json:"not_compared"`
+	// Warnings are of all rows: what a reader must know first.
+	Warnings []string `json:"warnings"`
+}
+
+// Side is a run.
+type Side struct {
+	Label   string `json:"label"`
+	Run     string `json:"run"`
+	Version string `json:"version"` // of ukprobe
+	Status  string `json:"status"`
+}
+
+// ErrNothing is wrapped if there is nothing that could be compared.
+var ErrNothing = errors.New("nothing in common")
+
+// Runs compares the cells of two runs. That there is none to compare is an error which
+// says what each has.
+func Runs(a, b Set, o Options) (*Report, error) { return compare(a, &b, o) }
+
+// Within compares cells of one run along an axis: system, platform or version. The first
+// value in the run, or the base, is what others are held against.
+func Within(a Set, o Options) (*Report, error) { return compare(a, nil, o) }
+
+func compare(a Set, b *Set, o Options) (*Report, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	m := &matcher{a: a, b: a, one: b == nil, o: o}
+	switch {
+	case b != nil && o.Base != "":
+		return nil, errors.New("a base is for cells of one run; of two, the first is what the second is held against")
+	case b != nil:
+		m.b = *b
+		m.hosts = hostDifferences(a.Host, b.Host)
+	case o.By == "" || o.By == ByHost:
+		return nil, errors.New("one run has nothing to be compared with: name another, or an axis within it (system, platform, version)")
+	}
+	m.match()
+	r := &Report{A: side(a), By: o.By, Threshold: o.Threshold, Correction: o.Correct, Alpha: stats.Alpha, Left: m.left}
+	if b != nil {
+		s := side(*b)
+		r.B = &s
+	}
+	var rows []*row
+	for _, p := range m.pairs {
+		rows = append(rows, m.rows(p)...)
+	}
+	if len(rows) == 0 && !slices.ContainsFunc(m.left, func(l Left) bool { return l.Broken }) {
+		return nil, m.nothing(len(m.pairs) > 0)
+	}
+	r.Comparisons = correct(rows, o.Correct)
+	at := r.Comparisons
+	if o.Correct == CorrectNone {
+		at = 1
+	}
+	for _, w := range rows {
+		w.judge(o.Threshold, at)
+		r.Rows = append(r.Rows, w.Row)
+	}
+	r.Warnings = slices.Concat(m.warn, m.aboutRuns(), m.aboutTaints(), aboutSamples(rows, at))
+	return r, nil
+}
+
+func side(s Set) Side { return Side{Label: s.Label, Run: s.Run, Version: s.Version, Status: s.Status} }
+
+// aboutRuns is what differs between the runs and does not keep figures from being compared.
+func (m *matcher) aboutRuns() []string {
+	if m.one {
+		return nil
+	}
+	var out []string
+	if m.a.Version != m.b.Version {
+		out = append(out, fmt.Sprintf("ukprobe %s measured A, %s measured B", m.a.Version, m.b.Version))
+	}
+	for _, program := range names(m.a.Host.Versions) {
+		if v, both := m.b.Host.Versions[program]; both && v != m.a.Host.Versions[program] {
+			out = append(out, fmt.Sprintf("%s: %s in A, %s in B", program, m.a.Host.Versions[program], v))
+		}
+	}
+	if m.a.Run == m.b.Run && m.a.Run != "" {
+		out = append(out, "A and B are the same run: its figures are compared with themselves")
+	}
+	return out
+}
+
+// aboutSamples says where more samples would be needed.
+func aboutSamples(rows []*row, comparisons int) []string {
+	few := 0
+	for _, w := range rows {
+		if w.Verdict == TooFew {
+			few++
+		}
+	}
+	if few == 0 {
+		return nil
+	}
+	need := 1
+	for stats.LeastP(need, need)*float64(max(comparisons, 1)) >= stats.Alpha {
+		need++
+	}
+	return []string{fmt.Sprintf("%d of %d comparisons have too few samples to show a difference: it takes %d on each side when p is corrected for %d comparisons. Take more, or compare less with --only and --metric",
+		few, len(rows), need, max(comparisons, 1))}
+}
+
+// aboutTaints counts the samples that something has disturbed; the rows have how many each.
+func (m *matcher) aboutTaints() []string {
+	count := func(cell func(pair) *Cell) (tainted, all int) {
+		seen := map[*Cell]bool{}
+		for _, p := range m.pairs {
+			if c := cell(p); !seen[c] {
+				seen[c] = true
+				tainted, all = tainted+c.Tainted, all+c.Samples
+			}
+		}
+		return tainted, all
+	}
+	ta, a := count(func(p pair) *Cell { return p.a })
+	tb, b := count(func(p pair) *Cell { return p.b })
+	if ta+tb == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d of %d samples of A and %d of %d of B are tainted; they count all the same", ta, a, tb, b)}
+}
+
+// nothing is the error that there is nothing to compare: what each side has, and why that
+// does not fit.
+func (m *matcher) nothing(pairs bool) error {
+	if pairs {
+		return fmt.Errorf("%w: the cells are the same, but no metric of these is in both: %s: --metric all shows which there are", ErrNothing, strings.Join(m.metricsAsked(), ", "))
+	}
+	text := m.a.has()
+	if !m.one {
+		text += "; " + m.b.has()
+	}
+	var reasons []string
+	for _, l := range m.left {
+		if !strings.HasPrefix(l.Reason, "only in ") && !slices.Contains(reasons, l.Reason) {
+			reasons = append(reasons, l.Reason)
+		}
+	}
+	if len(reasons) > 0 {
+		text += ". " + someOf(reasons)
+	}
+	if m.one {
+		return fmt.Errorf("%w along %s: %s", ErrNothing, m.o.By, text)
+	}
+	return fmt.Errorf("%w: %s", ErrNothing, text)
+}
+
+func (m *matcher) metricsAsked() []string {
+	if len(m.o.Metrics) > 0 {
+		return m.o.Metrics
+	}
+	var out []string
+	for _, p := range m.pairs {
+		for _, metric := range byDefault(p.a.Experiment) {
+			if !slices.Contains(out, metric) {
+				out = append(out, metric)
+			}
+		}
+	}
+	return out
+}
+
+// has lists the cells with figures.
+func (s Set) has() string {
+	var cells []string
+	for _, c := range s.Cells {
+		if c.measured() {
+			cells = append(cells, c.String())
+		}
+	}
+	if len(cells) == 0 {
+		return s.Label + " has no cell with figures"
+	}
+	return s.Label + " has " + someOf(cells)
+}
+
+// Regressions are how many rows are regressions, and how many cells broke.
+func (r *Report) Regressions() (rows, broken int) {
+	for _, w := range r.Rows {
+		if w.Regression {
+			rows++
+		}
+	}
+	for _, l := range r.Left {
+		if l.Broken {
+			broken++
+		}
+	}
+	return rows, broken
+}
+
+// Differences are how many rows differ by more than the threshold, in any direction.
+func (r *Report) Differences() int {
+	n := 0
+	for _, w := range r.Rows {
+		if w.Beyond {
+			n++
+		}
+	}
+	return n
+}

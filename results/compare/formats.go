@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compare
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/units"
+)
+
+// JSON writes all of it.
+func (r *Report) JSON(w io.Writer) error {
+	out := *r
+	out.Left, out.Warnings = orEmpty(r.Left), orEmpty(r.Warnings)
+	out.Rows = orEmpty(r.Rows)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(out)
+}
+
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// csvHeader are the columns of CSV; figures are in the metric's unit, and in full.
+var csvHeader = []string{"system", "app", "platform", "experiment", "variant", "accel", "probes", "a_is", "b_is", "metric", "better_is",
+	"a_n", "a_median", "a_ci95_low", "a_ci95_high", "a_tainted", "a_modes", "b_n", "b_median", "b_ci95_low", "b_ci95_high", "b_tainted", "b_modes",
+	"change_percent", "change_percent_low", "change_percent_high", "superiority", "p", "p_corrected", "verdict", "beyond_threshold", "regression", "notes"}
+
+// CSV writes a line per comparison (RFC 4180). What is not there is empty.
+func (r *Report) CSV(w io.Writer) error {
+	out := csv.NewWriter(w)
+	if err := out.Write(csvHeader); err != nil {
+		return err
+	}
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		line := []string{row.System, row.App, row.Platform, row.Experiment, row.Variant, row.Accel, row.Probes, row.FromA, row.FromB, row.Metric, string(row.Better)}
+		for _, f := range []Figures{row.A, row.B} {
+			line = append(line, strconv.Itoa(f.N), full(f.Median))
+			line = append(line, ends(f.CI95)...)
+			line = append(line, strconv.Itoa(f.Tainted), strconv.Itoa(max(1, len(f.Modes))))
+		}
+		line = append(line, full(row.ChangePercent))
+		line = append(line, ends(row.ChangeCI95)...)
+		line = append(line, full(row.Superiority), full(row.P), full(row.PCorrected), string(row.Verdict),
+			strconv.FormatBool(row.Beyond), strconv.FormatBool(row.Regression), strings.Join(row.Notes, "; "))
+		if err := out.Write(line); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func full(v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*v, 'g', -1, 64)
+}
+
+func ends(ci *[2]float64) []string {
+	if ci == nil {
+		return []string{"", ""}
+	}
+	return []string{full(&ci[0]), full(&ci[1])}
+}
+
+// Markdown writes tables in GitHub's form.
+func (r *Report) Markdown(w io.Writer) error {
+	p := printer{units: units.Style{}}
+	var b strings.Builder
+	for _, s := range r.sides() {
+		fmt.Fprintf(&b, "- %s\n", md(s))
+	}
+	for _, s := range r.Warnings {
+		fmt.Fprintf(&b, "\n> **Warning:** %s\n", md(s))
+	}
+	for _, bl := range r.blocks() {
+		fmt.Fprintf(&b, "\n### %s\n\n| cell | A | B | B against A | | verdict |\n|---|--:|--:|--:|---|---|\n", md(bl.heading))
+		var notes []string
+		for _, row := range bl.rows {
+			name := md(row.name())
+			if n := row.notes(p); len(n) > 0 {
+				name += " " + md(mark(&notes, n))
+			}
+			verdict := md(r.verdict(row))
+			if row.Regression {
+				verdict = "**" + verdict + "**"
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", name, p.figure(row.Metric, row.A), p.figure(row.Metric, row.B), p.change(row), md(row.evidence()), verdict)
+		}
+		for i, n := range notes {
+			fmt.Fprintf(&b, "\n\\[%d\\] %s\n", i+1, md(n))
+		}
+	}
+	for _, l := range slices.Concat(r.leftLines(), []string{r.legend()}) {
+		fmt.Fprintf(&b, "\n%s\n", md(l))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// md makes a text safe for a cell of a table: nothing of it is markup.
+var mdEscapes = strings.NewReplacer("\\", "\\\\", "|", "\\|", "`", "\\`", "*", "\\*", "_", "\\_", "<", "&lt;", ">", "&gt;", "[", "\\[", "]", "\\]", "~", "\\~", "\n", " ", "\r", " ")
+
+func md(s string) string { return mdEscapes.Replace(s) }

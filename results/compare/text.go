@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compare
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/ukprobe/ukprobe/internal/units"
+	"github.com/ukprobe/ukprobe/results/report"
+	"github.com/ukprobe/ukprobe/results/stats"
+)
+
+// block are the rows of one metric of one experiment, accelerator and level of probes: one
+// table, as benchstat has one for each unit.
+type block struct {
+	heading string
+	rows    []*Row
+}
+
+func (r *Report) blocks() []block {
+	var out []block
+	for i := range r.Rows {
+		w := &r.Rows[i]
+		heading := w.heading()
+		at := slices.IndexFunc(out, func(b block) bool { return b.heading == heading })
+		if at < 0 {
+			at = len(out)
+			out = append(out, block{heading: heading})
+		}
+		out[at].rows = append(out[at].rows, w)
+	}
+	return out
+}
+
+func (w *Row) heading() string {
+	k := Key{Experiment: w.Experiment, Accel: w.Accel, Probes: w.Probes}
+	h := strings.TrimPrefix(k.String(), "//, ") + ": " + w.Metric
+	switch w.Better {
+	case Less:
+		h += " (less is better)"
+	case More:
+		h += " (more is better)"
+	}
+	return h
+}
+
+// name is what a row is called in its table.
+func (w *Row) name() string {
+	parts := slices.DeleteFunc([]string{w.System, w.App, w.Platform, w.Variant}, func(s string) bool { return s == "" })
+	name := strings.Join(parts, "/")
+	if w.FromA != w.FromB {
+		name += ": " + orNothing(w.FromA) + " → " + orNothing(w.FromB)
+	}
+	return name
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return s
+}
+
+// printer writes for a device.
+type printer struct {
+	o     report.Options
+	units units.Style
+}
+
+// inASCII are what this package's own words are written with where nothing else is shown.
+var inASCII = strings.NewReplacer("–", "-", "±", "+-", "→", "->", "µ", "u")
+
+// clean makes a text safe to print on one line.
+func (p printer) clean(s string) string {
+	if p.o.ASCII {
+		s = inASCII.Replace(s)
+	}
+	return p.o.Clean(s)
+}
+
+// wrap breaks a text into lines.
+func (p printer) wrap(s string) string {
+	lines := strings.Split(text.WrapSoft(p.clean(s), p.width()), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p printer) pick(utf8, ascii string) string {
+	if p.o.ASCII {
+		return ascii
+	}
+	return utf8
+}
+
+// figure is a median, and in percent of it the larger distance to an end of its interval.
+func (p printer) figure(metric string, f Figures) string {
+	if f.Median == nil {
+		return "timed out"
+	}
+	text := p.units.Quantity(metric, *f.Median)
+	if f.CI95 == nil || *f.Median == 0 {
+		return text
+	}
+	d := max(f.CI95[1]-*f.Median, *f.Median-f.CI95[0]) / math.Abs(*f.Median)
+	return fmt.Sprintf("%s %s %s", text, p.pick("±", "+-"), whole(100*d))
+}
+
+// whole writes a percentage with as many digits as it takes to see it.
+func whole(percent float64) string {
+	if percent != 0 && percent < 9.5 {
+		return fmt.Sprintf("%.1f %%", percent)
+	}
+	return fmt.Sprintf("%.0f %%", percent)
+}
+
+// change is that in percent with its interval, or ~ where no difference was seen.
+func (p printer) change(w *Row) string {
+	if w.ChangePercent == nil {
+		return p.pick("–", "-")
+	}
+	text := fmt.Sprintf("%+.1f %%", *w.ChangePercent)
+	if ci := w.ChangeCI95; ci != nil {
+		text += fmt.Sprintf(" [%+.1f, %+.1f]", ci[0], ci[1])
+	}
+	return text
+}
+
+// evidence is the p value and how many samples there were.
+func (w *Row) evidence() string {
+	n := fmt.Sprintf("n=%d", w.A.N)
+	if w.A.N != w.B.N {
+		n = fmt.Sprintf("n=%d+%d", w.A.N, w.B.N)
+	}
+	if w.PCorrected == nil {
+		return n
+	}
+	return pText(*w.PCorrected) + " " + n
+}
+
+func pText(p float64) string {
+	if p < 0.0005 {
+		return "p<0.001"
+	}
+	return fmt.Sprintf("p=%.3f", p)
+}
+
+// verdict is the row's, in a few words.
+func (r *Report) verdict(w *Row) string {
+	switch w.Verdict {
+	case Same:
+		return "~"
+	case Improved, Worse, Different:
+		if !w.Beyond {
+			return fmt.Sprintf("%s, perhaps within %s %%", w.Verdict, units.Number(r.Threshold))
+		}
+	}
+	return string(w.Verdict)
+}
+
+// Term writes tables for a terminal.
+func (r *Report) Term(out io.Writer, o report.Options) error {
+	p := printer{o, units.Style{ASCII: o.ASCII}}
+	var b strings.Builder
+	for _, line := range r.sides() {
+		b.WriteString(p.clean(line) + "\n")
+	}
+	for _, w := range r.Warnings {
+		b.WriteString(p.paint(text.FgYellow, p.wrap("warning: "+w)) + "\n")
+	}
+	for _, bl := range r.blocks() {
+		b.WriteString("\n" + p.paint(text.Bold, p.clean(bl.heading)) + "\n")
+		t := table.NewWriter()
+		t.SetStyle(p.style())
+		t.AppendHeader(table.Row{"cell", "A", "B", "B against A", "", "verdict"})
+		t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}, {Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}})
+		var notes []string
+		for _, w := range bl.rows {
+			name := p.clean(w.name())
+			if n := w.notes(p); len(n) > 0 {
+				name += " " + mark(&notes, n)
+			}
+			t.AppendRow(table.Row{name, p.figure(w.Metric, w.A), p.figure(w.Metric, w.B), p.change(w), w.evidence(), p.paint(color(w), r.verdict(w))})
+		}
+		if g, ok := geomean(bl.rows); ok {
+			t.AppendRow(table.Row{"geomean", "", "", fmt.Sprintf("%+.1f %%", g), "", ""})
+		}
+		for _, line := range strings.Split(t.Render(), "\n") {
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
+		for i, n := range notes {
+			b.WriteString(p.wrap(fmt.Sprintf("[%d] %s", i+1, n)) + "\n")
+		}
+	}
+	for _, l := range r.leftLines() {
+		b.WriteString("\n" + p.wrap(l))
+	}
+	b.WriteString("\n" + p.wrap(r.legend()) + "\n")
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func (p printer) width() int {
+	if p.o.Width <= 0 {
+		return 100
+	}
+	return max(p.o.Width, 40)
+}
+
+func (p printer) style() table.Style {
+	s := table.StyleLight
+	if p.o.ASCII {
+		s = table.StyleDefault
+	}
+	s.Format.Header = text.FormatDefault
+	s.Options = table.Options{SeparateHeader: true}
+	s.Box.PaddingLeft = ""
+	return s
+}
+
+func (p printer) paint(c text.Color, s string) string {
+	if !p.o.Color || s == "" {
+		return s
+	}
+	return c.EscapeSeq() + s + text.Reset.EscapeSeq()
+}
+
+func color(w *Row) text.Color {
+	switch {
+	case w.Regression:
+		return text.FgRed
+	case w.Verdict == Improved:
+		return text.FgGreen
+	}
+	return text.Reset
+}
+
+// mark adds what is new of a row's notes to those of its table, and returns their numbers.
+func mark(notes *[]string, of []string) string {
+	var b strings.Builder
+	for _, n := range of {
+		at := slices.Index(*notes, n)
+		if at < 0 {
+			at = len(*notes)
+			*notes = append(*notes, n)
+		}
+		fmt.Fprintf(&b, "[%d]", at+1)
+	}
+	return b.String()
+}
+
+// sides are what A and B are.
+func (r *Report) sides() []string {
+	line := func(name string, s Side) string {
+		text := fmt.Sprintf("%s: %s, run %s", name, s.Label, s.Run)
+		if s.Status != "ok" {
+			text += ", " + s.Status
+		}
+		return text
+	}
+	if r.B == nil {
+		return []string{line("A and B", r.A) + ", by " + r.By}
+	}
+	return []string{line("A", r.A), line("B", *r.B)}
+}
+
+// notes are what a reader of the row must know besides its figures.
+func (w *Row) notes(p printer) []string {
+	out := slices.Clone(w.Notes)
+	for _, s := range []struct {
+		name string
+		f    Figures
+	}{{"A", w.A}, {"B", w.B}} {
+		if len(s.f.Modes) > 1 {
+			out = append(out, fmt.Sprintf("%s has %d modes: %s", s.name, len(s.f.Modes), p.modes(w.Metric, s.f.Modes)))
+		}
+		if f := s.f; f.DriftP != nil && *f.DriftP < driftAlpha {
+			out = append(out, fmt.Sprintf("%s drifts over the run by %+.1f %% (%s)", s.name, *f.DriftPercent, pText(*f.DriftP)))
+		}
+	}
+	return out
+}
+
+// driftAlpha is below the usual level: drift is looked for in each cell, without correction.
+const driftAlpha = 0.01
+
+func (p printer) modes(metric string, modes []stats.Mode) string {
+	var out []string
+	for _, m := range modes {
+		out = append(out, fmt.Sprintf("%.0f %% at %s", 100*m.Share, p.units.Quantity(metric, m.Place)))
+	}
+	return strings.Join(out, ", ")
+}
+
+// geomean is the change of the geometric mean of all rows, in percent: benchstat's last row.
+func geomean(rows []*Row) (percent float64, ok bool) {
+	sum := 0.0
+	for _, w := range rows {
+		if w.A.Median == nil || w.B.Median == nil || *w.A.Median <= 0 || *w.B.Median <= 0 {
+			return 0, false
+		}
+		sum += math.Log(*w.B.Median / *w.A.Median)
+	}
+	return 100 * (math.Exp(sum/float64(len(rows))) - 1), len(rows) > 1
+}
+
+// leftLines are the cells that were not compared, those with the same reason together.
+func (r *Report) leftLines() []string {
+	var reasons []string
+	cells := map[string][]string{}
+	for _, l := range r.Left {
+		reason := l.Reason
+		if l.Broken {
+			reason = "BROKEN in B: " + reason
+		}
+		if cells[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		cells[reason] = append(cells[reason], l.Cell)
+	}
+	var out []string
+	for _, reason := range reasons {
+		out = append(out, fmt.Sprintf("Not compared: %s (%s)", someOf(cells[reason]), reason))
+	}
+	return out
+}
+
+func (r *Report) legend() string {
+	text := "Medians, ± the larger distance to an end of the 95 % interval; B against A is the median of the ratios of all pairs of samples, with its 95 % interval. "
+	if r.Comparisons > 0 {
+		text += "p by Mann–Whitney, " + r.corrected() + ". "
+	}
+	return text + "~ is no difference seen, which is not that there is none."
+}
+
+func (r *Report) corrected() string {
+	how := map[string]string{CorrectHolm: "Holm", CorrectBH: "Benjamini–Hochberg"}[r.Correction]
+	switch {
+	case how == "":
+		return "not corrected for the number of comparisons"
+	case r.Comparisons == 1:
+		return "of one comparison"
+	}
+	return fmt.Sprintf("corrected for %d comparisons (%s)", r.Comparisons, how)
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// csvColumns are the columns of the tidy form; docs/report.md describes them.
+var csvColumns = []string{"run", "host", "system", "app", "platform", "experiment", "variant", "accel", "probes", "sample", "status", "taints", "metric", "unit", "value"}
+
+// CSV writes every sample's every figure as a row of its own. A sample without any has one
+// row without metric. With curves their points are rows too, and a further column, at_ns,
+// has their times since the sample's first event (or since the curve's first point).
+func (d *Document) CSV(w io.Writer, curves bool) error {
+	out := csv.NewWriter(w)
+	header := csvColumns
+	if curves {
+		header = append(slices.Clone(header), "at_ns")
+	}
+	if err := out.Write(header); err != nil {
+		return err
+	}
+	for i := range d.Sources {
+		f := d.Sources[i].File
+		for j := range f.Cells {
+			c := &f.Cells[j]
+			cell := []string{f.Run.ID, hostWords(&f.Host), c.System, c.App, c.Platform, experimentOf(c), c.Variant().String(), c.Accel, csvProbes(c)}
+			for k := range cell {
+				cell[k] = spreadsheet(cell[k])
+			}
+			rows := csvRows{cell: cell, curves: curves, out: out}
+			for k := range c.Samples {
+				rows.sample(strconv.Itoa(k+1), &c.Samples[k])
+				for l := range c.Samples[k].Guests {
+					rows.sample(fmt.Sprintf("%d/%d", k+1, l+1), &c.Samples[k].Guests[l])
+				}
+			}
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+type csvRows struct {
+	cell   []string
+	curves bool
+	out    *csv.Writer // its errors stick
+}
+
+func (r csvRows) sample(number string, s *results.Sample) {
+	metrics := s.Metrics()
+	taints := spreadsheet(strings.Join(s.Taints, "; "))
+	row := func(metric, unit, value, at string) {
+		fields := slices.Concat(r.cell, []string{number, spreadsheet(s.Status), taints, spreadsheet(metric), unit, value})
+		if r.curves {
+			fields = append(fields, at)
+		}
+		_ = r.out.Write(fields)
+	}
+	for _, name := range slices.Sorted(maps.Keys(metrics)) {
+		row(name, unitOf(name), exact(metrics[name]), "")
+	}
+	if len(metrics) == 0 {
+		row("", "", "", "")
+	}
+	if !r.curves {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Curves)) {
+		zero := curveZero(s, s.Curves[name])
+		for _, p := range s.Curves[name] {
+			row(name, unitOf(name), exact(p.Value), strconv.FormatInt(p.NS-zero, 10))
+		}
+	}
+}
+
+// curveZero is the time that a curve's points are counted from.
+func curveZero(s *results.Sample, points []results.Point) int64 {
+	if len(s.Events) > 0 {
+		e, _ := begin(s.Events)
+		return e.NS
+	}
+	if len(points) > 0 {
+		return points[0].NS
+	}
+	return 0
+}
+
+func exact(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+func csvProbes(c *results.Cell) string {
+	if c.Probes == "" {
+		return results.ProbesBoot
+	}
+	return c.Probes
+}
+
+// unitOf is the unit of a metric, which its name ends with.
+func unitOf(metric string) string {
+	for _, u := range []struct{ suffix, unit string }{
+		{"_bytes_per_second", "B/s"}, {"_per_second", "1/s"}, {"_bytes", "B"}, {"_ns", "ns"}, {"_percent", "%"}, {"_bits", "bit"},
+	} {
+		if strings.HasSuffix(metric, u.suffix) {
+			return u.unit
+		}
+	}
+	return "1"
+}
+
+// spreadsheet makes a text a field that no spreadsheet takes for a formula, without
+// control characters.
+func spreadsheet(s string) string {
+	s = Options{}.clean(s)
+	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
+		return "'" + s
+	}
+	return s
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// mainMetric is the figure of an experiment of which the distribution is drawn.
+var mainMetric = map[string]phase{
+	"boot": {totalNs, "time until ready"}, "timing-validation": {totalNs, "time until ready"}, "memory-use": {"pss_ready_bytes", "memory in all (PSS), when ready"},
+	"memory-min": {"memory_min_bytes", "least memory"}, "throughput": {"requests_per_second", "requests per second"},
+	"http": {"latency_p99_ns", "99th percentile of the latency"}, "dns": {"requests_per_second", "queries per second"}, "fs": {"read_latency_p50_ns", "median latency of reads"},
+}
+
+// distributionSection draws every sample of every cell that has several.
+func distributionSection(cells []sourced) section {
+	s := section{ID: "distributions", Title: "Distributions",
+		Intro: "Every sample of every cell with two or more. Above, the empirical distribution: how large a part of the samples is below a value; where some timed out it does not reach 100 %. " +
+			"Below, the samples themselves: filled, or hollow if tainted; a cross at the right edge is a sample that timed out or failed, a faint diamond one that was disturbed and taken again, and does not count. The upright line is the median, the band its 95 % interval.",
+		Absent: "No cell has two samples or more of its main figure."}
+	several := selectCells(cells, func(c *results.Cell) bool {
+		m, ok := mainMetric[experimentOf(c)]
+		return ok && len(c.Samples) > 1 && len(pointsOf(c, m.metric)) > 0
+	})
+	for i, g := range figureGroups(several, true, colors) {
+		s.Figures = append(s.Figures, distributionFigure(fmt.Sprintf("distribution-%d", i+1), g))
+	}
+	return s.done()
+}
+
+// point is a sample as it is drawn.
+type point struct {
+	number  int // from 1
+	value   float64
+	has     bool // it has a value
+	counts  bool // it is one of those that stand
+	ok      bool
+	tainted bool
+	words   string
+}
+
+// pointsOf are all samples of a cell; none if no sample has the figure.
+func pointsOf(c *results.Cell, metric string) []point {
+	standing := c.Standing()
+	var out []point
+	some := false
+	for i := range c.Samples {
+		s := &c.Samples[i]
+		p := point{number: i + 1, counts: slices.Contains(standing, i), ok: s.Status == results.SampleOK, tainted: len(s.Taints) > 0}
+		p.value, p.has = metricOf(s, metric)
+		p.has = p.has && p.ok && !notANumber(p.value)
+		some = some || p.has
+		p.words = fmt.Sprintf("sample %d: ", i+1)
+		if p.has {
+			p.words += Options{}.quantity(metric, p.value)
+		} else {
+			p.words += Options{}.clean(s.Status)
+		}
+		if p.tainted {
+			p.words += ", tainted"
+		}
+		if !p.counts {
+			p.words += ", taken again"
+		}
+		out = append(out, p)
+	}
+	if !some {
+		return nil
+	}
+	return out
+}
+
+func distributionFigure(id string, g figureGroup) figure {
+	o, m := Options{}, mainMetric[g.experiment]
+	f := figure{ID: id, Title: g.title(), YLabel: "part of the samples", XLabel: m.title, Table: &figureTable{Head: []string{"cell", "n", "median", "95 % interval", "least", "most", "not ok", "tainted"}}}
+	var values []float64
+	points := make([][]point, len(g.cells))
+	for i, c := range g.cells {
+		points[i] = pointsOf(c.Cell, m.metric)
+		for _, p := range points[i] {
+			if p.has {
+				values = append(values, p.value)
+			}
+		}
+	}
+	x := newScale(m.metric, false, values...)
+	plot := newDrawing("plot", id+"-ecdf", "Empirical distributions, "+g.title(), fmt.Sprintf("%s of %d cells; the table below has the figures", m.title, len(g.cells)), 150)
+	plot.sideAxis(scale{lo: 0, hi: 100, metric: "percent"}, 130)
+	plot.axis(x, 130)
+	plot.plane(0, 130)
+	for i := range g.cells {
+		fmt.Fprintf(plot, `<path class="ln l%d" d="%s"/>`, i%colors, ecdf(points[i], x))
+	}
+	plot.end()
+	plot.end()
+	f.Plot = plot.html()
+	for i, c := range g.cells {
+		f.Rows = append(f.Rows, stripRow(fmt.Sprintf("%s-%d", id, i+1), i, c, m, points[i], x))
+		f.Table.Rows = append(f.Table.Rows, summaryRow(o, c, m.metric, points[i]))
+	}
+	axis := new(drawing)
+	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
+	axis.axis(x, 2)
+	axis.end()
+	f.Axis = axis.html()
+	return f
+}
+
+// ecdf is the path of the empirical distribution of the samples that count, those that
+// timed out being above all others.
+func ecdf(points []point, x scale) string {
+	var values []float64
+	n := 0
+	for _, p := range points {
+		if !p.counts {
+			continue
+		}
+		n++
+		if p.has {
+			values = append(values, p.value)
+		}
+	}
+	slices.Sort(values)
+	var b strings.Builder
+	b.WriteString("M0 1000")
+	for i, v := range values {
+		fmt.Fprintf(&b, "H%.0fV%.0f", 10*x.at(v), 1000*(1-float64(i+1)/float64(n)))
+	}
+	b.WriteString("H1000")
+	return b.String()
+}
+
+// stripRow draws a cell's samples, in the order of measurement from top to bottom.
+func stripRow(id string, series int, c sourced, m phase, points []point, x scale) figureRow {
+	const height = 30.0
+	o := Options{}
+	label := cellLabel(c)
+	summary, ok := figureOf(c.Cell, m.metric)
+	words, value := fmt.Sprintf("%s: %d samples", label, len(points)), ""
+	if ok {
+		value = strings.ReplaceAll(o.summary(m.metric, summary), "\n", " ")
+		words += ", median " + value + ", from " + o.quantity(m.metric, summary.Min) + " to " + o.quantity(m.metric, summary.Max)
+	}
+	d := newDrawing("strip", id, words, strings.Join(c.tallies(), ", "), height)
+	if ok && summary.CI95 != nil {
+		d.rect("ci", x.at(summary.CI95[0]), 0, x.at(summary.CI95[1])-x.at(summary.CI95[0]), height)
+	}
+	if ok {
+		d.line("median", x.at(summary.Median), 0, x.at(summary.Median), height)
+	}
+	var words2 []string
+	for i, p := range points {
+		y := 4 + (height-8)*spread(i, len(points))
+		switch {
+		case !p.has:
+			fmt.Fprintf(d, `<svg x="100%%" y="%s" class="over p"><path class="bad" d="M-3-3l6 6M3-3l-6 6"/></svg>`, decimal(y, 1))
+		case !p.counts:
+			fmt.Fprintf(d, `<svg x="%s" y="%s" class="over p"><path class="again" d="M0-4l4 4l-4 4l-4-4z"/></svg>`, percent(x.at(p.value)), decimal(y, 1))
+		case p.tainted:
+			fmt.Fprintf(d, `<circle class="p t s%d" cx="%s" cy="%s" r="3"/>`, series%colors, percent(x.at(p.value)), decimal(y, 1))
+		default:
+			fmt.Fprintf(d, `<circle class="p f%d" cx="%s" cy="%s" r="3"/>`, series%colors, percent(x.at(p.value)), decimal(y, 1))
+		}
+		words2 = append(words2, strings.ReplaceAll(p.words, "|", "/"))
+	}
+	d.end()
+	return figureRow{Swatch: lineSwatch(series), Label: label, Value: value, SVG: d.html(), Points: strings.Join(words2, "|")}
+}
+
+// spread puts n points between 0 and 1 in such an order that neighbours are apart.
+func spread(i, n int) float64 {
+	if n < 2 {
+		return 0.5
+	}
+	_, f := math.Modf(0.5 + float64(i)*0.618033988749895) // the golden ratio: a low-discrepancy sequence
+	return f
+}
+
+// tallies count what is not as it should be with a cell's samples.
+func (c sourced) tallies() []string {
+	tainted, bad, again := 0, 0, len(c.Samples)-len(c.Standing())
+	for i := range c.Samples {
+		if len(c.Samples[i].Taints) > 0 {
+			tainted++
+		}
+		if c.Samples[i].Status != results.SampleOK {
+			bad++
+		}
+	}
+	return []string{fmt.Sprintf("%d tainted", tainted), fmt.Sprintf("%d not ok", bad), fmt.Sprintf("%d taken again", again)}
+}
+
+func summaryRow(o Options, c sourced, metric string, points []point) []string {
+	bad, tainted := 0, 0
+	for _, p := range points {
+		if !p.ok {
+			bad++
+		}
+		if p.tainted {
+			tainted++
+		}
+	}
+	s, ok := figureOf(c.Cell, metric)
+	row := []string{cellLabel(c), fmt.Sprint(len(points)), "–", "–", "–", "–", fmt.Sprint(bad), fmt.Sprint(tainted)}
+	if ok {
+		row[2], row[4], row[5] = o.quantity(metric, s.Median), o.quantity(metric, s.Min), o.quantity(metric, s.Max)
+		if s.CI95 != nil {
+			row[3] = o.quantity(metric, s.CI95[0]) + " to " + o.quantity(metric, s.CI95[1])
+		}
+	}
+	return row
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// phaseClasses are the style sheet's names for the pieces of a boot, by what they are in
+// the bar of a terminal.
+var phaseClasses = map[string]string{"▒": "ph-vmm", "░": "ph-fw", "▚": "ph-rom", "▤": "ph-setup", "▓": "ph-unpack", "█": "ph-guest", "·": "ph-rest"}
+
+// timelineSection draws the boot whose total is the median of each cell, as stacked phases.
+func timelineSection(cells []sourced) section {
+	s := section{ID: "timelines", Title: "Boot timelines",
+		Intro:  "Of each cell the boot whose total is the median (the lower one of two): one that was really measured. A bar's pieces are its phases, on one axis for all bars of a figure.",
+		Absent: "No cell has a boot of which the whole time was measured."}
+	boots := selectCells(cells, func(c *results.Cell) bool {
+		at, _ := pickSample(c)
+		return experimentColumns[experimentOf(c)] == nil && at >= 0 && c.Samples[at].Phases.TotalNs != nil
+	})
+	for i, g := range figureGroups(boots, true, 24) {
+		s.Figures = append(s.Figures, timelineFigure(fmt.Sprintf("timeline-%d", i+1), g))
+	}
+	return s.done()
+}
+
+func timelineFigure(id string, g figureGroup) figure {
+	o := Options{}
+	f := figure{ID: id, Title: g.title(), XLabel: "time since the VMM's exec (of a container: since the request)", Table: &figureTable{Head: []string{"cell", "phase", "time"}}}
+	var totals []float64
+	for _, c := range g.cells {
+		at, _ := pickSample(c.Cell)
+		totals = append(totals, float64(*c.Samples[at].Phases.TotalNs))
+	}
+	x := newScale(totalNs, true, totals...)
+	var keys []string
+	for i, c := range g.cells {
+		at, median := pickSample(c.Cell)
+		sample := &c.Samples[at]
+		label := cellLabel(c)
+		segments := pieces(sample.Phases, firmwareName(c.Firmware))
+		words := fmt.Sprintf("%s in %s", label, o.duration(totals[i]))
+		d := new(drawing)
+		var left float64
+		for _, seg := range segments {
+			class := phaseClasses[seg.utf8]
+			width := x.at(left+float64(seg.ns)) - x.at(left)
+			d.rect("seg "+class, x.at(left), 0, width, 18)
+			left += float64(seg.ns)
+			words += fmt.Sprintf("; %s %s", seg.name, o.duration(float64(seg.ns)))
+			f.Table.Rows = append(f.Table.Rows, []string{label, seg.name, o.duration(float64(seg.ns))})
+			if key := class + seg.name; !slices.Contains(keys, key) {
+				keys = append(keys, key)
+				f.Keys = append(f.Keys, figureKey{swatch("seg " + class), phaseWords(seg.name)})
+			}
+		}
+		out := newDrawing("bar", fmt.Sprintf("%s-%d", id, i+1), words, sampleWords(at, len(c.Samples), median), 18)
+		out.WriteString(d.String())
+		out.end()
+		f.Rows = append(f.Rows, figureRow{Label: label, Value: o.duration(totals[i]), SVG: out.html()})
+	}
+	axis := new(drawing)
+	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
+	axis.axis(x, 2)
+	axis.end()
+	f.Axis = axis.html()
+	return f
+}
+
+// phaseWords are a phase's name for its key.
+func phaseWords(name string) string {
+	switch name {
+	case "guest":
+		return "guest, until ready"
+	case "in no phase":
+		return "in no phase (not told apart)"
+	}
+	return name
+}
+
+func sampleWords(at, n int, median bool) string {
+	if median {
+		return fmt.Sprintf("sample %d of %d, the nearest to the median", at+1, n)
+	}
+	return fmt.Sprintf("sample %d of %d", at+1, n)
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/units"
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// gridBuilder numbers the footnotes of a grid: the same words are one footnote.
+type gridBuilder struct {
+	*Grid
+	numbers map[string]int
+}
+
+func (b *gridBuilder) note(text string) int {
+	n, ok := b.numbers[text]
+	if !ok {
+		b.Notes = append(b.Notes, text)
+		n = len(b.Notes)
+		b.numbers[text] = n
+	}
+	return n
+}
+
+// entries are those of a cell (nil: the run has none such), one for each metric.
+func (b *gridBuilder) entries(c *sourced, metrics []phase) []Entry {
+	out := make([]Entry, len(metrics))
+	for i, m := range metrics {
+		e := &out[i]
+		e.Metric = m.metric
+		switch {
+		case c == nil:
+			e.Status = EntryAbsent
+			continue
+		case c.Status != results.CellOK:
+			e.Status, e.Again = c.Status, i > 0
+		case len(c.Samples) == 0:
+			e.Status, e.Again = EntryNoData, i > 0
+		default:
+			b.figure(e, c.Cell)
+		}
+		e.Cell = c.Cell
+		if e.Status != EntryMissing { // whose only note is why
+			for _, note := range c.footnotes() {
+				e.Notes = append(e.Notes, b.note(note))
+			}
+		}
+	}
+	return out
+}
+
+// figure fills an entry of a cell that was measured.
+func (b *gridBuilder) figure(e *Entry, c *results.Cell) {
+	if s, ok := figureOf(c, e.Metric); ok {
+		e.Status, e.Summary = results.CellOK, &s
+		return
+	}
+	e.Status = EntryMissing
+	e.Notes = []int{b.note(whyMissing(c, e.Metric))}
+}
+
+// vmMetric is the time of a boot that is not the VMM's: what the VM itself takes, firmware and guest.
+const vmMetric = "vm_ns"
+
+// ownMemory is what a guest, or else a process or container, has when it is ready.
+const ownMemory = "own_ready_bytes"
+
+// figureOf is the summary of a cell's metric, also of one that is not in run.json.
+func figureOf(c *results.Cell, metric string) (results.Summary, bool) {
+	if metric == ownMemory {
+		metric = "guest_ready_bytes"
+		if !hasMetric(c, metric) {
+			metric = "process_ready_bytes"
+		}
+	}
+	if s, ok := c.Summary[metric]; ok || metric != vmMetric {
+		return s, ok
+	}
+	var values []float64
+	for _, i := range c.Standing() {
+		s := &c.Samples[i]
+		if v, ok := metricOf(s, metric); ok && s.Status == results.SampleOK {
+			values = append(values, v)
+		}
+	}
+	return results.Summarize(values)
+}
+
+// metricOf is a sample's figure, also of a metric that is not in run.json.
+func metricOf(s *results.Sample, metric string) (float64, bool) {
+	if p := s.Phases; metric == vmMetric {
+		if p.TotalNs == nil || p.VMMNs == nil {
+			return 0, false
+		}
+		return float64(*p.TotalNs - *p.VMMNs), true
+	}
+	v, ok := s.Metrics()[metric]
+	return v, ok
+}
+
+// endsPhase is the event without which a phase cannot be told.
+var endsPhase = map[string]string{"vmm_ns": results.EventGuestEntry, vmMetric: results.EventGuestEntry, "firmware_ns": results.EventFirmwareEnd}
+
+// whyMissing says why a cell that was measured lacks a figure.
+func whyMissing(c *results.Cell, metric string) string {
+	if _, phase := endsPhase[metric]; phase && c.Platform == "process" {
+		return "a process has no VMM: its time is the total"
+	}
+	if metric == totalNs && c.TimedOut() > 0 && c.TimedOut() >= c.OKSamples() {
+		return strings.Join(timedOut(c), "; ")
+	}
+	for i := range c.Samples {
+		for _, m := range c.Samples[i].Missing {
+			if m.Name == metric || m.Name == endsPhase[metric] {
+				return m.Reason
+			}
+		}
+	}
+	if metric == "instances" {
+		if s, ok := c.Summary["instances_at_least"]; ok {
+			return fmt.Sprintf("at least %s: no more were started", units.Whole(s.Median))
+		}
+	}
+	if metric == "memory_min_bytes" {
+		if s, ok := c.Summary["memory_min_at_most_bytes"]; ok {
+			return "at most " + units.Size(s.Median)
+		}
+	}
+	return "no sample has this figure"
+}
+
+// totalNs is the metric of a whole boot.
+const totalNs = "total_ns"
+
+// footnotes are what a reader of a cell's entry must know besides its figures.
+func (c *sourced) footnotes() []string {
+	o := Options{}
+	out := o.notes(c.Cell)
+	if experimentOf(c.Cell) == imageSize && len(out) > 1 { // how it was made is one thing
+		out = []string{strings.Join(out, "; ")}
+	}
+	g := group{experiment: c.Experiment, interrupted: c.interrupted}
+	if n, short := g.asked(c.Cell); short && c.Status == results.CellOK {
+		out = append(out, cutShort(c.Cell, n))
+	}
+	if t := c.tainted(); t != "" {
+		out = append(out, t)
+	}
+	return out
+}
+
+// tainted says how many of the samples that count are tainted, and by what kinds of taints.
+func (c *sourced) tainted() string {
+	const most = 4
+	var kinds []string
+	n, standing := 0, c.Standing()
+	for _, i := range standing {
+		s := &c.Samples[i]
+		if len(s.Taints) > 0 {
+			n++
+		}
+		for _, t := range s.Taints {
+			if k := generalTaint(t); !slices.Contains(kinds, k) {
+				kinds = append(kinds, k)
+			}
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	slices.Sort(kinds)
+	more := ""
+	if m := len(kinds) - most; m > 0 {
+		kinds, more = kinds[:most], fmt.Sprintf("; and %d more kinds", m)
+	}
+	count := fmt.Sprintf("%d of %d samples tainted", n, len(standing))
+	if n == len(standing) {
+		count = "all samples tainted"
+	}
+	return count + ": " + strings.Join(kinds, "; ") + more
+}
+
+// generalTaint is a taint without its figures, and without the name of who disturbed.
+func generalTaint(t string) string {
+	for _, kind := range []string{"foreign task", "kernel thread", "ukprobe's own"} {
+		if strings.HasPrefix(t, kind) {
+			return "foreign tasks on its CPUs"
+		}
+	}
+	if strings.HasPrefix(t, "the hypervisor below took") {
+		return "steal by the hypervisor below"
+	}
+	return kindOfTaint(t)
+}
+
+// finish drops heads and columns that say nothing, and adds the legend.
+func (b *gridBuilder) finish(cells []sourced) {
+	for i := len(b.Heads) - 1; i > 0; i-- {
+		if !slices.ContainsFunc(b.Rows, func(r Row) bool { return r.Heads[i] != "" }) {
+			b.Heads = slices.Delete(b.Heads, i, i+1)
+			for j := range b.Rows {
+				b.Rows[j].Heads = slices.Delete(b.Rows[j].Heads, i, i+1)
+			}
+		}
+	}
+	for _, r := range b.Rows {
+		for i := range r.Heads {
+			if r.Heads[i] == "" {
+				r.Heads[i] = "–"
+			}
+		}
+	}
+	b.Legend = append(b.Legend, gridLegend(b.Grid, cells)...)
+}
+
+// gridLegend says what holds for the whole table.
+func gridLegend(g *Grid, cells []sourced) []string {
+	seen := map[string]bool{}
+	interval, without := false, false
+	least, most := 0, 0
+	for _, r := range g.Rows {
+		for _, e := range r.Entries {
+			seen[e.Status] = true
+			if e.Summary == nil || experimentOf(e.Cell) == imageSize || experimentOf(e.Cell) == aslr {
+				continue
+			}
+			interval, without = interval || e.Summary.CI95 != nil, without || e.Summary.CI95 == nil
+			if n := e.Summary.N; most == 0 {
+				least, most = n, n
+			} else {
+				least, most = min(least, n), max(most, n)
+			}
+		}
+	}
+	var out []string
+	if most > 0 {
+		count := fmt.Sprintf("of %d samples each", most)
+		if least < most {
+			count = fmt.Sprintf("of %d to %d samples", least, most)
+		} else if most == 1 {
+			count = "of one sample each"
+		}
+		line := "Medians " + count + "."
+		if interval {
+			line += " ± is the larger distance to an end of the 95 % interval of the median."
+		}
+		if without && interval {
+			line += " Without it there are fewer than 6 samples, or the interval's end timed out."
+		}
+		out = append(out, line)
+	}
+	accels := map[string]bool{}
+	for _, c := range cells {
+		if a := accelOf(c.Cell); a != "" && c.Status == results.CellOK {
+			accels[a] = true
+		}
+	}
+	if len(accels) > 1 {
+		out = append(out, "Rows with different accelerators do not compare.")
+	}
+	if seen[EntryAbsent] {
+		out = append(out, "– : not in the run.")
+	}
+	if seen[EntryNoData] || seen[results.CellSkipped] {
+		out = append(out, "“not run”: in the run, but not measured.")
+	}
+	return out
+}

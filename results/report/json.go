@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// JSONFormat and JSONVersion are the "format" and "format_version" of the machine form.
+const (
+	JSONFormat  = "ukprobe-report"
+	JSONVersion = 1
+)
+
+type jsonDocument struct {
+	Format   string     `json:"format"`
+	Version  int        `json:"format_version"`
+	Runs     []jsonRun  `json:"runs"`
+	Warnings []string   `json:"warnings"`
+	Tables   []jsonGrid `json:"tables"`
+	Images   []string   `json:"images"`
+}
+
+type jsonRun struct {
+	Label   string       `json:"label"`
+	ID      string       `json:"id"`
+	Started time.Time    `json:"started"`
+	Status  string       `json:"status"`
+	Version string       `json:"version"`
+	Seed    uint64       `json:"seed"`
+	Host    results.Host `json:"host"`
+}
+
+type jsonGrid struct {
+	ID      string       `json:"id"`
+	Part    int          `json:"part"`
+	Title   string       `json:"title"`
+	Absent  string       `json:"absent,omitempty"`
+	Heads   []string     `json:"heads"`
+	Columns []jsonColumn `json:"columns"`
+	Rows    []jsonRow    `json:"rows"`
+	Notes   []string     `json:"footnotes"`
+	Legend  []string     `json:"legend"`
+}
+
+type jsonColumn struct {
+	Group  string `json:"group,omitempty"`
+	Title  string `json:"title"`
+	Metric string `json:"metric"`
+	Unit   string `json:"unit"`
+}
+
+type jsonRow struct {
+	Heads   []string    `json:"heads"`
+	Entries []jsonEntry `json:"entries"`
+}
+
+type jsonEntry struct {
+	Status  string           `json:"status"`
+	Cell    string           `json:"cell,omitempty"`
+	Summary *results.Summary `json:"summary,omitempty"`
+	Text    string           `json:"text,omitempty"`
+	Notes   []int            `json:"footnotes,omitempty"`
+}
+
+// JSON writes the tables for machines; docs/report.md describes the form.
+func (d *Document) JSON(w io.Writer) error {
+	out := jsonDocument{Format: JSONFormat, Version: JSONVersion, Runs: []jsonRun{}, Warnings: list(d.Warnings), Tables: []jsonGrid{}, Images: list(d.Images)}
+	for i := range d.Sources {
+		r := &d.Sources[i].File.Run
+		out.Runs = append(out.Runs, jsonRun{d.Sources[i].Label, r.ID, r.Started, r.Status, r.Version, r.Seed, d.Sources[i].File.Host})
+	}
+	for i := range d.Grids {
+		out.Tables = append(out.Tables, d.Grids[i].json())
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	return e.Encode(out)
+}
+
+func (g *Grid) json() jsonGrid {
+	out := jsonGrid{ID: g.ID, Part: g.Part, Title: g.Title, Absent: g.Absent, Heads: list(g.Heads), Columns: []jsonColumn{}, Rows: []jsonRow{}, Notes: list(g.Notes), Legend: list(g.Legend)}
+	for _, c := range g.Columns {
+		out.Columns = append(out.Columns, jsonColumn{c.Group, c.Title, c.Metric, unitOf(c.Metric)})
+	}
+	for _, r := range g.Rows {
+		row := jsonRow{Heads: r.Heads, Entries: []jsonEntry{}}
+		for _, e := range r.Entries {
+			one := jsonEntry{Status: e.Status, Summary: e.Summary, Text: e.Text, Notes: e.Notes}
+			if e.Cell != nil {
+				one.Cell = e.Cell.Name()
+			}
+			row.Entries = append(row.Entries, one)
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	return out
+}
+
+// list is never null in JSON.
+func list(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}

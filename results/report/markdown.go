@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Markdown writes the document as GitHub Flavored Markdown. What guests and programs
+// said is escaped, so that none of it is markup.
+func (d *Document) Markdown(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString("# ukprobe report\n\n")
+	for i := range d.Sources {
+		s := &d.Sources[i]
+		fmt.Fprintf(&b, "- %s\n", md(s.describe()))
+	}
+	for _, line := range d.Warnings {
+		fmt.Fprintf(&b, "\n> **Warning:** %s\n", md(line))
+	}
+	for i := range d.Grids {
+		d.Grids[i].markdown(&b)
+	}
+	if len(d.Images) > 0 {
+		b.WriteString("\n## Images\n\n")
+		for _, line := range d.Images {
+			fmt.Fprintf(&b, "- %s\n", md(line))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (g *Grid) markdown(b *strings.Builder) {
+	fmt.Fprintf(b, "\n## %s\n\n", md(g.heading()))
+	if g.Absent != "" {
+		b.WriteString(md(g.Absent) + "\n")
+		return
+	}
+	var head, rule []string
+	for _, h := range g.Heads {
+		head, rule = append(head, md(h)), append(rule, "---")
+	}
+	for _, c := range g.Columns {
+		head, rule = append(head, md(c.heading())), append(rule, "--:")
+	}
+	fmt.Fprintf(b, "| %s |\n| %s |\n", strings.Join(head, " | "), strings.Join(rule, " | "))
+	for _, r := range g.Rows {
+		var row []string
+		for _, h := range r.Heads {
+			row = append(row, md(h))
+		}
+		for _, e := range r.Entries {
+			words := md(strings.Join(Options{}.entryWords(e), " "))
+			row = append(row, strings.TrimSpace(words+" "+md(marks(e.Notes))))
+		}
+		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))
+	}
+	b.WriteByte('\n')
+	for i, n := range g.Notes {
+		fmt.Fprintf(b, "\\[%d\\] %s  \n", i+1, md(n))
+	}
+	for _, line := range g.Legend {
+		fmt.Fprintf(b, "\n%s\n", md(line))
+	}
+}
+
+// markup are the characters that mean something to Markdown inside of a line, and those
+// that begin an HTML tag or an entity.
+var markup = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`, "<", "&lt;", ">", "&gt;", "&", "&amp;",
+	"://", ":&#47;/", "@", "&#64;", "www.", "www&#46;", "$", `\$`)
+
+// md makes a text safe inside of a line of Markdown. Addresses in it become no links.
+func md(s string) string {
+	s = markup.Replace(Options{}.clean(s))
+	if s != "" && strings.ContainsRune("#-+=0123456789", rune(s[0])) { // would begin a heading or a list at the start of a line
+		if s[0] < '0' || s[0] > '9' {
+			return `\` + s
+		}
+	}
+	return s
+}
