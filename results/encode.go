@@ -19,6 +19,7 @@ type encoded struct {
 type encodedCell struct {
 	open    json.RawMessage   // the cell's fields before its samples
 	samples []json.RawMessage // one line each
+	counts  []bool            // of each sample
 	close   json.RawMessage   // the cell's fields after its samples
 }
 
@@ -56,7 +57,7 @@ func (e *encodedCell) set(c *Cell) error {
 	if err != nil {
 		return err
 	}
-	e.open, e.close = open, end
+	e.open, e.counts, e.close = open, c.Counts(), end
 	return nil
 }
 
@@ -78,7 +79,7 @@ func (e *encoded) writeTo(w io.Writer) error {
 func (e *encodedCell) writeTo(b *bufio.Writer) {
 	b.Write(e.open[:len(e.open)-1]) // without its closing brace
 	b.WriteString(",\"samples\":[")
-	for i, s := range e.samples {
+	for i, s := range withCounts(e.samples, e.counts) {
 		separate(b, i)
 		b.Write(s)
 	}
