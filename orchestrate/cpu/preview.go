@@ -47,10 +47,10 @@ func preview(root string, s Settings, irqsFrom []int) ([]string, error) {
 	for _, name := range order {
 		c := by[name]
 		name += " " + words[name]
-		switch {
-		case c.would == 0:
+		switch c.would {
+		case 0:
 			out = append(out, name+": is so already")
-		case c.would == 1:
+		case 1:
 			out = append(out, fmt.Sprintf("%s: /%s is %s, would be set to %s", name, c.example.path, cmp.Or(c.example.was, "empty"), c.example.want))
 		default:
 			out = append(out, fmt.Sprintf("%s: /%s is %s, would be set to %s, and %d more files", name, c.example.path, cmp.Or(c.example.was, "empty"), c.example.want, c.would-1))
