@@ -92,15 +92,19 @@ func (l *laboratory) setCPUs(cells []matrix.Cell, log func(format string, args .
 		return err
 	}
 	l.cpus.plans, l.cpus.each = plans.plans, plans.each
-	var guests []int
-	for _, key := range slices.Sorted(maps.Keys(plans.plans)) {
-		p := plans.plans[key]
-		guests = slices.Concat(guests, p.VCPU, p.VMM)
-	}
 	if wanted.IRQsAway {
-		return l.cpus.host.MoveIRQs(guests)
+		return l.cpus.host.MoveIRQs(plans.guests())
 	}
 	return nil
+}
+
+// guests are the CPUs of all plans' guests.
+func (c *cpus) guests() []int {
+	var out []int
+	for _, key := range slices.Sorted(maps.Keys(c.plans)) {
+		out = slices.Concat(out, c.plans[key].VCPU, c.plans[key].VMM)
+	}
+	return out
 }
 
 func hostSettings(h matrix.HostSettings) cpu.Settings {

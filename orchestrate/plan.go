@@ -19,8 +19,10 @@ import (
 
 // Plan is what a run would do: for --dry-run.
 type Plan struct {
-	Cells []PlannedCell      `json:"cells"`
-	CPUs  cpu.Plan           `json:"cpus"`
+	Cells []PlannedCell `json:"cells"`
+	CPUs  cpu.Plan      `json:"cpus"`
+	// Host is what would be set of it, or why it cannot be.
+	Host  []string           `json:"host,omitempty"`
 	Hooks []probe.HookStatus `json:"hooks"`
 	// HooksError says why the hooks could not be tried.
 	HooksError string `json:"hooks_error,omitempty"`
@@ -64,6 +66,9 @@ func MakePlan(o Options) (Plan, error) {
 		return p, err
 	}
 	p.CPUs = plans.of(wanted[0])
+	if p.Host, err = cpu.Preview(hostSettings(wanted[0].CPU.Host), plans.guests()); err != nil {
+		return p, err
+	}
 	host := platform.DetectHost()
 	systems := system.All(system.Env{Images: o.Images})
 	for _, c := range wanted {

@@ -80,7 +80,7 @@ func writeCell(b *bufio.Writer, c *Cell, samples []json.RawMessage) error {
 	}
 	b.Write(open[:len(open)-1]) // without its closing brace
 	b.WriteString(",\"samples\":[")
-	for i, s := range samples {
+	for i, s := range withCounts(samples, c.Counts()) {
 		separate(b, i)
 		b.Write(s)
 	}

@@ -93,6 +93,9 @@ func parseRaw(path string, data []byte) (r rawRun, err error) {
 		if r.samples[i], err = compact(raw.Cells[i].Samples); err != nil {
 			return rawRun{}, fmt.Errorf("results: read %s: %w", path, err)
 		}
+		for n, sample := range r.samples[i] {
+			r.samples[i][n] = withoutCounts(sample) // it is written anew
+		}
 	}
 	return r, nil
 }

@@ -82,6 +82,9 @@ func printPlan(w io.Writer, p orchestrate.Plan) {
 	for _, t := range p.CPUs.Taints {
 		fmt.Fprintf(w, "taint    %s\n", t)
 	}
+	for _, h := range p.Host {
+		fmt.Fprintf(w, "host     %s\n", h)
+	}
 	if p.HooksError != "" {
 		fmt.Fprintf(w, "hooks    %s\n", p.HooksError)
 		return

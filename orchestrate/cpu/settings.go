@@ -47,6 +47,7 @@ type Host struct {
 	journal *journal.Journal
 	set     []*knob
 	failed  []string // taints
+	dry     bool     // nothing is written: set are those that would be, or are so already
 	unlock  func()
 
 	// PutBack is what killed runs had set, and was put back before anything was set.
@@ -289,7 +290,7 @@ func (h *Host) write(k *knob) error {
 	if k.was, ok = h.have(k.setting, k.path); !ok {
 		return nil
 	}
-	if k.holds(k.was) {
+	if k.holds(k.was) || h.dry {
 		h.set = append(h.set, k)
 		return nil
 	}
