@@ -26,8 +26,8 @@ func reported(args ...string) (string, error) {
 	return out.String(), err
 }
 
-// oneCellRun is a results folder with one cell.
-func oneCellRun(t *testing.T) string {
+// reportableRun is a results folder with one cell.
+func reportableRun(t *testing.T) string {
 	t.Helper()
 	dir, total := t.TempDir(), int64(5e6)
 	c := results.Cell{System: "osv", App: "hello", Platform: "qemu", Experiment: "boot", Accel: "kvm", Status: results.CellOK, Samples: []results.Sample{{Status: results.SampleOK, Phases: results.Phases{TotalNs: &total}}}}
@@ -43,7 +43,7 @@ func oneCellRun(t *testing.T) string {
 }
 
 func TestReportFormats(t *testing.T) {
-	dir := oneCellRun(t)
+	dir := reportableRun(t)
 	for format, want := range map[string]string{"term": "Table 2. Boot time: hello", "md": "## Table 2. Boot time: hello", "csv": "total_ns,ns,5000000", "json": `"format": "ukprobe-report"`, "html": "<!doctype html>"} {
 		out, err := reported("--format", format, dir)
 		if err != nil || !strings.Contains(out, want) {
@@ -60,7 +60,7 @@ func TestReportFormats(t *testing.T) {
 }
 
 func TestReportRefuses(t *testing.T) {
-	dir := oneCellRun(t)
+	dir := reportableRun(t)
 	for _, tt := range []struct {
 		args []string
 		want string

@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -53,9 +54,12 @@ func timelineFigure(id string, g figureGroup) figure {
 			left += float64(seg.ns)
 			words += fmt.Sprintf("; %s %s", seg.name, o.duration(float64(seg.ns)))
 			f.Table.Rows = append(f.Table.Rows, []string{label, seg.name, o.duration(float64(seg.ns))})
-			if key := class + seg.name; !slices.Contains(keys, key) {
-				keys = append(keys, key)
-				f.Keys = append(f.Keys, figureKey{swatch("seg " + class), phaseWords(seg.name)})
+			name := phaseWords(seg.name)
+			if at := slices.Index(keys, class); at < 0 {
+				keys = append(keys, class)
+				f.Keys = append(f.Keys, figureKey{swatch("seg " + class), name})
+			} else if key := &f.Keys[at]; !strings.Contains(key.Label, name) { // another firmware
+				key.Label += " or " + name
 			}
 		}
 		out := newDrawing("bar", fmt.Sprintf("%s-%d", id, i+1), words, sampleWords(at, len(c.Samples), median), 18)
