@@ -266,6 +266,8 @@ func TestInterferenceTypesFitTheMaps(t *testing.T) {
 	}{
 		{InterferenceMapCpuTimes, 4, unsafe.Sizeof(InterferenceCpuTime{})},
 		{InterferenceMapSources, unsafe.Sizeof(InterferenceSourceKey{}), unsafe.Sizeof(InterferenceSourceTime{})},
+		{InterferenceMapHeads, 4, unsafe.Sizeof(InterferenceEdge{})},
+		{InterferenceMapTails, 4, unsafe.Sizeof(InterferenceEdge{})},
 	} {
 		if m := spec.Maps[tt.name]; m == nil || uintptr(m.KeySize) != tt.key || uintptr(m.ValueSize) != tt.value {
 			t.Errorf("%s: %v, in Go key and value have %d and %d bytes", tt.name, m, tt.key, tt.value)

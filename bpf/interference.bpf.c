@@ -17,6 +17,10 @@
 #define MAX_SOURCES 4096
 #define MAX_BELOW 6 /* levels: the sample's, and those of a container below it */
 #define COMM_LEN 16 /* TASK_COMM_LEN */
+#define MAX_ENGINE 4096 /* processes */
+/* Stretches; powers of two, and a per-CPU value has 32 KiB at most. */
+#define EDGE 512
+#define EDGES 4
 
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
@@ -49,6 +53,7 @@ struct task_struct___who {
 	char comm[COMM_LEN];
 	struct task_struct *real_parent;
 	struct css_set *cgroups;
+	struct pid *thread_pid; /* since 4.19 */
 };
 
 #pragma clang attribute pop
@@ -60,6 +65,10 @@ enum source_kind {
 	SOURCE_OWN, /* ukprobe and what it started outside its cgroups: clients */
 	SOURCE_IRQ,
 	SOURCE_SOFTIRQ,
+	SOURCE_ENGINE, /* of a container engine, and what it has started */
+	/* Of stretches only: they have no row. */
+	SOURCE_IDLE,
+	SOURCE_MINE,
 };
 
 struct source_key {
@@ -98,6 +107,7 @@ struct cpu_time {
 	u64 mine;
 	u64 others;
 	u64 own_time;
+	u64 engine_time;
 	u64 irq;
 	u64 softirqs;
 	/* What found no row: it is in the sums. */
@@ -107,6 +117,24 @@ struct cpu_time {
 	u64 switches;
 	u64 irq_hits;
 	u64 softirq_hits;
+	u64 stretches;
+};
+
+/*
+ * What is in the sums, one by one: user space takes out of them what was before a
+ * guest's start or after it was ready, which it knows only when it is over.
+ */
+struct stretch {
+	u64 begun;
+	u64 ended;
+	u64 ns; /* less what interrupted it */
+	u16 kind;
+	u16 unnamed; /* it found no row */
+	u32 id;
+};
+
+struct edge {
+	struct stretch at[EDGE];
 };
 
 struct {
@@ -122,6 +150,30 @@ struct {
 	__type(key, struct source_key);
 	__type(value, struct source_time);
 } sources SEC(".maps");
+
+/* The first of a look. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, EDGES);
+	__type(key, u32);
+	__type(value, struct edge);
+} heads SEC(".maps");
+
+/* The last, in a ring. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, EDGES);
+	__type(key, u32);
+	__type(value, struct edge);
+} tails SEC(".maps");
+
+/* Processes of a container engine: those that user space names, and what they start. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_ENGINE);
+	__type(key, u32);
+	__type(value, u32);
+} engine SEC(".maps");
 
 static __always_inline struct cpu_time *looked_at(void)
 {
@@ -191,68 +243,109 @@ static __always_inline void beyond(struct cpu_time *c, u64 ns)
 	c->beyond_ns += ns;
 }
 
-static __always_inline void add_task(struct cpu_time *c, u64 ns)
+static __always_inline void note(struct cpu_time *c, struct stretch *s)
+{
+	u32 at = c->stretches & (EDGE - 1), part = c->stretches / EDGE & (EDGES - 1);
+	struct edge *e;
+
+	if (c->stretches < EDGE * EDGES) {
+		e = bpf_map_lookup_elem(&heads, &part);
+		if (e)
+			e->at[at] = *s;
+	}
+	e = bpf_map_lookup_elem(&tails, &part);
+	if (e)
+		e->at[at] = *s;
+	c->stretches++;
+}
+
+/*
+ * A process of the engine, but not in a container of its: those have PID namespaces.
+ */
+static __always_inline bool is_engine(struct task_struct___who *task, u32 tgid)
+{
+	return bpf_map_lookup_elem(&engine, &tgid) && !BPF_CORE_READ(task, thread_pid, level);
+}
+
+/* Returns whose time it was, and whether that found no row. */
+static __always_inline void add_task(struct cpu_time *c, struct stretch *s)
 {
 	struct task_struct___who *task = (void *)bpf_get_current_task();
 	struct source_key key = { .cpu = bpf_get_smp_processor_id() };
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct source_time *t;
-	u32 own = c->own;
+	u32 own = c->own, tgid = pid_tgid >> 32;
+	u64 ns = s->ns;
 
-	key.id = pid_tgid;
+	s->id = key.id = pid_tgid;
 	if (!key.id) {
+		s->kind = SOURCE_IDLE;
 		c->idle += ns;
 		return;
 	}
 	if (is_mine(c, task)) {
+		s->kind = SOURCE_MINE;
 		c->mine += ns;
 		return;
 	}
-	if (pid_tgid >> 32 == own || BPF_CORE_READ(task, real_parent, tgid) == own) {
+	if (tgid == own || BPF_CORE_READ(task, real_parent, tgid) == own) {
 		key.kind = SOURCE_OWN;
 		c->own_time += ns;
+	} else if (is_engine(task, tgid)) {
+		key.kind = SOURCE_ENGINE;
+		c->engine_time += ns;
 	} else {
 		key.kind = BPF_CORE_READ(task, flags) & PF_KTHREAD ? SOURCE_KTHREAD : SOURCE_TASK;
 		c->others += ns;
 	}
+	s->kind = key.kind;
 	t = row(&key);
 	if (!t) {
+		s->unnamed = 1;
 		beyond(c, ns);
 		return;
 	}
 	t->ns += ns;
 	t->count++;
-	t->tgid = pid_tgid >> 32;
+	t->tgid = tgid;
 	/* Each time: a new process has its parent's until it calls exec. */
 	bpf_probe_read_kernel(t->comm, sizeof(t->comm), &task->comm);
 }
 
-static __always_inline void add_interrupt(struct cpu_time *c, u32 kind, u32 id, u64 ns)
+static __always_inline void add_interrupt(struct cpu_time *c, struct stretch *s)
 {
-	struct source_key key = { .kind = kind, .id = id, .cpu = bpf_get_smp_processor_id() };
+	struct source_key key = { .kind = s->kind, .id = s->id, .cpu = bpf_get_smp_processor_id() };
 	struct source_time *t = row(&key);
 
-	c->taken_ns += ns;
-	if (!t) {
-		beyond(c, ns);
-		return;
+	c->taken_ns += s->ns;
+	if (t) {
+		t->ns += s->ns;
+		t->count++;
+	} else {
+		s->unnamed = 1;
+		beyond(c, s->ns);
 	}
-	t->ns += ns;
-	t->count++;
+	note(c, s);
 }
 
 /* The current task's stretch is over. */
 static __always_inline void task_off(struct cpu_time *c, u64 now)
 {
+	struct stretch s = { .begun = c->task_ns, .ended = now };
 	u64 ns = now - c->task_ns;
 
-	add_task(c, ns > c->taken_ns ? ns - c->taken_ns : 0);
+	s.ns = ns > c->taken_ns ? ns - c->taken_ns : 0;
+	add_task(c, &s);
+	note(c, &s);
 	c->task_ns = now;
 	c->taken_ns = 0;
 }
 
 static __always_inline void softirq_off(struct cpu_time *c, u64 now)
 {
+	struct stretch s = {
+		.begun = c->softirq_ns, .ended = now, .kind = SOURCE_SOFTIRQ, .id = c->softirq
+	};
 	u64 ns;
 
 	if (!c->softirq_ns)
@@ -261,7 +354,8 @@ static __always_inline void softirq_off(struct cpu_time *c, u64 now)
 	ns = ns > c->softirq_taken_ns ? ns - c->softirq_taken_ns : 0;
 	c->softirq_ns = 0;
 	c->softirqs += ns;
-	add_interrupt(c, SOURCE_SOFTIRQ, c->softirq, ns);
+	s.ns = ns;
+	add_interrupt(c, &s);
 }
 
 /* ---- The hooks ---- */
@@ -291,20 +385,22 @@ static __always_inline int on_irq_entry(void)
 
 static __always_inline int on_irq_exit(u32 irq)
 {
+	struct stretch s = { .kind = SOURCE_IRQ, .id = irq };
 	struct cpu_time *c = looked_at();
-	u64 ns;
 
 	if (!c)
 		return 0;
 	c->irq_hits++;
 	if (!c->irq_ns)
 		return 0;
-	ns = bpf_ktime_get_ns() - c->irq_ns;
+	s.begun = c->irq_ns;
+	s.ended = bpf_ktime_get_ns();
+	s.ns = s.ended - s.begun;
 	c->irq_ns = 0;
-	c->irq += ns;
+	c->irq += s.ns;
 	if (c->softirq_ns)
-		c->softirq_taken_ns += ns;
-	add_interrupt(c, SOURCE_IRQ, irq, ns);
+		c->softirq_taken_ns += s.ns;
+	add_interrupt(c, &s);
 	return 0;
 }
 
@@ -327,6 +423,18 @@ static __always_inline int on_softirq_exit(void)
 
 	if (c)
 		softirq_off(c, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* In the context of who starts it. A thread's number is no other process's. */
+static __always_inline int on_new_task(u32 tid)
+{
+	u32 by = bpf_get_current_pid_tgid() >> 32, one = 1;
+
+	if (bpf_map_lookup_elem(&engine, &by))
+		bpf_map_update_elem(&engine, &tid, &one, BPF_ANY);
+	else if (bpf_map_lookup_elem(&engine, &tid))
+		bpf_map_delete_elem(&engine, &tid); /* the number is another's now */
 	return 0;
 }
 
@@ -434,6 +542,34 @@ SEC("tp/irq/softirq_exit")
 int tracepoint_softirq_exit(void *ctx)
 {
 	on_softirq_exit();
+	return PERF_KEEP;
+}
+
+SEC("tp_btf/sched_wakeup_new")
+int BPF_PROG(tp_btf_new_task, struct task_struct *task)
+{
+	return on_new_task(BPF_CORE_READ(task, pid));
+}
+
+SEC("raw_tp/sched_wakeup_new")
+int raw_tp_new_task(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)ctx->args[0];
+
+	return on_new_task(BPF_CORE_READ(task, pid));
+}
+
+/* events/sched/sched_wakeup_new/format */
+struct tp_new_task {
+	u64 common;
+	char comm[COMM_LEN];
+	u32 pid;
+};
+
+SEC("tp/sched/sched_wakeup_new")
+int tracepoint_new_task(struct tp_new_task *ctx)
+{
+	on_new_task(ctx->pid);
 	return PERF_KEEP;
 }
 

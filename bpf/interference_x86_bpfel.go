@@ -32,6 +32,7 @@ type InterferenceCpuTime struct {
 	Mine           uint64
 	Others         uint64
 	OwnTime        uint64
+	EngineTime     uint64
 	Irq            uint64
 	Softirqs       uint64
 	BeyondNs       uint64
@@ -39,6 +40,12 @@ type InterferenceCpuTime struct {
 	Switches       uint64
 	IrqHits        uint64
 	SoftirqHits    uint64
+	Stretches      uint64
+}
+
+type InterferenceEdge struct {
+	_  structs.HostLayout
+	At [512]InterferenceStretch
 }
 
 type InterferenceSourceKey struct {
@@ -57,6 +64,9 @@ const (
 	InterferenceSourceKindSOURCE_OWN     InterferenceSourceKind = 2
 	InterferenceSourceKindSOURCE_IRQ     InterferenceSourceKind = 3
 	InterferenceSourceKindSOURCE_SOFTIRQ InterferenceSourceKind = 4
+	InterferenceSourceKindSOURCE_ENGINE  InterferenceSourceKind = 5
+	InterferenceSourceKindSOURCE_IDLE    InterferenceSourceKind = 6
+	InterferenceSourceKindSOURCE_MINE    InterferenceSourceKind = 7
 )
 
 type InterferenceSourceTime struct {
@@ -68,26 +78,42 @@ type InterferenceSourceTime struct {
 	Comm  [16]int8
 }
 
+type InterferenceStretch struct {
+	_       structs.HostLayout
+	Begun   uint64
+	Ended   uint64
+	Ns      uint64
+	Kind    uint16
+	Unnamed uint16
+	Id      uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	InterferenceMapCpuTimes                      = "cpu_times"
+	InterferenceMapEngine                        = "engine"
+	InterferenceMapHeads                         = "heads"
 	InterferenceMapSources                       = "sources"
+	InterferenceMapTails                         = "tails"
 	InterferenceProgLook                         = "look"
 	InterferenceProgRawTpInterferenceSwitch      = "raw_tp_interference_switch"
 	InterferenceProgRawTpIrqEntry                = "raw_tp_irq_entry"
 	InterferenceProgRawTpIrqExit                 = "raw_tp_irq_exit"
+	InterferenceProgRawTpNewTask                 = "raw_tp_new_task"
 	InterferenceProgRawTpSoftirqEntry            = "raw_tp_softirq_entry"
 	InterferenceProgRawTpSoftirqExit             = "raw_tp_softirq_exit"
 	InterferenceProgTpBtfInterferenceSwitch      = "tp_btf_interference_switch"
 	InterferenceProgTpBtfIrqEntry                = "tp_btf_irq_entry"
 	InterferenceProgTpBtfIrqExit                 = "tp_btf_irq_exit"
+	InterferenceProgTpBtfNewTask                 = "tp_btf_new_task"
 	InterferenceProgTpBtfSoftirqEntry            = "tp_btf_softirq_entry"
 	InterferenceProgTpBtfSoftirqExit             = "tp_btf_softirq_exit"
 	InterferenceProgTracepointInterferenceSwitch = "tracepoint_interference_switch"
 	InterferenceProgTracepointIrqEntry           = "tracepoint_irq_entry"
 	InterferenceProgTracepointIrqExit            = "tracepoint_irq_exit"
+	InterferenceProgTracepointNewTask            = "tracepoint_new_task"
 	InterferenceProgTracepointSoftirqEntry       = "tracepoint_softirq_entry"
 	InterferenceProgTracepointSoftirqExit        = "tracepoint_softirq_exit"
 	InterferenceProgWhoami                       = "whoami"
@@ -139,16 +165,19 @@ type InterferenceProgramSpecs struct {
 	RawTpInterferenceSwitch      *ebpf.ProgramSpec `ebpf:"raw_tp_interference_switch"`
 	RawTpIrqEntry                *ebpf.ProgramSpec `ebpf:"raw_tp_irq_entry"`
 	RawTpIrqExit                 *ebpf.ProgramSpec `ebpf:"raw_tp_irq_exit"`
+	RawTpNewTask                 *ebpf.ProgramSpec `ebpf:"raw_tp_new_task"`
 	RawTpSoftirqEntry            *ebpf.ProgramSpec `ebpf:"raw_tp_softirq_entry"`
 	RawTpSoftirqExit             *ebpf.ProgramSpec `ebpf:"raw_tp_softirq_exit"`
 	TpBtfInterferenceSwitch      *ebpf.ProgramSpec `ebpf:"tp_btf_interference_switch"`
 	TpBtfIrqEntry                *ebpf.ProgramSpec `ebpf:"tp_btf_irq_entry"`
 	TpBtfIrqExit                 *ebpf.ProgramSpec `ebpf:"tp_btf_irq_exit"`
+	TpBtfNewTask                 *ebpf.ProgramSpec `ebpf:"tp_btf_new_task"`
 	TpBtfSoftirqEntry            *ebpf.ProgramSpec `ebpf:"tp_btf_softirq_entry"`
 	TpBtfSoftirqExit             *ebpf.ProgramSpec `ebpf:"tp_btf_softirq_exit"`
 	TracepointInterferenceSwitch *ebpf.ProgramSpec `ebpf:"tracepoint_interference_switch"`
 	TracepointIrqEntry           *ebpf.ProgramSpec `ebpf:"tracepoint_irq_entry"`
 	TracepointIrqExit            *ebpf.ProgramSpec `ebpf:"tracepoint_irq_exit"`
+	TracepointNewTask            *ebpf.ProgramSpec `ebpf:"tracepoint_new_task"`
 	TracepointSoftirqEntry       *ebpf.ProgramSpec `ebpf:"tracepoint_softirq_entry"`
 	TracepointSoftirqExit        *ebpf.ProgramSpec `ebpf:"tracepoint_softirq_exit"`
 	Whoami                       *ebpf.ProgramSpec `ebpf:"whoami"`
@@ -159,7 +188,10 @@ type InterferenceProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type InterferenceMapSpecs struct {
 	CpuTimes *ebpf.MapSpec `ebpf:"cpu_times"`
+	Engine   *ebpf.MapSpec `ebpf:"engine"`
+	Heads    *ebpf.MapSpec `ebpf:"heads"`
 	Sources  *ebpf.MapSpec `ebpf:"sources"`
+	Tails    *ebpf.MapSpec `ebpf:"tails"`
 }
 
 // InterferenceVariableSpecs contains global variables before they are loaded into the kernel.
@@ -189,13 +221,19 @@ func (o *InterferenceObjects) Close() error {
 // It can be passed to LoadInterferenceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type InterferenceMaps struct {
 	CpuTimes *ebpf.Map `ebpf:"cpu_times"`
+	Engine   *ebpf.Map `ebpf:"engine"`
+	Heads    *ebpf.Map `ebpf:"heads"`
 	Sources  *ebpf.Map `ebpf:"sources"`
+	Tails    *ebpf.Map `ebpf:"tails"`
 }
 
 func (m *InterferenceMaps) Close() error {
 	return _InterferenceClose(
 		m.CpuTimes,
+		m.Engine,
+		m.Heads,
 		m.Sources,
+		m.Tails,
 	)
 }
 
@@ -213,16 +251,19 @@ type InterferencePrograms struct {
 	RawTpInterferenceSwitch      *ebpf.Program `ebpf:"raw_tp_interference_switch"`
 	RawTpIrqEntry                *ebpf.Program `ebpf:"raw_tp_irq_entry"`
 	RawTpIrqExit                 *ebpf.Program `ebpf:"raw_tp_irq_exit"`
+	RawTpNewTask                 *ebpf.Program `ebpf:"raw_tp_new_task"`
 	RawTpSoftirqEntry            *ebpf.Program `ebpf:"raw_tp_softirq_entry"`
 	RawTpSoftirqExit             *ebpf.Program `ebpf:"raw_tp_softirq_exit"`
 	TpBtfInterferenceSwitch      *ebpf.Program `ebpf:"tp_btf_interference_switch"`
 	TpBtfIrqEntry                *ebpf.Program `ebpf:"tp_btf_irq_entry"`
 	TpBtfIrqExit                 *ebpf.Program `ebpf:"tp_btf_irq_exit"`
+	TpBtfNewTask                 *ebpf.Program `ebpf:"tp_btf_new_task"`
 	TpBtfSoftirqEntry            *ebpf.Program `ebpf:"tp_btf_softirq_entry"`
 	TpBtfSoftirqExit             *ebpf.Program `ebpf:"tp_btf_softirq_exit"`
 	TracepointInterferenceSwitch *ebpf.Program `ebpf:"tracepoint_interference_switch"`
 	TracepointIrqEntry           *ebpf.Program `ebpf:"tracepoint_irq_entry"`
 	TracepointIrqExit            *ebpf.Program `ebpf:"tracepoint_irq_exit"`
+	TracepointNewTask            *ebpf.Program `ebpf:"tracepoint_new_task"`
 	TracepointSoftirqEntry       *ebpf.Program `ebpf:"tracepoint_softirq_entry"`
 	TracepointSoftirqExit        *ebpf.Program `ebpf:"tracepoint_softirq_exit"`
 	Whoami                       *ebpf.Program `ebpf:"whoami"`
@@ -234,16 +275,19 @@ func (p *InterferencePrograms) Close() error {
 		p.RawTpInterferenceSwitch,
 		p.RawTpIrqEntry,
 		p.RawTpIrqExit,
+		p.RawTpNewTask,
 		p.RawTpSoftirqEntry,
 		p.RawTpSoftirqExit,
 		p.TpBtfInterferenceSwitch,
 		p.TpBtfIrqEntry,
 		p.TpBtfIrqExit,
+		p.TpBtfNewTask,
 		p.TpBtfSoftirqEntry,
 		p.TpBtfSoftirqExit,
 		p.TracepointInterferenceSwitch,
 		p.TracepointIrqEntry,
 		p.TracepointIrqExit,
+		p.TracepointNewTask,
 		p.TracepointSoftirqEntry,
 		p.TracepointSoftirqExit,
 		p.Whoami,

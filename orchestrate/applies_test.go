@@ -3,6 +3,7 @@
 package orchestrate
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -47,6 +48,12 @@ func TestApplies(t *testing.T) {
 		got := resolve(cells[0], system.All(system.Env{}), platform.Host{KVM: true})
 		if got.status != tt.status || !strings.Contains(got.reason, tt.reason) {
 			t.Errorf("%s: %q, %q; want %q, %q", tt.cell, got.status, got.reason, tt.status, tt.reason)
+		}
+		// What somebody can mend is said before the run, and nothing else is.
+		said := ""
+		got.warn(func(format string, args ...any) { said += fmt.Sprintf(format, args...) })
+		if wants := tt.status == results.CellFailed; wants != (said != "") || wants && said != got.ID()+" will not be measured: "+got.reason {
+			t.Errorf("%s: said %q", tt.cell, said)
 		}
 	}
 }

@@ -219,6 +219,14 @@ func resolve(c matrix.Cell, systems []system.System, host platform.Host) *cell {
 	return out
 }
 
+// warn says before anything is measured that a cell will not be, since something is wrong
+// or missing that somebody can mend. What makes no sense, or has no image, is in the table.
+func (c *cell) warn(log func(format string, args ...any)) {
+	if c.status == results.CellFailed {
+		log("%s will not be measured: %s", c.ID(), c.reason)
+	}
+}
+
 // refuse notes why a cell cannot be sampled: it makes no sense, nobody has given an image
 // for it, or something is missing or wrong.
 func (c *cell) refuse(err error) *cell {

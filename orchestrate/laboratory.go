@@ -72,7 +72,7 @@ func Undoers() map[journal.Kind]journal.Undoer {
 
 // openLaboratory sets everything up for some cells; on an error nothing is left.
 // Without probed cells no BPF program is loaded.
-func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laboratory, err error) {
+func openLaboratory(ctx context.Context, o *Options, runID string, cells []matrix.Cell) (_ *laboratory, err error) {
 	l := &laboratory{runID: runID, attach: o.Attach, extra: map[string]probe.HookStatus{}}
 	defer func() {
 		if err != nil {
@@ -112,7 +112,7 @@ func openLaboratory(o *Options, runID string, cells []matrix.Cell) (_ *laborator
 			return nil, fmt.Errorf("%w (without BPF, `--probes none` times guests from outside)", err)
 		}
 	}
-	if err := l.watchInterference(o.Attach, cells); err != nil {
+	if err := l.watchInterference(ctx, o.Attach, cells); err != nil {
 		return nil, err
 	}
 	if l.net, err = network.NewLab(l.journal, runID); err != nil {

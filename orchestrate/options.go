@@ -49,9 +49,9 @@ type Options struct {
 type Progress struct {
 	Step, Steps int    // of all samples, from 1
 	Estimated   bool   // Steps is: a cell with a stopping rule is still in
+	Index       int    // of the cell in the results
 	Cells       int    // that are run
 	CellsDone   int    // of them, with all their samples
-	Index       int    // of the cell in the results
 	Cell        string // its ID
 	Accel       string
 	Experiment  string

@@ -5,10 +5,12 @@ package orchestrate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
+	"github.com/ukprobe/ukprobe/orchestrate/docker"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/interference"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -25,6 +27,8 @@ type quiet struct {
 	// the run's tasks by.
 	group  *cgroup.Group
 	window *interference.Window // of the sample that is being taken
+	// engineUnknown is why a container engine's own work counts as foreign; "" if it does not.
+	engineUnknown string
 }
 
 // groupName is that of an empty cgroup beside the samples'.
@@ -36,7 +40,7 @@ func looksForInterference(c matrix.Cell) bool {
 
 // watchInterference makes a meter, if a cell wants one. That it cannot be had is a
 // taint of every sample, and no error.
-func (l *laboratory) watchInterference(attach probe.Rung, cells []matrix.Cell) (err error) {
+func (l *laboratory) watchInterference(ctx context.Context, attach probe.Rung, cells []matrix.Cell) (err error) {
 	if !slices.ContainsFunc(cells, looksForInterference) {
 		return nil
 	}
@@ -49,9 +53,35 @@ func (l *laboratory) watchInterference(attach probe.Rung, cells []matrix.Cell) (
 	}
 	if l.quiet.seer, l.quiet.why = openSeer(attach); l.quiet.seer != nil {
 		l.quiet.meter = interference.NewMeter(l.quiet.seer, id, filepath.Dir(l.quiet.group.Path))
+		l.quiet.watchEngine(ctx, cells)
 	}
 	return nil
 }
+
+// watchEngine has a container engine's processes known, if a cell needs one: they do what
+// is measured.
+func (q *quiet) watchEngine(ctx context.Context, cells []matrix.Cell) {
+	if !slices.ContainsFunc(cells, usesEngine) {
+		return
+	}
+	e, err := docker.Connect(ctx)
+	if errors.Is(err, docker.ErrNoEngine) {
+		return // its cells say so
+	}
+	if err == nil {
+		var pids []int
+		if pids, err = e.Processes(ctx); err == nil {
+			err = q.seer.Engine(pids)
+		}
+		err = errors.Join(err, e.Close())
+	}
+	if err != nil {
+		q.engineUnknown = err.Error()
+	}
+}
+
+// usesEngine tells a cell whose guests a container engine starts.
+func usesEngine(c matrix.Cell) bool { return inContainer(c) && looksForInterference(c) }
 
 // openSeer attaches the programs, or says why that cannot be.
 func openSeer(attach probe.Rung) (*probe.Interference, string) {
@@ -99,6 +129,9 @@ func (l *laboratory) take(ctx context.Context, c *cell, warmup bool, name string
 	if l.quiet.why != "" && looksForInterference(c.Cell) {
 		s.Taint("interference not measured: %s", l.quiet.why)
 	}
+	if l.quiet.engineUnknown != "" && usesEngine(c.Cell) {
+		s.Taint("interference: the engine's own work counts as foreign: %s", l.quiet.engineUnknown)
+	}
 	r := l.quiet.window.Result(c.Interference.AtMostPercent)
 	s.Taints = append(s.Taints, r.Taints...)
 	for name, v := range r.Values {
@@ -115,4 +148,15 @@ func (d disturbance) record(s *results.Sample) {
 	for _, x := range d.Sources {
 		s.Interference = append(s.Interference, results.Interference{Kind: x.Kind, Name: x.Name, CPU: x.CPU, NS: x.Time.Nanoseconds(), Count: x.Count})
 	}
+}
+
+// by names who disturbed a sample most: the first of those whose time is judged.
+func by(s results.Sample) string {
+	for _, i := range s.Interference {
+		x := interference.Source{Kind: i.Kind, Name: i.Name, CPU: i.CPU}
+		if x.Judged() {
+			return fmt.Sprintf(", most by %s on cpu %d", x, i.CPU)
+		}
+	}
+	return ""
 }

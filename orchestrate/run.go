@@ -63,7 +63,7 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 	}
 	started := time.Now()
 	r := &Run{opt: o, id: NewRunID(started, o.Seed), took: map[int]*mean{}, metrics: newMetrics(), store: o.Resume}
-	if r.lab, err = openLaboratory(&r.opt, r.id, wanted); err != nil {
+	if r.lab, err = openLaboratory(ctx, &r.opt, r.id, wanted); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -85,12 +85,19 @@ func Start(ctx context.Context, o Options) (_ *Run, err error) {
 		cell := resolve(c, systems, host)
 		cell.watchable(r.lab.probe)
 		cell.addressable(&seen)
+		cell.warn(o.Observer.Log)
+		r.cells = append(r.cells, cell)
+	}
+	for _, cell := range r.cells {
+		known := cell.status != ""
 		cell.prepare(ctx, host)
 		cell.cacheable(r.lab.workDir)
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
-		r.cells = append(r.cells, cell)
+		if !known {
+			cell.warn(o.Observer.Log)
+		}
 	}
 	r.order = matrix.Order(wanted, o.Seed)
 	if err := r.createStore(ctx, started, host); err != nil {
@@ -182,7 +189,7 @@ func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) erro
 		if step.Warmup || !mustRepeat(rec) || again >= c.Interference.Repeat {
 			return nil
 		}
-		r.opt.Observer.Log("%s, sample %d was disturbed: taking it again (%d of at most %d)", c.ID(), step.Sample+1, again+1, c.Interference.Repeat)
+		r.opt.Observer.Log("%s, sample %d was disturbed%s: taking it again (%d of at most %d)", c.ID(), step.Sample+1, by(rec), again+1, c.Interference.Repeat)
 	}
 }
 
@@ -215,16 +222,14 @@ func (r *Run) once(ctx context.Context, i, again int, step matrix.Step, c *cell,
 	}
 	r.metrics.observe(c, rec)
 	c.counts.Add(s.Counts)
-	if !c.argvStored { // the same in every sample, and each setting writes run.json
+	if !c.argvStored { // the same in every sample, and each setting is a transaction
 		if err := r.store.SetCellArgv(step.Cell, s.Argv); err != nil {
 			return rec, err
 		}
 		c.argvStored = true
 	}
 	c.stored++
-	return rec, errors.Join(
-		r.store.AddSample(step.Cell, rec),
-		r.store.SetCellHistograms(step.Cell, c.past.with(histograms(c.counts))))
+	return rec, r.store.AddSampleWith(step.Cell, rec, c.past.with(histograms(c.counts)))
 }
 
 // sampleName is a step's in the run: of its cgroup and folder.

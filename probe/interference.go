@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ const (
 	HookForeignTask    = "interference_switch"
 	HookForeignIRQ     = "interference_irq"
 	HookForeignSoftIRQ = "interference_softirq"
+	HookEngineTask     = "interference_new_task"
 )
 
 // objInterference is beside those of a Probe: it shares no map with them.
@@ -35,6 +37,8 @@ var interferenceHooks = []hook{
 		rungs: pairs("irq_entry", "irq_exit")},
 	{name: HookForeignSoftIRQ, obj: objInterference, tells: "which soft interrupts ran on a sample's CPUs",
 		rungs: pairs("softirq_entry", "softirq_exit")},
+	{name: HookEngineTask, obj: objInterference, tells: "which tasks a container engine has started",
+		rungs: tracepoints("new_task")},
 }
 
 // pairs are the tracepoint rungs of a hook of two programs.
@@ -56,9 +60,10 @@ const (
 	SourceOwn     SourceKind = "ukprobe" // ukprobe itself, and its children outside its cgroups: clients
 	SourceIRQ     SourceKind = "irq"
 	SourceSoftIRQ SourceKind = "softirq"
+	SourceEngine  SourceKind = "engine" // a container engine's processes, and those that they have started
 )
 
-var sourceKinds = []SourceKind{SourceTask, SourceKThread, SourceOwn, SourceIRQ, SourceSoftIRQ}
+var sourceKinds = []SourceKind{SourceTask, SourceKThread, SourceOwn, SourceIRQ, SourceSoftIRQ, SourceEngine}
 
 // softirqs are the vectors' names (include/linux/interrupt.h).
 var softirqs = []string{"HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"}
@@ -82,10 +87,12 @@ type Source struct {
 // to Span: no time is in two of them.
 type CPUTime struct {
 	CPU     int
+	Begun   int64 // CLOCK_MONOTONIC, ns, as are the times of events
 	Span    time.Duration
 	Idle    time.Duration
 	Mine    time.Duration // of the cgroup's tasks
 	Own     time.Duration // of ukprobe's and its clients'
+	Engine  time.Duration // of a container engine's
 	Others  time.Duration // of all other tasks, the kernel's threads too
 	IRQ     time.Duration
 	SoftIRQ time.Duration
@@ -108,8 +115,9 @@ type Interference struct {
 	look   *ebpf.Program
 	own    uint32 // the kernel's number of this process
 
-	mu   sync.Mutex
-	cpus []int // that are looked at now
+	mu     sync.Mutex
+	cpus   []int // that are looked at now
+	engine []int
 }
 
 // OpenInterference loads and attaches what sees other tasks and interrupts, by the
@@ -188,11 +196,42 @@ func (i *Interference) Missed() uint64 {
 // SeesInterrupts reports whether both kinds of interrupts are seen, and why not.
 func (i *Interference) SeesInterrupts() (bool, string) {
 	for _, s := range i.states[1:] {
-		if s.rung == "" {
-			return false, fmt.Sprintf("attach %s: %s", s.hook.name, HookStatus{Refused: s.refused}.Why())
+		if s.hook.name != HookEngineTask && s.rung == "" {
+			return false, unattached(s)
 		}
 	}
 	return true, ""
+}
+
+func unattached(s *state) string {
+	return fmt.Sprintf("attach %s: %s", s.hook.name, HookStatus{Refused: s.refused}.Why())
+}
+
+// Engine names the processes of a container engine: from now on their time, and that of
+// what they start, is of [SourceEngine], unless it is the group's or in a PID namespace of
+// its own, as other containers are. What they have started before is not known as theirs.
+// The error says why it will be counted as that of other tasks.
+func (i *Interference) Engine(pids []int) error {
+	if n := slices.IndexFunc(i.states, func(s *state) bool { return s.hook.name == HookEngineTask }); i.states[n].rung == "" {
+		return errors.New(unattached(i.states[n]))
+	}
+	if int(i.own) != os.Getpid() {
+		return errors.New("ukprobe is in a PID namespace, where numbers of processes are not the kernel's")
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.engine = slices.Clone(pids)
+	return i.remember()
+}
+
+// remember has the engine's processes in the table, from which the kernel may drop them.
+func (i *Interference) remember() error {
+	for _, pid := range i.engine {
+		if err := i.loader.maps[bpf.InterferenceMapEngine].Put(uint32(pid), uint32(1)); err != nil {
+			return fmt.Errorf("write BPF map %s: %w", bpf.InterferenceMapEngine, err)
+		}
+	}
+	return nil
 }
 
 // Begin looks at the CPUs from now on, until End. The group is the id of the cgroup
@@ -203,7 +242,7 @@ func (i *Interference) Begin(cpus []int, group uint64) error {
 	if i.cpus != nil {
 		return fmt.Errorf("look at cpus %v: cpus %v are being looked at", cpus, i.cpus)
 	}
-	if err := i.forget(); err != nil {
+	if err := errors.Join(i.forget(), i.remember()); err != nil {
 		return err
 	}
 	i.cpus = slices.Compact(slices.Sorted(slices.Values(cpus)))
@@ -246,9 +285,8 @@ func (i *Interference) forget() error {
 	return nil
 }
 
-// End looks no longer. It returns where each CPU's time went, and by whom, the
-// longest first.
-func (i *Interference) End() ([]CPUTime, []Source, error) {
+// End looks no longer. It returns what was seen.
+func (i *Interference) End() (Look, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	cpus := i.cpus
@@ -258,30 +296,54 @@ func (i *Interference) End() ([]CPUTime, []Source, error) {
 		errs = append(errs, i.lookAt(c, 0, 0))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, nil, err
+		return Look{}, err
 	}
-	times, err := i.times(cpus)
+	look, err := i.times(cpus)
 	if err != nil {
-		return nil, nil, err
+		return Look{}, err
 	}
-	sources, err := i.sources()
-	return times, sources, err
+	look.Sources, err = i.sources()
+	return look, err
 }
 
-func (i *Interference) times(cpus []int) ([]CPUTime, error) {
+func (i *Interference) times(cpus []int) (out Look, err error) {
 	var all []bpf.InterferenceCpuTime
 	if err := i.loader.maps[bpf.InterferenceMapCpuTimes].Lookup(uint32(0), &all); err != nil {
-		return nil, fmt.Errorf("read BPF map %s: %w", bpf.InterferenceMapCpuTimes, err)
+		return out, fmt.Errorf("read BPF map %s: %w", bpf.InterferenceMapCpuTimes, err)
 	}
-	var out []CPUTime
+	heads, err := i.stretches(bpf.InterferenceMapHeads)
+	if err != nil {
+		return out, err
+	}
+	tails, err := i.stretches(bpf.InterferenceMapTails)
+	if err != nil {
+		return out, err
+	}
 	for _, c := range cpus {
 		if c >= len(all) {
-			return nil, fmt.Errorf("cpu %d: the kernel knows only %d", c, len(all))
+			return out, fmt.Errorf("cpu %d: the kernel knows only %d", c, len(all))
 		}
 		t := all[c]
-		out = append(out, CPUTime{CPU: c, Span: time.Duration(t.EndedNs - t.BegunNs), Idle: time.Duration(t.Idle), Mine: time.Duration(t.Mine),
-			Own: time.Duration(t.OwnTime), Others: time.Duration(t.Others), IRQ: time.Duration(t.Irq), SoftIRQ: time.Duration(t.Softirqs),
+		out.CPUs = append(out.CPUs, CPUTime{CPU: c, Begun: int64(t.BegunNs), Span: time.Duration(t.EndedNs - t.BegunNs), Idle: time.Duration(t.Idle), Mine: time.Duration(t.Mine),
+			Own: time.Duration(t.OwnTime), Engine: time.Duration(t.EngineTime), Others: time.Duration(t.Others), IRQ: time.Duration(t.Irq), SoftIRQ: time.Duration(t.Softirqs),
 			Unnamed: time.Duration(t.BeyondNs), UnnamedCount: t.Beyond, Switches: t.Switches})
+		out.edges = append(out.edges, newEdges(t.Stretches, heads[c], tails[c]))
+	}
+	return out, nil
+}
+
+// stretches are those in a table, of each CPU.
+func (i *Interference) stretches(table string) (out [][]stretch, err error) {
+	m := i.loader.maps[table]
+	for part := range m.MaxEntries() {
+		var all []bpf.InterferenceEdge
+		if err := m.Lookup(part, &all); err != nil {
+			return nil, fmt.Errorf("read BPF map %s: %w", table, err)
+		}
+		out = slices.Grow(out, len(all))[:len(all)]
+		for c := range all {
+			out[c] = append(out[c], all[c].At[:]...)
+		}
 	}
 	return out, nil
 }
@@ -306,10 +368,14 @@ func (i *Interference) sources() ([]Source, error) {
 	if err := it.Err(); err != nil {
 		return nil, fmt.Errorf("read BPF map %s: %w", bpf.InterferenceMapSources, err)
 	}
-	slices.SortFunc(out, func(a, b Source) int {
+	longestFirst(out)
+	return out, nil
+}
+
+func longestFirst(s []Source) {
+	slices.SortFunc(s, func(a, b Source) int {
 		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID), cmp.Compare(a.CPU, b.CPU))
 	})
-	return out, nil
 }
 
 func softirqName(vector int) string {

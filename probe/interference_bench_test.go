@@ -60,7 +60,7 @@ func BenchmarkSwitches(b *testing.B) {
 		if err := i.Begin([]int{cpu}, group); err != nil {
 			b.Fatal(err)
 		}
-		return func() { _, _, _ = i.End(); _ = i.Close() }
+		return func() { _, _ = i.End(); _ = i.Close() }
 	}
 	conditions := []struct {
 		name  string

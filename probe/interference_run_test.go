@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/ukprobe/ukprobe/bpf"
@@ -137,7 +138,8 @@ func TestInterferenceKnownAnswer(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(400 * time.Millisecond)
-				times, sources, err := i.End()
+				seen, err := i.End()
+				times, sources := seen.CPUs, seen.Sources
 				if err != nil || len(times) != 1 || times[0].CPU != cpu {
 					t.Fatalf("%v: %v", times, err)
 				}
@@ -223,7 +225,8 @@ func seesItself(t *testing.T) {
 	thread, process := cpuTime(t, unix.CLOCK_THREAD_CPUTIME_ID), cpuClock(child.Process.Pid)
 	for before := cpuTime(t, process); cpuTime(t, process)-before < 20*time.Millisecond || cpuTime(t, unix.CLOCK_THREAD_CPUTIME_ID)-thread < 20*time.Millisecond; {
 	}
-	times, sources, err := i.End()
+	seen, err := i.End()
+	times, sources := seen.CPUs, seen.Sources
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +260,7 @@ func cpuTime(t *testing.T, clock int32) time.Duration {
 // checkSum: no time is missing, and none counted twice.
 func checkSum(t *testing.T, c CPUTime, sources []Source) {
 	t.Helper()
-	sum := c.Idle + c.Mine + c.Own + c.Others + c.IRQ + c.SoftIRQ
+	sum := c.Idle + c.Mine + c.Own + c.Engine + c.Others + c.IRQ + c.SoftIRQ
 	if off := (c.Span - sum).Abs(); off > c.Span/1000 {
 		t.Errorf("%v are %v, the whole is %v", c, sum, c.Span)
 	}
@@ -265,8 +268,8 @@ func checkSum(t *testing.T, c CPUTime, sources []Source) {
 	for _, s := range sources {
 		by[s.Kind] += s.Time
 	}
-	named := by[SourceTask] + by[SourceKThread] + by[SourceOwn] + by[SourceIRQ] + by[SourceSoftIRQ]
-	if whole := c.Own + c.Others + c.IRQ + c.SoftIRQ; named+c.Unnamed != whole {
+	named := by[SourceTask] + by[SourceKThread] + by[SourceOwn] + by[SourceEngine] + by[SourceIRQ] + by[SourceSoftIRQ]
+	if whole := c.Own + c.Engine + c.Others + c.IRQ + c.SoftIRQ; named+c.Unnamed != whole {
 		t.Errorf("by name %v and %v without, in all %v", named, c.Unnamed, whole)
 	}
 }
@@ -288,7 +291,8 @@ func TestInterferenceOfWhoNeverLeaves(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Millisecond)
-		times, sources, err := i.End()
+		seen, err := i.End()
+		times, sources := seen.CPUs, seen.Sources
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -316,7 +320,8 @@ func TestInterferenceBeyondTheTable(t *testing.T) {
 	}
 	busy(t, "itf-late", cpu, 0)
 	time.Sleep(100 * time.Millisecond)
-	times, named, err := i.End()
+	seen, err := i.End()
+	times, named := seen.CPUs, seen.Sources
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,8 +335,8 @@ func TestInterferenceBeyondTheTable(t *testing.T) {
 	if err := i.Begin([]int{cpu}, id); err == nil {
 		t.Error("two looks at a time")
 	}
-	if _, named, err = i.End(); err != nil || len(named) > 100 {
-		t.Errorf("%v; the rows of the look before are there: %d", err, len(named))
+	if seen, err = i.End(); err != nil || len(seen.Sources) > 100 {
+		t.Errorf("%v; the rows of the look before are there: %d", err, len(seen.Sources))
 	}
 }
 
@@ -344,7 +349,7 @@ func TestInterferenceOfNoCPU(t *testing.T) {
 	if err := i.Begin([]int{lastCPU(t)}, 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := i.End(); err != nil {
+	if _, err := i.End(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -379,7 +384,7 @@ func BenchmarkInterference(b *testing.B) {
 				if err := i.Begin([]int{cpu}, bm.group); err != nil {
 					b.Fatal(err)
 				}
-				defer func() { _, _, _ = i.End() }()
+				defer func() { _, _ = i.End() }()
 			}
 			prog, err := i.loader.load(objInterference, bm.program, "")
 			if err != nil {
@@ -399,5 +404,114 @@ func BenchmarkInterference(b *testing.B) {
 			}
 			b.ReportMetric(float64(stats.Runtime.Nanoseconds())/float64(stats.RunCount), "ns/run")
 		})
+	}
+}
+
+// TestInterferenceOfAnEngine: what a named process starts is the engine's, also what it
+// leaves to others, as a container's shim is, but neither the group's nor a container's of
+// its own; another loop is foreign as ever.
+func TestInterferenceOfAnEngine(t *testing.T) {
+	needRoot(t)
+	dir, _, id := freshCgroup(t)
+	_, mine := below(t, dir)
+	for _, rung := range []Rung{TPBTF, RawTP, Tracepoint} {
+		t.Run(string(rung), func(t *testing.T) {
+			i := openInterference(t, rung)
+			cpu := lastCPU(t)
+			sh, err := os.ReadFile("/bin/sh")
+			if err != nil {
+				t.Skipf("needs a shell: %v", err)
+			}
+			bin := t.TempDir()
+			for _, name := range []string{"itf-engine", "itf-shim", "itf-boxed"} {
+				if err := os.WriteFile(filepath.Join(bin, name), sh, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			const loop = "while :; do :; done"
+			// It waits until it has been named. The loops are orphans at once.
+			engine := exec.Command("/bin/sh", "-c", `read go; ("$0/itf-shim" -c "$1" & unshare --pid --fork --kill-child "$0/itf-boxed" -c "$1" &); sleep 60`, bin, loop)
+			engine.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			var all, set unix.CPUSet
+			set.Set(cpu)
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			if err := errors.Join(unix.SchedGetaffinity(0, &all), unix.SchedSetaffinity(0, &set)); err != nil {
+				t.Fatal(err)
+			}
+			goOn, err := engine.StdinPipe()
+			if err == nil {
+				err = engine.Start()
+			}
+			if err := errors.Join(err, unix.SchedSetaffinity(0, &all)); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = syscall.Kill(-engine.Process.Pid, syscall.SIGKILL); _ = engine.Wait() }()
+			if err := i.Engine([]int{engine.Process.Pid}); err != nil {
+				t.Fatal(err)
+			}
+			busy(t, "itf-mine", cpu, mine)
+			busy(t, "itf-hog", cpu, 0)
+			if _, err := goOn.Write([]byte("\n")); err != nil {
+				t.Fatal(err)
+			}
+			kinds := map[string]SourceKind{}
+			for deadline := time.Now().Add(30 * time.Second); len(kinds) < 3 && time.Now().Before(deadline); {
+				if err := i.Begin([]int{cpu}, id); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(50 * time.Millisecond)
+				seen, err := i.End()
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkSum(t, seen.CPUs[0], seen.Sources)
+				for _, name := range []string{"itf-mine", "itf-hog", "itf-shim", "itf-boxed"} {
+					if s := find(seen.Sources, name); s != nil {
+						kinds[name] = s.Kind
+					}
+				}
+			}
+			want := map[string]SourceKind{"itf-hog": SourceTask, "itf-shim": SourceEngine, "itf-boxed": SourceTask}
+			if diff := cmp.Diff(want, kinds); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestInterferenceInPart: what a loop did before a moment is not in what was seen since.
+func TestInterferenceInPart(t *testing.T) {
+	i := openInterference(t, Auto)
+	_, _, id := freshCgroup(t)
+	cpu := lastCPU(t)
+	if err := i.Begin([]int{cpu}, id); err != nil {
+		t.Fatal(err)
+	}
+	pid := busy(t, "itf-early", cpu, 0)
+	time.Sleep(20 * time.Millisecond)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond)
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Millisecond)
+	seen, err := i.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if find(seen.Sources, "itf-early") == nil {
+		t.Skip("the loop never had the CPU")
+	}
+	since, whole := seen.Between(now.Nano(), 0)
+	if !whole {
+		t.Skip("too busy a machine: the moment is not among the stretches that are kept")
+	}
+	checkSum(t, since.CPUs[0], since.Sources)
+	if s := find(since.Sources, "itf-early"); s != nil || since.CPUs[0].Span >= seen.CPUs[0].Span {
+		t.Errorf("%+v: %+v", since.CPUs[0], s)
 	}
 }

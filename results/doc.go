@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package results keeps what a run measured: the types of run.json, the store
-// that writes it so that no finished sample is ever lost, the reader, and the
-// statistics derived from the samples.
+// Package results keeps what runs measured: the types of run.json, the store of a results
+// folder (ukprobe.db, SQLite) that loses no finished sample, its readers, run.json as its
+// export and import, and the statistics derived from the samples.
 //
 // It knows what a cell, a sample, an event and a phase are. It does not know
 // how any of them is measured: no BPF, no VMM, no network. Terminal output is

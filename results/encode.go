@@ -9,19 +9,6 @@ import (
 	"io"
 )
 
-// encoded is a run in the pieces it is written in. Samples are encoded once,
-// when they are added: rewriting the file then costs no encoding of them.
-type encoded struct {
-	run, host json.RawMessage
-	cells     []encodedCell
-}
-
-type encodedCell struct {
-	open    json.RawMessage   // the cell's fields before its samples
-	samples []json.RawMessage // one line each
-	close   json.RawMessage   // the cell's fields after its samples
-}
-
 // cellOpen and cellClose split Cell around Samples; together with it they hold
 // every field of Cell, which a test checks.
 type cellOpen struct {
@@ -46,9 +33,44 @@ type cellClose struct {
 	Summary    map[string]Summary `json:"summary"`
 }
 
-func (e *encodedCell) set(c *Cell) error {
-	open, err := json.Marshal(cellOpen{c.System, c.App, c.Platform, c.Experiment,
-		c.Accel, c.Probes, c.Status, c.Reason, c.Image, c.Firmware, c.Settings, c.Argv, c.Stopped, c.Limit})
+func openOf(c *Cell) cellOpen {
+	return cellOpen{c.System, c.App, c.Platform, c.Experiment,
+		c.Accel, c.Probes, c.Status, c.Reason, c.Image, c.Firmware, c.Settings, c.Argv, c.Stopped, c.Limit}
+}
+
+func (o *cellOpen) cell() Cell {
+	return Cell{System: o.System, App: o.App, Platform: o.Platform, Experiment: o.Experiment,
+		Accel: o.Accel, Probes: o.Probes, Status: o.Status, Reason: o.Reason, Image: o.Image, Firmware: o.Firmware,
+		Settings: o.Settings, Argv: o.Argv, Stopped: o.Stopped, Limit: o.Limit}
+}
+
+// writeFile writes run.json: the cells one below the other and every sample on a line of
+// its own, so that line tools can work on it. samples gives those of a cell, encoded.
+func writeFile(w io.Writer, f *File, samples func(cell int) ([]json.RawMessage, error)) error {
+	run, host, err := texts(f)
+	if err != nil {
+		return err
+	}
+	b := bufio.NewWriterSize(w, 1<<16)
+	// bufio keeps the first error and Flush returns it.
+	fmt.Fprintf(b, "{\n\"format\": %q,\n\"format_version\": %d,\n\"run\": %s,\n\"host\": %s,\n\"cells\": [",
+		Format, FormatVersion, run, host)
+	for i := range f.Cells {
+		lines, err := samples(i)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Cells[i].Name(), err)
+		}
+		separate(b, i)
+		if err := writeCell(b, &f.Cells[i], lines); err != nil {
+			return err
+		}
+	}
+	b.WriteString("\n]\n}\n")
+	return b.Flush()
+}
+
+func writeCell(b *bufio.Writer, c *Cell, samples []json.RawMessage) error {
+	open, err := json.Marshal(openOf(c))
 	if err != nil {
 		return err
 	}
@@ -56,34 +78,15 @@ func (e *encodedCell) set(c *Cell) error {
 	if err != nil {
 		return err
 	}
-	e.open, e.close = open, end
-	return nil
-}
-
-// writeTo writes run.json: the cells one below the other and every sample on a
-// line of its own, so that line tools can work on it.
-func (e *encoded) writeTo(w io.Writer) error {
-	b := bufio.NewWriterSize(w, 1<<16)
-	// bufio keeps the first error and Flush returns it.
-	fmt.Fprintf(b, "{\n\"format\": %q,\n\"format_version\": %d,\n\"run\": %s,\n\"host\": %s,\n\"cells\": [",
-		Format, FormatVersion, e.run, e.host)
-	for i := range e.cells {
-		separate(b, i)
-		e.cells[i].writeTo(b)
-	}
-	b.WriteString("\n]\n}\n")
-	return b.Flush()
-}
-
-func (e *encodedCell) writeTo(b *bufio.Writer) {
-	b.Write(e.open[:len(e.open)-1]) // without its closing brace
+	b.Write(open[:len(open)-1]) // without its closing brace
 	b.WriteString(",\"samples\":[")
-	for i, s := range e.samples {
+	for i, s := range samples {
 		separate(b, i)
 		b.Write(s)
 	}
 	b.WriteString("],")
-	b.Write(e.close[1:]) // without its opening brace
+	b.Write(end[1:]) // without its opening brace
+	return nil
 }
 
 func separate(b *bufio.Writer, i int) {

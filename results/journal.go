@@ -11,69 +11,13 @@ import (
 	"os"
 )
 
-// journal is samples.jsonl: what was stored since run.json was last rewritten,
-// one entry a line.
-type journal struct {
-	path string
-	f    *os.File // nil until the first entry
-	size int64    // of the entries that are whole
-}
-
-// journalEntry is one sample. N, the number of samples its cell had before,
-// tells whether run.json holds it already.
+// journalEntry is one line of samples.jsonl, in which versions before the store kept the
+// samples since run.json was last rewritten. N, the number of samples its cell had
+// before, tells whether run.json holds it already.
 type journalEntry struct {
 	Cell   int             `json:"cell"`
 	N      int             `json:"n"`
 	Sample json.RawMessage `json:"sample"`
-}
-
-// append writes one entry durably. On an error the journal is as it was.
-func (j *journal) append(e journalEntry) (err error) {
-	line, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	if j.f == nil {
-		if j.f, err = os.OpenFile(j.path, os.O_WRONLY|os.O_CREATE, 0o644); err != nil {
-			return err
-		}
-		// The new name itself has to survive a loss of power.
-		if err := syncDir(j.path); err != nil {
-			return err
-		}
-	}
-	_, err = j.f.WriteAt(append(line, '\n'), j.size)
-	if err == nil {
-		err = j.f.Sync()
-	}
-	if err != nil {
-		return errors.Join(err, j.f.Truncate(j.size))
-	}
-	j.size += int64(len(line)) + 1
-	return nil
-}
-
-// truncate forgets the entries; they are in run.json now. If it does not work
-// they stay, and are recognised by their number when they are read.
-func (j *journal) truncate() {
-	if j.f != nil && j.f.Truncate(0) == nil {
-		j.size = 0
-	}
-}
-
-func (j *journal) close() {
-	if j.f != nil {
-		j.f.Close()
-		j.f = nil
-	}
-}
-
-func (j *journal) remove() error {
-	if j.f == nil {
-		return nil
-	}
-	j.close()
-	return os.Remove(j.path)
 }
 
 // readJournal returns the entries of samples.jsonl, none when there is no such

@@ -4,7 +4,7 @@ package results
 
 import (
 	"bufio"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // lockThreadForever keeps the goroutine's thread from being used by others:
@@ -33,9 +35,6 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	if os.Getenv(writerEnv+"_JOURNAL") != "" {
-		s.alwaysBelow = 0
-	}
 	for i := 0; ; i++ {
 		if err := s.AddSample(i%2, okSample(int64(i+1))); err != nil {
 			panic(err)
@@ -45,20 +44,17 @@ func TestMain(m *testing.M) {
 }
 
 // TestKill ends a writer with SIGKILL at random moments. Every sample that was
-// reported as stored must be readable: through Load always, and in run.json
-// itself while that is small enough to be rewritten after each sample.
+// reported as stored must be readable.
 func TestKill(t *testing.T) {
-	for _, mode := range []string{"", "1"} {
-		for i := range 8 {
-			t.Run(fmt.Sprintf("journal=%s/%d", mode, i), func(t *testing.T) { killOnce(t, mode) })
-		}
+	for i := range 12 {
+		t.Run(fmt.Sprint(i), killOnce)
 	}
 }
 
-func killOnce(t *testing.T, mode string) {
+func killOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), writerEnv+"="+dir, writerEnv+"_JOURNAL="+mode)
+	cmd.Env = append(os.Environ(), writerEnv+"="+dir)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
@@ -89,16 +85,40 @@ func killOnce(t *testing.T, mode string) {
 	if f.Run.Status != RunRunning || f.Run.Finished != nil {
 		t.Errorf("status %q, finished %v", f.Run.Status, f.Run.Finished)
 	}
-	if mode == "" {
-		data, err := os.ReadFile(filepath.Join(dir, FileName))
-		must(t, err)
-		var plain File
-		must(t, json.Unmarshal(data, &plain))
-		if n := len(plain.Cells[0].Samples) + len(plain.Cells[1].Samples); n != total {
-			t.Errorf("run.json alone holds %d samples, Load finds %d", n, total)
-		}
+	list, err := List(dir)
+	must(t, err)
+	if len(list) != 1 || list[0].Status != RunKilled || list[0].Samples != total {
+		t.Errorf("listed as %+v", list)
 	}
-	// The lock died with its holder; the directory still holds a run.
-	_, err = Create(dir, testRun(), testHost(), testCells())
-	wantError(t, err, "already holds a run")
+	if err := checkIntegrity(t, dir); err != nil {
+		t.Error(err)
+	}
+	// The lock died with its holder: others can write, and the run goes on.
+	must(t, addRun(t, dir, "r2").Finish(RunOK))
+	s, err := Resume(dir + "@r1")
+	must(t, err)
+	must(t, s.BeginPart(Part{Started: started.Add(time.Hour)}))
+	must(t, s.AddSample(0, okSample(7)))
+	must(t, s.Finish(RunOK))
+	f = mustLoad(t, dir+"@r1")
+	if n := len(f.Cells[0].Samples) + len(f.Cells[1].Samples); n != total+1 || f.Run.Status != RunOK {
+		t.Errorf("once it was resumed: %d samples, %s", n, f.Run.Status)
+	}
+	if d := cmp.Diff([]string{FileName, DatabaseName}, entries(t, dir)); d != "" {
+		t.Errorf("left in the folder (-want +got):\n%s", d)
+	}
+}
+
+// checkIntegrity has SQLite look for damage.
+func checkIntegrity(t *testing.T, dir string) error {
+	t.Helper()
+	d, err := Open(dir)
+	must(t, err)
+	defer d.Close()
+	var text string
+	must(t, d.db.QueryRow("PRAGMA integrity_check").Scan(&text))
+	if text != "ok" {
+		return errors.New(text)
+	}
+	return nil
 }

@@ -13,31 +13,88 @@ import (
 	"path/filepath"
 )
 
-// Load reads the run in dir, or of the run.json that dir names: finished,
-// under way, or left by a killed ukprobe. Of the latter two it also reads
-// samples.jsonl, and the run's status is still "running".
-func Load(dir string) (*File, error) {
-	path := dir
-	if st, err := os.Stat(dir); err == nil && st.IsDir() {
-		path = filepath.Join(dir, FileName)
-	}
-	// The journal first: what leaves it while we read is already in run.json.
-	entries, err := readJournal(filepath.Join(filepath.Dir(path), JournalName))
+// Load reads a run: finished, under way, or left by a killed ukprobe, of which the status
+// is still "running". The selector is DIR, DIR@RUN, or the path of a run.json
+// ([ParseSelector]).
+func Load(selector string) (*File, error) {
+	sel, err := ParseSelector(selector)
 	if err != nil {
 		return nil, err
+	}
+	r, err := load(sel)
+	return r.file, err
+}
+
+// load reads a run and its samples as they are written.
+func load(sel Selector) (rawRun, error) {
+	if _, ok := sel.databaseOf(); !ok {
+		return loadOld(sel)
+	}
+	db, err := Open(sel.Path)
+	if err != nil {
+		return rawRun{}, err
+	}
+	defer db.Close()
+	r, _, _, err := db.read(sel.Run)
+	return r, err
+}
+
+// loadOld reads a run.json, and the samples.jsonl beside it.
+func loadOld(sel Selector) (r rawRun, err error) {
+	path := sel.Path
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		path = filepath.Join(path, FileName)
+	}
+	// The journal first: what leaves it while we read is already in run.json.
+	journal := filepath.Join(filepath.Dir(path), JournalName)
+	entries, err := readJournal(journal)
+	if err != nil {
+		return r, err
 	}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("results: no run in %s: %w", dir, err)
+		return r, fmt.Errorf("results: no run in %s: %w", sel.Path, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("results: %w", err)
+		return r, fmt.Errorf("results: %w", err)
 	}
-	f, err := parse(path, data)
-	if err != nil {
-		return nil, err
+	if r, err = parseRaw(path, data); err != nil {
+		return r, err
 	}
-	return f, f.merge(entries, filepath.Join(filepath.Dir(path), JournalName))
+	if _, err := pick([]string{r.file.Run.ID}, sel.Run); err != nil {
+		return rawRun{}, fmt.Errorf("results: %s: %w", path, err)
+	}
+	for _, e := range entries {
+		if e.Cell >= 0 && e.Cell < len(r.samples) && e.N == len(r.samples[e.Cell]) {
+			r.samples[e.Cell] = append(r.samples[e.Cell], e.Sample)
+		}
+	}
+	if err := r.file.merge(entries, journal); err != nil {
+		return rawRun{}, err
+	}
+	return r, nil
+}
+
+// parseRaw is parse that keeps the samples as they are written.
+func parseRaw(path string, data []byte) (r rawRun, err error) {
+	if r.file, err = parse(path, data); err != nil {
+		return rawRun{}, err
+	}
+	var raw struct {
+		Cells []struct {
+			Samples []json.RawMessage `json:"samples"`
+		} `json:"cells"`
+	}
+	if err := decode(data, &raw); err != nil {
+		return rawRun{}, fmt.Errorf("results: read %s: %w", path, err)
+	}
+	r.samples = make([][]json.RawMessage, len(r.file.Cells))
+	for i := range r.samples {
+		if r.samples[i], err = compact(raw.Cells[i].Samples); err != nil {
+			return rawRun{}, fmt.Errorf("results: read %s: %w", path, err)
+		}
+	}
+	return r, nil
 }
 
 func (f *File) merge(entries []journalEntry, path string) error {

@@ -35,8 +35,16 @@ func normalize(s Sample) (Sample, error) {
 	}
 	s.Started = s.Started.UTC().Round(0)
 	s.Taints = orEmpty(s.Taints)
-	s.Events = orEmpty(s.Events)
 	s.Missing = slices.Clone(orEmpty(s.Missing))
+	s.Events = orEmpty(s.Events)
+	if slices.ContainsFunc(s.Events, beforeZero) {
+		for _, e := range s.Events {
+			if beforeZero(e) {
+				s.Missing = append(s.Missing, Missing{e.Name, fmt.Sprintf("its time was %d ns, before the clock's zero", e.NS)})
+			}
+		}
+		s.Events = slices.DeleteFunc(slices.Clone(s.Events), beforeZero)
+	}
 	s.dropImpossible()
 	s.boundConsole()
 	s.boundOutputs()
@@ -57,6 +65,8 @@ func normalize(s Sample) (Sample, error) {
 	s.Stderr = strings.ToValidUTF8(tail(s.Stderr, MaxStderr), "\uFFFD")
 	return s, nil
 }
+
+func beforeZero(e Event) bool { return e.NS < 0 }
 
 // dropImpossible takes out figures that cannot have been measured: values that
 // are not numbers, and phases that are not longer than nothing. JSON has no

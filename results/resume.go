@@ -4,6 +4,7 @@ package results
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,19 +15,36 @@ import (
 	"slices"
 )
 
-// Resume opens a run that was interrupted, killed or ended with an error, to add to it.
-// It locks the directory; nothing is written before BeginPart. Samples stay as they are
-// in the file, byte for byte. Of a finished run the error is ErrFinished.
-func Resume(dir string) (*Store, error) {
-	if _, err := os.Stat(filepath.Join(dir, FileName)); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("results: no run in %s: %w", dir, err)
-	}
-	s := &Store{dir: dir, stale: map[int]bool{}, alwaysBelow: rewriteAlwaysBelow}
-	if err := s.takeLock(); err != nil {
+// Resume opens a run that was interrupted, killed or ended with an error, to add to it; a
+// selector names it as for [Load]. It locks the directory; nothing is written before
+// BeginPart. Samples stay as they are, byte for byte. Of a finished run the error is
+// ErrFinished. A run from before there was a store is put into one, when a part begins.
+func Resume(selector string) (*Store, error) {
+	sel, err := ParseSelector(selector)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.open(); err != nil {
-		s.unlock()
+	dir := sel.Path
+	path, hasStore := sel.databaseOf()
+	if hasStore {
+		dir = filepath.Dir(path)
+	} else if _, err := os.Stat(filepath.Join(dir, FileName)); err != nil {
+		return nil, fmt.Errorf("results: no run in %s: %w", dir, err)
+	}
+	s := &Store{dir: dir}
+	if s.lock, err = lockDir(dir); err != nil {
+		return nil, err
+	}
+	if hasStore {
+		err = s.openRun(sel)
+	} else {
+		err = s.openOld(sel)
+	}
+	if err == nil && s.file.Run.Status == RunOK {
+		err = fmt.Errorf("results: run %s in %s: %w", s.file.Run.ID, dir, ErrFinished)
+	}
+	if err != nil {
+		s.end()
 		return nil, err
 	}
 	return s, nil
@@ -35,63 +53,28 @@ func Resume(dir string) (*Store, error) {
 // ErrFinished says that a run has all its samples.
 var ErrFinished = errors.New("the run is finished: there is nothing left to do")
 
-// open reads what is there.
-func (s *Store) open() error {
-	f, err := Load(s.dir)
+// openRun reads what the store has.
+func (s *Store) openRun(sel Selector) error {
+	db, err := openStore(sel.Path, true)
 	if err != nil {
 		return err
 	}
-	if f.Run.Status == RunOK {
-		return fmt.Errorf("results: %s: %w", s.dir, ErrFinished)
-	}
-	data, err := os.ReadFile(filepath.Join(s.dir, FileName))
+	defer db.Close()
+	r, number, cells, err := db.read(sel.Run)
 	if err != nil {
-		return fmt.Errorf("results: %w", err)
+		return err
 	}
-	var raw struct {
-		Cells []struct {
-			Samples []json.RawMessage `json:"samples"`
-		} `json:"cells"`
-	}
-	if err := decode(data, &raw); err != nil {
-		return fmt.Errorf("results: read %s: %w", filepath.Join(s.dir, FileName), err)
-	}
-	s.file = *f
-	s.enc.cells = make([]encodedCell, len(f.Cells))
-	for i := range f.Cells {
-		if s.enc.cells[i].samples, err = compact(raw.Cells[i].Samples); err != nil {
-			return fmt.Errorf("results: read %s: %w", filepath.Join(s.dir, FileName), err)
-		}
-		s.stale[i] = true
-	}
-	s.journal.path = filepath.Join(s.dir, JournalName)
-	return s.openJournal()
+	s.file, s.run, s.cells = *r.file, number, cells
+	return nil
 }
 
-// openJournal takes over the samples that only the journal has, which Load has read too.
-func (s *Store) openJournal() error {
-	entries, err := readJournal(s.journal.path)
+// openOld reads a run from before there was a store.
+func (s *Store) openOld(sel Selector) error {
+	r, err := loadOld(sel)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if own := &s.enc.cells[e.Cell].samples; e.N == len(*own) {
-			*own = append(*own, e.Sample)
-		}
-	}
-	// Its entries stay until run.json has them.
-	s.journal.f, err = os.OpenFile(s.journal.path, os.O_WRONLY, 0o644)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	data, err := os.ReadFile(s.journal.path)
-	if err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	s.journal.size = int64(bytes.LastIndexByte(data, '\n') + 1)
+	s.file, s.adopt = *r.file, &r
 	return nil
 }
 
@@ -112,7 +95,7 @@ func compact(samples []json.RawMessage) ([]json.RawMessage, error) {
 func (s *Store) BeginPart(p Part) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dirFile == nil {
+	if s.lock == nil {
 		return errClosed
 	}
 	p.Started, p.Argv, p.From = p.Started.UTC().Round(0), orEmpty(p.Argv), 0
@@ -125,10 +108,38 @@ func (s *Store) BeginPart(p Part) error {
 	}
 	run.Parts = append(run.Parts, p)
 	run.Status, run.Finished = RunRunning, nil
-	if err := s.rewrite(); err != nil {
-		return fmt.Errorf("results: go on with the run in %s: %w: what was stored before is intact", s.dir, err)
+	if err := s.beginPart(); err != nil {
+		return s.failed(fmt.Errorf("results: go on with the run in %s: %w: what was stored before is intact", s.dir, err))
 	}
 	return nil
+}
+
+func (s *Store) beginPart() error {
+	if s.db == nil {
+		if err := s.openDatabase(); err != nil {
+			return err
+		}
+	}
+	if s.adopt == nil {
+		return inTx(s.db, func(tx *sql.Tx) error {
+			return errors.Join(updateRun(tx, s.run, &s.file), unsettle(tx, s.run))
+		})
+	}
+	s.adopt.file = &s.file
+	if err := s.insert(*s.adopt); err != nil {
+		return err
+	}
+	s.adopt = nil
+	return dropJournal(s.dir)
+}
+
+// dropJournal removes the samples.jsonl of a run that the store has now.
+func dropJournal(dir string) error {
+	err := os.Remove(filepath.Join(dir, JournalName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // MergeHistograms adds up what two parts of a run have counted of a cell. Histograms

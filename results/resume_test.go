@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,28 +16,37 @@ import (
 )
 
 // leftRun is the folder of a run that was left with five samples: two of the first cell
-// and three of the second, the last two of those in the journal only if that is used.
-func leftRun(t *testing.T, journal bool, leave func(*Store) error) string {
+// and three of the second. An old one is as ukprobe left it before there was a store, the
+// last two samples in samples.jsonl.
+func leftRun(t *testing.T, old bool, leave func(*Store) error) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
 	s := mustCreate(t, dir)
-	for i, cell := range []int{0, 1, 0, 1, 1} {
-		if journal && i == 3 {
-			s.alwaysBelow, s.rewriteTook, s.rewrittenAt = 0, time.Hour, time.Now()
-		}
+	order := []int{0, 1, 0, 1, 1}
+	if old {
+		order = order[:3]
+	}
+	for i, cell := range order {
 		must(t, s.AddSample(cell, okSample(int64(1000+i))))
 	}
 	must(t, leave(s))
-	return dir
+	if !old {
+		return dir
+	}
+	path := filepath.Join(t.TempDir(), FileName)
+	must(t, ExportFile(path, dir))
+	must(t, os.RemoveAll(dir))
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(path), JournalName), slices.Concat(oldEntry(t, 1, 1), oldEntry(t, 1, 2)), 0o600))
+	return filepath.Dir(path)
 }
 
-// samplesOf are the lines of run.json with samples.
+// samplesOf are the lines of the run's run.json with samples.
 func samplesOf(t *testing.T, dir string) []string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(dir, FileName))
-	must(t, err)
+	var data strings.Builder
+	must(t, Export(&data, dir))
 	var out []string
-	for _, line := range strings.Split(string(data), "\n") {
+	for _, line := range strings.Split(data.String(), "\n") {
 		if strings.HasPrefix(line, `{"started"`) {
 			line, _, _ = strings.Cut(line, "],\"summary\"") // the cell ends behind its last one
 			out = append(out, strings.TrimSuffix(line, ","))
@@ -49,16 +59,16 @@ func samplesOf(t *testing.T, dir string) []string {
 // what was stored stays as it is, byte for byte, and the parts are noted.
 func TestResume(t *testing.T) {
 	for name, tt := range map[string]struct {
-		journal bool
-		leave   func(*Store) error
+		old   bool
+		leave func(*Store) error
 	}{
-		"killed":               {false, (*Store).Close},
-		"killed, with journal": {true, (*Store).Close},
-		"interrupted":          {false, func(s *Store) error { return s.Finish(RunInterrupted) }},
-		"failed":               {true, func(s *Store) error { return s.Finish(RunFailed) }},
+		"killed":                           {false, (*Store).Close},
+		"killed, before there was a store": {true, (*Store).Close},
+		"interrupted":                      {false, func(s *Store) error { return s.Finish(RunInterrupted) }},
+		"failed":                           {true, func(s *Store) error { return s.Finish(RunFailed) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := leftRun(t, tt.journal, tt.leave)
+			dir := leftRun(t, tt.old, tt.leave)
 			before := mustLoad(t, dir)
 			s, err := Resume(dir)
 			must(t, err)
@@ -113,7 +123,7 @@ func TestResume(t *testing.T) {
 // TestResumeKeepsFieldsItDoesNotKnow: a sample of a newer ukprobe stays whole, also when
 // somebody has formatted the file.
 func TestResumeKeepsFieldsItDoesNotKnow(t *testing.T) {
-	dir := leftRun(t, false, (*Store).Close)
+	dir := leftRun(t, true, (*Store).Close)
 	path := filepath.Join(dir, FileName)
 	data, err := os.ReadFile(path)
 	must(t, err)
@@ -135,6 +145,13 @@ func TestResumeKeepsFieldsItDoesNotKnow(t *testing.T) {
 	if strings.Count(string(data), `"from_the_future":"kept"`) != 1 {
 		t.Errorf("lost:\n%.2000s", data)
 	}
+	again := t.TempDir()
+	must(t, Import(again, []string{dir}, func(Imported) {}))
+	var exported strings.Builder
+	must(t, Export(&exported, again))
+	if strings.Count(exported.String(), `"from_the_future":"kept"`) != 1 {
+		t.Errorf("lost by import:\n%.2000s", exported.String())
+	}
 	if n := len(samplesOf(t, dir)); n > 5 {
 		t.Errorf("%d lines of samples", n)
 	}
@@ -142,28 +159,37 @@ func TestResumeKeepsFieldsItDoesNotKnow(t *testing.T) {
 
 // TestResumeTouchesNothing before the part begins, and takes the lock.
 func TestResumeTouchesNothing(t *testing.T) {
-	dir := leftRun(t, true, (*Store).Close)
-	read := func() string {
-		a, err := os.ReadFile(filepath.Join(dir, FileName))
+	for _, old := range []bool{false, true} {
+		dir := leftRun(t, old, (*Store).Close)
+		read := func() string {
+			all := ""
+			for _, name := range entries(t, dir) {
+				data, err := os.ReadFile(filepath.Join(dir, name))
+				must(t, err)
+				all += name + string(data)
+			}
+			return all
+		}
+		before := read()
+		s, err := Resume(dir)
 		must(t, err)
-		b, err := os.ReadFile(filepath.Join(dir, JournalName))
-		must(t, err)
-		return string(a) + string(b)
+		if _, err := Resume(dir); err == nil || !strings.Contains(err.Error(), "another ukprobe is writing its run into") {
+			t.Errorf("a second one: %v", err)
+		}
+		for _, err := range []error{s.AddSample(0, okSample(1)), s.SetCellStatus(0, CellOK, ""), s.SetHost(Host{}), s.Finish(RunOK)} {
+			if !errors.Is(err, errNotBegun) {
+				t.Errorf("before its part: %v", err)
+			}
+		}
+		must(t, s.Close())
+		if read() != before {
+			t.Error("the files are not as they were")
+		}
+		if s, err = Resume(dir); err != nil {
+			t.Fatalf("once the lock is free: %v", err)
+		}
+		must(t, s.Close())
 	}
-	before := read()
-	s, err := Resume(dir)
-	must(t, err)
-	if _, err := Resume(dir); err == nil || !strings.Contains(err.Error(), "another ukprobe is writing its run into") {
-		t.Errorf("a second one: %v", err)
-	}
-	must(t, s.Close())
-	if read() != before {
-		t.Error("the files are not as they were")
-	}
-	if s, err = Resume(dir); err != nil {
-		t.Fatalf("once the lock is free: %v", err)
-	}
-	must(t, s.Close())
 }
 
 func TestResumeRefuses(t *testing.T) {
@@ -240,7 +266,7 @@ func TestMergeHistograms(t *testing.T) {
 func TestResumeEmptyJournal(t *testing.T) {
 	for name, text := range map[string]string{"empty": "", "torn": `{"cell":0,"n":2,"sam`} {
 		t.Run(name, func(t *testing.T) {
-			dir := leftRun(t, false, (*Store).Close)
+			dir := oldFolder(t)
 			path := filepath.Join(dir, JournalName)
 			must(t, os.WriteFile(path, []byte(text), 0o600))
 			s, err := Resume(dir)

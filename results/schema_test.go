@@ -83,19 +83,14 @@ func TestSchemaAcceptsRuns(t *testing.T) {
 	dir := t.TempDir()
 	empty, err := Create(dir, Run{ID: "x", Started: started}, Host{}, nil)
 	must(t, err)
-	must(t, empty.Close())
+	must(t, empty.Finish(RunOK))
 	data, err := os.ReadFile(filepath.Join(dir, FileName))
 	must(t, err)
 	must(t, validate(t, schema, data))
 }
 
 func TestSchemaAcceptsJournal(t *testing.T) {
-	dir := t.TempDir()
-	s := mustCreate(t, dir)
-	s.alwaysBelow, s.rewriteTook = 0, time.Hour
-	must(t, s.AddSample(0, okSample(3)))
-	data, err := os.ReadFile(filepath.Join(dir, JournalName))
-	must(t, err)
+	data := oldEntry(t, 0, 0)
 	schema := compileSchema(t, "#/$defs/journal_entry")
 	must(t, validate(t, schema, data))
 	if validate(t, schema, []byte(`{"cell":0}`)) == nil {

@@ -172,6 +172,26 @@ func (c *Cell) TimedOut() int { return c.count(SampleTimeout) }
 // that were not they are as many as [Cell.Taken].
 func (c *Cell) OKSamples() int { return c.count(SampleOK) }
 
+// DisturbedSamples is how many of the samples that count ([Cell.Standing]) were disturbed,
+// also after they were taken again; known is false if nobody looked.
+func (c *Cell) DisturbedSamples() (n int, known bool) {
+	for _, i := range c.Standing() {
+		if c.Samples[i].Disturbed {
+			n++
+		}
+	}
+	return n, n > 0 || c.Settings != nil && c.Settings.Interference != nil
+}
+
+// Counts says of each sample whether it counts ([Cell.Standing]).
+func (c *Cell) Counts() []bool {
+	out := make([]bool, len(c.Samples))
+	for _, i := range c.Standing() {
+		out[i] = true
+	}
+	return out
+}
+
 func (c *Cell) count(status string) int {
 	n := 0
 	for _, i := range c.Standing() {

@@ -3,6 +3,7 @@
 package results
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,137 +16,196 @@ import (
 	"time"
 )
 
-// Names of the files in a run's directory.
+// Names of the files in a results folder.
 const (
-	FileName    = "run.json"
+	DatabaseName = "ukprobe.db"
+	FileName     = "run.json"
+	// JournalName is only in folders that were written before there was a store.
 	JournalName = "samples.jsonl"
-	tempName    = ".run.json.tmp"
 )
 
-// Store writes one run into one directory. When a method has returned, what it
-// stored survives a kill -9 and a loss of power.
+// Store writes one run into the store of a folder, which may hold others. When a method
+// has returned, what it stored survives a kill -9 and a loss of power: each sample is a
+// transaction of its own, one write and one fsync at the end of a log.
 //
-// run.json is replaced as a whole: temporary file, fsync, rename, fsync of the
-// directory. Up to 4 MiB, some hundred samples, that happens after every
-// sample. It costs 1 to 8 ms there, but 100 ms at 15,000 samples (95 MB; ext4
-// on a virtual disk), which would disturb what is being measured. So above 4
-// MiB it happens only when twenty times the last rewrite's duration has gone
-// by, and a sample in between is one fsync'd line (0.3 ms) in samples.jsonl.
-// Load reads both. After Finish only run.json is left.
+// run.json, the run in one portable file, is written by Finish.
 //
 // A Store may be used by several goroutines.
 type Store struct {
-	mu      sync.Mutex
-	dir     string
-	dirFile *os.File // holds the lock
-	file    File
-	enc     encoded
-	stale   map[int]bool // cells whose encoding is older than their content
-	journal journal
-
-	size        int64 // of run.json
-	rewrittenAt time.Time
-	rewriteTook time.Duration
-	alwaysBelow int64 // size up to which every change rewrites run.json
+	mu    sync.Mutex
+	dir   string
+	lock  *os.File // of the folder; nil once closed
+	db    *sql.DB  // nil of a run that was resumed, before BeginPart
+	run   int64    // its number
+	cells []int64  // their ids
+	file  File
+	// adopt is a run from before there was a store, until BeginPart puts it into one.
+	adopt *rawRun
 }
-
-const (
-	rewriteAlwaysBelow = 4 << 20 // bytes
-	rewriteShare       = 20      // at most one twentieth of the time goes into rewriting
-)
 
 // errClosed is returned by every method after Finish or Close.
 var errClosed = errors.New("results: the store is closed")
 
-// Create makes dir, which must not exist or be empty, locks it against other
-// writers and writes a first run.json. Cells without a status start as
-// "skipped: not started".
+// errNotBegun is returned by what would add to a resumed run before BeginPart.
+var errNotBegun = errors.New("results: the run was opened to be resumed: begin a part first")
+
+// Create begins a run in dir, which is made if need be. It must be empty, or hold a store,
+// to which the run is added, and nobody else may write there. Cells without a status start
+// as "skipped: not started".
 func Create(dir string, head Run, host Host, cells []Cell) (*Store, error) {
-	s := &Store{dir: dir, stale: map[int]bool{}, alwaysBelow: rewriteAlwaysBelow}
-	if err := s.lock(); err != nil {
+	s := &Store{dir: dir}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("results: create the run's directory: %w: choose another directory", err)
+	}
+	var err error
+	if s.lock, err = lockDir(dir); err != nil {
 		return nil, err
 	}
-	if err := s.init(head, host, cells); err != nil {
-		s.unlock()
+	fresh, err := checkContent(dir)
+	if err == nil {
+		err = s.begin(head, host, cells)
+	}
+	if err != nil {
+		s.end()
+		if fresh {
+			removeDatabase(dir)
+		}
 		return nil, err
 	}
 	return s, nil
 }
 
-// CheckDir says, without touching anything, why Create would not take dir: it holds
-// something already. A dir that is not there is fine.
+// CheckDir says, without touching anything, why Create would not take dir. A dir that is
+// not there is fine.
 func CheckDir(dir string) error {
+	_, err := checkContent(dir)
+	if err != nil {
+		return err
+	}
+	if pid, command := holderOf(dir); pid != 0 {
+		return fmt.Errorf("results: another ukprobe is writing its run into %s (pid %d: %s): wait for it or choose another directory", dir, pid, command)
+	}
+	return nil
+}
+
+// checkContent says whether a folder has no store yet, or why it cannot have one.
+func checkContent(dir string) (fresh bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
-		return nil
+		return true, nil
 	}
 	if err != nil {
-		return fmt.Errorf("results: look into %s: %w: choose another directory", dir, err)
+		return false, fmt.Errorf("results: look into %s: %w: choose another directory", dir, err)
 	}
 	names := make([]string, len(entries))
 	for i, e := range entries {
 		names[i] = e.Name()
 	}
-	return notEmpty(dir, names)
+	if _, ok := (Selector{Path: dir}).databaseOf(); ok {
+		return false, checkStore(dir, slices.Contains(names, FileName))
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, DatabaseName) }) // one that was killed before it began
+	switch {
+	case len(names) == 0:
+		return true, nil
+	case slices.Contains(names, FileName):
+		return false, fmt.Errorf("results: %s already holds a run in %s, and no store yet: make it one with `ukprobe import --into %s %s`, or choose another directory", dir, FileName, dir, dir)
+	}
+	slices.Sort(names)
+	return false, fmt.Errorf("results: %s is not empty (it holds %q) and no results folder: choose another directory", dir, names[0])
 }
 
-func (s *Store) lock() error {
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return fmt.Errorf("results: create the run's directory: %w: choose another directory", err)
-	}
-	if err := s.takeLock(); err != nil {
+// checkStore looks whether a run can be added to a store: whether it is of a version that
+// is known, and has the run of the run.json beside it, which the new run's replaces.
+func checkStore(dir string, exported bool) error {
+	ids, err := idsIn(dir)
+	if err != nil || !exported {
 		return err
 	}
-	names, err := s.dirFile.Readdirnames(-1)
-	if err == nil && len(names) > 0 {
-		err = notEmpty(s.dir, names)
-	} else if err != nil {
-		err = fmt.Errorf("results: list %s: %w", s.dir, err)
+	path := filepath.Join(dir, FileName)
+	id, err := runIDOf(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("results: %s would be replaced by the new run's, and it cannot be told whether the store has its run: %w: move it away, or choose another directory", path, err)
+	case !slices.Contains(ids, id):
+		return fmt.Errorf("results: %s is of run %s, which the store beside it has not, and the new run's would replace it: take it in with `ukprobe import --into %s %s`, or move it away", path, id, dir, path)
 	}
-	if err != nil {
-		s.unlock()
-	}
-	return err
-}
-
-// takeLock locks the directory against other writers.
-func (s *Store) takeLock() error {
-	d, err := os.Open(s.dir)
-	if err != nil {
-		return fmt.Errorf("results: open the run's directory: %w", err)
-	}
-	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		d.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return fmt.Errorf("results: another ukprobe is writing its run into %s: wait for it or choose another directory", s.dir)
-		}
-		return fmt.Errorf("results: lock %s: %w", s.dir, err)
-	}
-	s.dirFile = d
 	return nil
 }
 
-func notEmpty(dir string, names []string) error {
-	if slices.Contains(names, FileName) {
-		return fmt.Errorf("results: %s already holds a run (%s): choose another directory or remove it", dir, FileName)
+// idsIn are the ids of a store's runs, of any version that is known, which stays as it is.
+func idsIn(dir string) (ids []string, err error) {
+	path := filepath.Join(dir, DatabaseName)
+	db, err := sql.Open("sqlite", dsn(path, "ro", nil))
+	if err == nil {
+		defer db.Close()
+		if _, err = checkVersion(db, path); err == nil {
+			ids, _, err = listIDs(db)
+		}
 	}
-	slices.Sort(names)
-	return fmt.Errorf("results: %s is not empty (it holds %q): choose another directory", dir, names[0])
+	if err != nil {
+		return nil, withWayOut(fmt.Errorf("results: read the store %s: %w", path, explain(err)), dir)
+	}
+	return ids, nil
 }
 
-func (s *Store) unlock() {
-	if s.dirFile != nil {
-		s.dirFile.Close() // ends the lock
-		s.dirFile = nil
+// runIDOf reads only as much of a run.json as it takes.
+func runIDOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	d := json.NewDecoder(f)
+	if _, err := d.Token(); err != nil {
+		return "", err
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return "", err
+		}
+		if key == "run" {
+			var r struct {
+				ID string `json:"id"`
+			}
+			return r.ID, d.Decode(&r)
+		}
+		var skip json.RawMessage
+		if err := d.Decode(&skip); err != nil {
+			return "", err
+		}
+	}
+	return "", errors.New("it is not a ukprobe run")
+}
+
+// removeDatabase takes away what a run that could not begin has made.
+func removeDatabase(dir string) {
+	for _, end := range []string{"", "-journal", "-wal", "-shm"} {
+		_ = os.Remove(filepath.Join(dir, DatabaseName+end))
 	}
 }
 
-func (s *Store) init(head Run, host Host, cells []Cell) error {
+// openDatabase opens the folder's store for writing.
+func (s *Store) openDatabase() (err error) {
+	path := filepath.Join(s.dir, DatabaseName)
+	if err := writable(s.dir); err != nil {
+		return fmt.Errorf("results: write into %s: %w: choose another directory", s.dir, err)
+	}
+	if s.db, err = openWriter(path); err != nil {
+		advice := ""
+		if errors.Is(err, syscall.ENOSPC) {
+			advice = ": make room, or choose another directory"
+		}
+		return s.failed(fmt.Errorf("results: open the store %s: %w%s", path, err, advice))
+	}
+	return nil
+}
+
+func (s *Store) begin(head Run, host Host, cells []Cell) error {
 	head.normalize()
 	host.normalize()
 	s.file = File{Format: Format, FormatVersion: FormatVersion, Run: head, Host: host, Cells: slices.Clone(cells)}
-	s.enc.cells = make([]encodedCell, len(cells))
-	s.journal.path = filepath.Join(s.dir, JournalName)
 	for i := range s.file.Cells {
 		c := &s.file.Cells[i]
 		if len(c.Samples) > 0 {
@@ -155,53 +215,78 @@ func (s *Store) init(head Run, host Host, cells []Cell) error {
 			c.Status, c.Reason = c.derivedStatus()
 		}
 		c.Samples, c.Argv = []Sample{}, orEmpty(c.Argv)
-		s.stale[i] = true
 	}
-	if err := s.rewrite(); err != nil {
-		return fmt.Errorf("results: write the run's first %s: %w: choose another directory", FileName, err)
+	if err := s.openDatabase(); err != nil {
+		return err
+	}
+	if err := s.insert(rawRun{&s.file, make([][]json.RawMessage, len(cells))}); err != nil {
+		return s.failed(fmt.Errorf("results: begin the run in %s: %w: choose another directory", s.dir, err))
 	}
 	return nil
 }
 
-// Name names a cell for people: system/app on platform, how its guests start if that
-// is not as by default (accelerator, probes unless that is boot).
-func (c *Cell) Name() string {
-	name := c.System + "/" + c.App + " on " + c.Platform
-	if c.Experiment != "" && c.Experiment != "boot" {
-		name += ", " + c.Experiment
+// insert stores a whole run as this one.
+func (s *Store) insert(r rawRun) error {
+	return inTx(s.db, func(tx *sql.Tx) (err error) {
+		var n int
+		if err := tx.QueryRow("SELECT count(*) FROM run WHERE id = ?", r.file.Run.ID).Scan(&n); err != nil {
+			return err
+		}
+		if n > 0 {
+			return fmt.Errorf("run %s is in it already", r.file.Run.ID)
+		}
+		s.run, s.cells, err = insertRun(tx, r)
+		return err
+	})
+}
+
+// failed adds to an error of a damaged store how to get out what is readable.
+func (s *Store) failed(err error) error { return withWayOut(err, s.dir) }
+
+// end closes everything.
+func (s *Store) end() {
+	if s.db != nil {
+		_ = closeWriter(s.db) // all is stored; an error is that of a log left beside the file
+		s.db = nil
 	}
-	for _, word := range c.Variant().Words() {
-		name += ", " + word
+	if s.lock != nil {
+		s.lock.Close() // ends the lock
+		s.lock = nil
 	}
-	var how []string
-	if c.Accel != "" && c.Accel != "none" {
-		how = append(how, c.Accel)
-	}
-	if c.Probes != "" && c.Probes != ProbesBoot {
-		how = append(how, "probes "+c.Probes)
-	}
-	if len(how) > 0 {
-		name += " (" + strings.Join(how, ", ") + ")"
-	}
-	return name
 }
 
 func (s *Store) cell(i int) (*Cell, error) {
-	if s.dirFile == nil {
+	if s.lock == nil {
 		return nil, errClosed
 	}
 	if i < 0 || i >= len(s.file.Cells) {
 		return nil, fmt.Errorf("results: no cell %d: the run has %d", i, len(s.file.Cells))
 	}
+	if s.db == nil {
+		return nil, errNotBegun
+	}
 	return &s.file.Cells[i], nil
 }
 
-// AddSample stores one finished sample of a cell. Until SetCellStatus is
-// called, the cell's status follows from its samples. Values that are not
-// finite and phases that are not positive are stored as missing. On an error,
-// such as a full disk, the sample is not stored and what was stored before
-// stays readable; AddSample may be called again.
+// AddSample stores one finished sample of a cell. Until SetCellStatus is called, the
+// cell's status follows from its samples. Values that are not finite, phases that are not
+// positive and events before the clock's zero are stored as missing. On an error, such as
+// a full disk, the sample is not stored and what was stored before stays readable;
+// AddSample may be called again.
 func (s *Store) AddSample(cell int, sample Sample) error {
+	return s.add(cell, sample, func(*Cell) bool { return false })
+}
+
+// AddSampleWith is AddSample together with the state of the cell's histograms after it:
+// both or neither are stored.
+func (s *Store) AddSampleWith(cell int, sample Sample, hs []Histogram) error {
+	return s.add(cell, sample, func(c *Cell) bool {
+		c.Histograms = slices.Clone(hs)
+		return true
+	})
+}
+
+func (s *Store) add(cell int, sample Sample, histograms func(*Cell) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, err := s.cell(cell)
@@ -216,53 +301,22 @@ func (s *Store) AddSample(cell int, sample Sample) error {
 	if err != nil {
 		return fmt.Errorf("results: sample %d of %s: %w", len(c.Samples)+1, c.Name(), err)
 	}
-	entry := &journalEntry{Cell: cell, N: len(c.Samples), Sample: line}
-	return s.change(cell, entry, func(c *Cell) { c.addSample(sample) })
-}
-
-// addSample appends a sample. A status that followed from the samples before
-// follows from all of them now; one that was set stays.
-func (c *Cell) addSample(s Sample) {
-	status, reason := c.derivedStatus()
-	derived := c.Status == status && c.Reason == reason
-	c.Samples = append(c.Samples, s)
-	if derived {
-		c.Status, c.Reason = c.derivedStatus()
-	}
-}
-
-// derivedStatus is the status that follows from the cell's samples that count.
-func (c *Cell) derivedStatus() (status, reason string) {
-	ok, last := 0, ""
-	standing := c.Standing()
-	for _, i := range standing {
-		if c.Samples[i].Status == SampleOK {
-			ok++
-		} else {
-			last = c.Samples[i].outcome()
+	return s.change(cell, func(c *Cell, tx *sql.Tx) error {
+		status, reason, n := c.Status, c.Reason, len(c.Samples)
+		c.addSample(sample)
+		if err := insertSample(tx, s.cells[cell], n, &sample, line); err != nil {
+			return err
 		}
-	}
-	switch n := len(standing); {
-	case n == 0:
-		return CellSkipped, "not started"
-	case ok == n:
-		return CellOK, ""
-	case ok > 0:
-		return CellOK, fmt.Sprintf("%d of %d samples not ok, the last one: %s", n-ok, n, last)
-	default:
-		return CellFailed, last
-	}
-}
-
-// outcome says in words what became of a sample that is not ok.
-func (s *Sample) outcome() string {
-	switch {
-	case s.Reason == "":
-		return s.Status
-	case s.Status == SampleFailed:
-		return s.Reason
-	}
-	return s.Status + ": " + s.Reason
+		if c.Status != status || c.Reason != reason {
+			if err := updateCell(tx, s.cells[cell], c); err != nil {
+				return err
+			}
+		}
+		if histograms(c) {
+			return saveHistograms(tx, s.cells[cell], c.Histograms)
+		}
+		return nil
+	})
 }
 
 // SetCellStatus sets a cell's status (ok, failed, unsupported, skipped) and the
@@ -316,92 +370,104 @@ func (s *Store) Cell(i int) Cell {
 
 // SetCellHistograms sets the final state of a cell's native histograms.
 func (s *Store) SetCellHistograms(cell int, hs []Histogram) error {
-	return s.set(cell, func(c *Cell) { c.Histograms = slices.Clone(hs) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.cell(cell); err != nil {
+		return err
+	}
+	return s.change(cell, func(c *Cell, tx *sql.Tx) error {
+		c.Histograms = slices.Clone(hs)
+		return saveHistograms(tx, s.cells[cell], c.Histograms)
+	})
 }
 
-// SetHost replaces the host's fingerprint, for what is only known after the
-// first sample.
+// SetHost replaces the host's fingerprint, for what is only known after the first sample.
 func (s *Store) SetHost(host Host) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dirFile == nil {
+	switch {
+	case s.lock == nil:
 		return errClosed
+	case s.db == nil:
+		return errNotBegun
 	}
 	host.normalize()
 	before := s.file.Host
 	s.file.Host = host
-	if err := s.rewrite(); err != nil {
+	if err := inTx(s.db, func(tx *sql.Tx) error { return updateRun(tx, s.run, &s.file) }); err != nil {
 		s.file.Host = before
-		return fmt.Errorf("results: store the host's fingerprint: %w: what was stored before is intact in %s", err, s.dir)
+		return s.failed(fmt.Errorf("results: store the host's fingerprint: %w: what was stored before is intact in %s", err, s.dir))
 	}
 	return nil
 }
 
-// set changes a cell and rewrites run.json: only samples go into the journal,
-// where the order of entries and rewrites cannot confuse them.
+// set changes what a cell has beside its samples.
 func (s *Store) set(cell int, apply func(*Cell)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.cell(cell); err != nil {
 		return err
 	}
-	return s.change(cell, nil, apply)
+	return s.change(cell, func(c *Cell, tx *sql.Tx) error {
+		apply(c)
+		return updateCell(tx, s.cells[cell], c)
+	})
 }
 
-// change applies a change to a cell and makes it durable: in run.json or, where
-// rewriting that is not due, as an entry of the journal. If that fails the cell
-// is as it was.
-func (s *Store) change(cell int, entry *journalEntry, apply func(*Cell)) error {
-	c, enc := &s.file.Cells[cell], &s.enc.cells[cell]
-	before, encBefore := *c, *enc
-	apply(c)
-	if entry != nil {
-		enc.samples = append(enc.samples, entry.Sample)
-	}
-	s.stale[cell] = true
-	var err error
-	if entry == nil || s.due() {
-		err = s.rewrite()
-	} else {
-		err = s.journal.append(*entry)
-	}
-	if err != nil {
-		*c, *enc = before, encBefore
-		s.stale[cell] = true
-		return fmt.Errorf("results: store %s: %w: make room or look at the disk; what was stored before is intact in %s",
-			c.Name(), err, s.dir)
+// change applies a change to a cell, here and in the store. If that fails the cell is as
+// it was.
+func (s *Store) change(cell int, apply func(*Cell, *sql.Tx) error) error {
+	c := &s.file.Cells[cell]
+	before := *c
+	if err := inTx(s.db, func(tx *sql.Tx) error { return apply(c, tx) }); err != nil {
+		*c = before
+		return s.failed(fmt.Errorf("results: store %s: %w: make room or look at the disk; what was stored before is intact in %s",
+			c.Name(), err, s.dir))
 	}
 	return nil
 }
 
-func (s *Store) due() bool {
-	return s.size < s.alwaysBelow || time.Since(s.rewrittenAt) >= rewriteShare*s.rewriteTook
-}
-
-// Finish sets the run's status and end, writes run.json for the last time and
-// ends the lock, also when the writing fails.
+// Finish sets the run's status and end, makes what lists and comparisons read, writes
+// run.json and ends the lock, also when any of that fails.
 func (s *Store) Finish(status string) error {
 	if !slices.Contains([]string{RunOK, RunFailed, RunInterrupted}, status) {
 		return fmt.Errorf("results: run status %q is none of ok, failed, interrupted", status)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dirFile == nil {
+	switch {
+	case s.lock == nil:
 		return errClosed
+	case s.db == nil:
+		return errNotBegun
 	}
+	defer s.end()
 	now := time.Now().UTC().Round(0)
 	s.file.Run.Finished, s.file.Run.Status = &now, status
-	err := s.rewrite()
-	if err == nil {
-		err = s.journal.remove()
-	} else {
-		s.journal.close()
+	if err := s.finish(); err != nil {
+		return s.failed(fmt.Errorf("results: finish the run in %s: %w: every sample stored before is intact", s.dir, err))
 	}
-	s.unlock()
-	if err != nil {
-		return fmt.Errorf("results: finish the run in %s: %w: every sample stored before is intact", s.dir, err)
+	path := filepath.Join(s.dir, FileName)
+	if err := replaceFile(path, &s.file, func(i int) ([]json.RawMessage, error) { return readSamples(s.db, s.cells[i]) }); err != nil {
+		return s.failed(fmt.Errorf("results: write %s: %w: the run is whole in %s all the same: make room, then `ukprobe export --out %s %s@%s`",
+			path, explain(err), DatabaseName, path, s.dir, s.file.Run.ID))
 	}
 	return nil
+}
+
+// finish stores the end of the run: if there is no room for more, at least that.
+func (s *Store) finish() error {
+	for i := range s.file.Cells {
+		s.file.Cells[i].Summary = s.file.Cells[i].Summarize()
+	}
+	end := func(tx *sql.Tx) error { return updateRun(tx, s.run, &s.file) }
+	err := inTx(s.db, func(tx *sql.Tx) error {
+		return errors.Join(end(tx), settle(tx, s.run, s.cells, &s.file))
+	})
+	if err != nil {
+		_ = inTx(s.db, end) // the error is told already
+	}
+	return err
 }
 
 // Close ends the lock and leaves the run as it is, still "running". After
@@ -409,8 +475,7 @@ func (s *Store) Finish(status string) error {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.journal.close()
-	s.unlock()
+	s.end()
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -153,7 +154,7 @@ func TestStoreRoundTrip(t *testing.T) {
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	if d := cmp.Diff([]string{FileName}, entries(t, dir)); d != "" {
+	if d := cmp.Diff([]string{FileName, DatabaseName}, entries(t, dir)); d != "" {
 		t.Errorf("files after Finish, -want +got:\n%s", d)
 	}
 }
@@ -180,15 +181,14 @@ func TestNoPhaseOfZero(t *testing.T) {
 func TestEncodedIsCell(t *testing.T) {
 	c := Cell{"a", "b", "c", "d", "e", "none", "f", "g", &Image{}, "h", &Settings{Samples: 1}, []string{"x"}, &Stopped{Samples: 1}, &Limit{NS: 1}, []Sample{okSample(1), okSample(2)},
 		[]Histogram{{Name: "h"}}, map[string]Summary{"m": {}}}
-	enc := encoded{run: json.RawMessage("{}"), host: json.RawMessage("{}"), cells: make([]encodedCell, 1)}
-	must(t, enc.cells[0].set(&c))
+	var lines []json.RawMessage
 	for _, s := range c.Samples {
 		line, err := json.Marshal(s)
 		must(t, err)
-		enc.cells[0].samples = append(enc.cells[0].samples, line)
+		lines = append(lines, line)
 	}
 	var b strings.Builder
-	must(t, enc.writeTo(&b))
+	must(t, writeFile(&b, &File{Cells: []Cell{c}}, func(int) ([]json.RawMessage, error) { return lines, nil }))
 	var got struct{ Cells []any }
 	must(t, json.Unmarshal([]byte(b.String()), &got))
 	whole, err := json.Marshal(c)
@@ -256,7 +256,8 @@ func TestAddSampleNormalizes(t *testing.T) {
 	s := mustCreate(t, dir)
 	in := Sample{Started: started, Status: SampleFailed, Reason: "bad \xff byte",
 		Phases: Phases{VMMNs: ns(0), GuestNs: ns(-5), TotalNs: ns(7)},
-		Values: map[string]float64{"nan": math.NaN(), "inf": math.Inf(1), "ok": 1},
+		Values: map[string]float64{"nan": math.NaN(), "inf": math.Inf(1), "ok": 1, "huge": 1e30},
+		Events: []Event{{EventVMMExec, -7, "tracepoint", "exec"}, {EventVMMExit, 0, "tracepoint", "exit"}},
 		Stderr: strings.Repeat("x", MaxStderr) + "the end"}
 	for i := range 1000 {
 		in.Console = append(in.Console, ConsoleLine{int64(i), int64(i), strings.Repeat("é", MaxConsoleText)})
@@ -264,6 +265,7 @@ func TestAddSampleNormalizes(t *testing.T) {
 	must(t, s.AddSample(0, in))
 	got := mustLoad(t, dir).Cells[0].Samples[0]
 	wantMissing := []Missing{
+		{EventVMMExec, "its time was -7 ns, before the clock's zero"},
 		{"guest_ns", "the phase came out as -5 ns: its events are out of order"},
 		{"inf", "the value was +Inf"}, {"nan", "the value was NaN"},
 		{"vmm_ns", "the phase came out as 0 ns: its events are out of order"},
@@ -274,8 +276,11 @@ func TestAddSampleNormalizes(t *testing.T) {
 	if d := cmp.Diff(Phases{TotalNs: ns(7)}, got.Phases); d != "" {
 		t.Errorf("phases, -want +got:\n%s", d)
 	}
-	if d := cmp.Diff(map[string]float64{"ok": 1}, got.Values); d != "" {
+	if d := cmp.Diff(map[string]float64{"ok": 1, "huge": 1e30}, got.Values); d != "" {
 		t.Errorf("values, -want +got:\n%s", d)
+	}
+	if len(got.Events) != 1 || got.Events[0].Name != EventVMMExit || len(in.Events) != 2 {
+		t.Errorf("events: %+v", got.Events)
 	}
 	if got.Reason != "bad \uFFFD byte" {
 		t.Errorf("reason = %q", got.Reason)
@@ -311,11 +316,34 @@ func TestAddSampleRefuses(t *testing.T) {
 }
 
 func TestCreateRefuses(t *testing.T) {
-	t.Run("a directory that holds a run", func(t *testing.T) {
+	t.Run("a directory from before there was a store", func(t *testing.T) {
+		dir := oldFolder(t)
+		_, err := Create(dir, testRun(), testHost(), testCells())
+		wantError(t, err, "already holds a run", dir, "ukprobe import --into "+dir)
+	})
+	t.Run("a run that is there", func(t *testing.T) {
 		dir := t.TempDir()
 		must(t, mustCreate(t, dir).Finish(RunOK))
 		_, err := Create(dir, testRun(), testHost(), testCells())
-		wantError(t, err, "already holds a run", dir)
+		wantError(t, err, "run r1 is in it already", dir)
+		if f := mustLoad(t, dir); f.Run.Status != RunOK {
+			t.Errorf("the one that was there: %+v", f.Run)
+		}
+	})
+	t.Run("a run.json of a run that the store has not", func(t *testing.T) {
+		dir := t.TempDir()
+		must(t, mustCreate(t, dir).Finish(RunOK))
+		path := filepath.Join(dir, FileName)
+		data, err := os.ReadFile(path)
+		must(t, err)
+		must(t, os.WriteFile(path, []byte(strings.Replace(string(data), `"id":"r1"`, `"id":"r0"`, 1)), 0o600))
+		_, err = Create(dir, Run{ID: "r2", Started: started}, testHost(), testCells())
+		wantError(t, err, "of run r0", "import --into "+dir)
+		must(t, Import(dir, []string{path}, func(Imported) {}))
+		if f := mustLoad(t, dir+"@r0"); len(f.Cells) != 2 {
+			t.Errorf("imported: %+v", f)
+		}
+		must(t, addRun(t, dir, "r2").Close())
 	})
 	t.Run("a directory with something else", func(t *testing.T) {
 		dir := t.TempDir()
@@ -336,7 +364,7 @@ func TestCreateRefuses(t *testing.T) {
 		dir := t.TempDir()
 		mustCreate(t, dir)
 		_, err := Create(dir, testRun(), testHost(), testCells())
-		wantError(t, err, "another ukprobe is writing", dir)
+		wantError(t, err, "another ukprobe is writing", dir, fmt.Sprintf("pid %d: %s", os.Getpid(), os.Args[0]))
 	})
 	t.Run("cells with samples", func(t *testing.T) {
 		_, err := Create(t.TempDir(), testRun(), testHost(), []Cell{{Samples: []Sample{{}}}})
@@ -386,25 +414,23 @@ func TestReadOnlyDirectory(t *testing.T) {
 	})
 }
 
-// TestDiskFull fills a real file system, in both ways of storing a sample.
+// TestDiskFull fills real file systems.
 func TestDiskFull(t *testing.T) {
-	for name, below := range map[string]int64{"rewriting": math.MaxInt64, "journal": 0} {
-		t.Run(name, func(t *testing.T) {
-			onTmpfs(t, "256k", func(dir string) { fillDisk(t, dir, below) })
-		})
-	}
+	t.Run("tmpfs", func(t *testing.T) { onTmpfs(t, "1m", func(dir string) { fillDisk(t, dir, "") }) })
 }
 
-func fillDisk(t *testing.T, dir string, alwaysBelow int64) {
-	s, err := Create(dir, testRun(), testHost(), testCells())
+// fillDisk stores samples until there is no room, looks at what is readable, makes room
+// and goes on. big is a file that can be removed to make room; without one the file
+// system is made larger.
+func fillDisk(t *testing.T, dir, big string) {
+	s, err := Create(filepath.Join(dir, "run"), testRun(), testHost(), testCells())
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	defer s.Close()
-	s.alwaysBelow, s.rewriteTook = alwaysBelow, time.Hour
 	stored := 0
-	for ; err == nil && stored < 10_000; stored++ {
+	for ; err == nil && stored < 100_000; stored++ {
 		err = s.AddSample(0, okSample(int64(stored+1)))
 	}
 	stored--
@@ -413,7 +439,7 @@ func fillDisk(t *testing.T, dir string, alwaysBelow int64) {
 	}
 	checkStored := func(n int) {
 		t.Helper()
-		f, err := Load(dir)
+		f, err := Load(s.dir)
 		if err != nil {
 			t.Error(err)
 			return
@@ -423,11 +449,16 @@ func fillDisk(t *testing.T, dir string, alwaysBelow int64) {
 		}
 	}
 	checkStored(stored)
-	if _, err := os.Stat(filepath.Join(dir, tempName)); err == nil {
-		t.Error("a temporary file was left")
+	if n := len(s.Snapshot().Cells[0].Samples); n != stored {
+		t.Errorf("the store believes to have %d samples", n)
 	}
-	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT, "size=2m"); err != nil {
-		t.Errorf("remount: %v", err)
+	if big != "" {
+		err = os.Remove(big)
+	} else {
+		err = syscall.Mount("", dir, "", syscall.MS_REMOUNT, "size=64m")
+	}
+	if err != nil {
+		t.Errorf("make room: %v", err)
 		return
 	}
 	if err := s.AddSample(0, okSample(1)); err != nil {
@@ -438,6 +469,47 @@ func fillDisk(t *testing.T, dir string, alwaysBelow int64) {
 		t.Error(err)
 	}
 	checkStored(stored + 1)
+}
+
+// TestDiskFullAtTheEnd: a run whose end finds no room has all its samples, and goes on
+// once there is some.
+func TestDiskFullAtTheEnd(t *testing.T) {
+	onTmpfs(t, "1m", func(dir string) {
+		at := filepath.Join(dir, "run")
+		s, err := Create(at, testRun(), testHost(), testCells())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		n := 0
+		for err == nil {
+			if err = s.AddSample(0, okSample(int64(n+1))); err == nil {
+				n++
+			}
+		}
+		err = s.Finish(RunInterrupted)
+		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "intact") {
+			t.Errorf("finish: %v", err)
+		}
+		if names := entries(t, at); strings.Contains(strings.Join(names, " "), "tmp") {
+			t.Errorf("left behind: %v", names)
+		}
+		if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT, "size=64m"); err != nil {
+			t.Errorf("remount: %v", err)
+			return
+		}
+		again, err := Resume(at)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if got := len(again.Snapshot().Cells[0].Samples); got != n {
+			t.Errorf("%d of %d samples", got, n)
+		}
+		if err := errors.Join(again.BeginPart(Part{Started: started}), again.Finish(RunOK)); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestConcurrentAdd(t *testing.T) {
@@ -466,16 +538,41 @@ func TestConcurrentAdd(t *testing.T) {
 	}
 }
 
-func TestJournal(t *testing.T) {
-	dir := t.TempDir()
-	s := mustCreate(t, dir)
-	s.alwaysBelow, s.rewriteTook = 0, time.Hour
-	for i := range 6 {
-		must(t, s.AddSample(0, okSample(int64(i+1)*100)))
-	}
-	journalPath := filepath.Join(dir, JournalName)
-	before, err := os.ReadFile(journalPath)
+// addRun begins another run of that id.
+func addRun(t *testing.T, dir, id string) *Store {
+	t.Helper()
+	s, err := Create(dir, Run{ID: id, Version: "0.1.0", Started: started.Add(time.Hour)}, testHost(), testCells())
 	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// oldFolder is a folder as ukprobe left it before there was a store: a run.json with two
+// samples of the first cell and one of the second.
+func oldFolder(t *testing.T) string {
+	t.Helper()
+	from := t.TempDir()
+	s := mustCreate(t, from)
+	for _, cell := range []int{0, 1, 0} {
+		must(t, s.AddSample(cell, okSample(1000)))
+	}
+	must(t, s.Finish(RunInterrupted))
+	dir := t.TempDir()
+	must(t, os.Rename(filepath.Join(from, FileName), filepath.Join(dir, FileName)))
+	return dir
+}
+
+// oldEntry is a line of samples.jsonl.
+func oldEntry(t *testing.T, cell, n int) []byte {
+	t.Helper()
+	sample, err := json.Marshal(okSample(int64(1000 + n)))
+	must(t, err)
+	return fmt.Appendf(nil, "{\"cell\":%d,\"n\":%d,\"sample\":%s}\n", cell, n, sample)
+}
+
+func TestJournal(t *testing.T) {
+	dir := oldFolder(t)
+	journalPath := filepath.Join(dir, JournalName)
 	check := func(want int) {
 		t.Helper()
 		c := mustLoad(t, dir).Cells[0]
@@ -483,23 +580,15 @@ func TestJournal(t *testing.T) {
 			t.Errorf("%d samples, %d in the summary, status %s; want %d", len(c.Samples), c.Summary["total_ns"].N, c.Status, want)
 		}
 	}
-	check(6)
-	must(t, s.SetCellStatus(1, CellSkipped, "interrupted"))
-	if st, err := os.Stat(journalPath); err != nil || st.Size() != 0 {
-		t.Errorf("after a rewrite the journal has %v bytes, %v", st.Size(), err)
-	}
-	check(6)
-	// Killed between the rewrite and the emptying of the journal.
-	must(t, os.WriteFile(journalPath, before, 0o600))
-	check(6)
-	// Killed in the middle of a line.
-	must(t, os.WriteFile(journalPath, []byte(`{"cell":0,"n":6,"sam`), 0o600))
-	check(6)
+	check(2)
+	// The first of these is in run.json already; the last was being written.
+	must(t, os.WriteFile(journalPath, slices.Concat(oldEntry(t, 0, 1), oldEntry(t, 0, 2), oldEntry(t, 0, 3), []byte(`{"cell":0,"n":4,"sam`)), 0o600))
+	check(4)
 
 	line := func(cell, n int) []byte { return fmt.Appendf(nil, "{\"cell\":%d,\"n\":%d,\"sample\":{}}\n", cell, n) }
 	for want, content := range map[string][]byte{
 		"damaged in the line at byte 0": []byte("garbage\n"),
-		"sample 7 of":                   line(0, 7),
+		"sample 3 of":                   line(0, 7),
 		"names cell 9":                  line(9, 0),
 	} {
 		must(t, os.WriteFile(journalPath, content, 0o600))
@@ -509,8 +598,7 @@ func TestJournal(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
-	dir := t.TempDir()
-	must(t, mustCreate(t, dir).Finish(RunOK))
+	dir := oldFolder(t)
 	path := filepath.Join(dir, FileName)
 	whole, err := os.ReadFile(path)
 	must(t, err)

@@ -93,18 +93,25 @@ func (c *Cell) Stop(samples int, u Until) (why Stopped, stop bool) {
 	if known {
 		why.Percent = &percent
 	}
+	samplesText := fmt.Sprintf("%d samples", n)
+	if n == 1 {
+		samplesText = "1 sample"
+	}
+	if d, _ := c.DisturbedSamples(); d > 0 {
+		samplesText += fmt.Sprintf(", %d of them disturbed", d)
+	}
 	switch {
 	case known && percent <= float64(u.WithinPercent):
 		why.Converged = true
-		why.Reason = fmt.Sprintf("converged after %d samples: %s within ±%s (wanted ±%d %%)", n, figure, percentText(percent), u.WithinPercent)
+		why.Reason = fmt.Sprintf("converged after %s: %s within ±%s (wanted ±%d %%)", samplesText, figure, percentText(percent), u.WithinPercent)
 	case c.OKSamples() == 0:
-		why.Reason = fmt.Sprintf("given up after %d samples: none was ok", n)
+		why.Reason = fmt.Sprintf("given up after %s: none was ok", samplesText)
 	case n < u.AtMost:
 		return Stopped{}, false
 	case known:
-		why.Reason = fmt.Sprintf("bound of %d samples reached: %s within ±%s (wanted ±%d %%)", n, figure, percentText(percent), u.WithinPercent)
+		why.Reason = fmt.Sprintf("bound of %s reached: %s within ±%s (wanted ±%d %%)", samplesText, figure, percentText(percent), u.WithinPercent)
 	default:
-		why.Reason = fmt.Sprintf("bound of %d samples reached: %s has no 95 %% interval (wanted ±%d %%)", n, figure, u.WithinPercent)
+		why.Reason = fmt.Sprintf("bound of %s reached: %s has no 95 %% interval (wanted ±%d %%)", samplesText, figure, u.WithinPercent)
 	}
 	return why, true
 }

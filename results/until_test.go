@@ -173,3 +173,19 @@ func TestSequentialCoverage(t *testing.T) {
 		}
 	}
 }
+
+// TestStopTellsTheDisturbed: of the samples that it was decided on, repeats in the place of
+// others among them.
+func TestStopTellsTheDisturbed(t *testing.T) {
+	c := measuredCell("boot", totalMetric, figures(7, 100)...)
+	c.Samples[0].Disturbed, c.Samples[1].Disturbed, c.Samples[3].Disturbed = true, true, true
+	c.Samples[1].RepeatOf = 1
+	why, _ := c.Stop(6, Until{WithinPercent: 5, AtMost: 12})
+	if want := "converged after 6 samples, 2 of them disturbed: "; !strings.HasPrefix(why.Reason, want) {
+		t.Errorf("%q, want %q", why.Reason, want)
+	}
+	c = measuredCell("boot", totalMetric, 100)
+	if why, _ := c.Stop(1, Until{WithinPercent: 5, AtMost: 1}); !strings.HasPrefix(why.Reason, "bound of 1 sample reached: ") {
+		t.Errorf("%q", why.Reason)
+	}
+}

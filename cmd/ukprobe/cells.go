@@ -19,8 +19,8 @@ import (
 // none. With --listen it serves metrics meanwhile, with --linger until Ctrl-C.
 func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f *results.File, dir string) error) (*results.File, error) {
 	shown := newProgress(os.Stderr, c.Bool("json"))
-	watcher := newLive(shown)
-	o.Observer = watcher
+	watcher := newLedger(shown)
+	o.Observer = watcher.observer()
 	push, err := pusher(c, watcher)
 	if err != nil {
 		return nil, usage(err)

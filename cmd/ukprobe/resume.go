@@ -20,21 +20,25 @@ import (
 // What is measured is as it was asked for then.
 var resumeFlags = []string{"resume", "force", "listen", "linger", "push", "push-config", "json", "cache", "catalogue", "journal-dir", "state-dir"}
 
-// resume is the action of `ukprobe run --resume DIR`.
+// resume is the action of `ukprobe run --resume DIR[@RUN]`.
 func resume(c *cli.Context) error {
 	if err := resumable(c); err != nil {
 		return usage(err)
 	}
-	dir, err := filepath.Abs(c.String("resume"))
+	sel, err := results.ParseSelector(c.String("resume"))
 	if err != nil {
+		return usage(err)
+	}
+	if sel.Path, err = filepath.Abs(sel.Path); err != nil {
 		return err
 	}
+	dir := sel.Path
 	if os.Geteuid() != 0 {
 		return errors.New("run: not root: BPF programs, taps and namespaces need it: run with sudo")
 	}
-	store, err := results.Resume(dir)
+	store, err := results.Resume(sel.String())
 	if errors.Is(err, results.ErrFinished) {
-		fmt.Fprintf(c.App.ErrWriter, "nothing to do: the run in %s is finished\n", dir)
+		fmt.Fprintf(c.App.ErrWriter, "nothing to do: the run in %s is finished%s\n", sel, othersToResume(dir))
 		return nil
 	}
 	if err != nil {
@@ -51,13 +55,26 @@ func resume(c *cli.Context) error {
 	return outcome(c.App.ErrWriter, file)
 }
 
+// othersToResume says which other runs of a folder have not ended.
+func othersToResume(dir string) string {
+	list, err := results.List(dir)
+	if err != nil {
+		return ""
+	}
+	ids := results.Unfinished(list)
+	if len(ids) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; of its other runs %d can go on, the last one by --resume %s@%s", len(ids), dir, ids[len(ids)-1])
+}
+
 // resumable checks the flags.
 func resumable(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
 	if c.String("resume") == "" {
-		return errors.New("--resume: name the results folder of the run")
+		return errors.New("--resume: name the results folder of the run, or DIR@RUN")
 	}
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]

@@ -72,9 +72,9 @@ type statusCell struct {
 	Outcome    string   `json:"last_outcome,omitempty"`
 }
 
-// live keeps what a run's page says. It passes on what it is told, and may be told and
+// ledger keeps what a run's page says. It passes on what it is told, and may be told and
 // asked by several goroutines.
-type live struct {
+type ledger struct {
 	next orchestrate.Observer
 
 	mu      sync.Mutex
@@ -82,19 +82,36 @@ type live struct {
 	figures [][]float64 // by cell, sorted
 }
 
-func newLive(next orchestrate.Observer) *live {
-	return &live{next: next, out: runStatus{Version: Version(), Status: results.RunRunning, Cells: []statusCell{}}}
+func newLedger(next orchestrate.Observer) *ledger {
+	return &ledger{next: next, out: runStatus{Version: Version(), Status: results.RunRunning, Cells: []statusCell{}}}
 }
 
+// observer is what a run tells: one that watches boots too is told of those at once.
+func (s *ledger) observer() orchestrate.Observer {
+	if w, ok := s.next.(orchestrate.Watcher); ok {
+		return watchingLedger{s, w}
+	}
+	return s
+}
+
+// watchingLedger passes boots on without the ledger's lock: Seen may not wait.
+type watchingLedger struct {
+	*ledger
+	watcher orchestrate.Watcher
+}
+
+// Seen implements orchestrate.Watcher.
+func (w watchingLedger) Seen(t probe.Timeline) { w.watcher.Seen(t) }
+
 // Log implements orchestrate.Observer; also for goroutines beside the run.
-func (s *live) Log(format string, args ...any) {
+func (s *ledger) Log(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next.Log(format, args...)
 }
 
 // Begin implements orchestrate.Observer.
-func (s *live) Begin(at orchestrate.Progress) {
+func (s *ledger) Begin(at orchestrate.Progress) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.Done, s.out.Steps, s.out.Estimated, s.out.LeftNS = at.Step-1, at.Steps, at.Estimated, nil
@@ -106,17 +123,8 @@ func (s *live) Begin(at orchestrate.Progress) {
 	s.next.Begin(at)
 }
 
-var _ orchestrate.Watcher = (*live)(nil) // the board needs what it passes on
-
-// Seen implements orchestrate.Watcher, for who is told next: nothing is locked on the way.
-func (s *live) Seen(t probe.Timeline) {
-	if w, ok := s.next.(orchestrate.Watcher); ok {
-		w.Seen(t)
-	}
-}
-
 // End implements orchestrate.Observer.
-func (s *live) End(at orchestrate.Progress, sample results.Sample) {
+func (s *ledger) End(at orchestrate.Progress, sample results.Sample) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.Done = at.Step
@@ -127,7 +135,7 @@ func (s *live) End(at orchestrate.Progress, sample results.Sample) {
 }
 
 // open takes in the run: its cells, and the samples of parts before.
-func (s *live) open(f *results.File) {
+func (s *ledger) open(f *results.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name, _ := os.Hostname() // "" is not shown
@@ -151,7 +159,7 @@ func (s *live) open(f *results.File) {
 }
 
 // close notes the run's end, and what became of its cells.
-func (s *live) close(f *results.File) {
+func (s *ledger) close(f *results.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.Status, s.out.Now, s.out.LeftNS = f.Run.Status, nil, nil
@@ -164,7 +172,7 @@ func (s *live) close(f *results.File) {
 
 // add counts a sample. Of those taken in place of a disturbed one all count here: the
 // page says what happens, the table at the end what holds.
-func (s *live) add(cell int, sample *results.Sample) {
+func (s *ledger) add(cell int, sample *results.Sample) {
 	c := &s.out.Cells[cell]
 	c.Outcome = sample.Status
 	if sample.Status != results.SampleOK {
@@ -196,7 +204,7 @@ func figureOf(s *results.Sample, name string) (float64, bool) {
 }
 
 // snapshot is what /status.json says now.
-func (s *live) snapshot() runStatus {
+func (s *ledger) snapshot() runStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.out
@@ -214,7 +222,7 @@ func (s *live) snapshot() runStatus {
 }
 
 // register adds the pages.
-func (s *live) register(mux *http.ServeMux) {
+func (s *ledger) register(mux *http.ServeMux) {
 	statuspage.Register(mux, 4, func() statuspage.Page { return s.snapshot().page() }, func() any { return s.snapshot() })
 }
 

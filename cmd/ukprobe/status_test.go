@@ -15,23 +15,19 @@ import (
 	"github.com/ukprobe/ukprobe/results"
 )
 
-func okSample(total int64) results.Sample {
-	return results.Sample{Status: results.SampleOK, Phases: results.Phases{TotalNs: &total}}
-}
-
 func statusFile() *results.File {
 	return &results.File{Run: results.Run{ID: "20260101-000000-0001", Started: time.Unix(0, 0)},
 		Host: results.Host{Kernel: "6.18", CPUModel: "EPYC", CPUs: 2, Accelerators: []string{"kvm"}},
 		Cells: []results.Cell{
 			{System: "linux", App: "nginx", Platform: "qemu", Experiment: "boot", Accel: "kvm", Status: results.CellSkipped, Reason: "not started",
-				Settings: &results.Settings{Samples: 3}, Samples: []results.Sample{okSample(9e6)}},
+				Settings: &results.Settings{Samples: 3}, Samples: []results.Sample{okSample(9 * time.Millisecond)}},
 			{System: "process", App: "redis", Platform: "process", Experiment: "throughput", Accel: "none", Status: results.CellSkipped, Reason: "not started"},
 			{System: "osv", App: "hello", Platform: "qemu", Experiment: "boot", Status: results.CellUnsupported, Reason: "no <disk>"},
 		}}
 }
 
 func TestStatus(t *testing.T) {
-	s := newLive(orchestrate.Quiet{})
+	s := newLedger(orchestrate.Quiet{})
 	if p := s.snapshot().page(); p.Subtitle != "The first sample is about to begin." || len(p.Tables[0].Rows) != 0 {
 		t.Errorf("before: %+v", p)
 	}
@@ -41,10 +37,10 @@ func TestStatus(t *testing.T) {
 	if p := s.snapshot().page(); p.Subtitle != "Booting linux/nginx/qemu/boot (kvm), sample 2 of 3, about 1m30s left" || p.Done != 1 || p.Of != 9 {
 		t.Errorf("while it boots: %+v", p)
 	}
-	s.End(at, okSample(3e6))
+	s.End(at, okSample(3*time.Millisecond))
 	s.End(at, results.Sample{Status: results.SampleTimeout})
 	s.End(orchestrate.Progress{Warmup: true}, okSample(1))
-	s.End(at, okSample(5e6))
+	s.End(at, okSample(5*time.Millisecond))
 	s.End(orchestrate.Progress{Index: 1, Step: 5}, results.Sample{Status: results.SampleOK, Values: map[string]float64{"requests_per_second": 1234.5}})
 	var got []statusCell
 	text, err := json.Marshal(s.snapshot().Cells)
@@ -83,12 +79,12 @@ func TestStatus(t *testing.T) {
 
 // A page that was made does not change, whatever happens meanwhile.
 func TestStatusAtOnce(t *testing.T) {
-	s := newLive(orchestrate.Quiet{})
+	s := newLedger(orchestrate.Quiet{})
 	s.open(statusFile())
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		for i := range 500 {
-			s.End(orchestrate.Progress{Step: i}, okSample(int64(500-i)))
+			s.End(orchestrate.Progress{Step: i}, okSample(time.Duration(500-i)))
 		}
 	})
 	parts.Go(func() {

@@ -191,8 +191,8 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	begun := time.Now()
 	seen, _ := watch.(witness)
 	var own notes
-	shut := b.Window.Open()
-	defer shut()
+	look := b.Window.Open()
+	defer look.Close()
 	gst, err := b.start(whole, launch, g, mem, w, dir, seen, own.add)
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
@@ -211,17 +211,17 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	s.Status, s.Reason = b.await(booting, s, g, gst, watch, func() {
 		s.ReadyAfter = time.Since(begun)
 		if b.During == nil {
-			shut() // whether it goes idle after that is no matter of speed
+			look.Close() // whether it goes idle after that is no matter of speed
 		}
 	})
 	b.explain(s, w, gst)
 	stop()
 	b.note(s, <-answered)
 	if s.Status == OK && b.During != nil {
-		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Memory: mem, Watch: watch, Dir: dir, Disk: disk, nic: w.guest, guest: gst, Sample: s})
+		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Memory: mem, Watch: watch, Dir: dir, Disk: disk, nic: w.guest, guest: gst, own: &own, Sample: s})
 	}
 	cancel()
-	shut()
+	look.Close()
 	killing, stop := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer stop()
 	b.outOfMemory(s, mem) // of cgroup v1 a kill is told in the victim's own group, which runc is about to remove
@@ -235,10 +235,23 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	<-gst.done
 	<-gst.driving.done
 	err = b.collect(s, gst, watch, &own)
+	look.Counts(b.span(s))
 	if err := gst.close(); err != nil { // it is in the journal, and tried again at the run's end
 		s.Taints = append(s.Taints, "its removal: "+err.Error())
 	}
 	return err
+}
+
+// span is what of a sample is its guest's, on CLOCK_MONOTONIC in ns: from its start until it
+// is ready or, in an experiment that uses it, as long as it is looked at (0).
+func (b *Boot) span(s *Sample) (from, to int64) {
+	if e, ok := begun(s.Timeline); ok {
+		from = e.NS
+	}
+	if e, ok := s.Timeline.At(s.Timeline.ReadyEvent); ok && b.During == nil {
+		to = e.NS
+	}
+	return from, to
 }
 
 // start starts the guest, or has it started.

@@ -50,7 +50,11 @@ type Live struct {
 	Disk   *probe.Disk // nil unless Boot.DiskIO
 	nic    network.Guest
 	guest  *guest
+	own    *notes // what ukprobe itself has noted of the boot: a container's begins there
 }
+
+// total is how long the boot took, as experiment boot has it; nil if it is not known.
+func (l *Live) total() *time.Duration { return l.own.with(l.Watch.Events()).Phases().Total }
 
 // Value notes a figure of the sample. The unit is the end of the name: _ns, _bytes,
 // _per_second, _ratio, _percent.

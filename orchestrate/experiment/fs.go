@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,14 +108,14 @@ var fioNames = map[string]struct{ prefix, count string }{
 // fioFigures notes what one job has done.
 func (l *Live) fioFigures(size string, r workload.FioResult) {
 	names := fioNames[r.Kind]
+	l.Value(size+"block_bytes", float64(r.BlockBytes))
 	l.Value(size+names.count, float64(r.Count))
+	wrong := r.Verify()
 	for name, d := range r.Latency {
-		name = size + names.prefix + "latency_" + name + "_ns"
-		if d == 0 {
-			l.Sample.Lacks(name, "shorter than the guest's clock can tell")
-			continue
-		}
-		l.Value(name, float64(d.Nanoseconds()))
+		l.Value(size+names.prefix+"latency_"+name+"_ns", float64(d.Nanoseconds()))
+	}
+	for _, name := range slices.Sorted(maps.Keys(wrong)) {
+		l.Sample.Lacks(size+names.prefix+"latency_"+name+"_ns", wrong[name])
 	}
 	if r.Duration > 0 {
 		l.Value(size+names.prefix+"bytes", float64(r.Bytes))

@@ -20,7 +20,7 @@ func TestFioFigures(t *testing.T) {
 		Latency: map[string]time.Duration{"mean": time.Millisecond, "p50": 0}})
 	l.fioFigures("", workload.FioResult{Kind: "fsync", BlockBytes: 512, Count: 9, Latency: map[string]time.Duration{"p50": time.Second}})
 	want := map[string]float64{
-		"block_512_reads": 10, "block_512_reads_per_second": 5, "block_512_read_bytes": 5120, "block_512_read_bytes_per_second": 2560,
+		"block_512_block_bytes": 512, "block_bytes": 512, "block_512_reads": 10, "block_512_reads_per_second": 5, "block_512_read_bytes": 5120, "block_512_read_bytes_per_second": 2560,
 		"block_512_read_latency_mean_ns": 1e6, "flushes": 9, "flush_latency_p50_ns": 1e9,
 	}
 	for name, v := range l.Sample.Values {

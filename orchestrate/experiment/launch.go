@@ -80,6 +80,16 @@ func (n *notes) into(t *probe.Timeline) {
 	slices.SortStableFunc(t.Events, func(a, b probe.Event) int { return int(max(-1, min(1, a.NS-b.NS))) })
 }
 
+// with is a timeline together with what has been noted and not been put into one.
+func (n *notes) with(t probe.Timeline) probe.Timeline {
+	n.mu.Lock()
+	seen := notes{events: slices.Clone(n.events)}
+	n.mu.Unlock()
+	t.Events = slices.Clone(t.Events)
+	seen.into(&t)
+	return t
+}
+
 // driving is an API that is being talked to.
 type driving struct {
 	done chan struct{}

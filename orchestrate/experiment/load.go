@@ -29,6 +29,10 @@ const mostErrors = 0.01
 // throughput.
 const busy = 0.95
 
+// queueing is the share of the time, of each of its CPUs, from which on a client that was
+// ready to run and had no CPU makes latencies longer.
+const queueing = 0.05
+
 // UnderLoad puts the service under load: experiments throughput and http.
 func UnderLoad(g workload.Generator, w matrix.Workload, timeout time.Duration) *During {
 	return &During{Limit: loadLimit(w, timeout), Do: func(ctx context.Context, l *Live) error { return l.Load(ctx, g, w) }}
@@ -131,6 +135,7 @@ func (b *bench) Measure(ctx context.Context, prefix string, c workload.Command, 
 	if err != nil {
 		return err
 	}
+	f.Verify(c)
 	b.live.figures(prefix, f)
 	b.saturation(prefix, c, r)
 	b.live.costs(prefix, before, after, f.Requests)
@@ -158,6 +163,9 @@ func (l *Live) figures(prefix string, f workload.Figures) {
 	for name, d := range f.Latency {
 		l.Value(prefix+"latency_"+name+"_ns", float64(d.Nanoseconds()))
 	}
+	if f.Apart > 0 {
+		l.Value(prefix+"quantiles_requests_per_second", f.Apart)
+	}
 	for name, d := range f.Late {
 		l.Value(prefix+"late_"+name+"_ns", float64(d.Nanoseconds()))
 	}
@@ -172,7 +180,7 @@ func (l *Live) figures(prefix string, f workload.Figures) {
 	}
 }
 
-// saturation notes how busy the client was.
+// saturation notes how busy the client was, and how long it waited for a CPU.
 func (b *bench) saturation(prefix string, c workload.Command, r workload.Ran) {
 	cpus := len(b.live.Boot.CPUs.Client)
 	threads := max(c.Threads, 1)
@@ -184,6 +192,15 @@ func (b *bench) saturation(prefix string, c workload.Command, r workload.Ran) {
 	}
 	share := r.CPU.Seconds() / r.Wall.Seconds() / float64(threads)
 	b.live.Value(prefix+"client_busy_percent", 100*share)
+	if name := prefix + "client_waited_percent"; r.Waited < 0 {
+		b.live.Sample.Lacks(name, "the kernel does not tell it (/proc/PID/task/TID/schedstat)")
+	} else {
+		waited := r.Waited.Seconds() / r.Wall.Seconds() / float64(threads)
+		b.live.Value(name, 100*waited)
+		if waited >= queueing {
+			b.live.Sample.Taint("client: %s waited for a CPU in %.0f %% of the time: what it tells as latency is partly that", c.Name, 100*waited)
+		}
+	}
 	if share >= busy {
 		b.live.Sample.Taint("client: %s used %.0f %% of its %d CPUs' time: it may be what limits the throughput", c.Name, 100*share, threads)
 	}

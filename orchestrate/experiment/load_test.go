@@ -144,6 +144,10 @@ func TestKnownRate(t *testing.T) {
 	if least := float64((4 * time.Second / rate).Nanoseconds()) * 0.9; v["latency_p50_ns"] < least {
 		t.Errorf("p50 %v ns: below %v, what the rate allows", v["latency_p50_ns"], least)
 	}
+	// No more are on their way than there are connections.
+	if n := v["requests_per_second"] * v["latency_mean_ns"] / 1e9; n < 1 || n > 1.05*float64(shortLoad.Connections) {
+		t.Errorf("%v requests at a time, of %d connections; lacking %v", n, shortLoad.Connections, l.Sample.Lacking)
+	}
 	if v["errors"] != 0 || v["requests"] == 0 || v["client_busy_percent"] <= 0 || v["client_busy_percent"] > 90 {
 		t.Errorf("values %v", v)
 	}
@@ -275,6 +279,44 @@ func TestSaturation(t *testing.T) {
 		if got := s.Values["client_busy_percent"]; got < tt.percent-0.01 || got > tt.percent+0.01 || strings.Join(s.Taints, "") != tt.taint {
 			t.Errorf("%+v: %v %%, taints %q", tt, got, s.Taints)
 		}
+	}
+}
+
+// TestClientWaits: a busy loop of somebody else's on the client's CPU is noticed.
+func TestClientWaits(t *testing.T) {
+	l, _ := newLive(t, http.NotFoundHandler())
+	loop := exec.Command("taskset", "-c", "0", "sh", "-c", "while :; do :; done")
+	if err := loop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = loop.Process.Kill()
+		_ = loop.Wait()
+	}()
+	b, err := l.newBench()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	// Its other thread ends before it does.
+	c := workload.Command{Name: "loop", Threads: 1, Argv: []string{"bash", "-c", "for ((i=0; i<500000; i++)); do :; done & wait; for ((i=0; i<500000; i++)); do :; done"}}
+	r, err := b.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.saturation("", c, r)
+	t.Logf("%v of %v waited, %v ran", r.Waited, r.Wall, r.CPU)
+	if v := l.Sample.Values["client_waited_percent"]; v < 100*queueing || len(l.Sample.Taints) == 0 || !strings.HasPrefix(l.Sample.Taints[0], "client: loop waited for a CPU in ") {
+		t.Errorf("%v %%, taints %q", v, l.Sample.Taints)
+	}
+	s := &Sample{}
+	(&bench{live: &Live{Boot: &Boot{}, Sample: s}}).saturation("", workload.Command{Threads: 1}, workload.Ran{Wall: time.Second, Waited: -1})
+	if _, told := s.Values["client_waited_percent"]; told || len(s.Lacking) != 1 || len(s.Taints) != 0 {
+		t.Errorf("not known: %+v", s)
 	}
 }
 

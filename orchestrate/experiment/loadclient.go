@@ -54,6 +54,7 @@ func runClient(ctx context.Context, do func(func() error) error, g *cgroup.Group
 	}
 	var waited error
 	ended := make(chan struct{})
+	queued := watchQueue(g.Pids, ended)
 	go func() {
 		defer close(ended)
 		waited = cmd.Wait()
@@ -72,6 +73,7 @@ func runClient(ctx context.Context, do func(func() error) error, g *cgroup.Group
 	}
 	err = errors.Join(err, out.flush())
 	r = workload.Ran{Stdout: stdout.String(), Stderr: stderr.String(), Wall: time.Since(begun)}
+	r.Waited = <-queued
 	if p := cmd.ProcessState; p != nil {
 		r.CPU = p.UserTime() + p.SystemTime()
 	}

@@ -36,7 +36,7 @@ func begin(ctx context.Context, b Boot, name string, g *gate, release <-chan str
 	}
 	during.Do = func(ctx context.Context, l *Live) error {
 		m.live = l
-		if total := l.Watch.Events().Phases().Total; total != nil {
+		if total := l.total(); total != nil {
 			m.bootNs = total.Nanoseconds()
 		}
 		close(m.ready)

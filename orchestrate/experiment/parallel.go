@@ -37,7 +37,7 @@ func (p *Parallel) Sample(ctx context.Context, name string) (Sample, error) {
 	r := &round{Parallel: p, name: name, gate: newGate(), release: make(chan struct{})}
 	s := Sample{Started: time.Now(), Taints: p.Boot.planTaints()}
 	r.prepare(ctx)
-	shut := p.Boot.Window.Open()
+	look := p.Boot.Window.Open()
 	r.gate.open(r.broken())
 	for _, g := range r.guests {
 		select {
@@ -45,7 +45,7 @@ func (p *Parallel) Sample(ctx context.Context, name string) (Sample, error) {
 		case <-g.done:
 		}
 	}
-	shut()
+	look.Close()
 	close(r.release)
 	var errs []error
 	var boots tally
@@ -58,6 +58,7 @@ func (p *Parallel) Sample(ctx context.Context, name string) (Sample, error) {
 	}
 	boots.into(&s)
 	r.judge(ctx, &s)
+	look.Counts(r.span())
 	return s, errors.Join(errs...)
 }
 
@@ -182,6 +183,32 @@ func begun(t probe.Timeline) (probe.Event, bool) {
 		return e, true
 	}
 	return t.At(probe.EventVMMExec)
+}
+
+// span is from the first guest's start until the last one is ready; 0: of one it is not
+// known.
+func (r *round) span() (from, to int64) {
+	for n, g := range r.guests {
+		f, t := int64(0), int64(0)
+		if e, ok := begun(g.sample.Timeline); ok {
+			f = e.NS
+		}
+		if e, ok := g.sample.Timeline.At(g.sample.Timeline.ReadyEvent); ok {
+			t = e.NS
+		}
+		if n == 0 {
+			from, to = f, t
+			continue
+		}
+		from = min(from, f)
+		if to != 0 {
+			to = max(to, t)
+		}
+		if t == 0 {
+			to = 0
+		}
+	}
+	return from, to
 }
 
 // values are the round's figures. Those that need an event which a guest lacks are

@@ -5,6 +5,7 @@ package interference
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"strconv"
 	"strings"
@@ -67,6 +68,21 @@ func grown[K comparable, V time.Duration | uint64](now, before map[K]V) map[K]V 
 			out = map[K]V{}
 		}
 		out[k] = v - old
+	}
+	return out
+}
+
+// certain is what of the differences was in the time that counts, if so much more was
+// looked at: the kernel does not tell when it was.
+func (r readings) certain(outside time.Duration) readings {
+	r.steal, r.throttled = lessened(r.steal, outside), lessened(r.throttled, outside)
+	return r
+}
+
+func lessened[K comparable](of map[K]time.Duration, by time.Duration) map[K]time.Duration {
+	out := maps.Clone(of)
+	for k, v := range out {
+		out[k] = max(v-by, 0)
 	}
 	return out
 }

@@ -5,8 +5,12 @@ package interference
 import (
 	"errors"
 	"fmt"
+	"golang.org/x/sys/unix"
 	"io/fs"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -37,9 +41,9 @@ func (s *script) Begin(cpus []int, _ uint64) error {
 	return s.err
 }
 
-func (s *script) End() ([]probe.CPUTime, []probe.Source, error) {
+func (s *script) End() (probe.Look, error) {
 	s.ended++
-	return s.times, s.sources, s.endErr
+	return probe.Look{CPUs: s.times, Sources: s.sources}, s.endErr
 }
 
 func (s *script) Missed() uint64 { return 5 + s.misses*uint64(s.ended) }
@@ -111,6 +115,9 @@ func TestJudgement(t *testing.T) {
 			sources: []probe.Source{source(probe.SourceOwn, "wrk", 1, 500)}}, atMost: 1, shared: []int{0},
 			disturbed: true, taints: []string{"ukprobe's own wrk ran 500ms (50.0 %) on cpu 1"},
 			values: map[string]float64{"interference_ns": 500e6, "interference_percent": 50, "irq_ns": 0, "softirq_ns": 0, "steal_ns": 0}},
+		{name: "the engine's work is what is measured", script: script{times: []probe.CPUTime{{CPU: 1, Span: time.Second, Engine: ms(500), Mine: ms(500)}, second(2, 0, 0, 0, 0)},
+			sources: []probe.Source{source(probe.SourceEngine, "dockerd", 1, 500)}}, atMost: 1,
+			values: map[string]float64{"interference_ns": 0, "interference_percent": 0, "irq_ns": 0, "softirq_ns": 0, "steal_ns": 0}},
 		{name: "one tick of steal is no proof", script: script{times: []probe.CPUTime{second(1, 0, 0, 0, 0), second(2, 0, 0, 0, 0)}}, atMost: 0, steal: [2]int{5, 6},
 			values: map[string]float64{"interference_ns": 0, "interference_percent": 0, "irq_ns": 0, "softirq_ns": 0, "steal_ns": 10e6}},
 		{name: "steal", script: script{times: []probe.CPUTime{second(1, 0, 0, 0, 0), second(2, 0, 0, 0, 0)}}, atMost: 1, steal: [2]int{5, 10},
@@ -131,7 +138,7 @@ func TestJudgement(t *testing.T) {
 			stat(tt.steal[0])
 			tt.script.meanwhile = func() { stat(tt.steal[1]) }
 			w := newMeter(&tt.script, f).Window([]int{2, 1, 1}, tt.shared)
-			w.Open()()
+			w.Open().Close()
 			r := w.Result(tt.atMost)
 			if r.Disturbed != tt.disturbed {
 				t.Errorf("disturbed: %v", r.Disturbed)
@@ -160,13 +167,13 @@ func TestWindow(t *testing.T) {
 		t.Errorf("never opened: %+v", r)
 	}
 	first, second := w.Open(), w.Open()
-	first()
-	first()
+	first.Close()
+	first.Close()
 	if s.begun != 1 || s.ended != 0 {
 		t.Errorf("two at a time: begun %d times, ended %d", s.begun, s.ended)
 	}
-	second()
-	w.Open()()
+	second.Close()
+	w.Open().Close()
 	if s.begun != 2 || s.ended != 2 {
 		t.Errorf("one more: begun %d times, ended %d", s.begun, s.ended)
 	}
@@ -179,7 +186,7 @@ func TestWindow(t *testing.T) {
 		t.Error("steal, without /proc/stat")
 	}
 	var none *Window
-	none.Open()()
+	none.Open().Close()
 	if r := none.Result(1); len(r.Values) != 0 || r.Disturbed || r.Taints != nil {
 		t.Errorf("of nothing: %+v", r)
 	}
@@ -191,8 +198,8 @@ func floatsEqual(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }
 func TestMissed(t *testing.T) {
 	for misses, want := range map[uint64][]string{0: nil, 2: {"interference: 4 switches or interrupts of the host were not seen"}} {
 		w := newMeter(&script{times: []probe.CPUTime{second(1, 0, 0, 0, 0)}, misses: misses}, fstest.MapFS{}).Window([]int{1}, nil)
-		w.Open()()
-		w.Open()()
+		w.Open().Close()
+		w.Open().Close()
 		if diff := cmp.Diff(want, w.Result(1).Taints); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -206,7 +213,7 @@ func TestManySources(t *testing.T) {
 		s.sources = append(s.sources, source(probe.SourceTask, fmt.Sprintf("t%02d", n), 1, 1))
 	}
 	w := newMeter(s, fstest.MapFS{}).Window([]int{1}, nil)
-	w.Open()()
+	w.Open().Close()
 	r := w.Result(1)
 	if len(r.Sources) != maxSources || r.Sources[0] != (Source{Kind: KindUnnamed, Name: "more than the table holds", CPU: 1, Time: ms(20), Count: 9}) {
 		t.Errorf("%d sources, first %v", len(r.Sources), r.Sources[0])
@@ -231,7 +238,7 @@ func TestThrottling(t *testing.T) {
 	set(1000, 5, 5, 0)
 	s := &script{times: []probe.CPUTime{second(1, 0, 0, 0, 0)}, meanwhile: func() { set(31_000, 40_000_005, 5, 2) }}
 	w := newMeter(s, f).Window([]int{1}, nil)
-	w.Open()()
+	w.Open().Close()
 	r := w.Result(1)
 	want := []string{"throttled for 40ms (4.0 %): a cgroup's CPU quota was used up", "cpu 1 or its package was slowed down by heat 2 times"}
 	if diff := cmp.Diff(want, r.Taints); diff != "" || !r.Disturbed || r.Values["throttled_ns"] != 40e6 {
@@ -241,13 +248,13 @@ func TestThrottling(t *testing.T) {
 	container(5)
 	s = &script{times: s.times, meanwhile: func() { container(50_005) }}
 	w = newMeter(s, f).Window([]int{1}, nil)
-	w.Open()()
+	w.Open().Close()
 	if got := w.Result(1).Values["throttled_ns"]; got != 50e6 {
 		t.Errorf("the group at the mount point, of a container, was throttled for 50 ms: %v", got)
 	}
 	s = &script{times: s.times}
 	w = newMeter(s, fstest.MapFS{}).Window([]int{1}, nil)
-	w.Open()()
+	w.Open().Close()
 	if _, ok := w.Result(1).Values["throttled_ns"]; ok {
 		t.Error("no group counts it, and there is a figure")
 	}
@@ -268,4 +275,92 @@ func FuzzHostFiles(f *testing.F) {
 			t.Errorf("%v, %v", d, ok)
 		}
 	})
+}
+
+// TestCounts: of guests at the same time it counts from the first one's start to the last
+// one's end, and one of which that is not known has all counted.
+func TestCounts(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		counts   [][2]int64
+		from, to int64
+	}{
+		{"one", [][2]int64{{5, 9}}, 5, 9},
+		{"two", [][2]int64{{5, 9}, {3, 7}}, 3, 9},
+		{"one without a start", [][2]int64{{5, 9}, {0, 7}}, 0, 9},
+		{"one without an end", [][2]int64{{5, 0}, {3, 7}}, 3, 0},
+		{"one without an end comes last", [][2]int64{{3, 7}, {5, 0}, {4, 9}}, 3, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newMeter(&script{}, fstest.MapFS{}).Window([]int{1}, nil)
+			for _, c := range tt.counts {
+				w.Open().Counts(c[0], c[1])
+			}
+			if from, to := w.spans[0].counts(); from != tt.from || to != tt.to {
+				t.Errorf("from %d to %d, want %d to %d", from, to, tt.from, tt.to)
+			}
+		})
+	}
+}
+
+// TestStealOutside: of steal that may have been before the start nothing is certain.
+func TestStealOutside(t *testing.T) {
+	r := readings{steal: map[int]time.Duration{1: 50 * time.Millisecond, 2: 10 * time.Millisecond}, throttled: map[string]time.Duration{"a": 40 * time.Millisecond}}
+	got := r.certain(20 * time.Millisecond)
+	if got.steal[1] != 30*time.Millisecond || got.steal[2] != 0 || got.throttled["a"] != 20*time.Millisecond || r.steal[1] != 50*time.Millisecond {
+		t.Errorf("%+v of %+v", got, r)
+	}
+}
+
+// TestOnlyTheGuestsTime looks at a CPU with a loop on it: what the loop had before the
+// time that counts is not judged, however long it was.
+func TestOnlyTheGuestsTime(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	seer, err := probe.OpenInterference(probe.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = seer.Close() })
+	var cpus unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &cpus); err != nil {
+		t.Fatal(err)
+	}
+	at := 0
+	for !cpus.IsSet(at) {
+		at++
+	}
+	w := NewMeter(seer, 1, "/sys/fs/cgroup/ukprobe/none").Window([]int{at}, []int{at})
+	hog := exec.Command("/bin/sh", "-c", "while :; do :; done")
+	hog.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := hog.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = hog.Process.Kill(); _ = hog.Wait() }()
+	cpus.Zero()
+	cpus.Set(at)
+	if err := unix.SchedSetaffinity(hog.Process.Pid, &cpus); err != nil {
+		t.Fatal(err)
+	}
+	var now unix.Timespec
+	o := w.Open()
+	time.Sleep(60 * time.Millisecond)
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		t.Fatal(err)
+	}
+	o.Close()
+	o.Counts(now.Nano()-int64(ms(1)), now.Nano()-int64(ms(0.6)))
+	r := w.Result(1)
+	if len(r.Taints) > 0 && strings.HasPrefix(r.Taints[0], "interference: what was before") {
+		t.Skip("too busy a machine: ", r.Taints[0])
+	}
+	for _, s := range r.Sources {
+		if s.Time > ms(0.4) {
+			t.Errorf("%s had %v of 0.4 ms", s, s.Time)
+		}
+	}
+	if v := r.Values["interference_ns"]; v > 0.4e6 {
+		t.Errorf("in 0.4 ms others had %v ns", v)
+	}
 }

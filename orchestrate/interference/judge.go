@@ -14,7 +14,7 @@ import (
 
 // Source is what all tasks, or interrupts, of one name took of one CPU.
 type Source struct {
-	Kind  string // task, kthread, ukprobe, irq, softirq; "unnamed" is the rest of a full table
+	Kind  string // task, kthread, ukprobe, engine, irq, softirq; "unnamed" is the rest of a full table
 	Name  string
 	CPU   int
 	Time  time.Duration
@@ -39,13 +39,14 @@ type Result struct {
 	Disturbed bool
 }
 
-// Result judges what was measured: a sample is disturbed if, on one of its CPUs,
+// Result judges what was measured of the time that counts: a sample is disturbed if, on one of its CPUs,
 // foreign tasks, device interrupts and the hypervisor below together took more than so
 // many percent of the time, or if its tasks were throttled for longer than that.
 //
 // Soft interrupts are reported and not judged: most of them are the guest's own network
-// and disk. Of what a hypervisor took only that counts which is certain: the kernel
-// tells it in ticks of 10 ms, so of n ticks n-1.
+// and disk. So is what a container engine's processes did: they are part of what is
+// measured. Of what a hypervisor took only that counts which is certain: the kernel
+// tells it in ticks of 10 ms, so of n ticks n-1, less the time that does not count.
 func (w *Window) Result(atMostPercent int) Result {
 	r := Result{Values: map[string]float64{}}
 	if w == nil || len(w.cpus) == 0 {
@@ -57,17 +58,20 @@ func (w *Window) Result(atMostPercent int) Result {
 		r.Taints = append(r.Taints, fmt.Sprintf("interference not measured: %v", err))
 		return r
 	}
-	if w.opened == 0 {
+	if len(w.spans) == 0 {
 		return r // no guest was started
 	}
 	if w.missed > 0 {
 		r.Taints = append(r.Taints, fmt.Sprintf("interference: %d switches or interrupts of the host were not seen", w.missed))
 	}
-	r.Sources = w.ranked()
-	j := judgement{Window: w, Result: &r, limit: float64(atMostPercent)}
+	j := judgement{Window: w, sums: w.sum(), Result: &r, limit: float64(atMostPercent)}
+	if j.uncut {
+		r.Taints = append(r.Taints, "interference: what was before the start, or after the end, is in it: too much happened in between to tell it apart")
+	}
+	r.Sources = j.ranked()
 	j.values()
 	for _, c := range w.cpus {
-		j.cpu(w.cpuTime[c])
+		j.cpu(j.cpuTime[c])
 	}
 	j.throttling()
 	r.Sources = r.Sources[:min(len(r.Sources), maxSources)]
@@ -75,9 +79,9 @@ func (w *Window) Result(atMostPercent int) Result {
 }
 
 // ranked are all sources, those without a name too.
-func (w *Window) ranked() []Source {
-	out := slices.Collect(maps.Values(w.sources))
-	for _, c := range w.cpuTime {
+func (s sums) ranked() []Source {
+	out := slices.Collect(maps.Values(s.sources))
+	for _, c := range s.cpuTime {
 		if c.UnnamedCount > 0 {
 			out = append(out, Source{Kind: KindUnnamed, Name: "more than the table holds", CPU: c.CPU, Time: c.Unnamed, Count: c.UnnamedCount})
 		}
@@ -91,6 +95,7 @@ func (w *Window) ranked() []Source {
 // judgement is a Result being made.
 type judgement struct {
 	*Window
+	sums
 	*Result
 	limit float64 // percent
 }
@@ -104,8 +109,8 @@ func (w *Window) foreign(c probe.CPUTime) time.Duration {
 }
 
 // stolen is what a hypervisor certainly took of a CPU's time.
-func (w *Window) stolen(cpu int) time.Duration {
-	return max(w.host.steal[cpu]-Tick*time.Duration(w.opened), 0)
+func (j *judgement) stolen(cpu int) time.Duration {
+	return max(j.host.steal[cpu]-Tick*time.Duration(len(j.spans)), 0)
 }
 
 func (j *judgement) values() {
@@ -176,11 +181,17 @@ const maxNamed = 3
 
 // counts tells whether a source is judged.
 func (j *judgement) counts(s Source) bool {
-	switch s.Kind {
-	case string(probe.SourceSoftIRQ):
-		return false
-	case string(probe.SourceOwn):
+	if s.Kind == string(probe.SourceOwn) {
 		return !slices.Contains(j.shared, s.CPU)
+	}
+	return s.Judged()
+}
+
+// Judged tells a foreign task or a device's interrupt from what is only told.
+func (s Source) Judged() bool {
+	switch s.Kind {
+	case string(probe.SourceSoftIRQ), string(probe.SourceEngine), string(probe.SourceOwn):
+		return false
 	}
 	return true
 }
@@ -222,6 +233,8 @@ func (s Source) String() string {
 		return "kernel thread " + s.Name
 	case string(probe.SourceOwn):
 		return "ukprobe's own " + s.Name
+	case string(probe.SourceEngine):
+		return "the engine's " + s.Name
 	case string(probe.SourceIRQ):
 		return "interrupt " + s.Name
 	case KindUnnamed:

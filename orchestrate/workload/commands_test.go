@@ -23,6 +23,7 @@ import (
 type logged struct {
 	commands []string
 	measured []string // their prefixes
+	atOnce   int      // of the last one
 	answer   func(argv []string) Ran
 	fails    string // the name of a command
 }
@@ -39,7 +40,7 @@ func (l *logged) Run(_ context.Context, c Command) (Ran, error) {
 }
 
 func (l *logged) Measure(ctx context.Context, prefix string, c Command, _ func(Ran) (Figures, error)) error {
-	l.measured = append(l.measured, prefix)
+	l.measured, l.atOnce = append(l.measured, prefix), c.AtOnce
 	_, err := l.Run(ctx, c)
 	return err
 }
@@ -68,8 +69,8 @@ func TestCommands(t *testing.T) {
 		want []string
 	}{
 		{"wrk", Wrk{}, load(10*time.Second, 2*time.Second), []string{
-			"wrk-warmup: wrk --latency -t2 -c30 -d2s http://198.18.0.2:99/", "wrk: wrk --latency -t2 -c30 -d10s http://198.18.0.2:99/"}},
-		{"wrk with a pipeline, whole seconds", Wrk{}, piped, []string{"wrk: wrk --latency -t2 -c30 -d2s -s {dir}/pipeline.lua http://198.18.0.2:99/"}},
+			"wrk-warmup: wrk --latency -t2 -c30 -d2s http://198.18.0.2:99/", "wrk: wrk --latency -t2 -c30 -d10s -s {dir}/ukprobe.lua http://198.18.0.2:99/"}},
+		{"wrk with a pipeline, whole seconds", Wrk{}, piped, []string{"wrk: wrk --latency -t2 -c30 -d2s -s {dir}/ukprobe.lua http://198.18.0.2:99/"}},
 		{"memaslap", Memaslap{}, load(10*time.Second, 2*time.Second), []string{"memaslap-warmup: " + slap + "-t 2s", "memaslap: " + slap + "-t 10s"}},
 		{"memaslap by number", Memaslap{}, counted, []string{"memaslap: " + slap + "-x 5000"}},
 		{"sysbench", Sysbench{}, load(10*time.Second, 2*time.Second), []string{

@@ -6,17 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
-	"github.com/ukprobe/ukprobe/orchestrate/workload/openloop"
 )
 
 // Dnsperf is dnsperf (DNS-OARC), for DNS over UDP: questions for the IPv4 address of each
@@ -77,6 +74,7 @@ func (g Dnsperf) Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix.W
 	}
 	return b.Measure(ctx, "", g.command(dnsperf, t, w, w.Duration), func(r Ran) (Figures, error) {
 		f, err := answers.figures(r)
+		f.Apart = first.PerSecond
 		if first.Errors > 0 {
 			f.Notes = append(f.Notes, c.Name+": "+first.Trouble)
 		}
@@ -98,20 +96,20 @@ func (Dnsperf) command(name string, t netip.AddrPort, w matrix.Workload, d time.
 		queries.WriteString(name + " A\n")
 	}
 	// Of each of its threads there are two, one that sends and one that receives.
-	return Command{Name: name, Argv: argv, Threads: 2 * w.Threads, Files: map[string]string{queryFile: queries.String()}}
+	return Command{Name: name, Argv: argv, Threads: 2 * w.Threads, AtOnce: w.Connections * w.Pipeline, Files: map[string]string{queryFile: queries.String()}}
 }
 
 // verbose is a run that prints each answer.
 func (g Dnsperf) verbose(name string, t netip.AddrPort, w matrix.Workload) (Command, answers) {
 	c := g.command(name, t, w, w.Duration)
 	c.Argv = append(c.Argv, "-v")
-	a := answers{}
+	a := answers{micros{}}
 	c.Line = a.line
 	return c, a
 }
 
-// answers are the latencies that dnsperf -v prints, in µs, each with how many there are.
-type answers map[uint32]uint64
+// answers are the latencies that dnsperf -v prints.
+type answers struct{ micros }
 
 // dnsAnswer is "> NOERROR host.ukprobe.test A 0.000959" (src/dnsperf.c, do_recv). One
 // that is lost has a "T" in place of "NOERROR" and its time.
@@ -127,7 +125,7 @@ func (a answers) line(text string) bool {
 		return true // an error: it is in the statistics
 	}
 	if us, err := strconv.ParseUint(m[1]+m[2], 10, 32); err == nil {
-		a[uint32(us)]++
+		a.micros[uint32(us)]++
 	}
 	return true
 }
@@ -139,29 +137,6 @@ func (a answers) figures(r Ran) (Figures, error) {
 		a.into(&f)
 	}
 	return f, err
-}
-
-// into adds the quantiles to the figures.
-func (a answers) into(f *Figures) {
-	total := uint64(0)
-	for _, n := range a {
-		total += n
-	}
-	latencies := slices.Sorted(maps.Keys(a))
-	f.Missing = map[string]string{}
-	for name, q := range openloop.Quantiles {
-		if total < uint64(q.Least) {
-			f.Missing[name] = fmt.Sprintf("of %d answers it is the slowest one", total)
-			continue
-		}
-		seen := uint64(0)
-		for _, us := range latencies {
-			if seen += a[us]; seen*1000 >= uint64(q.Thousandths)*total {
-				f.Latency[name] = time.Duration(us) * time.Microsecond
-				break
-			}
-		}
-	}
 }
 
 var (

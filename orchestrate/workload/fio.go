@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/guests/linux"
+	"github.com/ukprobe/ukprobe/orchestrate/workload/openloop"
 )
 
 // FioResult is what one job of fio has done: reads, writes, or the flushes after each of
@@ -130,4 +131,34 @@ func (s *fioSide) result() (r FioResult, err error) {
 		}
 	}
 	return r, nil
+}
+
+// Verify takes out of the latencies what is not known, and says why. A quantile of fio's
+// is the upper end of a bucket (1.6 % wide), so that one in the bucket of the longest is at
+// the most the longest; of so few that it is the longest itself there is none; and a
+// latency of 0 is one that the guest's clock did not tell.
+func (r *FioResult) Verify() map[string]string {
+	const coarse = "shorter than the guest's clock can tell"
+	out := map[string]string{}
+	most := r.Latency["max"]
+	for name, d := range r.Latency {
+		q, isQuantile := openloop.Quantiles[name]
+		switch {
+		case d <= 0:
+			out[name] = coarse
+		case isQuantile && r.Count < uint64(q.Least):
+			out[name] = fmt.Sprintf("of %d it is the slowest one", r.Count)
+		case isQuantile && most > 0:
+			r.Latency[name] = min(d, most)
+		}
+	}
+	for name, why := range implausible(r.Latency, "") {
+		if out[name] == "" {
+			out[name] = why
+		}
+	}
+	for name := range out {
+		delete(r.Latency, name)
+	}
+	return out
 }

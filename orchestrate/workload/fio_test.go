@@ -91,3 +91,17 @@ func FuzzFio(f *testing.F) {
 		}
 	})
 }
+
+// TestFioVerify: a bucket's upper end is not above the longest, and of few there are no
+// high quantiles.
+func TestFioVerify(t *testing.T) {
+	r := FioResult{Count: 500, Latency: map[string]time.Duration{"p50": 0, "p90": ms(1), "p99": ms(2.02), "p999": ms(2.02), "max": ms(2), "mean": ms(1)}}
+	wrong := r.Verify()
+	if diff := cmp.Diff(map[string]time.Duration{"p90": ms(1), "p99": ms(2), "max": ms(2), "mean": ms(1)}, r.Latency); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	want := map[string]string{"p50": "shorter than the guest's clock can tell", "p999": "of 500 it is the slowest one"}
+	if diff := cmp.Diff(want, wrong); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

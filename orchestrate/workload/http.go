@@ -66,7 +66,7 @@ func (g FixedRate) Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix
 }
 
 func (FixedRate) command(name string, t netip.AddrPort, w matrix.Workload, n int) Command {
-	return Command{Name: name, Threads: w.Connections + 1, Argv: []string{Self, HTTPCommand, "--address", t.String(), "--rate", strconv.Itoa(w.Rate),
+	return Command{Name: name, Threads: w.Connections + 1, AtOnce: w.Connections, Argv: []string{Self, HTTPCommand, "--address", t.String(), "--rate", strconv.Itoa(w.Rate),
 		"--requests", strconv.Itoa(n), "--connections", strconv.Itoa(w.Connections), "--timeout", answerTime.String()}}
 }
 
@@ -85,8 +85,10 @@ func readHTTP(text string, rate int) (f Figures, err error) {
 		return f, fmt.Errorf("output of ukprobe %s: %d requests due, and %d answered, %d failed, %d unsent", HTTPCommand, r.Due, r.Answered, r.Failed, r.Unsent)
 	}
 	f = Figures{Requests: uint64(r.Answered), Errors: uint64(r.Failed) + uint64(r.Unsent), Duration: time.Duration(r.TookNs), Latency: map[string]time.Duration{}}
-	// The last answer comes before the schedule's last gap is over.
-	f.PerSecond = float64(r.Answered) / max(f.Duration.Seconds(), float64(r.Due)/float64(rate))
+	// The last answer may come before the schedule's last gap is over, which is a part of it:
+	// n requests at a rate take n gaps.
+	f.Duration = max(f.Duration, time.Duration(float64(r.Due)/float64(rate)*1e9))
+	f.PerSecond = float64(r.Answered) / f.Duration.Seconds()
 	f.Missing = map[string]string{}
 	for name, q := range openloop.Quantiles {
 		if r.Due < q.Least {

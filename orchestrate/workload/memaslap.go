@@ -62,7 +62,7 @@ func (Memaslap) command(name string, t netip.AddrPort, w matrix.Workload, amount
 		// Without it there is no distribution; it is printed at the end, and every so
 		// often: never.
 		"-S", "24h"}
-	return Command{Name: name, Argv: append(argv, amount...), Threads: w.Threads}
+	return Command{Name: name, Argv: append(argv, amount...), Threads: w.Threads, AtOnce: w.Connections}
 }
 
 var (

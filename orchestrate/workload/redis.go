@@ -91,7 +91,7 @@ func (RedisBenchmark) command(name, test string, t netip.AddrPort, w matrix.Work
 	if w.Threads > 1 {
 		argv = append(argv, "--threads", strconv.Itoa(w.Threads))
 	}
-	return Command{Name: name, Argv: argv, Threads: w.Threads}
+	return Command{Name: name, Argv: argv, Threads: w.Threads, AtOnce: w.Connections * w.Pipeline}
 }
 
 // redisColumns are those of --csv, in milliseconds (redis 7.0, src/redis-benchmark.c).

@@ -72,7 +72,7 @@ func (Sysbench) command(name string, t netip.AddrPort, w matrix.Workload, script
 		argv = append(argv, "--tables=1", fmt.Sprintf("--table-size=%d", tableRows))
 	}
 	argv = append(argv, fmt.Sprintf("--threads=%d", w.Connections))
-	return Command{Name: name, Argv: append(argv, more...), Threads: w.Connections}
+	return Command{Name: name, Argv: append(argv, more...), Threads: w.Connections, AtOnce: w.Connections}
 }
 
 var (

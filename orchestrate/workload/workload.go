@@ -71,6 +71,7 @@ type Command struct {
 	Name    string // of its output
 	Argv    []string
 	Threads int               // that can be busy at the same time
+	AtOnce  int               // requests that can be without an answer at the same time
 	Files   map[string]string // content by name
 	// Line, if not nil, is given each line of the output as it comes. Those of which it
 	// returns true are not kept: there may be millions.
@@ -81,6 +82,7 @@ type Command struct {
 type Ran struct {
 	Stdout, Stderr string
 	Wall, CPU      time.Duration // CPU is of all its threads, in user and kernel mode
+	Waited         time.Duration // of all its threads: ready to run, and on no CPU; negative if it is not known
 }
 
 // Figures are what a generator saw. What it does not tell is not there.
@@ -94,6 +96,7 @@ type Figures struct {
 	Late      map[string]time.Duration // how late requests were sent, likewise
 	Missing   map[string]string        // why one of the names is not there
 	Notes     []string                 // reasons to distrust the sample
+	Apart     float64                  // requests per second of the run that quantiles are of, if it is another than that of all else
 }
 
 // For returns the generator for an app.

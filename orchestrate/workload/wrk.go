@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,20 +41,37 @@ func (g Wrk) Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix.Workl
 			return err
 		}
 	}
-	return b.Measure(ctx, "", g.command("wrk", t, w, w.Duration), func(r Ran) (Figures, error) { return readWrk(r.Stdout) })
+	c, samples := g.measured(t, w)
+	return b.Measure(ctx, "", c, func(r Ran) (Figures, error) { return samples.figures(r.Stdout) })
 }
 
-const pipelineScript = "pipeline.lua"
+const scriptFile = "ukprobe.lua"
 
 func (Wrk) command(name string, t netip.AddrPort, w matrix.Workload, d time.Duration) Command {
-	argv := []string{"wrk", "--latency", "-t" + strconv.Itoa(w.Threads), "-c" + strconv.Itoa(w.Connections), fmt.Sprintf("-d%ds", seconds(d))}
-	c := Command{Name: name, Threads: w.Threads, Argv: argv}
+	argv := []string{"wrk", "--latency", "-t" + strconv.Itoa(w.Threads), "-c" + strconv.Itoa(w.Connections), fmt.Sprintf("-d%ds", seconds(d)), "http://" + t.String() + "/"}
+	c := Command{Name: name, Threads: w.Threads, AtOnce: w.Connections / w.Threads * w.Threads * w.Pipeline, Argv: argv}
 	if w.Pipeline > 1 {
-		c.Argv = append(c.Argv, "-s", Dir+"/"+pipelineScript)
-		c.Files = map[string]string{pipelineScript: fmt.Sprintf(pipeline, w.Pipeline)}
+		c.script(fmt.Sprintf(pipeline, w.Pipeline))
 	}
-	c.Argv = append(c.Argv, "http://"+t.String()+"/")
 	return c
+}
+
+// measured is the run that counts, which tells its samples.
+func (g Wrk) measured(t netip.AddrPort, w matrix.Workload) (Command, *wrkSamples) {
+	s := &wrkSamples{all: micros{}, connections: w.Connections, pipe: w.Pipeline}
+	c := g.command("wrk", t, w, w.Duration)
+	c.script(wrkSamplesScript)
+	c.Line = s.line
+	return c, s
+}
+
+// script has wrk run a script, after one that it may have.
+func (c *Command) script(text string) {
+	if c.Files == nil {
+		c.Argv = slices.Insert(c.Argv, len(c.Argv)-1, "-s", Dir+"/"+scriptFile)
+		c.Files = map[string]string{}
+	}
+	c.Files[scriptFile] += text
 }
 
 // pipeline makes wrk send so many requests at once: it counts those in what request()
@@ -69,14 +87,25 @@ request = function() return all end
 
 var (
 	wrkRequests = regexp.MustCompile(`(?m)^ *(\d+) requests in ([0-9.]+[a-z]+),`)
-	wrkLatency  = regexp.MustCompile(`(?m)^ *Latency +([0-9.]+[a-z]+) +[0-9.]+[a-z]+ +([0-9.]+[a-z]+) `)
-	wrkPercent  = regexp.MustCompile(`(?m)^ *(\d+)% +([0-9.]+[a-z]+)$`)
 	wrkSocket   = regexp.MustCompile(`(?m)^ *Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)$`)
 	wrkStatus   = regexp.MustCompile(`(?m)^ *Non-2xx or 3xx responses: (\d+)$`)
 	wrkRate     = regexp.MustCompile(`(?m)^Requests/sec: +([0-9.]+)$`)
 )
 
-// readWrk reads what wrk prints (wrk 4.1.0, src/wrk.c main and print_stats).
+// figures are what wrk printed, with the latencies of the samples that it has told.
+func (s *wrkSamples) figures(text string) (f Figures, err error) {
+	if f, err = readWrk(text); err != nil {
+		return f, err
+	}
+	timeouts := uint64(0)
+	if m := wrkSocket.FindStringSubmatch(text); m != nil {
+		timeouts, err = strconv.ParseUint(m[4], 10, 62)
+	}
+	s.into(&f, timeouts)
+	return f, err
+}
+
+// readWrk reads what wrk prints, but for the latencies (wrk 4.1.0, src/wrk.c main).
 func readWrk(text string) (f Figures, err error) {
 	total, rate := wrkRequests.FindStringSubmatch(text), wrkRate.FindStringSubmatch(text)
 	if total == nil || rate == nil {
@@ -88,16 +117,7 @@ func readWrk(text string) (f Figures, err error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return f, fmt.Errorf("wrk's output: %w", err)
 	}
-	f = Figures{Requests: answered, Duration: took, PerSecond: perSecond, Latency: map[string]time.Duration{}}
-	if m := wrkLatency.FindStringSubmatch(text); m != nil {
-		err = errors.Join(f.wrkTime("mean", m[1]), f.wrkTime("max", m[2]))
-	}
-	for _, m := range wrkPercent.FindAllStringSubmatch(text, -1) {
-		err = errors.Join(err, f.wrkTime("p"+m[1], m[2]))
-	}
-	if err != nil {
-		return f, fmt.Errorf("wrk's output: %w", err)
-	}
+	f = Figures{Requests: answered, Duration: took, PerSecond: perSecond}
 	return f, f.wrkErrors(text)
 }
 
@@ -136,11 +156,6 @@ func (f *Figures) wrkErrors(text string) error {
 	}
 	f.Trouble = strings.Join(trouble, ", ")
 	return nil
-}
-
-func (f *Figures) wrkTime(name, text string) (err error) {
-	f.Latency[name], err = wrkTime(text)
-	return err
 }
 
 // wrkTime reads a time as wrk writes it (src/units.c).

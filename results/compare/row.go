@@ -320,7 +320,7 @@ func (m *matcher) aboutCells(p pair) []string {
 	var out []string
 	var differ []string
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(names(p.a.Settings), names(p.b.Settings))))) {
-		if was, is := p.a.Settings[name], p.b.Settings[name]; was != is && !(m.alongAxis() && ofSystem(name)) {
+		if was, is := p.a.Settings[name], p.b.Settings[name]; was != is && (!m.alongAxis() || !ofSystem(name)) {
 			differ = append(differ, fmt.Sprintf("%s %s and %s", name, cmp.Or(was, "nothing"), cmp.Or(is, "nothing")))
 		}
 	}

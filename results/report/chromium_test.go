@@ -232,6 +232,9 @@ func tree(t *testing.T, ctx context.Context, doc *Document) {
 		switch role := axText(n.Role); role {
 		case "table":
 			tables = append(tables, name)
+			if name == "" {
+				t.Error("a table has no name")
+			}
 		case "image", "img", "figure", "region", "link", "searchbox", "button":
 			if name == "" {
 				t.Errorf("a %s has no name: %v", role, n.Properties)

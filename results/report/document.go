@@ -91,6 +91,7 @@ func NewDocument(sources ...Source) *Document {
 type sourced struct {
 	*results.Cell
 	run         string // "" where there is only one
+	accel       string // as a row's head shows it
 	interrupted bool
 }
 
@@ -102,7 +103,8 @@ func allCells(sources []Source) []sourced {
 			label = s.Label
 		}
 		for j := range s.File.Cells {
-			out = append(out, sourced{&s.File.Cells[j], label, s.File.Run.Status == results.RunInterrupted})
+			c := &s.File.Cells[j]
+			out = append(out, sourced{c, label, accelOf(c), s.File.Run.Status == results.RunInterrupted})
 		}
 	}
 	return out

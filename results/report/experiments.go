@@ -34,17 +34,18 @@ var experimentColumns = map[string][]phase{
 	"throughput": {
 		{"requests_per_second", "requests/s"}, {"latency_p50_ns", "p50"}, {"latency_p99_ns", "p99"}, {"errors", "errors"}, {"cpu_per_request_ns", "CPU/req"},
 		{"exits_per_request", "exits/req"}, {"guest_per_request_ns", "guest/req"}, {"kvm_per_request_ns", "KVM/req"}, {"vmm_per_request_ns", "VMM/req"},
-		{"host_network_per_request_ns", "network/req"},
+		{"host_network_per_request_ns", "network/req"}, {"client_busy_percent", "client busy"}, {"client_waited_percent", "waited"},
 	},
 	"http": {
 		{"requests_per_second", "requests/s"}, {"latency_p50_ns", "p50"}, {"latency_p90_ns", "p90"}, {"latency_p99_ns", "p99"},
-		{"latency_p999_ns", "p99.9"}, {"errors", "errors"},
+		{"latency_p999_ns", "p99.9"}, {"errors", "errors"}, {"client_busy_percent", "client busy"}, {"client_waited_percent", "waited"},
 	},
-	"dns": {{"requests_per_second", "queries/s"}, {"latency_p50_ns", "p50"}, {"latency_p99_ns", "p99"}, {"errors", "errors"}},
+	"dns": {{"requests_per_second", "queries/s"}, {"latency_p50_ns", "p50"}, {"latency_p99_ns", "p99"}, {"errors", "errors"},
+		{"client_busy_percent", "client busy"}, {"client_waited_percent", "waited"}},
 	"fs": {
-		{"read_latency_p50_ns", "read p50"}, {"read_bytes_per_second", "read/s"}, {"write_latency_p50_ns", "write p50"}, {"write_bytes_per_second", "write/s"},
+		{"block_bytes", "block"}, {"read_latency_p50_ns", "read p50"}, {"read_bytes_per_second", "read/s"}, {"write_latency_p50_ns", "write p50"}, {"write_bytes_per_second", "write/s"},
 		{"flush_latency_p50_ns", "flush p50"},
-		{"host_reads", "host's reads"}, {"host_read_latency_p50_ns", "p50"}, {"host_writes", "writes"}, {"host_write_latency_p50_ns", "p50"},
+		{"host_reads", "host, all jobs: reads"}, {"host_read_latency_p50_ns", "all reads p50"}, {"host_writes", "all writes"}, {"host_write_latency_p50_ns", "all writes p50"},
 	},
 	aslr: {
 		{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy"}, {"entropy_at_least_bits", "at least"},

@@ -36,6 +36,7 @@ type figureRow struct {
 
 // figureTable is a figure's data.
 type figureTable struct {
+	Name string
 	Head []string
 	Rows [][]string
 }
@@ -50,6 +51,9 @@ type section struct {
 func (s section) done() section {
 	if len(s.Figures) > 0 {
 		s.Absent = ""
+	}
+	for i := range s.Figures {
+		s.Figures[i].Table.Name = "Figures of " + s.Figures[i].Title
 	}
 	return s
 }

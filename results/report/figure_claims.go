@@ -67,7 +67,7 @@ func claimFigure(id string, c sourced, groups []claimGroup, boot int) figure {
 	if len(values) > 0 {
 		axis := new(drawing)
 		axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-		axis.axis(x, 2)
+		axis.axis(x, 2, narrowBar)
 		axis.end()
 		f.Axis = axis.html()
 	}

@@ -92,7 +92,7 @@ func distributionFigure(id string, g figureGroup) figure {
 	x := newScale(m.metric, false, values...)
 	plot := newDrawing("plot", id+"-ecdf", "Empirical distributions, "+g.title(), fmt.Sprintf("%s of %d cells; the table below has the figures", m.title, len(g.cells)), 150)
 	plot.sideAxis(scale{lo: 0, hi: 100, metric: "percent"}, 130)
-	plot.axis(x, 130)
+	plot.axis(x, 130, narrowPlot)
 	plot.plane(0, 130)
 	for i := range g.cells {
 		fmt.Fprintf(plot, `<path class="ln l%d" d="%s"/>`, i%colors, ecdf(points[i], x))
@@ -106,7 +106,7 @@ func distributionFigure(id string, g figureGroup) figure {
 	}
 	axis := new(drawing)
 	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-	axis.axis(x, 2)
+	axis.axis(x, 2, narrowPlot)
 	axis.end()
 	f.Axis = axis.html()
 	return f
@@ -149,7 +149,7 @@ func stripRow(id string, series int, c sourced, m phase, points []point, x scale
 	}
 	d := newDrawing("strip", id, words, strings.Join(c.tallies(), ", "), height)
 	if ok && summary.CI95 != nil {
-		d.rect("ci", x.at(summary.CI95[0]), 0, x.at(summary.CI95[1])-x.at(summary.CI95[0]), height)
+		d.rect("ci", x.at(summary.CI95[0]), x.at(summary.CI95[1])-x.at(summary.CI95[0]), height)
 	}
 	if ok {
 		d.line("median", x.at(summary.Median), 0, x.at(summary.Median), height)

@@ -75,13 +75,13 @@ func breakdown(id, title, prefix string, cells []sourced) figure {
 				continue
 			}
 			part := 100 * reasons[at].count / sum
-			d.rect(fmt.Sprintf("seg f%d", slices.Index(top, name)), left, 0, part, 18)
+			d.rect(fmt.Sprintf("seg f%d", slices.Index(top, name)), left, part, 18)
 			left, rest = left+part, rest-part
 			words += fmt.Sprintf("; %s %s %%", name, number(part))
 		}
 		if rest > 0.005 {
 			others = true
-			d.rect("seg ph-rest", left, 0, rest, 18)
+			d.rect("seg ph-rest", left, rest, 18)
 		}
 		for _, r := range reasons {
 			f.Table.Rows = append(f.Table.Rows, []string{label, r.name, o.quantity("count", r.count), number(100*r.count/sum) + " %"})
@@ -96,7 +96,7 @@ func breakdown(id, title, prefix string, cells []sourced) figure {
 	}
 	axis := new(drawing)
 	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-	axis.axis(scale{lo: 0, hi: 100, metric: "percent"}, 2)
+	axis.axis(scale{lo: 0, hi: 100, metric: "percent"}, 2, narrowBar)
 	axis.end()
 	f.Axis = axis.html()
 	return f

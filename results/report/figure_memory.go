@@ -105,10 +105,13 @@ func linePlot(id, title, xMetric, yMetric string, curves []curve) template.HTML 
 			xs, ys = append(xs, p[0]), append(ys, p[1])
 		}
 	}
-	x, y := newScale(xMetric, true, xs...), newScale(yMetric, true, ys...)
+	x, y := newScale(xMetric, false, xs...), newScale(yMetric, true, ys...)
+	if x.log {
+		x = newScale(xMetric, true, xs...)
+	}
 	d := newDrawing("plot", id, title, fmt.Sprintf("%d lines; the table below has their ends", len(curves)), height+20)
 	d.sideAxis(y, height)
-	d.axis(x, height)
+	d.axis(x, height, narrowPlot)
 	d.plane(0, height)
 	for _, c := range curves {
 		var path strings.Builder

@@ -79,7 +79,7 @@ func scatter(id, title string, pairs []pair, xMetric, xTitle, yMetric, yTitle st
 	x, y := newScale(xMetric, false, xs...), newScale(yMetric, false, ys...)
 	d := newGroup("plot", id+"-plot", title+": "+yTitle+" against "+xTitle, fmt.Sprintf("%d points; %s", len(pairs), f.Caption), height+20)
 	d.sideAxis(y, height)
-	d.axis(x, height)
+	d.axis(x, height, narrowPlot)
 	var systems []string
 	for _, p := range pairs {
 		at := slices.Index(systems, p.cell.System)

@@ -49,7 +49,7 @@ func timelineFigure(id string, g figureGroup) figure {
 		for _, seg := range segments {
 			class := phaseClasses[seg.utf8]
 			width := x.at(left+float64(seg.ns)) - x.at(left)
-			d.rect("seg "+class, x.at(left), 0, width, 18)
+			d.rect("seg "+class, x.at(left), max(width, 0.2), 18) // what is there is to be seen
 			left += float64(seg.ns)
 			words += fmt.Sprintf("; %s %s", seg.name, o.duration(float64(seg.ns)))
 			f.Table.Rows = append(f.Table.Rows, []string{label, seg.name, o.duration(float64(seg.ns))})
@@ -65,7 +65,7 @@ func timelineFigure(id string, g figureGroup) figure {
 	}
 	axis := new(drawing)
 	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-	axis.axis(x, 2)
+	axis.axis(x, 2, narrowBar)
 	axis.end()
 	f.Axis = axis.html()
 	return f

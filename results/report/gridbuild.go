@@ -4,6 +4,7 @@ package report
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -114,6 +115,9 @@ func whyMissing(c *results.Cell, metric string) string {
 	if metric == totalNs && c.TimedOut() > 0 && c.TimedOut() >= c.OKSamples() {
 		return strings.Join(timedOut(c), "; ")
 	}
+	if strings.HasPrefix(metric, "vmm_") && (c.Platform == "process" || c.Platform == "docker") {
+		return "there is no VMM"
+	}
 	for i := range c.Samples {
 		for _, m := range c.Samples[i].Missing {
 			if m.Name == metric || m.Name == endsPhase[metric] {
@@ -144,6 +148,9 @@ func (c *sourced) footnotes() []string {
 	if experimentOf(c.Cell) == imageSize && len(out) > 1 { // how it was made is one thing
 		out = []string{strings.Join(out, "; ")}
 	}
+	for i := range out {
+		out[i] = c.general(out[i])
+	}
 	g := group{experiment: c.Experiment, interrupted: c.interrupted}
 	if n, short := g.asked(c.Cell); short && c.Status == results.CellOK {
 		out = append(out, cutShort(c.Cell, n))
@@ -152,6 +159,13 @@ func (c *sourced) footnotes() []string {
 		out = append(out, t)
 	}
 	return out
+}
+
+// general is a reason without the cell's own names, which its row and column have: so the
+// same reason is one footnote.
+func (c *sourced) general(reason string) string {
+	reason = strings.Replace(reason, fmt.Sprintf(": of %s %s for %s ", c.System, c.App, c.Platform), " ", 1)
+	return strings.Replace(reason, fmt.Sprintf(": %s on %s: ", c.App, c.Platform), ": ", 1)
 }
 
 // tainted says how many of the samples that count are tainted, and by what kinds of taints.
@@ -195,8 +209,16 @@ func generalTaint(t string) string {
 	if strings.HasPrefix(t, "the hypervisor below took") {
 		return "steal by the hypervisor below"
 	}
-	return kindOfTaint(t)
+	t = spanWords.ReplaceAllString(countWords.ReplaceAllString(kindOfTaint(t), ""), "…")
+	return lostWords.ReplaceAllString(t, "lost ")
 }
+
+// What of a taint differs from sample to sample.
+var (
+	spanWords  = regexp.MustCompile(`\b[0-9.]+(ns|µs|ms|s)\b`)
+	countWords = regexp.MustCompile(` \([0-9]+ of [0-9]+ (of )?boots\)`)
+	lostWords  = regexp.MustCompile(`^lost [0-9]+ `)
+)
 
 // finish drops heads and columns that say nothing, and adds the legend.
 func (b *gridBuilder) finish(cells []sourced) {

@@ -44,7 +44,7 @@ func bootGrids(_ []Source, cells []sourced) []Grid {
 		if len(of) == 0 {
 			continue
 		}
-		g := crossTable{rows: bootRows, columns: bootPlatforms, of: platformOf, platforms: true, title: displayPlatform, metrics: []phase{{"vmm_ns", "VMM"}, {vmMetric, "VM"}, {totalNs, "total"}}}.grid(
+		g := crossTable{rows: bootRows, columns: bootPlatforms, of: bootColumn, platforms: true, metrics: []phase{{"vmm_ns", "VMM"}, {vmMetric, "VM"}, {totalNs, "total"}}}.grid(
 			Grid{ID: "boot-" + word(app), Part: 2, Title: "Boot time: " + app}, of)
 		g.Legend = append([]string{"VMM: from its exec to the guest's first instruction; of a container, from the request to the application's exec. VM: from there until ready, firmware included. Total: both, measured as one."}, g.Legend...)
 		if slices.ContainsFunc(of, func(c sourced) bool { return c.Settings != nil && c.Settings.Parallel > 1 }) {

@@ -136,6 +136,11 @@ func newPageGrid(g *Grid) pageGrid {
 			}
 			line.Entries = append(line.Entries, newPageEntry(e))
 		}
+		for i := range line.Entries {
+			if line.Entries[i].Span > 3 {
+				line.Entries[i].Class += " wide"
+			}
+		}
 		p.Lines = append(p.Lines, line)
 	}
 	return p

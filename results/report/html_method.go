@@ -32,7 +32,7 @@ type methodRun struct {
 func method(s *Source) methodRun {
 	f := s.File
 	m := methodRun{ID: word(s.Label), Label: s.Label, Run: runFacts(f), Host: hostFacts(&f.Host), KVM: sortedFacts(f.Host.KVMParameters), Settings: sortedFacts(f.Host.Settings), Cells: askedTable(f), Taints: taintTable(f)}
-	rungs := figureTable{Head: []string{"hook", "rung", "why not a better one"}}
+	rungs := figureTable{Name: "Rungs", Head: []string{"hook", "rung", "why not a better one"}}
 	for _, hook := range slices.Sorted(maps.Keys(f.Host.Rungs)) {
 		r := f.Host.Rungs[hook]
 		rungs.Rows = append(rungs.Rows, []string{hook, cmp.Or(r.Rung, "none"), cmp.Or(r.Reason, "it is the best")})
@@ -88,7 +88,7 @@ func hostFacts(h *results.Host) []fact {
 // askedTable is what the cells of each experiment were asked for, once for all that were
 // asked the same.
 func askedTable(f *results.File) figureTable {
-	t := figureTable{Head: []string{"experiment", "cells", "samples taken", "samples", "warm-up", "time limit", "memory", "vCPUs", "CPUs (vCPU; VMM; client)"}}
+	t := figureTable{Name: "What was asked of the cells", Head: []string{"experiment", "cells", "samples taken", "samples", "warm-up", "time limit", "memory", "vCPUs", "CPUs (vCPU; VMM; client)"}}
 	type key struct{ experiment, samples, warmup, timeout, memory, vcpus, cpus string }
 	var keys []key
 	cells, taken := map[key]int{}, map[key]int{}
@@ -147,7 +147,7 @@ func taintTable(f *results.File) *figureTable {
 		return nil
 	}
 	kinds := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b)) })
-	t := &figureTable{Head: []string{"taint", "samples", "of all"}}
+	t := &figureTable{Name: "Taints", Head: []string{"taint", "samples", "of all"}}
 	const most = 40
 	for _, k := range kinds[:min(most, len(kinds))] {
 		t.Rows = append(t.Rows, []string{k, fmt.Sprint(counts[k]), number(100*float64(counts[k])/float64(all)) + " %"})

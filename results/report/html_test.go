@@ -4,6 +4,7 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ func TestPageWellFormed(t *testing.T) {
 		for {
 			kind := z.Next()
 			if kind == html.ErrorToken {
-				if z.Err() != io.EOF {
+				if !errors.Is(z.Err(), io.EOF) {
 					t.Errorf("%s: %v", name, z.Err())
 				}
 				break

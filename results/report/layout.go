@@ -63,9 +63,19 @@ func inOrder(layout []string, cells []sourced, of func(*results.Cell) string) []
 	return out
 }
 
-func systemOf(c *results.Cell) string   { return c.System }
-func appOf(c *results.Cell) string      { return c.App }
-func platformOf(c *results.Cell) string { return c.Platform }
+func systemOf(c *results.Cell) string { return c.System }
+func appOf(c *results.Cell) string    { return c.App }
+
+// ownPlatform is the column of boot times on platforms that only some systems have; which
+// one it is says the row's head, unless the system is its own platform.
+const ownPlatform = "own platform"
+
+func bootColumn(c *results.Cell) string {
+	if slices.Contains(bootPlatforms, c.Platform) {
+		return c.Platform
+	}
+	return ownPlatform
+}
 
 // selectCells are the cells for which keep says so.
 func selectCells(cells []sourced, keep func(*results.Cell) bool) []sourced {
@@ -134,7 +144,7 @@ func accelOf(c *results.Cell) string {
 type crossTable struct {
 	rows, columns []string
 	of            func(*results.Cell) string // the column that a cell is in
-	platforms     bool                       // platforms are columns, and so not in the rows' heads
+	platforms     bool                       // platforms are columns, and those in the rows' heads only that are not
 	metrics       []phase                    // one or several for each column
 	title         func(column string) string // nil: display
 }
@@ -155,6 +165,7 @@ func (t crossTable) grid(g Grid, cells []sourced) Grid {
 			g.Columns = append(g.Columns, column)
 		}
 	}
+	cells = unmeasured(cells)
 	keys := t.keys(cells)
 	b := gridBuilder{Grid: &g, numbers: map[string]int{}}
 	for _, k := range keys {
@@ -169,21 +180,39 @@ func (t crossTable) grid(g Grid, cells []sourced) Grid {
 	return g
 }
 
+// unmeasured takes their accelerator from cells that were not measured, unless the same
+// system was measured under it: where there is no figure it tells nothing apart.
+func unmeasured(cells []sourced) []sourced {
+	measured := map[rowKey]bool{}
+	key := func(c sourced) rowKey { return rowKey{system: c.System, run: c.run, accel: c.accel, how: how(c.Cell)} }
+	for _, c := range cells {
+		if len(c.Samples) > 0 {
+			measured[key(c)] = true
+		}
+	}
+	out := slices.Clone(cells)
+	for i := range out {
+		if !measured[key(out[i])] {
+			out[i].accel = ""
+		}
+	}
+	return out
+}
+
 // keys are the table's rows: for each system, in the layout's order, those that it needs.
 func (t crossTable) keys(cells []sourced) []rowKey {
 	var out []rowKey
 	for _, system := range inOrder(t.rows, cells, systemOf) {
 		own := selectCells(cells, func(c *results.Cell) bool { return c.System == system })
-		var keys []rowKey
+		var measured, keys []rowKey
 		for _, c := range own {
-			if k := t.key(c); k.accel != "" && !slices.Contains(keys, k) {
-				keys = append(keys, k)
+			if k := t.key(c); k.accel != "" {
+				measured = append(measured, k)
 			}
 		}
-		// What never came to an accelerator needs a row of its own only if no other row takes it.
+		// What has no accelerator needs a row of its own only if no other row takes it.
 		for _, c := range own {
-			k := t.key(c)
-			if k.accel == "" && !slices.ContainsFunc(keys, k.fits) {
+			if k := t.key(c); !slices.Contains(keys, k) && (k.accel != "" || !slices.ContainsFunc(measured, k.fits)) {
 				keys = append(keys, k)
 			}
 		}
@@ -196,8 +225,8 @@ func (t crossTable) keys(cells []sourced) []rowKey {
 }
 
 func (t crossTable) key(c sourced) rowKey {
-	k := rowKey{system: c.System, run: c.run, platform: displayPlatform(c.Platform), accel: accelOf(c.Cell), how: how(c.Cell)}
-	if t.platforms || c.Platform == c.System {
+	k := rowKey{system: c.System, run: c.run, platform: displayPlatform(c.Platform), accel: c.accel, how: how(c.Cell)}
+	if t.platforms && t.of(c.Cell) == c.Platform || c.Platform == c.System {
 		k.platform = ""
 	}
 	return k

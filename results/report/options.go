@@ -68,15 +68,15 @@ func (o Options) Pick(utf8, ascii string) string { return o.pick(utf8, ascii) }
 // Paint writes a text in a colour where there are colours.
 func (o Options) Paint(c text.Color, s string) string { return o.paint(c, s) }
 
+// Clean makes a text from a guest or a program safe to print on one line.
+func (o Options) Clean(s string) string { return o.clean(s) }
+
 func (o Options) paint(c text.Color, s string) string {
 	if !o.Color || s == "" {
 		return s
 	}
 	return c.EscapeSeq() + s + text.Reset.EscapeSeq()
 }
-
-// Clean makes a text safe to print on one line, as the report's own are.
-func (o Options) Clean(s string) string { return o.clean(s) }
 
 // clean makes a text from a guest or a program safe to print on one line: no
 // control characters, so no escape sequences and no line breaks.

@@ -35,7 +35,7 @@ func TestRepeatsAreNoSamples(t *testing.T) {
 	if err := Table(&b, &results.File{Cells: []results.Cell{repeatedCell()}}, Options{Width: 1000}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{" 5/6 ", "1 of 6 timed out after 1s: ", "; 6 samples (+3 repeats of disturbed ones)\n"} {
+	for _, want := range []string{" 5/6 ", "1 of 6 timed out after 1s: ", "; 6 samples, 1 of them still disturbed after 3 repeats\n", " disturbed ", " 1/6 "} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
@@ -82,4 +82,47 @@ func TestPartsAreOfBoots(t *testing.T) {
 			t.Errorf("%s: parts %v, want %v\n%s", experiment, got, want, b.String())
 		}
 	}
+}
+
+// TestDisturbedInTheTable: that figures are disturbed stands beside them, and what every
+// sample has because of this machine is no sample's own taint.
+func TestDisturbedInTheTable(t *testing.T) {
+	const plan, by = "vcpu on cpu 1, which is not isolated", "foreign task cc1 ran 34ms (3.4 %) on cpu 1"
+	c := results.Cell{System: "linux", App: "hello", Platform: "qemu", Experiment: "boot", Accel: "kvm", Status: results.CellOK,
+		Settings: &results.Settings{Samples: 3, Interference: &results.InterferenceLimit{AtMostPercent: 1, Repeat: 2}}}
+	for n := range 9 {
+		s := boot(1000, 1000, 4000)
+		s.Disturbed, s.Taints = true, []string{plan, by}
+		if n%3 > 0 {
+			s.RepeatOf = n - n%3 + 1
+		}
+		c.Samples = append(c.Samples, s)
+	}
+	table := func(c results.Cell) string {
+		t.Helper()
+		c.Summary = c.Summarize()
+		var b strings.Builder
+		if err := Table(&b, &results.File{Cells: []results.Cell{c}}, Options{Width: 1000}); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	check := func(got string, wants ...string) {
+		t.Helper()
+		for _, want := range wants {
+			if !strings.Contains(got, want) {
+				t.Errorf("no %q in\n%s", want, got)
+			}
+		}
+	}
+	check(table(c), " disturbed taints\n", "3/3      3\n", "3 samples, all still disturbed after 6 repeats", "not isolated (3)", "foreign task cc1 on cpu 1 (3)")
+	for n := range c.Samples {
+		if n != 2 {
+			c.Samples[n].Disturbed, c.Samples[n].Taints = n%3 < 2, []string{plan}
+		}
+	}
+	check(table(c), "1/3      1\n", "3 samples, 1 of them still disturbed after 6 repeats")
+	c.Samples = c.Samples[3:4]
+	c.Samples[0].RepeatOf, c.Samples[0].Disturbed = 0, false
+	check(table(c), "0/1      0\n", "not isolated (1)")
 }

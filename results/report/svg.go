@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // drawing is an SVG in the making. Positions across are percents of its width, which is the
@@ -40,8 +41,9 @@ func (d *drawing) line(class string, x1, y1, x2, y2 float64) {
 	fmt.Fprintf(d, `<line class="%s" x1="%s" y1="%s" x2="%s" y2="%s"/>`, class, percent(x1), decimal(y1, 1), percent(x2), decimal(y2, 1))
 }
 
-func (d *drawing) rect(class string, x, y, width, height float64) {
-	fmt.Fprintf(d, `<rect class="%s" x="%s" y="%s" width="%s" height="%s"/>`, class, percent(x), decimal(y, 1), percent(width), decimal(height, 1))
+// rect draws from the top.
+func (d *drawing) rect(class string, x, width, height float64) {
+	fmt.Fprintf(d, `<rect class="%s" x="%s" y="0" width="%s" height="%s"/>`, class, percent(x), percent(width), decimal(height, 1))
 }
 
 // text writes at a percent across, shifted so that it stays inside at both ends.
@@ -165,7 +167,7 @@ type tick struct {
 
 // ticks are at most six, at round values in the metric's unit.
 func (s scale) ticks() []tick {
-	const most = 4
+	const most = 5
 	unit, step := s.unit(), 0.0
 	var values []float64
 	if s.log {
@@ -291,12 +293,34 @@ func tickUnit(metric string, v float64) (name string, size float64) {
 	return name, size
 }
 
+// Widths in pixels that drawings have on the narrowest phone (320): beside an axis, and
+// without.
+const (
+	narrowPlot = 190
+	narrowBar  = 262
+)
+
 // axis draws ticks and their words below a drawing, at the given height from its top; the
-// grid lines go up to the top.
-func (d *drawing) axis(s scale, y float64) {
+// grid lines go up to the top. Words that would lie over their neighbours on the
+// narrowest phone are left out.
+func (d *drawing) axis(s scale, y float64, narrow float64) {
+	const perLetter, apart = 7.0, 5.0
 	d.line("base", 0, y, 100, y)
+	end := -apart
 	for _, t := range s.ticks() {
 		d.line("grid", t.at, 0, t.at, y)
+		width := perLetter * float64(utf8.RuneCountInString(t.label))
+		left := t.at/100*narrow - width/2
+		switch {
+		case t.at < 3:
+			left = t.at / 100 * narrow
+		case t.at > 97:
+			left -= width / 2
+		}
+		if left < end+apart {
+			continue
+		}
+		end = left + width
 		d.text("tick", t.at, y+15, t.label)
 	}
 }

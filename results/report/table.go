@@ -115,12 +115,17 @@ func (o Options) block(b *strings.Builder, g group) {
 	for _, p := range g.columns() {
 		header = append(header, p.title)
 	}
+	if g.interference() {
+		header = append(header, "disturbed")
+	}
 	t.AppendHeader(append(header, "taints"))
 	t.SetColumnConfigs(columns(len(header) + 1))
 	var notes []string
-	for _, c := range g.cells {
-		row, note := o.row(g, c, len(notes)+1)
-		if note != "" {
+	for _, r := range g.rows() {
+		row, note := o.row(g, r.cell, len(notes)+1)
+		if note != "" && r.again { // as the row before
+			row, _ = o.row(g, r.cell, len(notes))
+		} else if note != "" {
 			notes = append(notes, note)
 		}
 		t.AppendRow(row)
@@ -171,12 +176,7 @@ func (o Options) style() table.Style {
 // row returns a cell's row, and its footnote with the given number where it
 // needs one.
 func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
-	ok, tainted := c.OKSamples(), 0
-	for i := range c.Samples {
-		if len(c.Samples[i].Taints) > 0 {
-			tainted++
-		}
-	}
+	ok, tainted := c.OKSamples(), taintedSamples(c)
 	mark, note := "", o.note(c)
 	asked, short := g.asked(c)
 	if short {
@@ -197,6 +197,9 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 			row = append(row, o.figure(c, p.metric))
 		}
 	}
+	if g.interference() {
+		row = append(row, o.disturbed(c))
+	}
 	taints := fmt.Sprint(tainted)
 	if tainted > 0 {
 		taints = o.paint(text.FgYellow, taints)
@@ -207,9 +210,9 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 // cutShort says what an interrupted run has not taken of a cell.
 func cutShort(c *results.Cell, asked int) string {
 	if n := c.Taken(); n < asked || c.Settings.Until == nil {
-		return fmt.Sprintf("interrupted: %d of %d samples were taken", n, asked)
+		return fmt.Sprintf("interrupted: %d of %s were taken", n, counted(asked, "sample"))
 	}
-	return fmt.Sprintf("interrupted after %d samples, before its stopping rule (±%d %%) was met", c.Taken(), c.Settings.Until.WithinPercent)
+	return fmt.Sprintf("interrupted after %s, before its stopping rule (±%d %%) was met", counted(c.Taken(), "sample"), c.Settings.Until.WithinPercent)
 }
 
 // platform is a cell's platform, and below it what tells the cell from others on it.
@@ -267,14 +270,22 @@ func (o Options) notes(c *results.Cell) []string {
 		parts = append(parts, timedOut(c)...)
 	}
 	if n := c.Taken(); n < len(c.Samples) {
-		parts = append(parts, fmt.Sprintf("%d samples (+%d repeats of disturbed ones)", n, len(c.Samples)-n))
+		parts = append(parts, repeats(c, n))
 	}
 	if c.Stopped != nil {
 		parts = append(parts, o.clean(strings.ReplaceAll(c.Stopped.Reason, "±", o.plusMinus())))
 	}
 	parts = append(parts, o.mixedRungs(c)...)
-	return append(parts, o.madeHow(c)...)
+	parts = append(parts, o.madeHow(c)...)
+	if s, ok := c.Summary[quantilesRate]; ok {
+		parts = append(parts, fmt.Sprintf("quantiles are of another run, at %s/s", o.quantity(quantilesRate, s.Median)))
+	}
+	return parts
 }
+
+// quantilesRate is the rate of the run that a load's quantiles are of, where all else is of
+// another one.
+const quantilesRate = "quantiles_requests_per_second"
 
 // madeHow says of an image what no figure does, without which figures do not compare.
 func (o Options) madeHow(c *results.Cell) []string {
@@ -384,7 +395,7 @@ func (o Options) legend(cells []results.Cell) []string {
 				beyond = beyond || s.CI95 == nil && s.N >= results.LeastForInterval
 			}
 		}
-		for j := range c.Samples {
+		for _, j := range c.Standing() {
 			for _, t := range c.Samples[j].Taints {
 				taints[o.clean(kindOfTaint(t))]++
 			}

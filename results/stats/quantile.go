@@ -54,16 +54,16 @@ const LeastForInterval = 6
 // ranks above n=30.
 func MedianInterval(sorted []float64) (lo, hi float64, err error) {
 	if len(sorted) == 0 {
-		return 0, 0, tooFew{errors.New("there are none")}
+		return 0, 0, tooFewError{errors.New("there are none")}
 	}
 	m := benchmath.AssumeNothing.Summary(&benchmath.Sample{Values: sorted, Thresholds: &benchmath.DefaultThresholds}, Level)
 	if math.IsInf(m.Lo, -1) { // there is no rank so low; the upper value may itself be infinite
-		return 0, 0, tooFew{errors.Join(m.Warnings...)}
+		return 0, 0, tooFewError{errors.Join(m.Warnings...)}
 	}
 	return m.Lo, m.Hi, nil
 }
 
-// tooFew is an ErrTooFew with the library's own words.
-type tooFew struct{ error }
+// tooFewError is an ErrTooFew with the library's own words.
+type tooFewError struct{ error }
 
-func (tooFew) Is(target error) bool { return target == ErrTooFew }
+func (tooFewError) Is(target error) bool { return target == ErrTooFew }

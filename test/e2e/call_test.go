@@ -219,6 +219,17 @@ func (c *call) says(words ...string) *call {
 	return c
 }
 
+// prints checks that standard output holds each of the words.
+func (c *call) prints(words ...string) *call {
+	c.t.Helper()
+	for _, w := range words {
+		if !strings.Contains(c.stdout.String(), w) {
+			c.t.Errorf("%s: it does not print %q:\n%s", c, w, c.stdout.String())
+		}
+	}
+	return c
+}
+
 // waitFor waits until standard error holds the text.
 func (c *call) waitFor(text string, limit time.Duration) *call {
 	c.t.Helper()

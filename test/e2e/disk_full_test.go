@@ -23,7 +23,7 @@ func TestDiskFull(t *testing.T) {
 	// The file system is in ukprobe's mount namespace; it is read through its
 	// root, so before it ends a copy is made beside.
 	keep := filepath.Join(c.dir, "copy")
-	c.inPrivateMounts("mount -t tmpfs -o size=64k none " + small + "\n\"$@\" || status=$?\ncp -r " + small + "/out " + keep + "\nexit ${status:-0}\n")
+	c.inPrivateMounts("mount -t tmpfs -o size=512k none " + small + "\n\"$@\" || status=$?\ncp -r " + small + "/out " + keep + "\nexit ${status:-0}\n")
 	begun := time.Now()
 	c.start().wait(patience(90*time.Second)).want(exitFailed).says("no space left on device", small)
 	t.Logf("full after %v", time.Since(begun))

@@ -319,3 +319,30 @@ func TestDockerEngineHangs(t *testing.T) {
 		t.Errorf("clean does not tell of the container:\n%s", out)
 	}
 }
+
+// TestDockerEngineIsNoStranger: what the engine does to start a container is what is
+// measured, and disturbs nobody: it is told as the engine's.
+func TestDockerEngineIsNoStranger(t *testing.T) {
+	needRoot(t)
+	needNative(t, "an engine wants a root that it can write to")
+	e := dockerd.Start(t, dockerd.Options{})
+	m := matrix(t, "system: docker, app: hello, platform: docker, samples: 5, memory_mib: 512")
+	f := dockerRun(t, e, "--matrix", m).run().want(0).file()
+	engine := map[string]int{}
+	for _, s := range f.Cells[0].Samples {
+		checkOK(t, f, s)
+		for _, i := range s.Interference {
+			t.Logf("%s %s on cpu %d: %v", i.Kind, i.Name, i.CPU, time.Duration(i.NS))
+			if i.Kind == "engine" {
+				engine[i.Name]++
+			}
+		}
+		if tainted(s, "interference: the engine's own work") || tainted(s, "the engine's ") {
+			t.Errorf("taints %q", s.Taints)
+		}
+	}
+	// Others' engines may be at work here, too: of them nothing is expected.
+	if len(engine) < 3 || engine["dockerd"]+engine["containerd"]+engine["containerd-shim"] == 0 {
+		t.Errorf("the engine's: %v", engine)
+	}
+}

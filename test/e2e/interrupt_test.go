@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,33 +199,55 @@ func TestDefaultJournalDir(t *testing.T) {
 	}
 }
 
-// Killed while it stores: run.json is whole at any moment.
-func TestRunFileIsAlwaysWhole(t *testing.T) {
+// Killed while it stores: the run is whole at any moment, and reading does not hold it up.
+func TestStoreIsAlwaysWhole(t *testing.T) {
 	notOnTheKernel(t)
 	needRoot(t)
 	m := matrix(t, "system: process, app: hello, platform: process, samples: 100")
 	c := newRun(t, "--matrix", m).start()
-	path := filepath.Join(c.out(), results.FileName)
-	c.waitUntil("run.json is there", patience(20*time.Second), func() bool { _, err := os.Stat(path); return err == nil })
+	c.waitUntil("there is a run", patience(20*time.Second), func() bool { _, err := results.Load(c.out()); return err == nil })
 	// For a second at least, and over the writing of some samples.
 	begun, samples := time.Now(), 0
 	for reads := 0; time.Since(begun) < patience(time.Second) || samples < 3 && time.Since(begun) < patience(20*time.Second); reads++ {
-		data, err := os.ReadFile(path)
-		var f results.File
-		if err == nil {
-			err = json.Unmarshal(data, &f)
-		}
+		f, err := results.Load(c.out())
 		if err != nil {
-			t.Fatalf("read %d: %v: not whole: %.200s", reads, err, data)
+			t.Fatalf("read %d: %v", reads, err)
+		}
+		if n := len(f.Cells[0].Samples); n < samples {
+			t.Fatalf("read %d: %d samples after %d", reads, n, samples)
 		}
 		samples = len(f.Cells[0].Samples)
 	}
+	newCall(t, "runs", c.out()).run().want(0).prints(" running ")
 	_ = c.cmd.Process.Kill()
 	c.wait(patience(5 * time.Second))
 	if n := stored(t, c, results.RunRunning); n == 0 {
 		t.Error("no sample was stored in time")
 	}
+	newCall(t, "runs", c.out()).run().want(0).prints(" killed ")
 	newCall(t, "clean", "--journal-dir", c.journal()).run().want(0)
+}
+
+// A second run into the folder of the first is refused while that goes on, by its
+// process, and added to it afterwards.
+func TestTwoRunsInOneFolder(t *testing.T) {
+	notOnTheKernel(t)
+	needRoot(t)
+	c := inTheMiddle(t)
+	args := []string{"--only", "system=process,app=hello", "--samples", "2", "--out", c.out()}
+	newRun(t, args...).run().want(exitFailed).says("another ukprobe is writing its run into "+c.out(), "(pid "+itoa(c.cmd.Process.Pid)+": ")
+	_ = c.cmd.Process.Signal(syscall.SIGINT)
+	c.wait(patience(10 * time.Second)).want(exitInterrupted)
+	first := c.file()
+	newRun(t, args...).run().want(0)
+	if second := c.file(); second.Run.ID == first.Run.ID || second.Run.Status != results.RunOK {
+		t.Errorf("the latest run: %+v", second.Run)
+	}
+	if f, err := results.Load(c.out() + "@-1"); err != nil || f.Run.ID != first.Run.ID {
+		t.Errorf("the one before: %v", err)
+	}
+	newCall(t, "runs", c.out()).run().want(0).prints(first.Run.ID, " interrupted ", " ok ")
+	newCall(t, "export", c.out()+"@"+first.Run.ID).run().want(0).prints(`"id":"` + first.Run.ID + `"`)
 }
 
 // TestKilledReturnProbes: tracefs keeps the definitions of return probes, and clean

@@ -55,8 +55,8 @@ func TestRunFile(t *testing.T) {
 		t.Errorf("run.json and --json (-stored +printed):\n%s", diff)
 	}
 	checkRecord(t, c)
-	if names, err := os.ReadDir(c.out()); err != nil || len(names) != 1 {
-		t.Errorf("the results folder holds %v (%v), want run.json alone", names, err)
+	if names, err := os.ReadDir(c.out()); err != nil || len(names) != 2 {
+		t.Errorf("the results folder holds %v (%v), want run.json and ukprobe.db alone", names, err)
 	}
 }
 

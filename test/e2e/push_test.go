@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,5 +92,43 @@ func TestPushNobody(t *testing.T) {
 	}
 	if f := c.file(); f.Run.Status != results.RunOK || f.Cells[0].OKSamples() != 2 {
 		t.Errorf("%s, %d samples", f.Run.Status, f.Cells[0].OKSamples())
+	}
+}
+
+// A receiver that wants a password gets it from a file, and what is wrong with it is said
+// by what the receiver answers. After Ctrl-C the final figures are delivered too.
+func TestPushCredentials(t *testing.T) {
+	needRoot(t)
+	needKVM(t)
+	needNative(t, "a server under emulation says nothing more")
+	program, _ := prometheusPrograms(t)
+	// bcrypt of "secret", cost 4.
+	users := write(t, "web.yml", "basic_auth_users: {me: $2b$04$j0nufW.smsm/vhDPuljgeOyHFThh56nOvPZPiZqUvs6A4k643TL8S}\n")
+	s := startServer(t, program, "{}\n", native, "--web.enable-remote-write-receiver", "--web.config.file", users)
+	with := strings.Replace(s.url, "http://", "http://me:secret@", 1)
+	reader := promServer{with}.ready(t)
+	config := write(t, "push.yml", "basic_auth: {username: me, password_file: password}\n")
+	password := filepath.Join(filepath.Dir(config), "password")
+	m := matrix(t, "system: reference, app: hello, platform: qemumicrovm, accel: kvm, args: 'pio=10'")
+	run := func(samples string) *call {
+		return newRun(t, "--matrix", m, "--samples", samples, "--set", "interference.repeat=0", "--push", s.url+"/api/v1/write", "--push-config", config)
+	}
+	if err := os.WriteFile(password, []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := run("1").start().wait(patience(90*time.Second)).want(0).says("refused: 401 Unauthorized", "are the credentials right?", "NOT delivered")
+	if n, err := reader.vector("ukprobe_run_info"); err != nil || len(n) != 0 || strings.Contains(c.output(), "secret") {
+		t.Errorf("without the password: %v, %v", n, err)
+	}
+	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c = run("1000").start()
+	c.waitFor("3/1000:", patience(time.Minute))
+	_ = c.cmd.Process.Signal(syscall.SIGINT)
+	c.wait(patience(30 * time.Second)).want(exitInterrupted)
+	stored := len(c.file().Cells[0].Samples)
+	if n, err := reader.one(`sum(ukprobe_samples_total)`); err != nil || n != float64(stored) || stored < 3 {
+		t.Errorf("%v samples by PromQL, %d in run.json, %v\n%s", n, stored, err, c.stderr.String())
 	}
 }

@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"database/sql"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,18 +148,15 @@ func TestResumeElsewhere(t *testing.T) {
 	})
 	_ = c.cmd.Process.Signal(syscall.SIGINT)
 	c.wait(patience(10 * time.Second)).want(exitInterrupted).says("ukprobe run --resume " + c.out())
-	path := filepath.Join(c.out(), results.FileName)
-	text, err := os.ReadFile(path)
+	f := c.file()
+	path := filepath.Join(c.out(), results.DatabaseName)
+	otherKernel(t, path, f.Host.Kernel, "2.6.32")
+	moved, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := c.file()
-	moved := strings.Replace(string(text), `"kernel":"`+f.Host.Kernel+`"`, `"kernel":"2.6.32"`, 1)
-	if err := os.WriteFile(path, []byte(moved), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	resumed(t, c).run().want(1).says(`kernel: "2.6.32" then, "`+f.Host.Kernel+`" now`, "--force")
-	if now, err := os.ReadFile(path); err != nil || string(now) != moved {
+	if now, err := os.ReadFile(path); err != nil || string(now) != string(moved) {
 		t.Errorf("the refused run was touched: %v", err)
 	}
 	resumed(t, c, "--force").run().want(0)
@@ -170,5 +170,24 @@ func TestResumeElsewhere(t *testing.T) {
 	}
 	if parts := after.Run.Parts; storedSamples(after) != 12 || tainted != 12-n || len(parts) != 2 || len(parts[1].Differences) != 1 || !strings.HasPrefix(parts[1].Differences[0], "kernel: ") {
 		t.Errorf("%d of %d samples are tainted, of which %d were there; parts %+v", tainted, storedSamples(after), n, parts)
+	}
+}
+
+// otherKernel changes in a store what the host's kernel was.
+func otherKernel(t *testing.T, path, was, now string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path) // the driver is package results'
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := db.Exec("UPDATE run_text SET host = replace(host, ?, ?)", `"kernel":"`+was+`"`, `"kernel":"`+now+`"`)
+	if err == nil {
+		var n int64
+		if n, err = res.RowsAffected(); err == nil && n != 1 {
+			err = fmt.Errorf("%d runs", n)
+		}
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+func runsCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "runs",
+		Usage:     "list the runs of a results folder",
+		ArgsUsage: "[DIR…]",
+		Description: "Without a folder it is the current one, or the results folders in that. A run is named\n" +
+			"DIR, the latest one, or DIR@RUN: the beginning of its id, latest, or -1 for the one\n" +
+			"before the latest, wherever a command takes one (docs/results.md).\n\n" +
+			"Examples:\n" +
+			"  ukprobe runs results-nightly\n" +
+			"  ukprobe runs --json results-nightly | jq -r '.[] | select(.status == \"killed\") | .id'",
+		Flags:  []cli.Flag{jsonFlag()},
+		Action: listRuns,
+	}
+}
+
+func listRuns(c *cli.Context) error {
+	dirs := c.Args().Slice()
+	if len(dirs) == 0 {
+		var err error
+		if dirs, err = foldersHere(); err != nil {
+			return err
+		}
+	}
+	all := []results.RunInfo{}
+	for _, dir := range dirs {
+		list, err := results.List(dir)
+		if err != nil {
+			return err
+		}
+		all = append(all, list...)
+	}
+	slices.SortStableFunc(all, func(a, b results.RunInfo) int { return a.Started.Compare(b.Started) })
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, all)
+	}
+	return writeRuns(c.App.Writer, all, len(dirs) > 1 || dirs[0] != c.Args().First())
+}
+
+// foldersHere is the current folder, if it holds runs, or those in it that do.
+func foldersHere() ([]string, error) {
+	if results.Holds(".") {
+		return []string{"."}, nil
+	}
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() && results.Holds(e.Name()) {
+			out = append(out, e.Name())
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("runs: neither the current folder nor one in it holds results: name a results folder")
+	}
+	return out, nil
+}
+
+// writeRuns prints a line for each run. Where the folder is not plain from the command
+// line, it is part of it.
+func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "RUN\tSTARTED (UTC)\tTOOK\tSTATUS\tMATRIX\tCELLS\tOK/FAILED/UNSUPPORTED\tSAMPLES\tHOST\tVERSION")
+	for _, r := range runs {
+		name, matrix := r.ID, r.Matrix
+		if folders {
+			name = r.Dir + "@" + r.ID
+		}
+		took := "-"
+		if r.Finished != nil {
+			took = r.Finished.Sub(r.Started).Round(time.Second).String()
+		}
+		if matrix == "" {
+			matrix = "-"
+		} else if filepath.IsAbs(matrix) {
+			matrix = filepath.Base(matrix)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d/%d/%d\t%s\t%s, %s\t%s\n", name, r.Started.UTC().Format(time.DateTime), took, r.Status,
+			matrix, r.Cells, r.OK, r.Failed, r.Unsupported, strconv.Itoa(r.Samples), r.Kernel, r.CPUModel, r.Version)
+	}
+	return t.Flush()
+}
+
+func exportCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "export",
+		Usage:     "write a run as run.json, one portable file",
+		ArgsUsage: "DIR[@RUN]",
+		Description: "Examples:\n" +
+			"  ukprobe export --out nightly-0312.json results-nightly@20260312\n" +
+			"  ukprobe export results-nightly@-1 | jq .host\n" +
+			"  ukprobe export --salvage --out saved.json results-damaged",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "out", Usage: "`FILE` to write; another run.json there is replaced (default: standard output)"},
+			&cli.BoolFlag{Name: "salvage", Usage: "from a damaged store: what can still be read, and what is missing on standard error"},
+		},
+		Action: export,
+	}
+}
+
+func export(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usage(errors.New("export: name one run: DIR, DIR@RUN or FILE"))
+	}
+	run, out := c.Args().First(), c.String("out")
+	switch {
+	case c.Bool("salvage") && out == "":
+		return usage(errors.New("export --salvage: name the file to write with --out"))
+	case c.Bool("salvage"):
+		lost, err := results.Salvage(out, run)
+		if err != nil {
+			return err
+		}
+		for _, l := range lost {
+			fmt.Fprintln(c.App.ErrWriter, "lost:", l)
+		}
+		if len(lost) > 0 {
+			return cli.Exit(fmt.Sprintf("%s has what could be read: %d lines above say what could not", out, len(lost)), exitFailed)
+		}
+		return nil
+	case out != "":
+		return results.ExportFile(out, run)
+	}
+	return results.Export(c.App.Writer, run)
+}
+
+func importCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "import",
+		Usage:     "take runs of other folders, and run.json files, into the store of a folder",
+		ArgsUsage: "FILE|DIR[@RUN]…",
+		Description: "Of a folder without @RUN all runs are taken. A run that is there already is left as it\n" +
+			"is. Folders of older versions (run.json and no ukprobe.db) are read too.\n\n" +
+			"Examples:\n" +
+			"  ukprobe import --into results-all results-2026*\n" +
+			"  ukprobe import --into results-mine nightly-0312.json",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "into", Usage: "results `DIR` with a store, new or empty", Required: false},
+		},
+		Action: importRuns,
+	}
+}
+
+func importRuns(c *cli.Context) error {
+	switch {
+	case c.String("into") == "":
+		return usage(errors.New("import: name the results folder with --into DIR"))
+	case c.NArg() == 0:
+		return usage(errors.New("import: name what to import: run.json files, or results folders"))
+	}
+	return results.Import(c.String("into"), c.Args().Slice(), func(i results.Imported) {
+		what := "imported"
+		if i.Already {
+			what = "there already"
+		}
+		fmt.Fprintf(c.App.Writer, "%s: run %s, %d samples, from %s\n", what, i.ID, i.Samples, i.From)
+	})
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/results"
+)
+
+// nightly is a folder with two runs, the second one interrupted after a sample.
+func nightly(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "nightly")
+	for i, id := range []string{"20260301-010000-aaaa", "20260302-010000-bbbb"} {
+		s, err := results.Create(dir, results.Run{ID: id, Version: "1.2.3", Started: time.Date(2026, 3, 1+i, 1, 0, 0, 0, time.UTC), Asked: &results.Asked{Matrix: "/home/ann/mine.yaml"}},
+			results.Host{Kernel: "6.12.0", CPUModel: "Test CPU"},
+			[]results.Cell{{System: "linux", App: "hello", Platform: "qemu"}, {System: "osv", App: "hello", Platform: "uhyve", Status: results.CellUnsupported, Reason: "why"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ns := int64(5)
+		if err := s.AddSample(0, results.Sample{Started: time.Now(), Status: results.SampleOK, Phases: results.Phases{TotalNs: &ns}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Finish([]string{results.RunOK, results.RunInterrupted}[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestRuns(t *testing.T) {
+	dir := nightly(t)
+	out, text, status := ukprobe(t, "runs", dir)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if status != 0 || len(lines) != 3 {
+		t.Fatalf("%d, %q, %q", status, out, text)
+	}
+	want := []string{"20260302-010000-bbbb", "2026-03-02", "01:00:00", "interrupted", "mine.yaml", "2", "1/0/1", "1", "6.12.0,", "Test", "CPU", "1.2.3"}
+	got := strings.Fields(lines[2])
+	got = append(got[:3], got[4:]...) // how long it took: it ended today
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	t.Chdir(filepath.Dir(dir))
+	if out, text, status := ukprobe(t, "runs"); status != 0 || !strings.Contains(out, "nightly@20260301-010000-aaaa") {
+		t.Errorf("of the folder above: %d, %q, %q", status, out, text)
+	}
+	t.Chdir(dir)
+	out, _, _ = ukprobe(t, "runs", "--json")
+	var list []results.RunInfo
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 2 || list[0].Status != "ok" || list[1].Unsupported != 1 {
+		t.Errorf("%v: %s", err, out)
+	}
+	t.Chdir(t.TempDir())
+	if _, text, status := ukprobe(t, "runs"); status != exitFailed || !strings.Contains(text, "name a results folder") {
+		t.Errorf("of an empty folder: %d, %q", status, text)
+	}
+}
+
+func TestExportImport(t *testing.T) {
+	dir := nightly(t)
+	file, into := filepath.Join(t.TempDir(), "one.json"), filepath.Join(t.TempDir(), "all")
+	out, text, status := ukprobe(t, "export", dir+"@-1")
+	if status != 0 || !strings.Contains(out, `"id":"20260301-010000-aaaa"`) {
+		t.Fatalf("%d, %q", status, text)
+	}
+	if _, text, status := ukprobe(t, "export", "--out", file, dir+"@20260301"); status != 0 {
+		t.Fatalf("%d, %q", status, text)
+	}
+	if data, err := os.ReadFile(file); err != nil || string(data) != out {
+		t.Errorf("--out is not what is printed: %v", err)
+	}
+	out, text, status = ukprobe(t, "import", "--into", into, file, dir)
+	want := "imported: run 20260301-010000-aaaa, 1 samples, from " + file +
+		"\nthere already: run 20260301-010000-aaaa, 1 samples, from " + dir + "@20260301-010000-aaaa" +
+		"\nimported: run 20260302-010000-bbbb, 1 samples, from " + dir + "@20260302-010000-bbbb\n"
+	if d := cmp.Diff(want, out); d != "" || status != 0 {
+		t.Errorf("%d, %q (-want +got):\n%s", status, text, d)
+	}
+	saved := filepath.Join(t.TempDir(), "saved.json")
+	if out, text, status := ukprobe(t, "export", "--salvage", "--out", saved, dir); status != 0 || out != "" || text != "" {
+		t.Errorf("salvage of what is whole: %d, %q, %q", status, out, text)
+	}
+	for _, tt := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"export"}, exitUsage, "name one run"},
+		{[]string{"export", "--salvage", dir}, exitUsage, "--out"},
+		{[]string{"export", dir + "@2027"}, exitFailed, "no run 2027"},
+		{[]string{"export", dir, "--out", file}, exitUsage, "flags come first"},
+		{[]string{"import", file}, exitUsage, "--into DIR"},
+		{[]string{"import", "--into", into}, exitUsage, "what to import"},
+		{[]string{"import", "--into", into, dir + "-none"}, exitFailed, "no run in"},
+		{[]string{"run", "--resume", dir + "@"}, exitUsage, "no run after the @"},
+	} {
+		if _, text, status := ukprobe(t, tt.args...); status != tt.status || !strings.Contains(text, tt.want) {
+			t.Errorf("%q: %d, %q; want %d, %q", tt.args, status, text, tt.status, tt.want)
+		}
+	}
+}

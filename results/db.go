@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package results
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+	codes "modernc.org/sqlite/lib"
+)
+
+// DB reads the store of a results folder, also while somebody writes to it.
+type DB struct {
+	db   *sql.DB
+	path string // of ukprobe.db, for errors
+	temp string // folder of a copy that is read in its place, or ""
+
+	locked bool // whoever opens it holds the folder's lock
+}
+
+// Open opens the store of a results folder, or the ukprobe.db that path names. It never
+// changes it, but for bringing a store of an older version up to date.
+func Open(path string) (*DB, error) { return openStore(path, false) }
+
+// openStore is Open, for those that hold the folder's lock as well.
+func openStore(path string, locked bool) (*DB, error) {
+	file, ok := Selector{Path: path}.databaseOf()
+	if !ok {
+		return nil, fmt.Errorf("results: no store in %s: there is no %s", path, DatabaseName)
+	}
+	d := &DB{path: file, locked: locked}
+	err := d.open(file, url.Values{})
+	if err != nil && isCode(err, codes.SQLITE_CANTOPEN) && writable(filepath.Dir(file)) != nil {
+		err = d.openUnwritable()
+	}
+	if err == nil {
+		return d, nil
+	}
+	return nil, withWayOut(fmt.Errorf("results: read the store %s: %w", file, errors.Join(explain(err), d.Close())), filepath.Dir(file))
+}
+
+func (d *DB) open(file string, more url.Values) (err error) {
+	more.Set("_query_only", "1")
+	if d.db, err = sql.Open("sqlite", dsn(file, "ro", more)); err != nil {
+		return err
+	}
+	version, err := checkVersion(d.db, d.path)
+	switch {
+	case err != nil:
+	case version == 0:
+		err = fmt.Errorf("%s is empty: its writer was killed before it began", d.path)
+	case version < len(migrations):
+		if err = d.db.Close(); err == nil {
+			err = d.upgrade(file, more)
+		}
+	}
+	return err
+}
+
+// upgrade brings an older store up to date, which takes its folder's lock, and opens it.
+func (d *DB) upgrade(file string, more url.Values) error {
+	if !d.locked {
+		lock, err := lockDir(filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
+	}
+	db, err := openWriter(file)
+	if err != nil {
+		return fmt.Errorf("bring %s up to date: %w", file, err)
+	}
+	if err := closeWriter(db); err != nil {
+		return err
+	}
+	d.db, err = sql.Open("sqlite", dsn(file, "ro", more))
+	return err
+}
+
+// openUnwritable opens a store that a killed run has left with its log, where nobody may
+// write: SQLite needs to put a file beside it then, so a copy of both is read.
+func (d *DB) openUnwritable() (err error) {
+	_ = d.db.Close()
+	if d.temp, err = os.MkdirTemp("", "ukprobe-read-*"); err != nil {
+		return err
+	}
+	to := filepath.Join(d.temp, DatabaseName)
+	for _, end := range []string{"", "-wal"} {
+		err := copyFile(to+end, d.path+end)
+		if end != "" && errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		if err != nil {
+			return fmt.Errorf("copy %s to read it: %w", d.path+end, err)
+		}
+	}
+	return d.open(to, url.Values{})
+}
+
+func copyFile(to, from string) error {
+	r, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return errors.Join(err, w.Close())
+}
+
+// writable says why a folder cannot be written to.
+func writable(dir string) error { return unix.Access(dir, unix.W_OK) }
+
+// withWayOut adds to an error of a damaged store how to get out what is readable.
+func withWayOut(err error, dir string) error {
+	if !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	return fmt.Errorf("%w: keep a copy of %s as it is; `ukprobe export --salvage --out FILE %s@RUN` writes what can still be read of a run, and %s is the newest run that ended (docs/results.md)",
+		err, dir, dir, filepath.Join(dir, FileName))
+}
+
+// Close ends the reading.
+func (d *DB) Close() error {
+	var err error
+	if d.db != nil {
+		err = d.db.Close()
+	}
+	if d.temp != "" {
+		err = errors.Join(err, os.RemoveAll(d.temp))
+	}
+	return err
+}
+
+// view does something with the store as it is at one moment.
+func (d *DB) view(do func(*sql.Tx) error) error {
+	tx, err := d.db.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true})
+	if err == nil {
+		err = errors.Join(do(tx), tx.Rollback())
+	}
+	if err != nil {
+		return withWayOut(fmt.Errorf("results: %s: %w", d.path, explain(err)), filepath.Dir(d.path))
+	}
+	return nil
+}
+
+// runs are all runs in the order of their start.
+func (d *DB) runs() (ids []string, numbers []int64, err error) {
+	err = d.view(func(tx *sql.Tx) error {
+		ids, numbers, err = listIDs(tx)
+		return err
+	})
+	return ids, numbers, err
+}
+
+func listIDs(q querier) (ids []string, numbers []int64, err error) {
+	rows, err := q.Query("SELECT id, number FROM run ORDER BY started, number")
+	if err != nil {
+		return nil, nil, err
+	}
+	err = each(rows, func() error {
+		var id string
+		var number int64
+		err := rows.Scan(&id, &number)
+		ids, numbers = append(ids, id), append(numbers, number)
+		return err
+	})
+	return ids, numbers, err
+}
+
+// find is the number of the run that is meant: see [Selector].
+func find(q querier, run string) (int64, error) {
+	ids, numbers, err := listIDs(q)
+	if err != nil {
+		return 0, err
+	}
+	i, err := pick(ids, run)
+	if err != nil {
+		return 0, err
+	}
+	return numbers[i], nil
+}
+
+// read reads all of a run.
+func (d *DB) read(run string) (r rawRun, number int64, cells []int64, err error) {
+	err = d.view(func(tx *sql.Tx) error {
+		if number, err = find(tx, run); err != nil {
+			return err
+		}
+		r, cells, err = readRun(tx, number)
+		return err
+	})
+	return r, number, cells, err
+}
+
+// File reads all of a run.
+func (d *DB) File(run string) (*File, error) {
+	r, _, _, err := d.read(run)
+	return r.file, err
+}
+
+// Head reads what a run was and on what host, without its cells.
+func (d *DB) Head(run string) (f *File, err error) {
+	err = d.view(func(tx *sql.Tx) error {
+		number, err := find(tx, run)
+		if err != nil {
+			return err
+		}
+		f, err = readHead(tx, number)
+		return err
+	})
+	return f, err
+}
+
+// Values reads the cells of a run with their values. Of a run that has ended no sample is
+// touched for it.
+func (d *DB) Values(run string) (out []CellValues, err error) {
+	err = d.view(func(tx *sql.Tx) error {
+		number, err := find(tx, run)
+		if err != nil {
+			return err
+		}
+		out, err = readAllValues(tx, number)
+		return err
+	})
+	return out, err
+}
+
+func readAllValues(q querier, run int64) ([]CellValues, error) {
+	cells, ids, err := readCells(q, run)
+	if err != nil {
+		return nil, err
+	}
+	settled, err := readSettled(q, run)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]CellValues, len(cells))
+	for i := range cells {
+		c := &cells[i]
+		if v := settled[ids[i]]; v != nil {
+			c.Summary = v.Summary
+			v.Cell = *c
+			out[i] = *v
+			continue
+		}
+		if _, err := readCell(q, ids[i], c); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Name(), err)
+		}
+		out[i] = valuesOf(c)
+	}
+	return out, nil
+}
+
+// readSettled reads what settle has made of a run's cells, by their ids.
+func readSettled(q querier, run int64) (map[int64]*CellValues, error) {
+	rows, err := q.Query("SELECT v.cell, v.data FROM cell c JOIN cell_values v ON v.cell = c.id WHERE c.run = ?", run)
+	if err != nil {
+		return nil, err
+	}
+	out := map[int64]*CellValues{}
+	err = each(rows, func() error {
+		var id int64
+		var data sql.RawBytes
+		if err := rows.Scan(&id, &data); err != nil {
+			return err
+		}
+		v := new(CellValues)
+		if decodeValues(data, v) == nil { // else they are made anew of the samples
+			out[id] = v
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Columns reads a run's head and host (a File without cells) and its cells with their
+// values, from wherever the selector finds it ([ParseSelector]).
+func Columns(selector string) (*File, []CellValues, error) {
+	sel, err := ParseSelector(selector)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, ok := sel.databaseOf(); !ok {
+		r, err := loadOld(sel)
+		if err != nil {
+			return nil, nil, err
+		}
+		cells := FromFile(r.file)
+		r.file.Cells = nil
+		return r.file, cells, nil
+	}
+	d, err := Open(sel.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer d.Close()
+	head, err := d.Head(sel.Run)
+	if err != nil {
+		return nil, nil, err
+	}
+	cells, err := d.Values(head.Run.ID)
+	return head, cells, err
+}
+
+// microseconds is a time as it is stored.
+func microseconds(us int64) time.Time { return time.UnixMicro(us).UTC() }

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package results
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Imported says what became of a run that was to be imported.
+type Imported struct {
+	ID      string
+	From    string // selector
+	Samples int
+	Already bool // it was there, as it is
+}
+
+// Import takes runs into the store of a folder, which is made if need be. A selector
+// without a run means all that are there. Each run is taken as a whole or not at all, its
+// samples byte for byte; done is told of each. The sources stay as they are.
+func Import(into string, selectors []string, done func(Imported)) error {
+	s := &Store{dir: into}
+	if err := os.MkdirAll(into, 0o755); err != nil {
+		return fmt.Errorf("results: create %s: %w", into, err)
+	}
+	var err error
+	if s.lock, err = lockDir(into); err != nil {
+		return err
+	}
+	defer s.end()
+	fresh, err := checkContent(into)
+	_, hasStore := (Selector{Path: into}).databaseOf()
+	own := err != nil && !hasStore && Holds(into) // a folder from before there was a store
+	if err != nil && !own && !hasStore {
+		return err
+	}
+	sources, err := sourcesOf(into, selectors, own)
+	if err != nil {
+		return err
+	}
+	if err := s.openDatabase(); err != nil {
+		return err
+	}
+	taken := 0
+	for _, sel := range sources {
+		got, err := s.importRun(sel)
+		if err != nil {
+			if fresh && taken == 0 {
+				s.end()
+				removeDatabase(into)
+			}
+			return s.failed(fmt.Errorf("results: import %s: %w", sel, err))
+		}
+		taken++
+		done(got)
+	}
+	if own {
+		return dropJournal(into)
+	}
+	return nil
+}
+
+// sourcesOf are the single runs that are meant, none twice. The run of a folder that is to
+// get a store comes first: what is imported must not hide it.
+func sourcesOf(into string, selectors []string, own bool) (out []Selector, err error) {
+	if own {
+		out = append(out, Selector{Path: filepath.Join(into, FileName)}) // by its name: soon there is a store
+	}
+	target, err := os.Stat(into)
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range selectors {
+		sel, err := ParseSelector(text)
+		if err != nil {
+			return nil, err
+		}
+		file, hasStore := sel.databaseOf()
+		dir := sel.Path
+		if st, err := os.Stat(dir); err == nil && !st.IsDir() {
+			dir = filepath.Dir(dir)
+		}
+		st, err := os.Stat(dir)
+		same := err == nil && os.SameFile(st, target)
+		switch {
+		case same && own:
+			continue
+		case same && hasStore:
+			return nil, fmt.Errorf("results: import %s: it is in the store of %s already", sel, into)
+		case !hasStore || sel.Run != "":
+			out = append(out, sel)
+			continue
+		}
+		d, err := Open(sel.Path)
+		if err != nil {
+			return nil, err
+		}
+		ids, _, err := d.runs()
+		if err := errors.Join(err, d.Close()); err != nil {
+			return nil, err
+		}
+		if len(ids) == 0 {
+			return nil, fmt.Errorf("results: import %s: it holds no run", file)
+		}
+		for _, id := range ids {
+			out = append(out, Selector{sel.Path, id})
+		}
+	}
+	return out, nil
+}
+
+func (s *Store) importRun(sel Selector) (Imported, error) {
+	r, err := load(sel)
+	if err != nil {
+		return Imported{}, err
+	}
+	f := r.file
+	got := Imported{ID: f.Run.ID, From: sel.String(), Samples: countsOf(f).Samples}
+	if f.Run.Status == RunRunning {
+		dir := sel.Path
+		if st, err := os.Stat(dir); err == nil && !st.IsDir() {
+			dir = filepath.Dir(dir)
+		}
+		if pid, command := holderOf(dir); pid != 0 && pid != os.Getpid() {
+			return got, fmt.Errorf("it is being written by pid %d (%s): wait for its end", pid, command)
+		}
+	}
+	if err := checkRun(r); err != nil {
+		return got, err
+	}
+	return got, inTx(s.db, func(tx *sql.Tx) error {
+		var err error
+		if got.Already, err = alreadyThere(tx, r); err != nil || got.Already {
+			return err
+		}
+		run, cells, err := insertRun(tx, r)
+		if err != nil {
+			return err
+		}
+		return settle(tx, run, cells, f)
+	})
+}
+
+// alreadyThere says whether the store has a run as it is. Another state of it is an error.
+func alreadyThere(tx *sql.Tx, r rawRun) (bool, error) {
+	var number int64
+	err := tx.QueryRow("SELECT number FROM run WHERE id = ?", r.file.Run.ID).Scan(&number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	there, _, err := readRun(tx, number)
+	if err != nil {
+		return false, err
+	}
+	same := there.file.Run.Status == r.file.Run.Status && len(there.samples) == len(r.samples)
+	for i := 0; same && i < len(r.samples); i++ {
+		same = slices.EqualFunc(there.samples[i], r.samples[i], func(a, b json.RawMessage) bool { return string(a) == string(b) })
+	}
+	if !same {
+		return false, fmt.Errorf("another state of run %s is there already: import it into another folder", r.file.Run.ID)
+	}
+	return true, nil
+}
+
+// checkRun refuses what no ukprobe has written: figures that cannot be.
+func checkRun(r rawRun) error {
+	f := r.file
+	if f.Run.ID == "" {
+		return errors.New("the run has no id")
+	}
+	for i := range f.Cells {
+		c := &f.Cells[i]
+		for n := range c.Samples {
+			if err := checkSample(&c.Samples[n]); err != nil {
+				return fmt.Errorf("sample %d of %s: %w: no ukprobe writes that: put the file right", n+1, c.Name(), err)
+			}
+		}
+	}
+	return nil
+}
+
+func checkSample(s *Sample) error {
+	if !slices.Contains(sampleStatuses, s.Status) {
+		return fmt.Errorf("its status is %q", s.Status)
+	}
+	for name, ns := range s.Phases.ByName() {
+		if ns != nil && *ns <= 0 {
+			return fmt.Errorf("phase %s is %d ns", name, *ns)
+		}
+	}
+	for _, e := range s.Events {
+		if beforeZero(e) {
+			return fmt.Errorf("event %s is at %d ns, before the clock's zero", e.Name, e.NS)
+		}
+	}
+	return nil
+}
