@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	livearea "github.com/ukprobe/ukprobe/internal/live"
+	"github.com/ukprobe/ukprobe/internal/live"
 	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/probe"
@@ -37,9 +37,9 @@ type board struct {
 	forming atomic.Pointer[probe.Timeline] // of the guest that boots
 	apart   atomic.Bool
 
-	mu    sync.Mutex     // of all below
-	area  *livearea.Area // nil: nothing has begun
-	drawn time.Time      // by Begin
+	mu    sync.Mutex // of all below
+	area  *live.Area // nil: nothing has begun
+	drawn time.Time  // by Begin
 	at    orchestrate.Progress
 	begun time.Time
 	ended string       // of the sample; "" as long as it runs
@@ -89,7 +89,7 @@ func (b *board) Begin(at orchestrate.Progress) {
 		return
 	}
 	b.area.Pause()
-	if now := b.now(); now.Sub(b.drawn) >= livearea.Every {
+	if now := b.now(); now.Sub(b.drawn) >= live.Every {
 		b.drawn = now
 		b.area.Draw()
 	}
@@ -101,7 +101,7 @@ func (b *board) begin(at orchestrate.Progress) (done string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.area == nil {
-		b.area = livearea.New(b.out, b.lines)
+		b.area = live.New(b.out, b.lines)
 	} else if at.CellsDone > b.at.CellsDone && len(b.cells) > 0 {
 		done = b.summary(b.cells[0])
 	}

@@ -36,7 +36,7 @@ func seen(n int) probe.Timeline {
 	return t
 }
 
-func readyAfter(total time.Duration) results.Sample {
+func okSample(total time.Duration) results.Sample {
 	ns := total.Nanoseconds()
 	return results.Sample{Status: results.SampleOK, Phases: results.Phases{TotalNs: &ns}}
 }
@@ -118,14 +118,14 @@ func play(b *board, now *time.Time, show func(string)) {
 	draw()
 	show("forming")
 	b.Seen(seen(len(recorded)))
-	b.End(stepTo(1, true), readyAfter(1103*time.Millisecond))
+	b.End(stepTo(1, true), okSample(1103*time.Millisecond))
 	draw()
 	show("ended")
 	for step := 2; step <= 22; step++ {
 		b.Begin(stepTo(step, true))
-		r := readyAfter(time.Duration(41_000+step*step*13) * time.Microsecond)
+		r := okSample(time.Duration(41_000+step*step*13) * time.Microsecond)
 		if step%2 == 1 {
-			r = readyAfter(time.Duration(1_100_000+step*1713) * time.Microsecond)
+			r = okSample(time.Duration(1_100_000+step*1713) * time.Microsecond)
 		}
 		if step == 5 {
 			r = results.Sample{Status: results.SampleTimeout, Reason: "not ready after 30s: no answer\x1b[2J on TCP port 80"}
@@ -155,7 +155,7 @@ func TestBoardOnFewCPUs(t *testing.T) {
 	if got := s.Raw()[before:]; got != "%" {
 		t.Errorf("drawn while the guest booted: %q", got)
 	}
-	b.End(stepTo(1, false), readyAfter(time.Second))
+	b.End(stepTo(1, false), okSample(time.Second))
 	b.area.Pause() // a frame would erase the mark
 	b.area.Draw()
 	if got := s.Mark(t, "#"); !slices.ContainsFunc(got, func(l string) bool { return strings.Contains(l, "guest_entry 61.5 ms") }) {
@@ -193,7 +193,7 @@ func TestNoBoard(t *testing.T) {
 	s := screentest.New(t, 100, 24)
 	p := newProgress(s.TTY, false)
 	p.Begin(stepTo(1, true))
-	p.End(stepTo(1, true), readyAfter(time.Second))
+	p.End(stepTo(1, true), okSample(time.Second))
 	p.Close()
 	if got := s.Mark(t, "$"); got[0] != "[1/24] linux/nginx/qemumicrovm/boot (kvm) 1/12: 1.00 s, about 2m40s left" || strings.Contains(s.Raw(), "\x1b") {
 		t.Errorf("%q", s.Raw())

@@ -24,7 +24,7 @@ func TestComplete(t *testing.T) {
 		want  []string
 		also  string
 	}{
-		{"ru", []string{"run"}, alsoNothing},
+		{"ru", []string{"run", "runs"}, alsoNothing},
 		{"image ", []string{"list", "inspect", "verify", "pull", "build", "help"}, alsoNothing},
 		{"image b", []string{"build"}, alsoNothing},
 		{"image build ho", nil, alsoNothing},

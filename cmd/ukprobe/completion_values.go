@@ -31,6 +31,7 @@ var values = map[string]struct {
 	"cache":       {nil, alsoDirs},
 	"catalogue":   {nil, alsoFiles},
 	"dir":         {nil, alsoDirs},
+	"into":        {nil, alsoDirs},
 	"journal-dir": {nil, alsoDirs},
 	"matrix":      {these(matrices.Names()...), alsoFiles},
 	"across":      {these("rung", "accel", "host"), alsoNothing},
@@ -45,6 +46,7 @@ var values = map[string]struct {
 	// Where a command's is another one's than the others':
 	"compare format": {these(compareFormats...), alsoNothing},
 	"report out":     {nil, alsoFiles},
+	"export out":     {nil, alsoFiles},
 	"platform":       {these(platformNames()...), alsoNothing},
 	"probes":         {these(matrix.ProbesLevels...), alsoNothing},
 	"qemu":           {nil, alsoFiles},

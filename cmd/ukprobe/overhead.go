@@ -11,7 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	livearea "github.com/ukprobe/ukprobe/internal/live"
+	"github.com/ukprobe/ukprobe/internal/live"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/overhead"
 	"github.com/ukprobe/ukprobe/probe"
@@ -122,7 +122,7 @@ type steps struct {
 	now      func() time.Time
 	begun    time.Time
 	told     time.Time // the last line
-	area     *livearea.Area
+	area     *live.Area
 	line     string
 }
 
@@ -160,7 +160,7 @@ func (s *steps) step(done, all int, next string) {
 func (s *steps) draw(line string) {
 	s.line = line
 	if s.area == nil {
-		s.area = livearea.New(s.terminal, func(int, int) []string { return []string{s.line} })
+		s.area = live.New(s.terminal, func(int, int) []string { return []string{s.line} })
 		s.area.Pause()
 	}
 	s.area.Draw()

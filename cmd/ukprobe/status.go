@@ -106,7 +106,7 @@ func (s *ledger) Begin(at orchestrate.Progress) {
 	s.next.Begin(at)
 }
 
-var _ orchestrate.Watcher = (*ledger)(nil) // the board needs what it passes on
+var _ orchestrate.Watcher = (*ledger)(nil) // the live view needs what it passes on
 
 // Seen implements orchestrate.Watcher, for who is told next: nothing is locked on the way.
 func (s *ledger) Seen(t probe.Timeline) {

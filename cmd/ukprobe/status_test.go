@@ -131,9 +131,3 @@ func TestPushFlags(t *testing.T) {
 		}
 	}
 }
-
-// okSample is a boot of that duration.
-func okSample(total time.Duration) results.Sample {
-	ns := total.Nanoseconds()
-	return results.Sample{Status: results.SampleOK, Phases: results.Phases{TotalNs: &ns}}
-}

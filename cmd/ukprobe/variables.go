@@ -16,6 +16,8 @@ import (
 var withoutVariable = map[string]string{
 	"compare only": "chooses for one look",
 	"report out":   "names one file",
+	"export out":   "names one file",
+	"into":         "names one folder",
 	"by":           "chooses for one look",
 	"base":         "belongs to --by",
 	"threshold":    "is a rule for one comparison: a variable would hide it from who reads the command line",
@@ -25,6 +27,7 @@ var withoutVariable = map[string]string{
 	"fail-on":      "forgotten, it would change what an exit status means",
 	"format":       "forgotten, it would change what other scripts read",
 	"curves":       "belongs to --format csv",
+	"salvage":      "is an answer to one refusal",
 	"help":         "asks once",
 	"set":          "is given several times, with commas in its values: what is to stay belongs into a matrix file",
 	"resume":       "names one run",
