@@ -56,9 +56,7 @@ func (g Dnsperf) Load(ctx context.Context, b Bench, t netip.AddrPort, w matrix.W
 	}
 	if w.Rate > 0 {
 		c, answers := g.verbose(dnsperf, t, w)
-		return b.Measure(ctx, "", c, func(r Ran) (Figures, error) {
-			return answers.figures(r)
-		})
+		return b.Measure(ctx, "", c, answers.figures)
 	}
 	c, answers := g.verbose("dnsperf-latency", t, w)
 	r, err := b.Run(ctx, c)

@@ -78,9 +78,10 @@ func TestWrkSamples(t *testing.T) {
 		if n := f.PerSecond * mean.Seconds(); n < 0.7*float64(tt.atOnce) || n > 1.01*float64(tt.atOnce) {
 			t.Errorf("%s: %v requests at a time on average", file, n)
 		}
-		m := strings.Fields(text[strings.Index(text, "Latency "):])
-		printed, err1 := wrkTime(m[1])
-		longest, err2 := wrkTime(m[3])
+		_, printedLine, _ := strings.Cut(text, "    Latency ")
+		m := strings.Fields(printedLine)
+		printed, err1 := wrkTime(m[0])
+		longest, err2 := wrkTime(m[2])
 		if err1 != nil || err2 != nil || most.Round(100*time.Microsecond) != longest.Round(100*time.Microsecond) {
 			t.Errorf("%s: longest %v, printed %v", file, most, longest)
 		}
