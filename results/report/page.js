@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 "use strict";
 // Everything can be read without this: it adds a filter of rows, words for single points, and opens what is folded before printing.
 (function () {
