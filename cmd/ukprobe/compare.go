@@ -96,11 +96,11 @@ func compareRuns(c *cli.Context) error {
 	}
 	var sets []compare.Set
 	for _, dir := range c.Args().Slice() {
-		f, err := results.Load(dir)
+		head, cells, err := results.Columns(dir)
 		if err != nil {
 			return err
 		}
-		s, err := compare.FromFile(dir, f).Select(selectors)
+		s, err := compare.FromValues(dir, head, cells).Select(selectors)
 		if err != nil {
 			return usage(err)
 		}

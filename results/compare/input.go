@@ -71,19 +71,24 @@ type Series struct {
 
 // FromFile makes a set of a run. As in its summary, the last ok one of a disturbed sample
 // and its repeats counts, tainted ones do, and in total_ns those that timed out.
-func FromFile(label string, f *results.File) Set {
-	s := Set{Label: label, Run: f.Run.ID, Version: f.Run.Version, Status: f.Run.Status, Host: f.Host}
-	for i := range f.Cells {
-		s.Cells = append(s.Cells, fromCell(&f.Cells[i]))
+func FromFile(label string, f *results.File) Set { return FromValues(label, f, results.FromFile(f)) }
+
+// FromValues makes the same set of a run's head and the values of its cells
+// ([results.Columns]), which a store has without its samples.
+func FromValues(label string, head *results.File, cells []results.CellValues) Set {
+	s := Set{Label: label, Run: head.Run.ID, Version: head.Run.Version, Status: head.Run.Status, Host: head.Host}
+	for i := range cells {
+		s.Cells = append(s.Cells, fromValues(&cells[i]))
 	}
 	return s
 }
 
-func fromCell(c *results.Cell) Cell {
+func fromValues(c *results.CellValues) Cell {
 	out := Cell{
 		Key: Key{System: c.System, App: c.App, Platform: c.Platform, Experiment: c.Experiment,
 			Variant: c.Variant().String(), Accel: c.Accel, Probes: c.Probes},
-		Status: c.Status, Reason: c.Reason, Settings: settings(c.Settings), Metrics: map[string]Series{},
+		Status: c.Status, Reason: c.Reason, Settings: settings(c.Settings), Rungs: joined(c.Rungs),
+		Samples: c.Counts.OK + c.Counts.TimedOut, Tainted: c.Counts.Tainted, Metrics: map[string]Series{},
 	}
 	if out.Probes == "" { // before there was a choice
 		out.Probes = results.ProbesBoot
@@ -94,26 +99,11 @@ func fromCell(c *results.Cell) Cell {
 			out.Image = c.Image.SHA256
 		}
 	}
-	rungs := map[string][]string{}
-	late := 0
-	for _, i := range c.Standing() {
-		sample := &c.Samples[i]
-		switch sample.Status {
-		case results.SampleOK:
-			out.add(sample, rungs)
-		case results.SampleTimeout:
-			late++
-		default:
-			continue
-		}
-		out.Samples++
-		if len(sample.Taints) > 0 {
-			out.Tainted++
-		}
+	for name, values := range c.Values {
+		out.Metrics[name] = Series{Values: values}
 	}
-	out.Rungs = joined(rungs)
-	if total := out.Metrics[totalNs]; late > 0 {
-		total.Beyond = late
+	if total := out.Metrics[totalNs]; c.Counts.TimedOut > 0 {
+		total.Beyond = c.Counts.TimedOut
 		out.Metrics[totalNs] = total
 	}
 	for name, s := range c.Summary { // figures that no single sample has
@@ -127,23 +117,9 @@ func fromCell(c *results.Cell) Cell {
 // totalNs is the metric in which samples that timed out count.
 const totalNs = "total_ns"
 
-func (c *Cell) add(s *results.Sample, rungs map[string][]string) {
-	for name, v := range s.Metrics() {
-		series := c.Metrics[name]
-		series.Values = append(series.Values, v)
-		c.Metrics[name] = series
-	}
-	for _, e := range s.Events {
-		if !slices.Contains(rungs[e.Name], e.Rung) {
-			rungs[e.Name] = append(rungs[e.Name], e.Rung)
-		}
-	}
-}
-
 func joined(lists map[string][]string) map[string]string {
 	out := make(map[string]string, len(lists))
 	for name, list := range lists {
-		slices.Sort(list)
 		out[name] = strings.Join(list, "+")
 	}
 	return out
