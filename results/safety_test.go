@@ -102,7 +102,7 @@ func TestSecondWriter(t *testing.T) {
 	}
 	go func() { // or the writer waits for us
 		buf := make([]byte, 1<<16)
-		for err == nil {
+		for err := error(nil); err == nil; {
 			_, err = out.Read(buf)
 		}
 	}()

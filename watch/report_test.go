@@ -246,7 +246,7 @@ func TestReportAsJSON(t *testing.T) {
 
 func TestNumbers(t *testing.T) {
 	s := Style{}
-	for ns, want := range map[int64]string{0: "0 ns", 999: "999 ns", 1000: "1.00 µs", 12345: "12.3 µs", 999_999: "1000 µs", 1_500_000: "1.50 ms", 2_000_000_000: "2.00 s", 3600e9: "3600 s"} {
+	for ns, want := range map[int64]string{0: "0 ns", 999: "999 ns", 1000: "1.00 µs", 12345: "12.3 µs", 999_999: "1.00 ms", 1_500_000: "1.50 ms", 2_000_000_000: "2.00 s", 3600e9: "3600 s"} {
 		if got := s.duration(ns); got != want {
 			t.Errorf("%d ns: %q, want %q", ns, got, want)
 		}
