@@ -120,6 +120,9 @@ func (l *laboratory) take(ctx context.Context, c *cell, warmup bool, name string
 	l.quiet.window = nil
 	if l.quiet.meter != nil && looksForInterference(c.Cell) {
 		l.quiet.window = l.quiet.meter.Window(guestCPUs(c, plan), plan.Client)
+		if usesEngine(c.Cell) {
+			l.quiet.window.OfEngine()
+		}
 	}
 	s, err := c.sampler(l, warmup).Sample(ctx, name)
 	if err != nil {

@@ -60,6 +60,8 @@ type Window struct {
 	errs   []error
 
 	missedBefore, missed uint64
+
+	engine bool // a container engine's work is measured, and not foreign
 }
 
 // span is a time without a break in which a Window was open.
@@ -89,6 +91,14 @@ func (m *Meter) Window(cpus, shared []int) *Window {
 func (w *Window) In(group uint64) {
 	if w != nil {
 		w.group = group
+	}
+}
+
+// OfEngine says that a container engine starts this sample's guests: its work is what is
+// measured. In other samples it is foreign, like anybody's.
+func (w *Window) OfEngine() {
+	if w != nil {
+		w.engine = true
 	}
 }
 

@@ -76,6 +76,7 @@ func TestJudgement(t *testing.T) {
 		name      string
 		script    script
 		shared    []int
+		engine    bool
 		atMost    int
 		steal     [2]int // ticks of cpu 1, before and after
 		disturbed bool
@@ -115,7 +116,11 @@ func TestJudgement(t *testing.T) {
 			sources: []probe.Source{source(probe.SourceOwn, "wrk", 1, 500)}}, atMost: 1, shared: []int{0},
 			disturbed: true, taints: []string{"ukprobe's own wrk ran 500ms (50.0 %) on cpu 1"},
 			values: map[string]float64{"interference_ns": 500e6, "interference_percent": 50, "irq_ns": 0, "softirq_ns": 0, "steal_ns": 0}},
-		{name: "the engine's work is what is measured", script: script{times: []probe.CPUTime{{CPU: 1, Span: time.Second, Engine: ms(500), Mine: ms(500)}, second(2, 0, 0, 0, 0)},
+		{name: "another's container while a VM boots", script: script{times: []probe.CPUTime{{CPU: 1, Span: time.Second, Engine: ms(500), Mine: ms(500)}, second(2, 0, 0, 0, 0)},
+			sources: []probe.Source{source(probe.SourceEngine, "dockerd", 1, 500)}}, atMost: 1,
+			disturbed: true, taints: []string{"foreign task dockerd ran 500ms (50.0 %) on cpu 1"},
+			values: map[string]float64{"interference_ns": 500e6, "interference_percent": 50, "irq_ns": 0, "softirq_ns": 0, "steal_ns": 0}},
+		{name: "the engine's work is what is measured", engine: true, script: script{times: []probe.CPUTime{{CPU: 1, Span: time.Second, Engine: ms(500), Mine: ms(500)}, second(2, 0, 0, 0, 0)},
 			sources: []probe.Source{source(probe.SourceEngine, "dockerd", 1, 500)}}, atMost: 1,
 			values: map[string]float64{"interference_ns": 0, "interference_percent": 0, "irq_ns": 0, "softirq_ns": 0, "steal_ns": 0}},
 		{name: "one tick of steal is no proof", script: script{times: []probe.CPUTime{second(1, 0, 0, 0, 0), second(2, 0, 0, 0, 0)}}, atMost: 0, steal: [2]int{5, 6},
@@ -138,6 +143,9 @@ func TestJudgement(t *testing.T) {
 			stat(tt.steal[0])
 			tt.script.meanwhile = func() { stat(tt.steal[1]) }
 			w := newMeter(&tt.script, f).Window([]int{2, 1, 1}, tt.shared)
+			if tt.engine {
+				w.OfEngine()
+			}
 			w.Open().Close()
 			r := w.Result(tt.atMost)
 			if r.Disturbed != tt.disturbed {

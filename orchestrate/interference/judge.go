@@ -44,8 +44,8 @@ type Result struct {
 // many percent of the time, or if its tasks were throttled for longer than that.
 //
 // Soft interrupts are reported and not judged: most of them are the guest's own network
-// and disk. So is what a container engine's processes did: they are part of what is
-// measured. Of what a hypervisor took only that counts which is certain: the kernel
+// and disk. So is what a container engine's processes did in a sample of one
+// ([Window.OfEngine]): they are part of what is measured. Of what a hypervisor took only that counts which is certain: the kernel
 // tells it in ticks of 10 ms, so of n ticks n-1, less the time that does not count.
 func (w *Window) Result(atMostPercent int) Result {
 	r := Result{Values: map[string]float64{}}
@@ -65,6 +65,9 @@ func (w *Window) Result(atMostPercent int) Result {
 		r.Taints = append(r.Taints, fmt.Sprintf("interference: %d switches or interrupts of the host were not seen", w.missed))
 	}
 	j := judgement{Window: w, sums: w.sum(), Result: &r, limit: float64(atMostPercent)}
+	if !w.engine {
+		j.engineIsForeign()
+	}
 	if j.uncut {
 		r.Taints = append(r.Taints, "interference: what was before the start, or after the end, is in it: too much happened in between to tell it apart")
 	}
@@ -76,6 +79,20 @@ func (w *Window) Result(atMostPercent int) Result {
 	j.throttling()
 	r.Sources = r.Sources[:min(len(r.Sources), maxSources)]
 	return r
+}
+
+// engineIsForeign makes tasks like all others of a container engine's.
+func (s sums) engineIsForeign() {
+	for cpu, t := range s.cpuTime {
+		t.Others, t.Engine = t.Others+t.Engine, 0
+		s.cpuTime[cpu] = t
+	}
+	for key, source := range s.sources {
+		if source.Kind == string(probe.SourceEngine) {
+			source.Kind = string(probe.SourceTask)
+			s.sources[key] = source
+		}
+	}
 }
 
 // ranked are all sources, those without a name too.

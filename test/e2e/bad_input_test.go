@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/ukprobe/ukprobe/guests/reference"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -175,19 +173,6 @@ func TestRefusals(t *testing.T) {
 	names, err := os.ReadDir(full)
 	if text, e := os.ReadFile(keep); err != nil || e != nil || len(names) != 1 || string(text) != "precious" {
 		t.Errorf("the folder that was not empty has changed: %v, %q (%v, %v)", names, text, err, e)
-	}
-}
-
-// A results folder that already holds a run is not written to.
-func TestOutHoldsARun(t *testing.T) {
-	notOnTheKernel(t)
-	needRoot(t)
-	m := matrix(t, "system: process, app: hello, platform: process")
-	first := newRun(t, "--matrix", m).run().want(0)
-	before := first.file()
-	newRun(t, "--matrix", m, "--out", first.out()).run().want(exitFailed).says("already holds a run", "choose another").noFile()
-	if diff := cmp.Diff(before, first.file()); diff != "" {
-		t.Errorf("the first run has changed (-before +after):\n%s", diff)
 	}
 }
 
