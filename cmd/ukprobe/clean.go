@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ukprobe/ukprobe/orchestrate"
+	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/ukprobe/ukprobe/probe"
 )
@@ -31,6 +32,9 @@ func cleanCommand() *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
+			if release, err := cpu.Hold(c.Context); err == nil {
+				defer release()
+			} // else the settings, if there are any to put back, say who has set the host
 			report, err := journal.Clean(c.Context, c.String("journal-dir"), orchestrate.Undoers())
 			if err != nil {
 				return err

@@ -45,15 +45,33 @@ var validValue = regexp.MustCompile(`^[A-Za-z0-9_,-]{1,1000}$`)
 // back would change what that run measures.
 func UndoSetting(ctx context.Context, e journal.Entry) error {
 	if !settled.Load() { // else the lock is this process's own
-		ctx, cancel := context.WithTimeout(ctx, lockWait)
-		defer cancel()
-		unlock, err := lockfile.Take(ctx, lockPath, nil)
+		release, err := Hold(ctx)
 		if err != nil {
-			return fmt.Errorf("another run of ukprobe has set the host: after its end, `ukprobe clean` once more: %w", err)
+			return err
 		}
-		defer unlock()
+		defer release()
 	}
 	return undoSetting("/", e)
+}
+
+// Hold keeps others from setting the host until release is called, as somebody does who
+// puts many settings back. The error is that another run has set it.
+func Hold(ctx context.Context) (release func(), err error) {
+	wait := lockWait
+	if refused.Load() {
+		wait = 0 // once is enough: a clean can have hundreds of settings to put back
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	unlock, err := lockfile.Take(ctx, lockPath, nil)
+	if refused.Store(err != nil); err != nil {
+		return nil, fmt.Errorf("another run of ukprobe has set the host: after its end, `ukprobe clean` once more: %w", err)
+	}
+	settled.Store(true)
+	return func() {
+		settled.Store(false)
+		unlock()
+	}, nil
 }
 
 func undoSetting(root string, e journal.Entry) error {

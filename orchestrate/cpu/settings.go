@@ -72,8 +72,8 @@ const lockPath = "/proc/sys/kernel/randomize_va_space"
 // run for hours.
 const lockWait = time.Second
 
-// settled is true while this process holds the lock.
-var settled atomic.Bool
+// settled is true while this process holds the lock, refused after it could not have it.
+var settled, refused atomic.Bool
 
 // SetHost sets the host. What this machine does not have, or refuses, is no error but
 // one of the Host's Taints. Needs root. The caller calls [Host.Close] once the journal

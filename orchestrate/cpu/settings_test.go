@@ -353,6 +353,15 @@ func TestSettingsHere(t *testing.T) {
 	if err := UndoSetting(t.Context(), journal.Entry{Kind: KindSetting, Name: thp, Data: map[string]string{"was": "always", "set": "never"}}); err == nil || !strings.Contains(err.Error(), "another run of ukprobe has set the host") {
 		t.Errorf("clean while the host is set: %v", err)
 	}
+	begun := time.Now()
+	for range 50 {
+		if err := UndoSetting(t.Context(), journal.Entry{Kind: KindSetting, Name: thp, Data: map[string]string{"was": "always", "set": "never"}}); err == nil {
+			t.Fatal("put back while the host is set")
+		}
+	}
+	if took := time.Since(begun); took > 50*lockWait/4 {
+		t.Errorf("each of 50 settings was waited for: %v", took)
+	}
 	settled.Store(true)
 	for file, word := range words {
 		if now, err := readKnob(file); err != nil || now != word {
