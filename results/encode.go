@@ -44,6 +44,20 @@ func (o *cellOpen) cell() Cell {
 		Settings: o.Settings, Argv: o.Argv, Stopped: o.Stopped, Limit: o.Limit}
 }
 
+// Encode writes a run as run.json has it, `counts` of samples included.
+func Encode(w io.Writer, f *File) error {
+	return writeFile(w, f, func(cell int) ([]json.RawMessage, error) {
+		out := make([]json.RawMessage, len(f.Cells[cell].Samples))
+		for n := range out {
+			var err error
+			if out[n], err = json.Marshal(&f.Cells[cell].Samples[n]); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	})
+}
+
 // writeFile writes run.json: the cells one below the other and every sample on a line of
 // its own, so that line tools can work on it. samples gives those of a cell, encoded.
 func writeFile(w io.Writer, f *File, samples func(cell int) ([]json.RawMessage, error)) error {

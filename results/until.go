@@ -108,21 +108,22 @@ func (c *Cell) Stop(samples int, u Until) (why Stopped, stop bool) {
 	if n == 1 {
 		samplesText = "1 sample"
 	}
+	disturbed := ""
 	if d, _ := c.DisturbedSamples(); d > 0 {
-		samplesText += fmt.Sprintf(", %d of them disturbed", d)
+		disturbed = fmt.Sprintf(", %d of them disturbed", d)
 	}
 	switch {
 	case known && percent <= float64(u.WithinPercent):
 		why.Converged = true
-		why.Reason = fmt.Sprintf("converged after %s: %s within ±%s (wanted ±%d %%)", samplesText, figure, percentText(percent), u.WithinPercent)
+		why.Reason = fmt.Sprintf("converged after %s%s: %s within ±%s (wanted ±%d %%)", samplesText, disturbed, figure, percentText(percent), u.WithinPercent)
 	case c.OKSamples() == 0:
-		why.Reason = fmt.Sprintf("given up after %s: none was ok", samplesText)
+		why.Reason = fmt.Sprintf("given up after %s%s: none was ok", samplesText, disturbed)
 	case n < u.AtMost:
 		return Stopped{}, false
 	case known:
-		why.Reason = fmt.Sprintf("bound of %s reached: %s within ±%s (wanted ±%d %%)", samplesText, figure, percentText(percent), u.WithinPercent)
+		why.Reason = fmt.Sprintf("bound of %s reached%s: %s within ±%s (wanted ±%d %%)", samplesText, disturbed, figure, percentText(percent), u.WithinPercent)
 	default:
-		why.Reason = fmt.Sprintf("bound of %s reached: %s has no 95 %% interval (wanted ±%d %%)", samplesText, figure, u.WithinPercent)
+		why.Reason = fmt.Sprintf("bound of %s reached%s: %s has no 95 %% interval (wanted ±%d %%)", samplesText, disturbed, figure, u.WithinPercent)
 	}
 	return why, true
 }

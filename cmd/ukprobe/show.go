@@ -25,7 +25,7 @@ func reportOptions() report.Options { return streamOptions(os.Stdout) }
 func show(c *cli.Context, f *results.File, dir string) error {
 	w := c.App.Writer
 	if c.Bool("json") {
-		return printJSON(w, f)
+		return results.Encode(w, f)
 	}
 	o := reportOptions()
 	if err := report.Table(w, f, o); err != nil {

@@ -69,7 +69,7 @@ func validate(c *cli.Context) error {
 
 func showClaims(c *cli.Context, f *results.File, dir string) error {
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, f)
+		return results.Encode(c.App.Writer, f)
 	}
 	if err := report.Claims(c.App.Writer, f, reportOptions()); err != nil {
 		return err
