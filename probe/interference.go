@@ -327,7 +327,7 @@ func (i *Interference) times(cpus []int) (out Look, err error) {
 		out.CPUs = append(out.CPUs, CPUTime{CPU: c, Begun: int64(t.BegunNs), Span: time.Duration(t.EndedNs - t.BegunNs), Idle: time.Duration(t.Idle), Mine: time.Duration(t.Mine),
 			Own: time.Duration(t.OwnTime), Engine: time.Duration(t.EngineTime), Others: time.Duration(t.Others), IRQ: time.Duration(t.Irq), SoftIRQ: time.Duration(t.Softirqs),
 			Unnamed: time.Duration(t.BeyondNs), UnnamedCount: t.Beyond, Switches: t.Switches})
-		out.edges = append(out.edges, newEdges(t.Stretches, heads[c], tails[c]))
+		out.edges = append(out.edges, newEdges(t.Stretches, heads[c], tails[c]).within(t.BegunNs, t.EndedNs))
 	}
 	return out, nil
 }

@@ -24,6 +24,17 @@ type stretch = bpf.InterferenceStretch
 type edges struct {
 	head, tail []stretch
 	all        bool // each of them has all
+	lost       bool // not all that should be there are
+}
+
+// within leaves out stretches of an earlier look: where an interrupt's end came between
+// the two steps in which another's is noted, a place keeps what it had.
+func (e edges) within(begun, ended uint64) edges {
+	foreign := func(s stretch) bool { return s.Ended < s.Begun || s.Ended <= begun || s.Begun >= ended }
+	n := len(e.head) + len(e.tail)
+	e.head, e.tail = slices.DeleteFunc(slices.Clone(e.head), foreign), slices.DeleteFunc(slices.Clone(e.tail), foreign)
+	e.lost = len(e.head)+len(e.tail) < n
+	return e
 }
 
 // newEdges takes the stretches out of the kernel's tables, of which the second is a ring.
@@ -55,7 +66,8 @@ func (e edges) reachesBack(to int64) bool {
 // Between is what was seen from one time to another, on CLOCK_MONOTONIC in ns; 0 is the
 // look's own begin, or its end. Of a stretch that is cut, interrupts within it are thought
 // to be spread evenly. Only the first and the last 2,048 stretches of each CPU are known one
-// by one: where a time is beyond them that end is not cut, and whole is false.
+// by one: where a time is beyond them that end is not cut, and whole is false; so it is where
+// one of them was lost.
 func (l Look) Between(from, to int64) (out Look, whole bool) {
 	out, whole = Look{CPUs: slices.Clone(l.CPUs)}, true
 	less := map[sourceKey]Source{}
@@ -64,6 +76,7 @@ func (l Look) Between(from, to int64) (out Look, whole bool) {
 	for n, e := range known {
 		c := out.CPUs[n]
 		begun, ended := c.Begun, c.Begun+c.Span.Nanoseconds()
+		whole = whole && !(e.lost && (from > begun || to != 0 && to < ended))
 		if from > begun && !e.reachesPast(from) {
 			from, whole = 0, false
 		}

@@ -102,3 +102,23 @@ func TestEdgesOfTheRing(t *testing.T) {
 		t.Errorf("of two: %+v", e)
 	}
 }
+
+// TestStretchOfAnEarlierLook: what a place has kept from before is not taken for this look's.
+func TestStretchOfAnEarlierLook(t *testing.T) {
+	l := made()
+	e := l.edges[0]
+	stale := stretch{Begun: 100, Ended: 900, Ns: 800, Kind: uint16(bpf.InterferenceSourceKindSOURCE_TASK), Id: 7}
+	with := append([]stretch{stale}, e.head...)
+	l.edges[0] = edges{head: with, tail: with, all: true}.within(1000, 1100)
+	got, whole := l.Between(1040, 1070)
+	want := CPUTime{CPU: 1, Begun: 1040, Span: 30, Mine: 30, Switches: 1}
+	if diff := cmp.Diff(want, got.CPUs[0]); diff != "" || whole {
+		t.Errorf("whole %v (-want +got):\n%s", whole, diff)
+	}
+	if _, whole := l.Between(0, 0); !whole {
+		t.Error("where nothing is cut nothing is missing")
+	}
+	if got := e.within(1000, 1100); got.lost || len(got.head) != len(e.head) {
+		t.Errorf("of a sound look: %+v", got)
+	}
+}
