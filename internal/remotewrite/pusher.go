@@ -31,6 +31,8 @@ type Pusher struct {
 	stop    context.CancelFunc
 	done    chan struct{}
 	failing error // of the last push
+	told    bool  // that they fail
+	ending  bool  // the final figures are being pushed
 	failed  int   // pushes in a row
 	total   int   // that were not delivered
 	classic bool  // it was said
@@ -58,9 +60,9 @@ func (p *Pusher) Start() {
 	}()
 }
 
-// Finish pushes the final figures, for at most a time and trying again, and says so if
-// they, or some before them, could not be delivered. It is done once; before Start, or
-// for a nil Pusher, there is nothing to do.
+// Finish pushes the final figures, for at most a time and trying again unless they are
+// refused, and says so if they, or some before them, could not be delivered. It is done
+// once; before Start, or for a nil Pusher, there is nothing to do.
 func (p *Pusher) Finish(ctx context.Context, limit time.Duration) (err error) {
 	if p == nil || p.stop == nil {
 		return nil
@@ -77,14 +79,18 @@ func (p *Pusher) finish(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	before := p.total
+	p.ending = true
 	for wait := limit / 32; ; wait *= 2 {
-		if p.push(ctx) == nil {
+		err := p.push(ctx)
+		if err == nil {
 			break
 		}
-		select {
-		case <-time.After(wait):
-			continue
-		case <-ctx.Done():
+		if !errors.Is(err, ErrRefused) {
+			select {
+			case <-time.After(wait):
+				continue
+			case <-ctx.Done():
+			}
 		}
 		why := p.failing
 		if why == nil {
@@ -108,7 +114,8 @@ func (p *Pusher) push(ctx context.Context) error {
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
 		return err // it was to stop: nothing is known to be wrong, and Finish tries again
 	case err != nil:
-		if p.failing == nil {
+		if !p.told && !p.ending { // what becomes of the final figures is told at once
+			p.told = true
 			p.Log("push to %s: %v: it is tried again every %v, and the run goes on", p.Client, err, p.Every)
 		}
 		if !errors.Is(err, context.DeadlineExceeded) || p.failing == nil {
@@ -118,10 +125,10 @@ func (p *Pusher) push(ctx context.Context) error {
 		p.total++
 		return err
 	}
-	if p.failed > 0 {
+	if p.told {
 		p.Log("push to %s: works again after %d pushes that were not delivered", p.Client, p.failed)
 	}
-	p.failing, p.failed = nil, 0
+	p.failing, p.failed, p.told = nil, 0, false
 	if p.Client.Classic() && !p.classic {
 		p.classic = true
 		p.Log("push to %s: it has native histograms switched off (--enable-feature=native-histograms): it gets classic ones", p.Client)
