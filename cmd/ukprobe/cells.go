@@ -45,9 +45,7 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	case doErr != nil || r.CutShort():
 		status = results.RunFailed
 	}
-	watcher.mu.Lock()
-	shown.Close()
-	watcher.mu.Unlock()
+	watcher.pass(shown.Close)
 	err = errors.Join(r.Finish(status), r.Close())
 	file := r.Results()
 	watcher.close(file)

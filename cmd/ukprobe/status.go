@@ -73,11 +73,13 @@ type statusCell struct {
 }
 
 // ledger keeps what a run's page says. It passes on what it is told, and may be told and
-// asked by several goroutines.
+// asked by several goroutines. Whom it passes it on to may take its time, and as long as a
+// terminal is stopped (Ctrl-S) all of it: the page answers meanwhile.
 type ledger struct {
-	next orchestrate.Observer
+	next    orchestrate.Observer
+	passing sync.Mutex // one at a time is told; never taken within mu
 
-	mu      sync.Mutex
+	mu      sync.Mutex // of all below
 	out     runStatus
 	figures [][]float64 // by cell, sorted
 }
@@ -88,13 +90,23 @@ func newLedger(next orchestrate.Observer) *ledger {
 
 // Log implements orchestrate.Observer; also for goroutines beside the run.
 func (s *ledger) Log(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.next.Log(format, args...)
+	s.pass(func() { s.next.Log(format, args...) })
+}
+
+// pass tells who is next.
+func (s *ledger) pass(tell func()) {
+	s.passing.Lock()
+	defer s.passing.Unlock()
+	tell()
 }
 
 // Begin implements orchestrate.Observer.
 func (s *ledger) Begin(at orchestrate.Progress) {
+	s.begin(at)
+	s.pass(func() { s.next.Begin(at) })
+}
+
+func (s *ledger) begin(at orchestrate.Progress) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.Done, s.out.Steps, s.out.Estimated, s.out.LeftNS = at.Step-1, at.Steps, at.Estimated, nil
@@ -103,7 +115,6 @@ func (s *ledger) Begin(at orchestrate.Progress) {
 		s.out.LeftNS = &left
 	}
 	s.out.Now = &statusNow{Index: at.Index, Cell: at.Cell, Accel: at.Accel, Sample: at.Sample, Samples: max(at.Samples, at.AtMost), Warmup: at.Warmup, Since: time.Now()}
-	s.next.Begin(at)
 }
 
 var _ orchestrate.Watcher = (*ledger)(nil) // the live view needs what it passes on
@@ -117,13 +128,17 @@ func (s *ledger) Seen(t probe.Timeline) {
 
 // End implements orchestrate.Observer.
 func (s *ledger) End(at orchestrate.Progress, sample results.Sample) {
+	s.end(at, &sample)
+	s.pass(func() { s.next.End(at, sample) })
+}
+
+func (s *ledger) end(at orchestrate.Progress, sample *results.Sample) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.Done = at.Step
 	if !at.Warmup && at.Index < len(s.out.Cells) {
-		s.add(at.Index, &sample)
+		s.add(at.Index, sample)
 	}
-	s.next.End(at, sample)
 }
 
 // open takes in the run: its cells, and the samples of parts before.

@@ -101,6 +101,39 @@ func TestStatusAtOnce(t *testing.T) {
 	parts.Wait()
 }
 
+// stopped is a view on a terminal that has been stopped.
+type stopped struct {
+	orchestrate.Quiet
+	in, on chan struct{}
+}
+
+func (s stopped) End(orchestrate.Progress, results.Sample) {
+	close(s.in)
+	<-s.on
+}
+
+// As long as a terminal is stopped the page goes on to answer.
+func TestStatusWhileStopped(t *testing.T) {
+	view := stopped{in: make(chan struct{}), on: make(chan struct{})}
+	s := newLedger(view)
+	s.open(statusFile())
+	var parts sync.WaitGroup
+	parts.Go(func() { s.End(orchestrate.Progress{Step: 5}, okSample(time.Millisecond)) })
+	<-view.in
+	answer := make(chan runStatus, 1)
+	go func() { answer <- s.snapshot() }()
+	select {
+	case got := <-answer:
+		if got.Done != 5 || got.Cells[0].OK != 2 {
+			t.Errorf("%+v: want what the view is being told", got)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("no answer")
+	}
+	close(view.on)
+	parts.Wait()
+}
+
 func TestFigureText(t *testing.T) {
 	v := func(f float64) *float64 { return &f }
 	for _, tc := range []struct {
