@@ -63,10 +63,10 @@ func TestStatus(t *testing.T) {
 		t.Errorf("cells (-want +got):\n%s", diff)
 	}
 	rows := s.snapshot().page().Tables[0].Rows
-	if diff := cmp.Diff([]string{"5ms", "5ms", "3ms", "9ms", "total", "3", "1", "3", "under way"}, rows[0].Cells[1:]); diff != "" || !rows[0].Now || rows[1].Now {
+	if diff := cmp.Diff([]string{"5.00 ms", "5.00 ms", "3.00 ms", "9.00 ms", "total", "3", "1", "3", "under way"}, rows[0].Cells[1:]); diff != "" || !rows[0].Now || rows[1].Now {
 		t.Errorf("row (-want +got):\n%s", diff)
 	}
-	if rows[2].Cells[9] != "unsupported: no <disk>" || rows[1].Cells[1] != "1234" {
+	if rows[2].Cells[9] != "unsupported: no <disk>" || rows[1].Cells[1] != "1.23 k" {
 		t.Errorf("rows %+v", rows)
 	}
 	f := statusFile()
@@ -74,6 +74,33 @@ func TestStatus(t *testing.T) {
 	s.close(f)
 	if p := s.snapshot().page(); p.Subtitle != "The run has ended: interrupted." || !strings.HasPrefix(p.Tables[0].Rows[0].Cells[9], "ok") {
 		t.Errorf("after: %+v", p)
+	}
+}
+
+// What counts of a disturbed sample and its repeats counts at once on the page and on the
+// board, as it does in the table at the end.
+func TestStatusOfRepeats(t *testing.T) {
+	s, b := newLedger(orchestrate.Quiet{}), &boardCell{cell: results.Cell{Experiment: "boot"}}
+	f := statusFile()
+	f.Cells[0].Samples = nil
+	s.open(f)
+	end := results.Cell{Experiment: "boot"}
+	repeat := func(of int, s results.Sample) results.Sample { s.RepeatOf = of; return s }
+	for i, sample := range []results.Sample{
+		okSample(9 * time.Millisecond), repeat(1, okSample(8*time.Millisecond)), repeat(1, okSample(5*time.Millisecond)), repeat(1, results.Sample{Status: results.SampleTimeout}),
+		okSample(7 * time.Millisecond), {Status: results.SampleFailed}, okSample(1 * time.Millisecond), repeat(7, results.Sample{Status: results.SampleOK}), okSample(6 * time.Millisecond),
+	} {
+		s.End(orchestrate.Progress{}, sample)
+		b.add(sample)
+		end.Samples = append(end.Samples, sample)
+		want, found := end.SummaryOf("total_ns")
+		got := s.snapshot().Cells[0]
+		if got.OK != end.OKSamples() || got.OK+got.Bad != end.Taken() || !found || *got.Median != want.Median || *got.Min != want.Min || *got.Max != want.Max {
+			t.Errorf("after %d samples: %+v, median %v of %v to %v, want %+v", i+1, got, *got.Median, *got.Min, *got.Max, want)
+		}
+		if _, sum, _ := b.figure(); len(b.cell.Samples) != end.Taken() || sum.Median != want.Median || sum.Max != want.Max {
+			t.Errorf("after %d samples the board has %d, %+v, want %d, %+v", i+1, len(b.cell.Samples), sum, end.Taken(), want)
+		}
 	}
 }
 
@@ -140,8 +167,7 @@ func TestFigureText(t *testing.T) {
 		name string
 		v    *float64
 		want string
-	}{{"total_ns", v(1234567890), "1.235s"}, {"total_ns", v(12345678), "12.35ms"}, {"latency_p50_ns", v(900), "900ns"},
-		{"file_bytes", v(3 << 20), "3.0 MiB"}, {"instances", v(12), "12"}, {"requests_per_second", v(51234.7), "51235"}, {"requests_per_second", v(0.5), "0.5"}, {"total_ns", nil, ""}} {
+	}{{"total_ns", v(1234567890), "1.23 s"}, {"file_bytes", v(3 << 20), "3.00 MiB"}, {"requests_per_second", v(51234.7), "51.2 k"}, {"total_ns", nil, ""}} {
 		if got := figureText(tc.name, tc.v); got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
