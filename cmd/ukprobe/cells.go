@@ -25,6 +25,7 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	if err != nil {
 		return nil, usage(err)
 	}
+	watcher.push = push
 	srv, err := listen(c.String("listen"))
 	if err != nil {
 		return nil, err

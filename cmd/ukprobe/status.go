@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/remotewrite"
 	"github.com/ukprobe/ukprobe/internal/statuspage"
 	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/orchestrate"
@@ -78,7 +79,8 @@ type statusCell struct {
 // terminal is stopped (Ctrl-S) all of it: the page answers meanwhile.
 type ledger struct {
 	next    orchestrate.Observer
-	passing sync.Mutex // one at a time is told; never taken within mu
+	push    *remotewrite.Pusher // is told when something is measured; may be nil
+	passing sync.Mutex          // one at a time is told; never taken within mu
 
 	mu      sync.Mutex // of all below
 	out     runStatus
@@ -103,6 +105,7 @@ func (s *ledger) pass(tell func()) {
 
 // Begin implements orchestrate.Observer.
 func (s *ledger) Begin(at orchestrate.Progress) {
+	s.push.Begin()
 	s.begin(at)
 	s.pass(func() { s.next.Begin(at) })
 }
@@ -130,6 +133,7 @@ func (s *ledger) Seen(t probe.Timeline) {
 // End implements orchestrate.Observer.
 func (s *ledger) End(at orchestrate.Progress, sample results.Sample) {
 	s.end(at, &sample)
+	s.push.End()
 	s.pass(func() { s.next.End(at, sample) })
 }
 

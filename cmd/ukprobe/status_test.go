@@ -3,14 +3,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
+	"github.com/ukprobe/ukprobe/internal/remotewrite"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -171,6 +176,39 @@ func TestFigureText(t *testing.T) {
 		if got := figureText(tc.name, tc.v); got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
+	}
+}
+
+// counting is a receiver that counts what is sent to it.
+type counting struct{ sent atomic.Int64 }
+
+func (*counting) String() string { return "counting" }
+func (*counting) Classic() bool  { return false }
+
+func (c *counting) Send(context.Context, []*dto.MetricFamily, time.Time) error {
+	c.sent.Add(1)
+	return nil
+}
+
+// While a sample is taken nothing is pushed, and once it has ended it is.
+func TestPushBetweenSamples(t *testing.T) {
+	c := &counting{}
+	s := newLedger(orchestrate.Quiet{})
+	s.push = &remotewrite.Pusher{Client: c, Gatherer: prometheus.NewRegistry(), Every: time.Millisecond, Log: s.Log}
+	s.Begin(orchestrate.Progress{})
+	s.push.Start()
+	time.Sleep(50 * time.Millisecond)
+	if n := c.sent.Load(); n > 1 {
+		t.Errorf("%d pushes in a sample", n)
+	}
+	s.End(orchestrate.Progress{}, okSample(time.Second))
+	for end := time.Now().Add(30 * time.Second); c.sent.Load() < 3; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d pushes after it", c.sent.Load())
+		}
+	}
+	if err := s.push.Finish(t.Context(), 30*time.Second); err != nil {
+		t.Error(err)
 	}
 }
 

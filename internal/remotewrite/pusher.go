@@ -13,9 +13,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Pusher sends what a gatherer has from time to time, from a goroutine of its own. That
-// it cannot is no error of anybody else's: it is told through Log, once when it begins
-// and once when it is over.
+// Pusher sends what a gatherer has from time to time, from a goroutine of its own, and not
+// while something is measured. That it cannot is no error of anybody else's: it is told
+// through Log, once when it begins and once when it is over.
 type Pusher struct {
 	Client interface {
 		fmt.Stringer
@@ -23,7 +23,7 @@ type Pusher struct {
 		Classic() bool
 	}
 	Gatherer prometheus.Gatherer
-	Every    time.Duration
+	Every    time.Duration // at least
 	// Log may be called from any goroutine.
 	Log func(format string, args ...any)
 
@@ -36,6 +36,10 @@ type Pusher struct {
 	failed  int   // pushes in a row
 	total   int   // that were not delivered
 	classic bool  // it was said
+
+	mu   sync.Mutex    // of both below
+	busy bool          // something is measured
+	due  chan struct{} // closed by the end of what is measured; nil: nobody waits for it
 }
 
 // sendLimit is how long one push may take.
@@ -47,17 +51,55 @@ func (p *Pusher) Start() {
 	p.stop, p.done = stop, make(chan struct{})
 	go func() {
 		defer close(p.done)
-		tick := time.NewTicker(p.Every)
-		defer tick.Stop()
 		for {
+			wait := time.After(p.Every)
 			_ = p.push(ctx) // has been told
 			select {
 			case <-ctx.Done():
 				return
-			case <-tick.C:
+			case <-wait:
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-p.quiet():
 			}
 		}
 	}()
+}
+
+// Begin says that something is measured from now on: until End no push begins, unless it
+// is the first. One that is under way goes on. Both do nothing for a nil Pusher.
+func (p *Pusher) Begin() { p.measure(true) }
+
+// End says that it is over. A push that has waited for it begins, also if Begin follows at
+// once.
+func (p *Pusher) End() { p.measure(false) }
+
+func (p *Pusher) measure(busy bool) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy = busy
+	if !busy && p.due != nil {
+		close(p.due)
+		p.due = nil
+	}
+}
+
+// quiet is closed as soon as nothing is measured.
+func (p *Pusher) quiet() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	due := make(chan struct{})
+	if p.busy {
+		p.due = due
+	} else {
+		close(due)
+	}
+	return due
 }
 
 // Finish pushes the final figures, for at most a time and trying again unless they are

@@ -418,6 +418,35 @@ func TestPusherFinish(t *testing.T) {
 	}
 }
 
+// While something is measured no push begins; a push that is due comes with its end, even
+// if the next measurement begins at once.
+func TestPusherBetween(t *testing.T) {
+	r := newReceiver(t)
+	p, _ := newPusher(t, r, time.Millisecond)
+	p.Begin()
+	p.Start()
+	for n := 1; n <= 5; n++ {
+		for end := time.Now().Add(30 * time.Second); r.pushes() < n; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d pushes, want %d", r.pushes(), n)
+			}
+		}
+		for waits := false; !waits; time.Sleep(time.Millisecond) {
+			p.mu.Lock()
+			waits = p.due != nil
+			p.mu.Unlock()
+		}
+		if time.Sleep(20 * time.Millisecond); r.pushes() != n {
+			t.Errorf("%d pushes, want %d: one came while something was measured", r.pushes(), n)
+		}
+		p.End()
+		p.Begin()
+	}
+	if err := p.Finish(t.Context(), 30*time.Second); err != nil { // it was interrupted: no End
+		t.Error(err)
+	}
+}
+
 // A receiver that takes a connection and never answers holds nobody up.
 func TestPusherSilence(t *testing.T) {
 	silent := make(chan struct{})
@@ -441,6 +470,8 @@ func TestPusherSilence(t *testing.T) {
 
 func TestNoPusher(t *testing.T) {
 	var p *Pusher
+	p.Begin()
+	p.End()
 	if err := p.Finish(t.Context(), time.Second); err != nil {
 		t.Error(err)
 	}
