@@ -93,6 +93,40 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// slow is a reader that takes nothing until it is told to.
+type slow struct {
+	http.ResponseWriter
+	in, on chan struct{}
+}
+
+func (s slow) Write(p []byte) (int, error) {
+	close(s.in)
+	<-s.on
+	return s.ResponseWriter.Write(p)
+}
+
+// A reader that does not read keeps no other away.
+func TestSlowReader(t *testing.T) {
+	for _, path := range []string{"/", "/status.json"} {
+		mux := http.NewServeMux()
+		Register(mux, 1, aPage, func() any { return 1 })
+		reader := slow{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			mux.ServeHTTP(reader, httptest.NewRequest(http.MethodGet, path, nil))
+		}()
+		<-reader.in
+		other := httptest.NewRecorder()
+		mux.ServeHTTP(other, httptest.NewRequest(http.MethodGet, path, nil))
+		if other.Code != http.StatusOK || other.Body.Len() == 0 {
+			t.Errorf("%s: %d", path, other.Code)
+		}
+		close(reader.on)
+		<-done
+	}
+}
+
 // In a real browser the page refreshes itself, and nothing of it is against its own
 // policy.
 func TestBrowser(t *testing.T) {
