@@ -69,7 +69,7 @@ func (p *Pusher) Start() {
 }
 
 // Begin says that something is measured from now on: until End no push begins, unless it
-// is the first. One that is under way goes on. Both do nothing for a nil Pusher.
+// is the first. One that is under way goes on. A nil Pusher takes no notice, of End neither.
 func (p *Pusher) Begin() { p.measure(true) }
 
 // End says that it is over. A push that has waited for it begins, also if Begin follows at

@@ -92,7 +92,7 @@ func (s *Screen) wait(t testing.TB, limit time.Duration, what string, so func() 
 	t.Helper()
 	late := time.After(limit)
 	for !so() {
-		why := ""
+		var why string
 		select {
 		case <-s.end:
 			why = "the terminal has gone"
