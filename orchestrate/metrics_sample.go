@@ -13,7 +13,8 @@ import (
 
 // sampleMetrics are what samples yield beside their timelines: of each cell the figures
 // of the last sample, or sums over all of them. What a sample does not have has no
-// series: nothing is zero that was not measured.
+// series: nothing is zero that was not measured, and no figure stands beside those of a
+// later sample.
 type sampleMetrics struct {
 	perSecond, latency, cost, exits, busy *prometheus.GaugeVec
 	requests, errors                      *prometheus.CounterVec
@@ -25,7 +26,7 @@ type sampleMetrics struct {
 var loadOperations = map[string]string{"": "", "set_": "set"}
 
 // latencies are the statistics of a generator's latencies, by their value's name.
-var latencies = []string{"mean", "p50", "p90", "p95", "p99", "max"}
+var latencies = []string{"mean", "p50", "p90", "p95", "p99", "p999", "max"}
 
 // costParts are the parts of what a request costs, by their value's name.
 var costParts = []string{"cpu", "cpu_system", "guest", "kvm", "vmm", "halted", "waited", "vmm_user", "host_network"}
@@ -47,7 +48,7 @@ func newSampleMetrics(r prometheus.Registerer) sampleMetrics {
 	}
 	return sampleMetrics{
 		perSecond: gauge("ukprobe_load_requests_per_second", "Good answers per second of the last sample, as the load generator tells.", "operation"),
-		latency:   gauge("ukprobe_load_latency_seconds", "Latency of the last sample's requests, as the load generator tells: mean, p50, p90, p95, p99, max.", "operation", "stat"),
+		latency:   gauge("ukprobe_load_latency_seconds", "Latency of the last sample's requests, as the load generator tells: mean, p50, p90, p95, p99, p999 (99.9 %), max.", "operation", "stat"),
 		cost:      gauge("ukprobe_load_request_cost_seconds", "What a request of the last sample cost the host: cpu, cpu_system (all of the guest's processes), guest, kvm, vmm, halted, waited (the vCPUs' time), vmm_user, host_network.", "operation", "part"),
 		exits:     gauge("ukprobe_load_exits_per_request", "Exits for a request of the last sample: all, or those that went on to the VMM (userspace).", "operation", "kind"),
 		busy:      gauge("ukprobe_load_client_busy_ratio", "CPU time of the last sample's load generator as a share of what its CPUs have.", "operation"),
@@ -70,6 +71,7 @@ func (m sampleMetrics) observe(cell []string, s results.Sample) {
 	}
 	percent, measured := s.Values["interference_percent"]
 	if !measured {
+		m.share.DeleteLabelValues(cell...)
 		return
 	}
 	m.share.WithLabelValues(cell...).Set(percent / 100)
@@ -82,20 +84,20 @@ func (m sampleMetrics) observe(cell []string, s results.Sample) {
 	m.repeats.WithLabelValues(cell...).Add(one(s.RepeatOf > 0))
 }
 
-// load takes in what a generator measured of one operation.
+// load takes in what a generator measured of one operation, if it did.
 func (m sampleMetrics) load(with func(...string) []string, prefix string, v map[string]float64) {
+	_, loaded := v[prefix+"requests_per_second"]
 	set := func(g *prometheus.GaugeVec, name string, scale float64, labels ...string) {
-		if x, ok := v[prefix+name]; ok {
+		if x, ok := v[prefix+name]; ok && loaded {
 			g.WithLabelValues(with(labels...)...).Set(x * scale)
+		} else {
+			g.DeleteLabelValues(with(labels...)...)
 		}
 	}
 	add := func(c *prometheus.CounterVec, name string) {
-		if x, ok := v[prefix+name]; ok {
+		if x, ok := v[prefix+name]; ok && loaded {
 			c.WithLabelValues(with()...).Add(x)
 		}
-	}
-	if _, ok := v[prefix+"requests_per_second"]; !ok {
-		return
 	}
 	set(m.perSecond, "requests_per_second", 1)
 	add(m.requests, "requests")

@@ -115,9 +115,32 @@ func TestObserveValues(t *testing.T) {
 	sample(results.SampleOK, map[string]float64{"requests_per_second": 100, "requests": 1000, "errors": 2, "latency_p50_ns": 1e6, "exits_per_request": 3,
 		"cpu_per_request_ns": 2000, "client_busy_percent": 50, "set_requests_per_second": 7, "set_requests": 70,
 		"interference_percent": 4, "interference_ns": 1e9, "irq_ns": 5e8}, true, 0)
-	sample(results.SampleOK, map[string]float64{"requests_per_second": 200, "requests": 500, "errors": 0, "interference_percent": 1, "interference_ns": 1e9}, false, 1)
+	sample(results.SampleOK, map[string]float64{"requests_per_second": 200, "requests": 500, "errors": 0, "latency_p99_ns": 3e6, "latency_p999_ns": 4e6, "interference_percent": 1, "interference_ns": 1e9}, false, 1)
 	sample(results.SampleFailed, map[string]float64{"requests_per_second": 1, "requests": 1, "interference_percent": 2, "interference_ns": 1e9}, false, 0)
-	sample(results.SampleOK, map[string]float64{"pio_out": 1}, false, 0)
+	want := map[string]float64{
+		"ukprobe_load_requests_per_second": 200, "ukprobe_load_requests_total": 1500, "ukprobe_load_requests_total set": 70,
+		"ukprobe_load_errors_total": 2, "ukprobe_load_latency_seconds p99": 0.003, "ukprobe_load_latency_seconds p999": 0.004,
+		"ukprobe_interference_ratio": 0.02, "ukprobe_interference_seconds_total foreign": 3, "ukprobe_interference_seconds_total irq": 0.5,
+		"ukprobe_disturbed_samples_total": 1, "ukprobe_repeated_samples_total": 1,
+	}
+	if diff := cmp.Diff(want, valuesOf(t, m), cmpopts.EquateApprox(1e-9, 0)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// A sample without a load and without a look at others keeps the sums only.
+	sample(results.SampleOK, map[string]float64{"pio_out": 1, "latency_p99_ns": 1}, false, 0)
+	for name := range want {
+		if strings.Contains(name, "_per_second") || strings.Contains(name, "latency") || strings.HasSuffix(name, "ratio") {
+			delete(want, name)
+		}
+	}
+	if diff := cmp.Diff(want, valuesOf(t, m), cmpopts.EquateApprox(1e-9, 0)); diff != "" {
+		t.Errorf("later (-want +got):\n%s", diff)
+	}
+}
+
+// valuesOf are the values of what samples yield, by name and labels.
+func valuesOf(t *testing.T, m *Metrics) map[string]float64 {
+	t.Helper()
 	got := map[string]float64{}
 	for name, f := range gather(t, m) {
 		if !strings.HasPrefix(name, "ukprobe_load_") && !strings.HasPrefix(name, "ukprobe_interference_") && !strings.HasSuffix(name, "ed_samples_total") {
@@ -133,16 +156,7 @@ func TestObserveValues(t *testing.T) {
 			got[key] = s.GetCounter().GetValue() + s.GetGauge().GetValue()
 		}
 	}
-	want := map[string]float64{
-		"ukprobe_load_requests_per_second": 200, "ukprobe_load_requests_per_second set": 7, "ukprobe_load_requests_total": 1500, "ukprobe_load_requests_total set": 70,
-		"ukprobe_load_errors_total": 2, "ukprobe_load_latency_seconds p50": 0.001, "ukprobe_load_exits_per_request all": 3,
-		"ukprobe_load_request_cost_seconds cpu": 2e-6, "ukprobe_load_client_busy_ratio": 0.5,
-		"ukprobe_interference_ratio": 0.02, "ukprobe_interference_seconds_total foreign": 3, "ukprobe_interference_seconds_total irq": 0.5,
-		"ukprobe_disturbed_samples_total": 1, "ukprobe_repeated_samples_total": 1,
-	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(1e-9, 0)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	return got
 }
 
 // TestDescribe: which run it is, and what its probes cost here.

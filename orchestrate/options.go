@@ -65,7 +65,9 @@ type Progress struct {
 	Apart bool
 }
 
-// Observer is told what a run does. Its methods are called from one goroutine.
+// Observer is told what a run does: of each sample, also of one that is taken again, that
+// it begins and that it has ended, unless the run ends with it. Its methods are called from
+// one goroutine.
 type Observer interface {
 	Log(format string, args ...any)
 	Begin(p Progress)

@@ -180,8 +180,8 @@ func (r *Run) needed(step matrix.Step) bool {
 func (r *Run) sample(ctx context.Context, i int, step matrix.Step, c *cell) error {
 	p := r.progress(i, step, c)
 	r.metrics.run.progress(p.Steps, r.done)
-	r.opt.Observer.Begin(p)
 	for again := c.past.again(step); ; again++ {
+		r.opt.Observer.Begin(p)
 		rec, err := r.once(ctx, i, again, step, c, p)
 		if err != nil {
 			return err

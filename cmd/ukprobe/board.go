@@ -163,15 +163,17 @@ func (b *board) cellOf(at orchestrate.Progress) *boardCell {
 	return c
 }
 
-// add keeps a sample's figures. One that was taken again counts in place of the one
-// before.
+// add keeps a sample's figures, if it counts.
 func (c *boardCell) add(s results.Sample) {
-	kept := results.Sample{Status: s.Status, Reason: s.Reason, Phases: s.Phases, Values: s.Values}
-	if n := len(c.cell.Samples); s.RepeatOf > 0 && n > 0 && s.Status == results.SampleOK {
-		c.cell.Samples[n-1] = kept
+	n := len(c.cell.Samples)
+	counts, instead := place(&s, n)
+	if !counts {
 		return
 	}
-	c.cell.Samples = append(c.cell.Samples, kept)
+	if instead {
+		c.cell.Samples = c.cell.Samples[:n-1]
+	}
+	c.cell.Samples = append(c.cell.Samples, results.Sample{Status: s.Status, Reason: s.Reason, Phases: s.Phases, Values: s.Values})
 }
 
 // figure is the summary of the cell's main figure.

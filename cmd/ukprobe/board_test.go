@@ -181,9 +181,7 @@ func TestBoardFromReady(t *testing.T) {
 		t.Errorf("drawn while it was ready: %q", got)
 	}
 	b.Seen(seen(3)) // the next guest of the same sample
-	for len(s.Raw()) < before+100 {
-		time.Sleep(time.Millisecond)
-	}
+	s.Wait(t, "the board again", func() bool { return len(s.Raw()) >= before+100 })
 	b.Close()
 }
 

@@ -25,6 +25,7 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	if err != nil {
 		return nil, usage(err)
 	}
+	watcher.push = push
 	srv, err := listen(c.String("listen"))
 	if err != nil {
 		return nil, err
@@ -45,16 +46,14 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	case doErr != nil || r.CutShort():
 		status = results.RunFailed
 	}
-	watcher.mu.Lock()
-	shown.Close()
-	watcher.mu.Unlock()
+	watcher.pass(shown.Close)
 	err = errors.Join(r.Finish(status), r.Close())
 	file := r.Results()
 	watcher.close(file)
-	finishPushing(c, push)
 	if e := show(c, file, o.Out); e != nil && !readerGone(e) { // the exit status is the cells'
 		err = errors.Join(err, e)
 	}
+	finishPushing(c, push) // nobody waits for a receiver to see the table
 	if status == results.RunInterrupted {
 		return nil, errors.Join(err, cli.Exit(fmt.Sprintf("interrupted: %d finished samples are in %s; `ukprobe run --resume %s` goes on", finished(file), o.Out, quote([]string{o.Out})), exitInterrupted))
 	}

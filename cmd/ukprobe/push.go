@@ -15,7 +15,7 @@ import (
 	"github.com/ukprobe/ukprobe/internal/remotewrite"
 )
 
-// pushEvery is how often a run pushes while it runs, and finalPush how long it tries to
+// pushEvery is how often at most a run pushes while it runs, and finalPush how long it tries to
 // deliver the final figures, of a run that was interrupted less long.
 const (
 	pushEvery        = 15 * time.Second
@@ -26,7 +26,7 @@ const (
 // pushFlags are those of `run` about pushing.
 func pushFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "push", Usage: "push the metrics to `URL` by Prometheus' remote write, every 15 s and at the end, e.g. http://127.0.0.1:9090/api/v1/write", EnvVars: []string{"UKPROBE_PUSH"}},
+		&cli.StringFlag{Name: "push", Usage: "push the metrics to `URL` by Prometheus' remote write, between samples at least 15 s apart and at the end, e.g. http://127.0.0.1:9090/api/v1/write", EnvVars: []string{"UKPROBE_PUSH"}},
 		&cli.StringFlag{Name: "push-config", Usage: "`FILE` with credentials and TLS for --push, in the format of Prometheus' <http_config>", EnvVars: []string{"UKPROBE_PUSH_CONFIG"}},
 	}
 }

@@ -80,7 +80,8 @@ func (s *server) Serve(metrics http.Handler, p logger, more func(*http.ServeMux)
 	if more != nil {
 		more(mux)
 	}
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 64 << 10}
 	p.Log("metrics: http://%s/metrics", s.listener.Addr())
 	go func() {
 		if err := s.http.Serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -93,6 +93,9 @@ func TestServe(t *testing.T) {
 		t.Errorf("listening on %s: an address without a host is loopback", host)
 	}
 	s.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "figures") }), p, nil)
+	if h := s.http; h.ReadTimeout == 0 || h.WriteTimeout == 0 || h.IdleTimeout == 0 {
+		t.Errorf("who neither reads nor writes is waited for without end: %v, %v, %v", h.ReadTimeout, h.WriteTimeout, h.IdleTimeout)
+	}
 	get := func(path string) (int, string) {
 		resp, err := http.Get("http://" + s.listener.Addr().String() + path)
 		if err != nil {

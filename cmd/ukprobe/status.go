@@ -12,7 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/remotewrite"
 	"github.com/ukprobe/ukprobe/internal/statuspage"
+	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
@@ -65,7 +67,7 @@ type statusCell struct {
 	Bad        int      `json:"not_ok"`
 	Asked      int      `json:"samples,omitempty"`
 	Figure     string   `json:"figure,omitempty"`
-	Median     *float64 `json:"median,omitempty"` // of the ok samples so far
+	Median     *float64 `json:"median,omitempty"` // of the ok samples that count so far
 	Min        *float64 `json:"min,omitempty"`
 	Max        *float64 `json:"max,omitempty"`
 	Last       *float64 `json:"last,omitempty"`
@@ -73,11 +75,14 @@ type statusCell struct {
 }
 
 // ledger keeps what a run's page says. It passes on what it is told, and may be told and
-// asked by several goroutines.
+// asked by several goroutines. Whom it passes it on to may take its time, and as long as a
+// terminal is stopped (Ctrl-S) all of it: the page answers meanwhile.
 type ledger struct {
-	next orchestrate.Observer
+	next    orchestrate.Observer
+	push    *remotewrite.Pusher // is told when something is measured; may be nil
+	passing sync.Mutex          // one at a time is told; never taken within mu
 
-	mu      sync.Mutex
+	mu      sync.Mutex // of all below
 	out     runStatus
 	figures [][]float64 // by cell, sorted
 }
@@ -88,13 +93,24 @@ func newLedger(next orchestrate.Observer) *ledger {
 
 // Log implements orchestrate.Observer; also for goroutines beside the run.
 func (s *ledger) Log(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.next.Log(format, args...)
+	s.pass(func() { s.next.Log(format, args...) })
+}
+
+// pass tells who is next.
+func (s *ledger) pass(tell func()) {
+	s.passing.Lock()
+	defer s.passing.Unlock()
+	tell()
 }
 
 // Begin implements orchestrate.Observer.
 func (s *ledger) Begin(at orchestrate.Progress) {
+	s.push.Begin()
+	s.begin(at)
+	s.pass(func() { s.next.Begin(at) })
+}
+
+func (s *ledger) begin(at orchestrate.Progress) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.Done, s.out.Steps, s.out.Estimated, s.out.LeftNS = at.Step-1, at.Steps, at.Estimated, nil
@@ -103,7 +119,6 @@ func (s *ledger) Begin(at orchestrate.Progress) {
 		s.out.LeftNS = &left
 	}
 	s.out.Now = &statusNow{Index: at.Index, Cell: at.Cell, Accel: at.Accel, Sample: at.Sample, Samples: max(at.Samples, at.AtMost), Warmup: at.Warmup, Since: time.Now()}
-	s.next.Begin(at)
 }
 
 var _ orchestrate.Watcher = (*ledger)(nil) // the live view needs what it passes on
@@ -117,13 +132,18 @@ func (s *ledger) Seen(t probe.Timeline) {
 
 // End implements orchestrate.Observer.
 func (s *ledger) End(at orchestrate.Progress, sample results.Sample) {
+	s.end(at, &sample)
+	s.push.End()
+	s.pass(func() { s.next.End(at, sample) })
+}
+
+func (s *ledger) end(at orchestrate.Progress, sample *results.Sample) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.Done = at.Step
 	if !at.Warmup && at.Index < len(s.out.Cells) {
-		s.add(at.Index, &sample)
+		s.add(at.Index, sample)
 	}
-	s.next.End(at, sample)
 }
 
 // open takes in the run: its cells, and the samples of parts before.
@@ -162,28 +182,47 @@ func (s *ledger) close(f *results.File) {
 	}
 }
 
-// add counts a sample. Of those taken in place of a disturbed one all count here: the
-// page says what happens, the table at the end what holds.
+// add counts a sample.
 func (s *ledger) add(cell int, sample *results.Sample) {
 	c := &s.out.Cells[cell]
 	c.Outcome = sample.Status
-	if sample.Status != results.SampleOK {
+	counts, instead := place(sample, c.OK)
+	switch {
+	case !counts:
+		return
+	case sample.Status != results.SampleOK:
 		c.Bad++
 		return
+	case !instead:
+		c.OK++
+	case c.Last != nil:
+		at, _ := slices.BinarySearch(s.figures[cell], *c.Last)
+		s.figures[cell] = slices.Delete(s.figures[cell], at, at+1)
 	}
-	c.OK++
+	c.Median, c.Min, c.Max, c.Last = nil, nil, nil, nil
 	for _, figure := range results.MainFigures(c.experiment) {
-		v, ok := figureOf(sample, figure)
-		if !ok || c.Figure != "" && figure != c.Figure {
-			continue
+		if v, ok := figureOf(sample, figure); ok && (c.Figure == "" || figure == c.Figure) {
+			at, _ := slices.BinarySearch(s.figures[cell], v)
+			s.figures[cell] = slices.Insert(s.figures[cell], at, v)
+			c.Figure, c.Last = figure, &v
+			break
 		}
-		at, _ := slices.BinarySearch(s.figures[cell], v)
-		s.figures[cell] = slices.Insert(s.figures[cell], at, v)
-		all := s.figures[cell]
-		median := (all[(len(all)-1)/2] + all[len(all)/2]) / 2
-		c.Figure, c.Median, c.Min, c.Max, c.Last = figure, &median, &all[0], &all[len(all)-1], &v
-		return
 	}
+	if all := s.figures[cell]; len(all) > 0 {
+		low, median, high := all[0], (all[(len(all)-1)/2]+all[len(all)/2])/2, all[len(all)-1]
+		c.Min, c.Median, c.Max = &low, &median, &high
+	}
+}
+
+// place says whether a sample counts, and whether it does so instead of the one before it,
+// which was ok if there are such: of a disturbed sample and its repeats the last ok one
+// counts, as in the table at the end ([results.Cell.Standing]).
+func place(s *results.Sample, before int) (counts, instead bool) {
+	if s.RepeatOf == 0 || before == 0 { // a run that is resumed may begin with a repeat
+		return true, false
+	}
+	ok := s.Status == results.SampleOK
+	return ok, ok
 }
 
 // figureOf finds a figure of a sample: a phase, or a value.
@@ -201,15 +240,6 @@ func (s *ledger) snapshot() runStatus {
 	defer s.mu.Unlock()
 	out := s.out
 	out.Cells = slices.Clone(s.out.Cells)
-	for i := range out.Cells { // they point into what changes
-		c := &out.Cells[i]
-		for _, v := range []**float64{&c.Min, &c.Max} {
-			if *v != nil {
-				x := **v
-				*v = &x
-			}
-		}
-	}
 	return out
 }
 
@@ -279,22 +309,8 @@ func (n statusNow) text() string {
 
 // figureText writes a figure in the unit that its name ends with.
 func figureText(name string, v *float64) string {
-	switch {
-	case v == nil:
+	if v == nil {
 		return ""
-	case strings.HasSuffix(name, "_ns"):
-		d := time.Duration(*v)
-		switch {
-		case d >= time.Second:
-			d = d.Round(time.Millisecond)
-		case d >= time.Millisecond:
-			d = d.Round(10 * time.Microsecond)
-		}
-		return d.String()
-	case *v >= 1000 && !strings.HasSuffix(name, "_bytes"):
-		return fmt.Sprintf("%.0f", *v) // %g would write an exponent
-	case strings.HasSuffix(name, "_bytes"):
-		return fmt.Sprintf("%.1f MiB", *v/(1<<20))
 	}
-	return fmt.Sprintf("%.4g", *v)
+	return units.Style{}.Quantity(name, *v)
 }

@@ -3,14 +3,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
+	"github.com/ukprobe/ukprobe/internal/remotewrite"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -63,10 +68,10 @@ func TestStatus(t *testing.T) {
 		t.Errorf("cells (-want +got):\n%s", diff)
 	}
 	rows := s.snapshot().page().Tables[0].Rows
-	if diff := cmp.Diff([]string{"5ms", "5ms", "3ms", "9ms", "total", "3", "1", "3", "under way"}, rows[0].Cells[1:]); diff != "" || !rows[0].Now || rows[1].Now {
+	if diff := cmp.Diff([]string{"5.00 ms", "5.00 ms", "3.00 ms", "9.00 ms", "total", "3", "1", "3", "under way"}, rows[0].Cells[1:]); diff != "" || !rows[0].Now || rows[1].Now {
 		t.Errorf("row (-want +got):\n%s", diff)
 	}
-	if rows[2].Cells[9] != "unsupported: no <disk>" || rows[1].Cells[1] != "1234" {
+	if rows[2].Cells[9] != "unsupported: no <disk>" || rows[1].Cells[1] != "1.23 k" {
 		t.Errorf("rows %+v", rows)
 	}
 	f := statusFile()
@@ -74,6 +79,33 @@ func TestStatus(t *testing.T) {
 	s.close(f)
 	if p := s.snapshot().page(); p.Subtitle != "The run has ended: interrupted." || !strings.HasPrefix(p.Tables[0].Rows[0].Cells[9], "ok") {
 		t.Errorf("after: %+v", p)
+	}
+}
+
+// What counts of a disturbed sample and its repeats counts at once on the page and on the
+// board, as it does in the table at the end.
+func TestStatusOfRepeats(t *testing.T) {
+	s, b := newLedger(orchestrate.Quiet{}), &boardCell{cell: results.Cell{Experiment: "boot"}}
+	f := statusFile()
+	f.Cells[0].Samples = nil
+	s.open(f)
+	end := results.Cell{Experiment: "boot"}
+	repeat := func(of int, s results.Sample) results.Sample { s.RepeatOf = of; return s }
+	for i, sample := range []results.Sample{
+		okSample(9 * time.Millisecond), repeat(1, okSample(8*time.Millisecond)), repeat(1, okSample(5*time.Millisecond)), repeat(1, results.Sample{Status: results.SampleTimeout}),
+		okSample(7 * time.Millisecond), {Status: results.SampleFailed}, okSample(1 * time.Millisecond), repeat(7, results.Sample{Status: results.SampleOK}), okSample(6 * time.Millisecond),
+	} {
+		s.End(orchestrate.Progress{}, sample)
+		b.add(sample)
+		end.Samples = append(end.Samples, sample)
+		want, found := end.SummaryOf("total_ns")
+		got := s.snapshot().Cells[0]
+		if got.OK != end.OKSamples() || got.OK+got.Bad != end.Taken() || !found || *got.Median != want.Median || *got.Min != want.Min || *got.Max != want.Max {
+			t.Errorf("after %d samples: %+v, median %v of %v to %v, want %+v", i+1, got, *got.Median, *got.Min, *got.Max, want)
+		}
+		if _, sum, _ := b.figure(); len(b.cell.Samples) != end.Taken() || sum.Median != want.Median || sum.Max != want.Max {
+			t.Errorf("after %d samples the board has %d, %+v, want %d, %+v", i+1, len(b.cell.Samples), sum, end.Taken(), want)
+		}
 	}
 }
 
@@ -101,17 +133,82 @@ func TestStatusAtOnce(t *testing.T) {
 	parts.Wait()
 }
 
+// stopped is a view on a terminal that has been stopped.
+type stopped struct {
+	orchestrate.Quiet
+	in, on chan struct{}
+}
+
+func (s stopped) End(orchestrate.Progress, results.Sample) {
+	close(s.in)
+	<-s.on
+}
+
+// As long as a terminal is stopped the page goes on to answer.
+func TestStatusWhileStopped(t *testing.T) {
+	view := stopped{in: make(chan struct{}), on: make(chan struct{})}
+	s := newLedger(view)
+	s.open(statusFile())
+	var parts sync.WaitGroup
+	parts.Go(func() { s.End(orchestrate.Progress{Step: 5}, okSample(time.Millisecond)) })
+	<-view.in
+	answer := make(chan runStatus, 1)
+	go func() { answer <- s.snapshot() }()
+	select {
+	case got := <-answer:
+		if got.Done != 5 || got.Cells[0].OK != 2 {
+			t.Errorf("%+v: want what the view is being told", got)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("no answer")
+	}
+	close(view.on)
+	parts.Wait()
+}
+
 func TestFigureText(t *testing.T) {
 	v := func(f float64) *float64 { return &f }
 	for _, tc := range []struct {
 		name string
 		v    *float64
 		want string
-	}{{"total_ns", v(1234567890), "1.235s"}, {"total_ns", v(12345678), "12.35ms"}, {"latency_p50_ns", v(900), "900ns"},
-		{"file_bytes", v(3 << 20), "3.0 MiB"}, {"instances", v(12), "12"}, {"requests_per_second", v(51234.7), "51235"}, {"requests_per_second", v(0.5), "0.5"}, {"total_ns", nil, ""}} {
+	}{{"total_ns", v(1234567890), "1.23 s"}, {"file_bytes", v(3 << 20), "3.00 MiB"}, {"requests_per_second", v(51234.7), "51.2 k"}, {"total_ns", nil, ""}} {
 		if got := figureText(tc.name, tc.v); got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
+	}
+}
+
+// counting is a receiver that counts what is sent to it.
+type counting struct{ sent atomic.Int64 }
+
+func (*counting) String() string { return "counting" }
+func (*counting) Classic() bool  { return false }
+
+func (c *counting) Send(context.Context, []*dto.MetricFamily, time.Time) error {
+	c.sent.Add(1)
+	return nil
+}
+
+// While a sample is taken nothing is pushed, and once it has ended it is.
+func TestPushBetweenSamples(t *testing.T) {
+	c := &counting{}
+	s := newLedger(orchestrate.Quiet{})
+	s.push = &remotewrite.Pusher{Client: c, Gatherer: prometheus.NewRegistry(), Every: time.Millisecond, Log: s.Log}
+	s.Begin(orchestrate.Progress{})
+	s.push.Start()
+	time.Sleep(50 * time.Millisecond)
+	if n := c.sent.Load(); n > 1 {
+		t.Errorf("%d pushes in a sample", n)
+	}
+	s.End(orchestrate.Progress{}, okSample(time.Second))
+	for end := time.Now().Add(30 * time.Second); c.sent.Load() < 3; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d pushes after it", c.sent.Load())
+		}
+	}
+	if err := s.push.Finish(t.Context(), 30*time.Second); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -39,8 +39,13 @@ type Settings struct {
 	Labels map[string]string // on every series
 }
 
-// ErrRefused says that the receiver has understood and does not want it.
-var ErrRefused = errors.New("refused")
+// What a receiver says by another status than 2xx. By the protocol what was refused (4xx
+// but for 429, and here redirections) must not be sent again: it would be refused again.
+// What cannot be taken now (5xx, 429) may be.
+var (
+	ErrRefused = errors.New("refused")
+	ErrNotNow  = errors.New("not now")
+)
 
 // New makes a Client; nothing is sent yet. Credentials are read from their files anew
 // whenever they are needed.
@@ -150,6 +155,8 @@ func refusal(resp *http.Response, text string) error {
 		return fmt.Errorf("%w: %s: is the path right? Prometheus' is /api/v1/write, with --web.enable-remote-write-receiver", ErrRefused, what)
 	case resp.StatusCode/100 == 3:
 		return fmt.Errorf("%w: %s: it is elsewhere: %s", ErrRefused, resp.Status, strings.Map(printable, resp.Header.Get("Location")))
+	case resp.StatusCode/100 == 5 || resp.StatusCode == http.StatusTooManyRequests:
+		return fmt.Errorf("%w: %s", ErrNotNow, what)
 	}
 	return fmt.Errorf("%w: %s", ErrRefused, what)
 }

@@ -165,6 +165,7 @@ type receiver struct {
 	mu     sync.Mutex
 	status int
 	text   string
+	calls  int
 	header http.Header
 	series [][]string
 }
@@ -180,6 +181,7 @@ func newReceiver(t *testing.T) *receiver {
 			t.Errorf("not snappy: %v", err)
 		}
 		r.header = req.Header
+		r.calls++
 		series := seriesOf(t, body)
 		if r.text == "native histograms are disabled" && !strings.Contains(strings.Join(series, "\n"), " histogram") {
 			r.series = append(r.series, series)
@@ -211,6 +213,12 @@ func (r *receiver) pushes() int {
 	return len(r.series)
 }
 
+func (r *receiver) asked() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.calls
+}
+
 func TestSend(t *testing.T) {
 	r := newReceiver(t)
 	c, err := New(Settings{URL: r.URL + "/api/v1/write?token=secret", Agent: "ukprobe/1"})
@@ -234,14 +242,20 @@ func TestSend(t *testing.T) {
 		text   string
 		want   string
 	}{
+		{400, "out of order sample", "400 Bad Request: out of order sample"},
 		{401, "", "are the credentials right?"},
 		{404, "404 page not found\nmore", "is the path right?"},
 		{404, "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n", "--web.enable-remote-write-receiver"},
 		{302, "", "it is elsewhere: /elsewhere"},
+		{429, "too many", "429 Too Many Requests: too many"},
 		{500, "out of \x1b[31mspace", "500 Internal Server Error: out of ?[31mspace"},
 	} {
 		r.answer(tc.status, tc.text)
-		if err := send(); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "secret") {
+		kind := ErrRefused
+		if tc.status == 429 || tc.status >= 500 {
+			kind = ErrNotNow
+		}
+		if err := send(); !errors.Is(err, kind) || errors.Is(err, ErrRefused) && errors.Is(err, ErrNotNow) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%d %q: %v, want %q", tc.status, tc.text, err, tc.want)
 		}
 	}
@@ -374,7 +388,7 @@ func wait(t *testing.T, l *logged, text string) {
 	}
 }
 
-// The final figures are tried again, and given up in time; then that is said.
+// The final figures are tried again, but for a refusal, and what becomes of them is said.
 func TestPusherFinish(t *testing.T) {
 	r := newReceiver(t)
 	p, l := newPusher(t, r, time.Hour)
@@ -393,9 +407,43 @@ func TestPusherFinish(t *testing.T) {
 	p, l = newPusher(t, r, time.Hour)
 	r.answer(401, "")
 	p.Start()
-	err := p.Finish(t.Context(), 100*time.Millisecond)
+	asked := r.asked()
+	begin := time.Now()
+	err := p.Finish(t.Context(), time.Hour) // a second try would come after two minutes
 	if !errors.Is(err, ErrRefused) || !strings.Contains(l.text(), "the final figures were NOT delivered: refused: 401 Unauthorized") {
 		t.Errorf("%v\n%s", err, l.text())
+	}
+	if d := time.Since(begin); d > 30*time.Second || r.asked() > asked+2 {
+		t.Errorf("a refusal is answered by trying again: %d times, for %v", r.asked()-asked, d)
+	}
+}
+
+// While something is measured no push begins; a push that is due comes with its end, even
+// if the next measurement begins at once.
+func TestPusherBetween(t *testing.T) {
+	r := newReceiver(t)
+	p, _ := newPusher(t, r, time.Millisecond)
+	p.Begin()
+	p.Start()
+	for n := 1; n <= 5; n++ {
+		for end := time.Now().Add(30 * time.Second); r.pushes() < n; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d pushes, want %d", r.pushes(), n)
+			}
+		}
+		for waits := false; !waits; time.Sleep(time.Millisecond) {
+			p.mu.Lock()
+			waits = p.due != nil
+			p.mu.Unlock()
+		}
+		if time.Sleep(20 * time.Millisecond); r.pushes() != n {
+			t.Errorf("%d pushes, want %d: one came while something was measured", r.pushes(), n)
+		}
+		p.End()
+		p.Begin()
+	}
+	if err := p.Finish(t.Context(), 30*time.Second); err != nil { // it was interrupted: no End
+		t.Error(err)
 	}
 }
 
@@ -422,6 +470,8 @@ func TestPusherSilence(t *testing.T) {
 
 func TestNoPusher(t *testing.T) {
 	var p *Pusher
+	p.Begin()
+	p.End()
 	if err := p.Finish(t.Context(), time.Second); err != nil {
 		t.Error(err)
 	}

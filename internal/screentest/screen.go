@@ -70,17 +70,40 @@ func (s *Screen) Mark(t *testing.T, text string) []string {
 	if _, err := s.TTY.WriteString(text); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		if lines := s.Lines(); slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, text) }) {
-			return lines
-		}
+	var lines []string
+	s.Wait(t, text, func() bool {
+		lines = s.Lines()
+		return slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, text) })
+	})
+	return lines
+}
+
+// patience is how long something may take to be shown, far more than it needs.
+const patience = 30 * time.Second
+
+// Wait waits until something is so, and names it if it never is: then the test ends, with
+// the screen.
+func (s *Screen) Wait(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	s.wait(t, patience, what, so)
+}
+
+func (s *Screen) wait(t testing.TB, limit time.Duration, what string, so func() bool) {
+	t.Helper()
+	late := time.After(limit)
+	for !so() {
+		var why string
 		select {
 		case <-s.end:
-			t.Fatal("the terminal has gone")
+			why = "the terminal has gone"
 		case <-t.Context().Done():
-			t.Fatal("never shown")
+			why = "the test is over"
+		case <-late:
+			why = "it took more than " + limit.String()
 		case <-time.After(time.Millisecond):
+			continue
 		}
+		t.Fatalf("never shown: %q: %s; the screen:\n%s", what, why, strings.Join(s.Lines(), "\n"))
 	}
 }
 

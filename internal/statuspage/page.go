@@ -78,45 +78,43 @@ func hash(text string) string {
 }
 
 // Register adds "/" (and no address below it) and /status.json to a server. Only so many
-// are made at one time: who comes then gets 503.
+// are made at one time: who comes then gets 503. Who reads slowly keeps nobody else away.
 func Register(mux *http.ServeMux, atOnce int, show func() Page, status func() any) {
 	room := make(chan struct{}, atOnce)
-	limited := func(f func(w http.ResponseWriter)) http.HandlerFunc {
+	limited := func(kind string, text func() ([]byte, error)) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			select {
 			case room <- struct{}{}:
-				defer func() { <-room }()
-				f(w)
 			default:
 				http.Error(w, "busy: try again", http.StatusServiceUnavailable)
+				return
 			}
+			made, err := func() ([]byte, error) {
+				defer func() { <-room }()
+				return text()
+			}()
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			header(w, kind)
+			_, _ = w.Write(made) // the reader may be gone
 		}
 	}
-	mux.HandleFunc("GET /{$}", limited(func(w http.ResponseWriter) { write(w, show()) }))
-	mux.HandleFunc("GET /status.json", limited(func(w http.ResponseWriter) {
-		text, err := json.MarshalIndent(status(), "", "  ")
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		header(w, "application/json")
-		_, _ = w.Write(append(text, '\n')) // the reader may be gone
+	mux.HandleFunc("GET /{$}", limited("text/html; charset=utf-8", func() ([]byte, error) {
+		var text bytes.Buffer
+		err := page.Execute(&text, show())
+		return text.Bytes(), err
 	}))
-}
-
-func write(w http.ResponseWriter, p Page) {
-	var text bytes.Buffer
-	if err := page.Execute(&text, p); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	header(w, "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", policy)
-	_, _ = w.Write(text.Bytes()) // the reader may be gone
+	mux.HandleFunc("GET /status.json", limited("application/json", func() ([]byte, error) {
+		text, err := json.MarshalIndent(status(), "", "  ")
+		return append(text, '\n'), err
+	}))
 }
 
 func header(w http.ResponseWriter, kind string) {
 	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Security-Policy", policy)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Referrer-Policy", "no-referrer")

@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 "use strict";
-// Every two seconds, while somebody looks: the same page again, of which only the part
-// that changes is put in place.
+// The part that changes is put in place; which table has the focus, and where tables are
+// scrolled to, stays.
+const put = (now, next) => {
+  if (now.innerHTML === next.innerHTML) return;
+  const tables = () => [...now.querySelectorAll(".scroll")];
+  const before = tables(), focused = before.indexOf(document.activeElement);
+  const places = before.map((t) => [t.scrollLeft, t.scrollTop]);
+  now.innerHTML = next.innerHTML;
+  tables().forEach((t, i) => { if (places[i]) [t.scrollLeft, t.scrollTop] = places[i]; });
+  tables()[focused]?.focus({ preventScroll: true });
+};
+// Every two seconds, while somebody looks: the same page again.
 const again = async () => {
   const stale = document.getElementById("stale");
   try {
@@ -10,8 +20,7 @@ const again = async () => {
     if (!answer.ok) throw new Error(answer.statusText);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     document.title = fresh.title;
-    const now = document.getElementById("status"), next = fresh.getElementById("status");
-    if (now.innerHTML !== next.innerHTML) now.innerHTML = next.innerHTML;
+    put(document.getElementById("status"), fresh.getElementById("status"));
     stale.hidden = true;
   } catch {
     stale.hidden = false;

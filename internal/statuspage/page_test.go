@@ -93,40 +93,113 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// In a real browser the page refreshes itself, and nothing of it is against its own
-// policy.
-func TestBrowser(t *testing.T) {
+// slow is a reader that takes nothing until it is told to.
+type slow struct {
+	http.ResponseWriter
+	in, on chan struct{}
+}
+
+func (s slow) Write(p []byte) (int, error) {
+	close(s.in)
+	<-s.on
+	return s.ResponseWriter.Write(p)
+}
+
+// A reader that does not read keeps no other away.
+func TestSlowReader(t *testing.T) {
+	for _, path := range []string{"/", "/status.json"} {
+		mux := http.NewServeMux()
+		Register(mux, 1, aPage, func() any { return 1 })
+		reader := slow{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			mux.ServeHTTP(reader, httptest.NewRequest(http.MethodGet, path, nil))
+		}()
+		<-reader.in
+		other := httptest.NewRecorder()
+		mux.ServeHTTP(other, httptest.NewRequest(http.MethodGet, path, nil))
+		if other.Code != http.StatusOK || other.Body.Len() == 0 {
+			t.Errorf("%s: %d", path, other.Code)
+		}
+		close(reader.on)
+		<-done
+	}
+}
+
+// browse is what a real browser has of a page some seconds later, and what it has to say.
+func browse(t *testing.T, handler http.Handler) (dom, log string) {
+	t.Helper()
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("no chromium: apt-get install chromium")
 	}
-	var made atomic.Int64
-	mux := http.NewServeMux()
-	Register(mux, 4, func() Page {
-		p := aPage()
-		p.Subtitle = fmt.Sprintf("made %d times", made.Add(1))
-		return p
-	}, func() any { return nil })
-	s := httptest.NewServer(mux)
+	s := httptest.NewServer(handler)
 	defer s.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-extensions", "--user-data-dir="+t.TempDir(),
 		"--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom", s.URL+"/")
-	var log strings.Builder
-	cmd.Stderr = &log
-	dom, err := cmd.Output()
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, log.String())
+		t.Fatalf("%v\n%s", err, said.String())
 	}
-	m := regexp.MustCompile(`made (\d+) times`).FindStringSubmatch(string(dom))
+	return string(out), said.String()
+}
+
+// changing is a page that is another one every time.
+func changing() *http.ServeMux {
+	var made atomic.Int64
+	mux := http.NewServeMux()
+	Register(mux, 4, func() Page {
+		p := aPage()
+		p.Subtitle = fmt.Sprintf("made %d times", made.Add(1))
+		p.Tables[1].Empty = strings.Repeat("wide", 1000)
+		return p
+	}, func() any { return nil })
+	return mux
+}
+
+// In a real browser the page refreshes itself, and nothing of it is against its own
+// policy.
+func TestBrowser(t *testing.T) {
+	dom, log := browse(t, changing())
+	m := regexp.MustCompile(`made (\d+) times`).FindStringSubmatch(dom)
 	if m == nil || m[1] == "1" {
-		t.Errorf("it was made %d times and shows %v", made.Load(), m)
+		t.Errorf("it shows %v", m)
 	}
-	if strings.Contains(log.String(), "Content Security Policy") || strings.Contains(log.String(), "CONSOLE") {
-		t.Errorf("the browser has something to say:\n%s", log.String())
+	if strings.Contains(log, "Content Security Policy") || strings.Contains(log, "CONSOLE") {
+		t.Errorf("the browser has something to say:\n%s", log)
 	}
-	if !regexp.MustCompile(`id="stale"[^>]*hidden`).Match(dom) {
+	if !regexp.MustCompile(`id="stale"[^>]*hidden`).MatchString(dom) {
 		t.Errorf("it says that nobody answers:\n%s", dom)
+	}
+}
+
+// visit is somebody who has scrolled a table and has the focus on it, and notes both later.
+const visit = `<script>
+const table = () => document.querySelectorAll(".scroll")[1];
+table().focus();
+table().scrollLeft = 77;
+setInterval(() => {
+  document.body.dataset.visit = document.querySelector(".subtitle").textContent + ", at " + table().scrollLeft + ", focus " + (document.activeElement === table());
+}, 500);
+</script></body>`
+
+// What refreshes keeps the focus, and where a table was scrolled to.
+func TestBrowserKeepsPlace(t *testing.T) {
+	mux := changing()
+	dom, _ := browse(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		made := httptest.NewRecorder() // without its policy, which would not allow the visit
+		mux.ServeHTTP(made, r)
+		w.Header().Set("Content-Type", made.Header().Get("Content-Type"))
+		w.WriteHeader(made.Code)
+		_, _ = io.WriteString(w, strings.Replace(made.Body.String(), "</body>", visit, 1))
+	}))
+	m := regexp.MustCompile(`data-visit="made (\d+) times, at 77, focus true"`).FindStringSubmatch(dom)
+	if m == nil || m[1] == "1" {
+		t.Errorf("%v: %v", m, regexp.MustCompile(`data-visit="[^"]*"`).FindString(dom))
 	}
 }
