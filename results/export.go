@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 )
 
 // Export writes a run as a run.json: whole and by itself, with nothing beside it.
 func Export(w io.Writer, selector string) error {
-	r, err := loadSelected(selector)
+	r, err := loadSelected(selector, nil)
 	if err != nil {
 		return err
 	}
@@ -24,30 +25,70 @@ func Export(w io.Writer, selector string) error {
 // ExportFile is Export into a file, which is there as a whole or not at all. It replaces
 // another run.json, but no other file.
 func ExportFile(path, selector string) error {
-	r, err := loadSelected(selector)
+	lock, err := lockFor(path)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	r, err := loadSelected(selector, lock)
 	if err != nil {
 		return err
 	}
 	return r.replace(path)
 }
 
-func loadSelected(selector string) (rawRun, error) {
+// lockFor locks the folder of a store of which path is the run.json; nil if it is not:
+// the end of a run there writes it too.
+func lockFor(path string) (*os.File, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	dir, name := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	if _, ok := (Selector{Path: dir}).databaseOf(); !ok || name != FileName {
+		return nil, nil
+	}
+	return lockDir(dir)
+}
+
+// loadSelected reads a run; lock is that of a folder, which may be its own, or nil.
+func loadSelected(selector string, lock *os.File) (rawRun, error) {
 	sel, err := ParseSelector(selector)
 	if err != nil {
 		return rawRun{}, err
 	}
-	return load(sel)
+	return load(sel, lock)
+}
+
+// isLockOf says whether a lock is that of the folder at a selector's path.
+func isLockOf(lock *os.File, sel Selector) bool {
+	if lock == nil {
+		return false
+	}
+	dir := sel.Path
+	if st, err := os.Stat(dir); err == nil && !st.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	held, err := lock.Stat()
+	if err != nil {
+		return false
+	}
+	st, err := os.Stat(dir)
+	return err == nil && os.SameFile(held, st)
 }
 
 func (r rawRun) raw(cell int) ([]json.RawMessage, error) { return r.samples[cell], nil }
 
 func (r rawRun) replace(path string) error {
-	if _, err := os.Stat(path); err == nil {
+	keep := func(path string) error {
 		if _, err := runIDOf(path); err != nil {
-			return fmt.Errorf("results: %s is there, and no run.json: choose another name", path)
+			return fmt.Errorf("it is there, and no run.json (%w): choose another name", err)
 		}
+		return nil
 	}
-	if err := replaceFile(path, r.file, r.raw); err != nil {
+	if err := writeWhole(path, keep, func(w io.Writer) error { return writeFile(w, r.file, r.raw) }); err != nil {
 		return fmt.Errorf("results: write %s: %w", path, err)
 	}
 	return nil
@@ -61,7 +102,12 @@ func Salvage(path, selector string) (lost []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := Open(sel.Path)
+	lock, err := lockFor(path)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	d, err := openStore(sel.Path, isLockOf(lock, sel))
 	if err != nil {
 		return nil, err
 	}

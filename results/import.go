@@ -115,7 +115,7 @@ func sourcesOf(into string, selectors []string, own bool) (out []Selector, err e
 }
 
 func (s *Store) importRun(sel Selector) (Imported, error) {
-	r, err := load(sel)
+	r, err := load(sel, s.lock)
 	if err != nil {
 		return Imported{}, err
 	}
