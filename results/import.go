@@ -133,7 +133,7 @@ func (s *Store) importRun(sel Selector) (Imported, error) {
 	if err := checkRun(r); err != nil {
 		return got, err
 	}
-	return got, inTx(s.db, func(tx *sql.Tx) error {
+	err = inTx(s.db, func(tx *sql.Tx) error {
 		var err error
 		if got.Already, err = alreadyThere(tx, r); err != nil || got.Already {
 			return err
@@ -144,6 +144,7 @@ func (s *Store) importRun(sel Selector) (Imported, error) {
 		}
 		return settle(tx, run, cells, f)
 	})
+	return got, err
 }
 
 // alreadyThere says whether the store has a run as it is. Another state of it is an error.

@@ -218,6 +218,12 @@ func TestExportRefuses(t *testing.T) {
 	if text, err := os.ReadFile(letter); err != nil || string(text) != "Dear Ann" {
 		t.Errorf("%q, %v", text, err)
 	}
+	for _, text := range []string{`{"format":"another","run":{"id":"r1"}}`, `{"run":{"id":"r1"}}`, `{"format":"ukprobe-run"}`, `["format","ukprobe-run","run",{"id":"r1"}]`} {
+		must(t, os.WriteFile(letter, []byte(text), 0o600))
+		wantError(t, ExportFile(letter, dir), "no run.json", "not a ukprobe run")
+	}
+	must(t, os.WriteFile(letter, []byte(`{"cells":[],"run":{"id":"r1"},"format":"ukprobe-run"}`), 0o600))
+	must(t, ExportFile(letter, dir))
 	wantError(t, ExportFile(filepath.Join(t.TempDir(), "none", "x.json"), dir), "no such file")
 	must(t, ExportFile(filepath.Join(dir, FileName), dir))
 }
