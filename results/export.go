@@ -67,15 +67,11 @@ func isLockOf(lock *os.File, sel Selector) bool {
 	if lock == nil {
 		return false
 	}
-	dir := sel.Path
-	if st, err := os.Stat(dir); err == nil && !st.IsDir() {
-		dir = filepath.Dir(dir)
-	}
 	held, err := lock.Stat()
 	if err != nil {
 		return false
 	}
-	st, err := os.Stat(dir)
+	st, err := os.Stat(sel.folder())
 	return err == nil && os.SameFile(held, st)
 }
 

@@ -81,11 +81,7 @@ func sourcesOf(into string, selectors []string, own bool) (out []Selector, err e
 			return nil, err
 		}
 		file, hasStore := sel.databaseOf()
-		dir := sel.Path
-		if st, err := os.Stat(dir); err == nil && !st.IsDir() {
-			dir = filepath.Dir(dir)
-		}
-		st, err := os.Stat(dir)
+		st, err := os.Stat(sel.folder())
 		same := err == nil && os.SameFile(st, target)
 		switch {
 		case same && own:
@@ -115,20 +111,18 @@ func sourcesOf(into string, selectors []string, own bool) (out []Selector, err e
 }
 
 func (s *Store) importRun(sel Selector) (Imported, error) {
-	r, err := load(sel, s.lock)
+	var r rawRun
+	pid, command, err := steady(sel.folder(), func() (err error) {
+		r, err = load(sel, s.lock)
+		return err
+	})
 	if err != nil {
 		return Imported{}, err
 	}
 	f := r.file
 	got := Imported{ID: f.Run.ID, From: sel.String(), Samples: countsOf(f).Samples}
-	if f.Run.Status == RunRunning {
-		dir := sel.Path
-		if st, err := os.Stat(dir); err == nil && !st.IsDir() {
-			dir = filepath.Dir(dir)
-		}
-		if pid, command := holderOf(dir); pid != 0 && pid != os.Getpid() {
-			return got, fmt.Errorf("it is being written by pid %d (%s): wait for its end", pid, command)
-		}
+	if f.Run.Status == RunRunning && pid != 0 && pid != os.Getpid() {
+		return got, fmt.Errorf("it is being written by pid %d (%s): wait for its end", pid, command)
 	}
 	if err := checkRun(r); err != nil {
 		return got, err

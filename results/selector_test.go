@@ -4,6 +4,7 @@ package results
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,6 +151,49 @@ func TestImport(t *testing.T) {
 	must(t, err)
 	must(t, s.BeginPart(Part{Started: started}))
 	must(t, s.Finish(RunOK))
+}
+
+// TestRunEndsMeanwhile: a run that ends between the look at who writes it and the reading
+// is neither listed as killed nor imported without its end.
+func TestRunEndsMeanwhile(t *testing.T) {
+	defer func() { askHolder = holderOf }()
+	list := func(dir string) error {
+		got, err := List(dir)
+		if err == nil && got[0].Status != RunOK {
+			err = fmt.Errorf("listed as %s", got[0].Status)
+		}
+		return err
+	}
+	into := t.TempDir()
+	take := func(dir string) error {
+		if err := Import(into, []string{dir}, func(Imported) {}); err != nil {
+			return err
+		}
+		if f := mustLoad(t, into); f.Run.Status != RunOK {
+			return fmt.Errorf("imported as %s", f.Run.Status)
+		}
+		return nil
+	}
+	for name, do := range map[string]func(dir string) error{"list": list, "import": take} {
+		t.Run(name, func(t *testing.T) {
+			dir, asked := t.TempDir(), 0
+			s := mustCreate(t, dir)
+			must(t, s.AddSample(0, okSample(1)))
+			askHolder = func(of string) (int, string) {
+				if of != dir {
+					return holderOf(of)
+				}
+				if asked++; asked == 1 {
+					return os.Getpid() + 1, "ukprobe run"
+				}
+				if asked == 2 { // the run has been read
+					must(t, s.Finish(RunOK))
+				}
+				return 0, ""
+			}
+			must(t, do(dir))
+		})
+	}
 }
 
 // TestImportIntoItself gives an old folder a store.
