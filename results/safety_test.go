@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -396,6 +397,41 @@ func TestReadersWhileWriting(t *testing.T) {
 	must(t, addRun(t, dir, "r2").Finish(RunOK))
 	if d := cmp.Diff([]string{FileName, DatabaseName}, entries(t, dir)); d != "" {
 		t.Errorf("left in the folder (-want +got):\n%s", d)
+	}
+}
+
+// TestLogOnceReadersLetIt: a reader at the run's start only puts off the write-ahead log.
+func TestLogOnceReadersLetIt(t *testing.T) {
+	dir := t.TempDir()
+	must(t, mustCreate(t, dir).Finish(RunOK))
+	d, err := Open(dir)
+	must(t, err)
+	defer d.Close()
+	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, DatabaseName), "rw", url.Values{"_busy_timeout": {"0"}}))
+	must(t, err)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	reading := func(do func()) {
+		must(t, d.view(func(tx *sql.Tx) error {
+			if _, err := listRuns(tx); err != nil {
+				return err
+			}
+			do()
+			return nil
+		}))
+	}
+	reading(func() {
+		if mode := useLog(db, 50*time.Millisecond); mode != "delete" {
+			t.Errorf("while somebody reads: %q", mode)
+		}
+	})
+	mode := make(chan string, 1)
+	reading(func() {
+		go func() { mode <- useLog(db, time.Minute) }()
+		time.Sleep(100 * time.Millisecond)
+	})
+	if got := <-mode; got != "wal" {
+		t.Errorf("once nobody reads: %q", got)
 	}
 }
 
