@@ -24,6 +24,9 @@ const applicationID = 0x756b7072
 //go:embed store.sql
 var tables string
 
+//go:embed views.sql
+var views string
+
 // migrations bring a store from the version that is their place in the list to the
 // next one; version 0 is an empty file. Nothing here is ever changed: what is to be
 // different is a further one.
@@ -61,6 +64,9 @@ func openWriter(path string) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(1) // settings and prepared statements are a connection's
 	if err = migrate(db, path); err == nil {
+		err = makeViews(db)
+	}
+	if err == nil {
 		useLog(db, busyFor)
 		_, err = db.Exec("PRAGMA journal_size_limit = 16777216") // bytes; it can grow while somebody reads
 	}
@@ -150,6 +156,40 @@ func migrate(db *sql.DB, path string) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// makeViews makes the views that are not as they should be. Whoever only reads does not
+// use them, so that a store with other ones needs no bringing up to date.
+func makeViews(db *sql.DB) error {
+	var change []string
+	for rest := views; ; {
+		i := strings.Index(rest, "CREATE VIEW ")
+		if i < 0 {
+			break
+		}
+		var view string
+		view, rest, _ = strings.Cut(rest[i:], ";")
+		name := strings.Fields(view)[2]
+		var is string
+		err := db.QueryRow("SELECT sql FROM sqlite_schema WHERE type = 'view' AND name = ?", name).Scan(&is)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if is != view {
+			change = append(change, "DROP VIEW IF EXISTS "+name, view)
+		}
+	}
+	if len(change) == 0 {
+		return nil
+	}
+	return inTx(db, func(tx *sql.Tx) error {
+		for _, c := range change {
+			if _, err := tx.Exec(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // ErrDamaged says that a store's file is not as SQLite has written it.
