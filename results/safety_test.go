@@ -299,6 +299,67 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// TestSalvage: whatever cannot be read is told, also at a cell's end, and all else is there.
+func TestSalvage(t *testing.T) {
+	for name, tt := range map[string]struct {
+		damage string
+		ended  bool
+		lost   []string
+		placed []int // in the first cell's samples, of which there are 4
+		size   int
+	}{
+		"nothing":                  {"", true, nil, nil, 4},
+		"histograms":               {"UPDATE histogram SET data = x'00'", true, []string{"the histograms of reference/hello on qemu"}, nil, 4},
+		"the last sample":          {"UPDATE sample SET data = x'00' WHERE n = 3", false, []string{"sample 4 of reference/hello on qemu"}, []int{3}, 4},
+		"a sample's number":        {"UPDATE sample SET n = 1000000000000 WHERE n = 1", true, []string{"1 samples of the folder's runs", "sample 2 of"}, []int{1}, 4},
+		"the same, before its end": {"UPDATE sample SET n = 1000000000000 WHERE n = 1", false, []string{"1 samples", "how many samples", "sample 2 of"}, []int{1}, 4},
+		"the last sample's row":    {"DELETE FROM sample WHERE n = 3", true, []string{"1 more samples"}, nil, 3},
+		"a row's number":           {"UPDATE sample SET id = 9000000000000000000 WHERE n = 1", true, nil, nil, 4},
+		"that, and the index":      {"UPDATE sample SET id = 9000000000000000000, n = -5 WHERE n = 1", true, []string{"sample 2 of"}, []int{1}, 4},
+		"a cell":                   {"UPDATE cell SET head = '{' WHERE n = 1", true, []string{"cell 2 of the run"}, nil, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := mustCreate(t, dir)
+			for i := range 4 {
+				must(t, s.AddSampleWith(0, okSample(int64(1000+i)), []Histogram{{Name: "h", Count: uint64(i)}}))
+			}
+			if tt.ended {
+				must(t, s.Finish(RunOK))
+			} else {
+				must(t, s.Close())
+			}
+			whole := mustLoad(t, dir)
+			inDatabase(t, filepath.Join(dir, DatabaseName), tt.damage)
+			out := filepath.Join(t.TempDir(), "saved.json")
+			lost, err := Salvage(out, dir)
+			must(t, err)
+			for i := range max(len(lost), len(tt.lost)) {
+				if len(lost) != len(tt.lost) || !strings.HasPrefix(lost[i], tt.lost[i]) {
+					t.Fatalf("told as lost: %q, want %q", lost, tt.lost)
+				}
+			}
+			f := mustLoad(t, out)
+			if len(lost) == 0 {
+				if d := cmp.Diff(whole, f); d != "" {
+					t.Errorf("(-want +got):\n%s", d)
+				}
+			}
+			var placed []int
+			for i, sample := range f.Cells[0].Samples {
+				if sample.Status == SampleFailed {
+					placed = append(placed, i)
+				} else if *sample.Phases.TotalNs != int64(1000+i) {
+					t.Errorf("sample %d is another's: %d", i+1, *sample.Phases.TotalNs)
+				}
+			}
+			if !slices.Equal(placed, tt.placed) || len(f.Cells[0].Samples) != tt.size {
+				t.Errorf("placeholders %v of %d samples, want %v of %d", placed, len(f.Cells[0].Samples), tt.placed, tt.size)
+			}
+		})
+	}
+}
+
 // out2store imports a file into a new folder.
 func out2store(t *testing.T, file string) string {
 	t.Helper()
