@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // Imported says what became of a run that was to be imported.
@@ -170,6 +172,9 @@ func checkRun(r rawRun) error {
 	f := r.file
 	if f.Run.ID == "" {
 		return errors.New("the run has no id")
+	}
+	if strings.ContainsFunc(f.Run.ID, func(r rune) bool { return r == '@' || unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return fmt.Errorf("the run's id is %q: no ukprobe gives one with an @, a space or a control character: put the file right", f.Run.ID)
 	}
 	for i := range f.Cells {
 		c := &f.Cells[i]

@@ -111,7 +111,7 @@ func commandOf(pid int) string {
 	if err != nil || len(text) == 0 {
 		return "its command line cannot be read"
 	}
-	line := strings.ToValidUTF8(strings.ReplaceAll(strings.TrimRight(string(text), "\x00"), "\x00", " "), "\uFFFD")
+	line := printable(strings.ToValidUTF8(strings.ReplaceAll(strings.TrimRight(string(text), "\x00"), "\x00", " "), "\uFFFD"))
 	if r := []rune(line); len(r) > 120 {
 		line = string(r[:120]) + "…"
 	}

@@ -230,6 +230,10 @@ func TestImportRefuses(t *testing.T) {
 		"no figure":           {`"exits":17.5`, `"exits":NaN`, "invalid character 'N'"},
 		"no status":           {`"status":"ok","taints"`, `"status":"fine","taints"`, `its status is "fine"`},
 		"no id":               {`"id":"r1"`, `"id":""`, "no id"},
+		"an id of another":    {`"id":"r1"`, `"id":"r@1"`, `the run's id is "r@1"`},
+		"an id of two words":  {`"id":"r1"`, `"id":"r 1"`, `the run's id is "r 1"`},
+		"an id that paints":   {`"id":"r1"`, `"id":"\u001b[31mr1"`, `the run's id is "\x1b[31mr1"`},
+		"an id that turns":    {`"id":"r1"`, `"id":"\u202er1"`, `the run's id is "\u202er1"`},
 		"half a file":         {"\n]\n}\n", "\n", "ends in the middle"},
 	} {
 		t.Run(name, func(t *testing.T) {
