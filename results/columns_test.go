@@ -107,29 +107,88 @@ func TestViews(t *testing.T) {
 		t.Skip("needs Debian's package sqlite3")
 	}
 	dir := t.TempDir()
-	s := mustCreate(t, dir)
-	for i := range 7 {
-		must(t, s.AddSample(0, okSample(int64(i+1)*1e6)))
+	s, err := Create(dir, testRun(), testHost(), []Cell{
+		{System: "linux", App: "nginx", Platform: "qemumicrovm", Experiment: "boot", Accel: "kvm", Probes: ProbesBoot},
+		{System: "linux", App: "nginx", Platform: "qemumicrovm", Experiment: "boot", Accel: "kvm", Probes: ProbesFull},
+		{System: "linux", App: "nginx", Platform: "qemumicrovm", Experiment: "boot", Accel: "kvm", Probes: ProbesBoot, Settings: &Settings{Parallel: 8}},
+		{System: "linux", App: "nginx", Platform: "qemumicrovm", Experiment: "boot", Accel: "tcg", Probes: ProbesBoot},
+	})
+	must(t, err)
+	defer s.Close()
+	for cell := range 3 {
+		for i := range 7 {
+			must(t, s.AddSample(cell, okSample(int64(cell+i+1)*1e6)))
+		}
 	}
 	must(t, s.Finish(RunOK))
 	ask := func(query string) string {
 		t.Helper()
-		cmd := exec.Command("sqlite3", "-readonly", filepath.Join(dir, DatabaseName), query)
+		cmd := exec.Command("sqlite3", "-readonly", filepath.Join(dir, DatabaseName))
+		cmd.Stdin = strings.NewReader(query)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
 		must(t, err)
 		return strings.TrimSpace(string(out))
 	}
 	for query, want := range map[string]string{
-		"SELECT id, started_utc, status, cells, ok, other, samples FROM runs":                     "r1|2025-11-23 04:45:00|ok|2|1|1|7",
-		"SELECT system, app, status, samples FROM cells WHERE run = 'r1' ORDER BY n":              "reference|hello|ok|7\nlinux|nginx|skipped|0",
-		"SELECT sample, status, total_ms, vmm_ms FROM samples WHERE system = 'reference' LIMIT 2": "1|ok|1.0|0.5\n2|ok|2.0|1.0",
-		"SELECT n, median, low, high FROM summaries WHERE metric = 'total_ns'":                    "7|4000000.0|1000000.0|7000000.0",
-		"SELECT json_extract(host, '$.kernel') FROM run_text":                                     "6.12.0",
+		"SELECT id, started_utc, status, cells, ok, other, samples FROM runs":                           "r1|2025-11-23 04:45:00|ok|4|3|1|21",
+		"SELECT system, app, accel, probes, variant, status, samples FROM cells WHERE n > 1 ORDER BY n": "linux|nginx|kvm|boot|parallel=8|ok|7\nlinux|nginx|tcg|boot||skipped|0",
+		"SELECT sample, status, total_ms, vmm_ms FROM samples WHERE probes = 'full' LIMIT 2":            "1|ok|2.0|1.0\n2|ok|3.0|1.5",
+		"SELECT n, median, low, high FROM summaries WHERE metric = 'total_ns' AND probes = 'full'":      "7|5000000.0|2000000.0|8000000.0",
 		"PRAGMA integrity_check": "ok",
 	} {
 		if got := ask(query); got != want {
 			t.Errorf("%s\n%s\nwant\n%s", query, got, want)
 		}
+	}
+	// What the page shows, as it is.
+	page, err := os.ReadFile("../docs/results.md")
+	must(t, err)
+	_, text, _ := strings.Cut(string(page), "```sql\n")
+	text, _, _ = strings.Cut(text, "```")
+	shown := strings.SplitAfter(strings.TrimSpace(text), ";")
+	want := []string{"2025-11-23 04:45:00|4.0|1.0|7.0", "r1|6.12.0"}
+	if len(shown) != len(want)+1 {
+		t.Fatalf("%d queries in docs/results.md", len(shown)-1)
+	}
+	for i := range want {
+		if got := ask(shown[i]); got != want[i] {
+			t.Errorf("%s\n%s\nwant\n%s", shown[i], got, want[i])
+		}
+	}
+	for _, view := range []string{"runs", "cells", "samples", "summaries"} {
+		if !strings.Contains(string(page), "| `"+view+"` |") || ask("SELECT count(*) FROM "+view) == "0" {
+			t.Errorf("view %s is not on the page, or empty", view)
+		}
+	}
+	if line := `sqlite3 -readonly -box nightly/ukprobe.db "SELECT * FROM runs"`; !strings.Contains(string(page), line) {
+		t.Errorf("the page has no %s", line)
+	}
+}
+
+// TestViewsMadeAnew: a store with the views of another ukprobe gets these once it is
+// written to, and can be read before.
+func TestViewsMadeAnew(t *testing.T) {
+	dir := leftRun(t, false, func(s *Store) error { return s.Finish(RunOK) })
+	path := filepath.Join(dir, DatabaseName)
+	inDatabase(t, path, "DROP VIEW samples; CREATE VIEW samples AS SELECT id FROM sample; DROP VIEW summaries")
+	mustLoad(t, dir)
+	must(t, addRun(t, dir, "r2").Finish(RunOK))
+	d, err := Open(dir)
+	must(t, err)
+	defer d.Close()
+	for _, view := range []string{"samples", "summaries"} {
+		var n int
+		must(t, d.db.QueryRow("SELECT count(probes) FROM "+view).Scan(&n))
+		if n == 0 {
+			t.Errorf("%s is empty", view)
+		}
+	}
+	var before, after int
+	must(t, d.db.QueryRow("PRAGMA schema_version").Scan(&before))
+	must(t, addRun(t, dir, "r3").Finish(RunOK))
+	must(t, d.db.QueryRow("PRAGMA schema_version").Scan(&after))
+	if before != after {
+		t.Error("views that are right were made anew")
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // Imported says what became of a run that was to be imported.
@@ -81,11 +83,7 @@ func sourcesOf(into string, selectors []string, own bool) (out []Selector, err e
 			return nil, err
 		}
 		file, hasStore := sel.databaseOf()
-		dir := sel.Path
-		if st, err := os.Stat(dir); err == nil && !st.IsDir() {
-			dir = filepath.Dir(dir)
-		}
-		st, err := os.Stat(dir)
+		st, err := os.Stat(sel.folder())
 		same := err == nil && os.SameFile(st, target)
 		switch {
 		case same && own:
@@ -115,25 +113,23 @@ func sourcesOf(into string, selectors []string, own bool) (out []Selector, err e
 }
 
 func (s *Store) importRun(sel Selector) (Imported, error) {
-	r, err := load(sel)
+	var r rawRun
+	pid, command, err := steady(sel.folder(), func() (err error) {
+		r, err = load(sel, s.lock)
+		return err
+	})
 	if err != nil {
 		return Imported{}, err
 	}
 	f := r.file
 	got := Imported{ID: f.Run.ID, From: sel.String(), Samples: countsOf(f).Samples}
-	if f.Run.Status == RunRunning {
-		dir := sel.Path
-		if st, err := os.Stat(dir); err == nil && !st.IsDir() {
-			dir = filepath.Dir(dir)
-		}
-		if pid, command := holderOf(dir); pid != 0 && pid != os.Getpid() {
-			return got, fmt.Errorf("it is being written by pid %d (%s): wait for its end", pid, command)
-		}
+	if f.Run.Status == RunRunning && pid != 0 && pid != os.Getpid() {
+		return got, fmt.Errorf("it is being written by pid %d (%s): wait for its end", pid, command)
 	}
 	if err := checkRun(r); err != nil {
 		return got, err
 	}
-	return got, inTx(s.db, func(tx *sql.Tx) error {
+	err = inTx(s.db, func(tx *sql.Tx) error {
 		var err error
 		if got.Already, err = alreadyThere(tx, r); err != nil || got.Already {
 			return err
@@ -144,6 +140,7 @@ func (s *Store) importRun(sel Selector) (Imported, error) {
 		}
 		return settle(tx, run, cells, f)
 	})
+	return got, err
 }
 
 // alreadyThere says whether the store has a run as it is. Another state of it is an error.
@@ -175,6 +172,9 @@ func checkRun(r rawRun) error {
 	f := r.file
 	if f.Run.ID == "" {
 		return errors.New("the run has no id")
+	}
+	if strings.ContainsFunc(f.Run.ID, func(r rune) bool { return r == '@' || unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return fmt.Errorf("the run's id is %q: no ukprobe gives one with an @, a space or a control character: put the file right", f.Run.ID)
 	}
 	for i := range f.Cells {
 		c := &f.Cells[i]

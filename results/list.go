@@ -77,7 +77,11 @@ func List(dir string) ([]RunInfo, error) {
 		defer d.Close()
 		return d.Runs()
 	}
-	r, err := loadOld(sel)
+	var r rawRun
+	pid, _, err := steady(sel.folder(), func() (err error) {
+		r, err = loadOld(sel)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +91,7 @@ func List(dir string) ([]RunInfo, error) {
 	if f.Run.Asked != nil {
 		info.Matrix = f.Run.Asked.Matrix
 	}
-	if pid, _ := holderOf(dir); pid == 0 && info.Status == RunRunning {
+	if pid == 0 && info.Status == RunRunning {
 		info.Status = RunKilled
 	}
 	return []RunInfo{info}, nil
@@ -104,19 +108,23 @@ func Holds(dir string) bool {
 
 // Runs lists the runs of the store, the oldest first.
 func (d *DB) Runs() (out []RunInfo, err error) {
-	err = d.view(func(tx *sql.Tx) error {
-		out, err = listRuns(tx)
-		return err
-	})
 	dir := filepath.Dir(d.path)
-	pid, _ := holderOf(dir)
+	pid, _, err := steady(dir, func() error {
+		return d.view(func(tx *sql.Tx) error {
+			out, err = listRuns(tx)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
 	for i := range out {
 		out[i].Dir = dir
 		if out[i].Status == RunRunning && (pid == 0 || pid != out[i].writer) {
 			out[i].Status = RunKilled
 		}
 	}
-	return out, err
+	return out, nil
 }
 
 const listSQL = `SELECT number, id, started, finished, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, unsupported, other, samples FROM run ORDER BY started, number`

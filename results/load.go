@@ -21,16 +21,17 @@ func Load(selector string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := load(sel)
+	r, err := load(sel, nil)
 	return r.file, err
 }
 
-// load reads a run and its samples as they are written.
-func load(sel Selector) (rawRun, error) {
+// load reads a run and its samples as they are written. lock is a folder's lock that is
+// held meanwhile, or nil.
+func load(sel Selector, lock *os.File) (rawRun, error) {
 	if _, ok := sel.databaseOf(); !ok {
 		return loadOld(sel)
 	}
-	db, err := Open(sel.Path)
+	db, err := openStore(sel.Path, isLockOf(lock, sel))
 	if err != nil {
 		return rawRun{}, err
 	}

@@ -76,6 +76,26 @@ func holderOf(dir string) (pid int, command string) {
 	return 0, ""
 }
 
+// askHolder is holderOf; tests have their own.
+var askHolder = holderOf
+
+// steady reads, again if somebody has begun or ended to write into the folder meanwhile:
+// what was read and who writes it belong together.
+func steady(dir string, read func() error) (pid int, command string, err error) {
+	const tries = 5
+	pid, command = askHolder(dir)
+	for range tries {
+		if err := read(); err != nil {
+			return 0, "", err
+		}
+		before := pid
+		if pid, command = askHolder(dir); pid == before {
+			break
+		}
+	}
+	return pid, command, nil
+}
+
 func hasOpen(pid int, file os.FileInfo) bool {
 	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	for _, fd := range fds {
@@ -91,7 +111,7 @@ func commandOf(pid int) string {
 	if err != nil || len(text) == 0 {
 		return "its command line cannot be read"
 	}
-	line := strings.ToValidUTF8(strings.ReplaceAll(strings.TrimRight(string(text), "\x00"), "\x00", " "), "\uFFFD")
+	line := printable(strings.ToValidUTF8(strings.ReplaceAll(strings.TrimRight(string(text), "\x00"), "\x00", " "), "\uFFFD"))
 	if r := []rune(line); len(r) > 120 {
 		line = string(r[:120]) + "…"
 	}

@@ -36,7 +36,12 @@ func Resume(selector string) (*Store, error) {
 		return nil, err
 	}
 	if hasStore {
-		err = s.openRun(sel)
+		if _, none := os.Stat(filepath.Join(dir, FileName)); none == nil {
+			err = checkStore(dir, true)
+		}
+		if err == nil {
+			err = s.openRun(sel)
+		}
 	} else {
 		err = s.openOld(sel)
 	}
@@ -102,13 +107,20 @@ func (s *Store) BeginPart(p Part) error {
 	for i := range s.file.Cells {
 		p.From += len(s.file.Cells[i].Samples)
 	}
+	before, opened := s.file.Run, s.db != nil
 	run := &s.file.Run
+	run.Parts = slices.Clone(run.Parts)
 	if len(run.Parts) == 0 {
 		run.Parts = []Part{{Started: run.Started, Argv: run.Argv}}
 	}
 	run.Parts = append(run.Parts, p)
 	run.Status, run.Finished = RunRunning, nil
 	if err := s.beginPart(); err != nil {
+		s.file.Run = before
+		if !opened && s.db != nil { // nothing may be added
+			_ = closeWriter(s.db)
+			s.db = nil
+		}
 		return s.failed(fmt.Errorf("results: go on with the run in %s: %w: what was stored before is intact", s.dir, err))
 	}
 	return nil

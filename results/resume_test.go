@@ -217,6 +217,41 @@ func TestResumeRefuses(t *testing.T) {
 	}
 }
 
+// TestResumeKeepsAnotherRun: a run.json of a run that the store has not is not replaced.
+func TestResumeKeepsAnotherRun(t *testing.T) {
+	dir := leftRun(t, false, func(s *Store) error { return s.Finish(RunInterrupted) })
+	path := filepath.Join(dir, FileName)
+	data, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(path, []byte(strings.Replace(string(data), `"id":"r1"`, `"id":"r0"`, 1)), 0o600))
+	_, err = Resume(dir)
+	wantError(t, err, "of run r0", "import --into "+dir)
+	must(t, os.Remove(path))
+	s, err := Resume(dir)
+	must(t, err)
+	must(t, s.Close())
+}
+
+// TestBeginPartUndone: a part that could not begin is not counted, and the next try is.
+func TestBeginPartUndone(t *testing.T) {
+	dir := leftRun(t, false, (*Store).Close)
+	path := filepath.Join(dir, DatabaseName)
+	s, err := Resume(dir)
+	must(t, err)
+	defer s.Close()
+	inDatabase(t, path, "CREATE TRIGGER refuse BEFORE UPDATE ON run BEGIN SELECT RAISE(ABORT, 'not now'); END")
+	wantError(t, s.BeginPart(Part{Started: started}), "not now", "intact")
+	if err := s.AddSample(0, okSample(1)); !errors.Is(err, errNotBegun) {
+		t.Errorf("a sample of a part that has not begun: %v", err)
+	}
+	inDatabase(t, path, "DROP TRIGGER refuse")
+	must(t, s.BeginPart(Part{Started: started}))
+	must(t, s.Finish(RunOK))
+	if parts := mustLoad(t, dir).Run.Parts; len(parts) != 2 {
+		t.Errorf("%d parts", len(parts))
+	}
+}
+
 func TestDifferences(t *testing.T) {
 	was := testHost()
 	was.Settings = nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,6 +127,17 @@ func TestSecondWriter(t *testing.T) {
 	must(t, err)
 	if list[0].Status != RunRunning {
 		t.Errorf("listed as %+v", list[0])
+	}
+}
+
+// TestCommandOf: a process names itself as it likes, and its name is shown.
+func TestCommandOf(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	cmd.Args[0] = "\x1b[31mred\n"
+	must(t, cmd.Start())
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	if got, want := commandOf(cmd.Process.Pid), "\uFFFD[31mred\uFFFD 60"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -298,6 +310,67 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// TestSalvage: whatever cannot be read is told, also at a cell's end, and all else is there.
+func TestSalvage(t *testing.T) {
+	for name, tt := range map[string]struct {
+		damage string
+		ended  bool
+		lost   []string
+		placed []int // in the first cell's samples, of which there are 4
+		size   int
+	}{
+		"nothing":                  {"", true, nil, nil, 4},
+		"histograms":               {"UPDATE histogram SET data = x'00'", true, []string{"the histograms of reference/hello on qemu"}, nil, 4},
+		"the last sample":          {"UPDATE sample SET data = x'00' WHERE n = 3", false, []string{"sample 4 of reference/hello on qemu"}, []int{3}, 4},
+		"a sample's number":        {"UPDATE sample SET n = 1000000000000 WHERE n = 1", true, []string{"1 samples of the folder's runs", "sample 2 of"}, []int{1}, 4},
+		"the same, before its end": {"UPDATE sample SET n = 1000000000000 WHERE n = 1", false, []string{"1 samples", "how many samples", "sample 2 of"}, []int{1}, 4},
+		"the last sample's row":    {"DELETE FROM sample WHERE n = 3", true, []string{"1 more samples"}, nil, 3},
+		"a row's number":           {"UPDATE sample SET id = 9000000000000000000 WHERE n = 1", true, nil, nil, 4},
+		"that, and the index":      {"UPDATE sample SET id = 9000000000000000000, n = -5 WHERE n = 1", true, []string{"sample 2 of"}, []int{1}, 4},
+		"a cell":                   {"UPDATE cell SET head = '{' WHERE n = 1", true, []string{"cell 2 of the run"}, nil, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := mustCreate(t, dir)
+			for i := range 4 {
+				must(t, s.AddSampleWith(0, okSample(int64(1000+i)), []Histogram{{Name: "h", Count: uint64(i)}}))
+			}
+			if tt.ended {
+				must(t, s.Finish(RunOK))
+			} else {
+				must(t, s.Close())
+			}
+			whole := mustLoad(t, dir)
+			inDatabase(t, filepath.Join(dir, DatabaseName), tt.damage)
+			out := filepath.Join(t.TempDir(), "saved.json")
+			lost, err := Salvage(out, dir)
+			must(t, err)
+			for i := range max(len(lost), len(tt.lost)) {
+				if len(lost) != len(tt.lost) || !strings.HasPrefix(lost[i], tt.lost[i]) {
+					t.Fatalf("told as lost: %q, want %q", lost, tt.lost)
+				}
+			}
+			f := mustLoad(t, out)
+			if len(lost) == 0 {
+				if d := cmp.Diff(whole, f); d != "" {
+					t.Errorf("(-want +got):\n%s", d)
+				}
+			}
+			var placed []int
+			for i, sample := range f.Cells[0].Samples {
+				if sample.Status == SampleFailed {
+					placed = append(placed, i)
+				} else if *sample.Phases.TotalNs != int64(1000+i) {
+					t.Errorf("sample %d is another's: %d", i+1, *sample.Phases.TotalNs)
+				}
+			}
+			if !slices.Equal(placed, tt.placed) || len(f.Cells[0].Samples) != tt.size {
+				t.Errorf("placeholders %v of %d samples, want %v of %d", placed, len(f.Cells[0].Samples), tt.placed, tt.size)
+			}
+		})
+	}
+}
+
 // out2store imports a file into a new folder.
 func out2store(t *testing.T, file string) string {
 	t.Helper()
@@ -396,6 +469,41 @@ func TestReadersWhileWriting(t *testing.T) {
 	must(t, addRun(t, dir, "r2").Finish(RunOK))
 	if d := cmp.Diff([]string{FileName, DatabaseName}, entries(t, dir)); d != "" {
 		t.Errorf("left in the folder (-want +got):\n%s", d)
+	}
+}
+
+// TestLogOnceReadersLetIt: a reader at the run's start only puts off the write-ahead log.
+func TestLogOnceReadersLetIt(t *testing.T) {
+	dir := t.TempDir()
+	must(t, mustCreate(t, dir).Finish(RunOK))
+	d, err := Open(dir)
+	must(t, err)
+	defer d.Close()
+	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, DatabaseName), "rw", url.Values{"_busy_timeout": {"0"}}))
+	must(t, err)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	reading := func(do func()) {
+		must(t, d.view(func(tx *sql.Tx) error {
+			if _, err := listRuns(tx); err != nil {
+				return err
+			}
+			do()
+			return nil
+		}))
+	}
+	reading(func() {
+		if mode := useLog(db, 50*time.Millisecond); mode != "delete" {
+			t.Errorf("while somebody reads: %q", mode)
+		}
+	})
+	mode := make(chan string, 1)
+	reading(func() {
+		go func() { mode <- useLog(db, time.Minute) }()
+		time.Sleep(100 * time.Millisecond)
+	})
+	if got := <-mode; got != "wal" {
+		t.Errorf("once nobody reads: %q", got)
 	}
 }
 

@@ -51,6 +51,14 @@ func ParseSelector(text string) (Selector, error) {
 	return s, nil
 }
 
+// folder is the one that the run is in.
+func (s Selector) folder() string {
+	if st, err := os.Stat(s.Path); err == nil && !st.IsDir() {
+		return filepath.Dir(s.Path)
+	}
+	return s.Path
+}
+
 // databaseOf is the path of the store's file at the selector's path, if that can be one.
 func (s Selector) databaseOf() (path string, ok bool) {
 	st, err := os.Stat(s.Path)

@@ -4,6 +4,7 @@ package results
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,6 +153,49 @@ func TestImport(t *testing.T) {
 	must(t, s.Finish(RunOK))
 }
 
+// TestRunEndsMeanwhile: a run that ends between the look at who writes it and the reading
+// is neither listed as killed nor imported without its end.
+func TestRunEndsMeanwhile(t *testing.T) {
+	defer func() { askHolder = holderOf }()
+	list := func(dir string) error {
+		got, err := List(dir)
+		if err == nil && got[0].Status != RunOK {
+			err = fmt.Errorf("listed as %s", got[0].Status)
+		}
+		return err
+	}
+	into := t.TempDir()
+	take := func(dir string) error {
+		if err := Import(into, []string{dir}, func(Imported) {}); err != nil {
+			return err
+		}
+		if f := mustLoad(t, into); f.Run.Status != RunOK {
+			return fmt.Errorf("imported as %s", f.Run.Status)
+		}
+		return nil
+	}
+	for name, do := range map[string]func(dir string) error{"list": list, "import": take} {
+		t.Run(name, func(t *testing.T) {
+			dir, asked := t.TempDir(), 0
+			s := mustCreate(t, dir)
+			must(t, s.AddSample(0, okSample(1)))
+			askHolder = func(of string) (int, string) {
+				if of != dir {
+					return holderOf(of)
+				}
+				if asked++; asked == 1 {
+					return os.Getpid() + 1, "ukprobe run"
+				}
+				if asked == 2 { // the run has been read
+					must(t, s.Finish(RunOK))
+				}
+				return 0, ""
+			}
+			must(t, do(dir))
+		})
+	}
+}
+
 // TestImportIntoItself gives an old folder a store.
 func TestImportIntoItself(t *testing.T) {
 	dir := oldFolder(t)
@@ -186,6 +230,10 @@ func TestImportRefuses(t *testing.T) {
 		"no figure":           {`"exits":17.5`, `"exits":NaN`, "invalid character 'N'"},
 		"no status":           {`"status":"ok","taints"`, `"status":"fine","taints"`, `its status is "fine"`},
 		"no id":               {`"id":"r1"`, `"id":""`, "no id"},
+		"an id of another":    {`"id":"r1"`, `"id":"r@1"`, `the run's id is "r@1"`},
+		"an id of two words":  {`"id":"r1"`, `"id":"r 1"`, `the run's id is "r 1"`},
+		"an id that paints":   {`"id":"r1"`, `"id":"\u001b[31mr1"`, `the run's id is "\x1b[31mr1"`},
+		"an id that turns":    {`"id":"r1"`, `"id":"\u202er1"`, `the run's id is "\u202er1"`},
 		"half a file":         {"\n]\n}\n", "\n", "ends in the middle"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -218,6 +266,12 @@ func TestExportRefuses(t *testing.T) {
 	if text, err := os.ReadFile(letter); err != nil || string(text) != "Dear Ann" {
 		t.Errorf("%q, %v", text, err)
 	}
+	for _, text := range []string{`{"format":"another","run":{"id":"r1"}}`, `{"run":{"id":"r1"}}`, `{"format":"ukprobe-run"}`, `["format","ukprobe-run","run",{"id":"r1"}]`} {
+		must(t, os.WriteFile(letter, []byte(text), 0o600))
+		wantError(t, ExportFile(letter, dir), "no run.json", "not a ukprobe run")
+	}
+	must(t, os.WriteFile(letter, []byte(`{"cells":[],"run":{"id":"r1"},"format":"ukprobe-run"}`), 0o600))
+	must(t, ExportFile(letter, dir))
 	wantError(t, ExportFile(filepath.Join(t.TempDir(), "none", "x.json"), dir), "no such file")
 	must(t, ExportFile(filepath.Join(dir, FileName), dir))
 }

@@ -24,6 +24,9 @@ const applicationID = 0x756b7072
 //go:embed store.sql
 var tables string
 
+//go:embed views.sql
+var views string
+
 // migrations bring a store from the version that is their place in the list to the
 // next one; version 0 is an empty file. Nothing here is ever changed: what is to be
 // different is a further one.
@@ -51,8 +54,9 @@ func dsn(path, mode string, more url.Values) string {
 // other, so that no `ukprobe show` disturbs a measurement. closeWriter goes back to a
 // plain file: then nothing lies beside it, and it can be read from where nobody may
 // write. Where the file system cannot share memory between processes, as network file
-// systems cannot, there is no such log and SQLite uses its rollback journal: as safe,
-// with more fsyncs, and a reader may make the writer wait.
+// systems cannot, or as long as somebody reads on and on, there is no such log and SQLite
+// uses its rollback journal: as safe, with more fsyncs, and a reader may make the writer
+// wait.
 func openWriter(path string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", dsn(path, "rwc", url.Values{"_txlock": {"immediate"}, "_sync": {"FULL"}}))
 	if err != nil {
@@ -60,14 +64,35 @@ func openWriter(path string) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(1) // settings and prepared statements are a connection's
 	if err = migrate(db, path); err == nil {
-		// In vain on some file systems, see above; then it stays as it is.
-		_, _ = db.Exec("PRAGMA journal_mode = WAL")
+		err = makeViews(db)
+	}
+	if err == nil {
+		useLog(db, busyFor)
 		_, err = db.Exec("PRAGMA journal_size_limit = 16777216") // bytes; it can grow while somebody reads
 	}
 	if err != nil {
 		return nil, errors.Join(explain(err), db.Close())
 	}
 	return db, nil
+}
+
+// useLog changes to a write-ahead log, if need be once readers let it, and returns the
+// journal's mode then. It stays as it was where the file system cannot, and when somebody
+// reads for as long as that.
+func useLog(db *sql.DB, patience time.Duration) (mode string) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		err := db.QueryRow("PRAGMA journal_mode = WAL").Scan(&mode)
+		if err == nil {
+			return mode
+		}
+		if !isCode(err, codes.SQLITE_BUSY) && !isCode(err, codes.SQLITE_LOCKED) || time.Now().After(end) {
+			break
+		}
+	}
+	if db.QueryRow("PRAGMA journal_mode").Scan(&mode) != nil {
+		return ""
+	}
+	return mode
 }
 
 // closeWriter leaves one plain file, unless somebody reads just now or the disk is full:
@@ -131,6 +156,40 @@ func migrate(db *sql.DB, path string) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// makeViews makes the views that are not as they should be. Whoever only reads does not
+// use them, so that a store with other ones needs no bringing up to date.
+func makeViews(db *sql.DB) error {
+	var change []string
+	for rest := views; ; {
+		i := strings.Index(rest, "CREATE VIEW ")
+		if i < 0 {
+			break
+		}
+		var view string
+		view, rest, _ = strings.Cut(rest[i:], ";")
+		name := strings.Fields(view)[2]
+		var is string
+		err := db.QueryRow("SELECT sql FROM sqlite_schema WHERE type = 'view' AND name = ?", name).Scan(&is)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if is != view {
+			change = append(change, "DROP VIEW IF EXISTS "+name, view)
+		}
+	}
+	if len(change) == 0 {
+		return nil
+	}
+	return inTx(db, func(tx *sql.Tx) error {
+		for _, c := range change {
+			if _, err := tx.Exec(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // ErrDamaged says that a store's file is not as SQLite has written it.

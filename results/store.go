@@ -157,27 +157,40 @@ func runIDOf(path string) (string, error) {
 	}
 	defer f.Close()
 	d := json.NewDecoder(f)
-	if _, err := d.Token(); err != nil {
+	if t, err := d.Token(); err != nil {
 		return "", err
+	} else if t != json.Delim('{') {
+		return "", errNoRun
 	}
-	for d.More() {
+	var format string
+	var run struct {
+		ID string `json:"id"`
+	}
+	for d.More() && (format == "" || run.ID == "") {
 		key, err := d.Token()
 		if err != nil {
 			return "", err
 		}
-		if key == "run" {
-			var r struct {
-				ID string `json:"id"`
-			}
-			return r.ID, d.Decode(&r)
+		switch key {
+		case "format":
+			err = d.Decode(&format)
+		case "run":
+			err = d.Decode(&run)
+		default:
+			var skip json.RawMessage
+			err = d.Decode(&skip)
 		}
-		var skip json.RawMessage
-		if err := d.Decode(&skip); err != nil {
+		if err != nil {
 			return "", err
 		}
 	}
-	return "", errors.New("it is not a ukprobe run")
+	if format != Format || run.ID == "" {
+		return "", errNoRun
+	}
+	return run.ID, nil
 }
+
+var errNoRun = errors.New("it is not a ukprobe run")
 
 // removeDatabase takes away what a run that could not begin has made.
 func removeDatabase(dir string) {

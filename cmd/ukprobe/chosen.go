@@ -70,7 +70,8 @@ func asked(c *cli.Context, m *matrix.Matrix) (a results.Asked, err error) {
 			return a, err
 		}
 	}
-	return a, askEnviron(&a)
+	err = askEnviron(&a)
+	return a, err
 }
 
 // chosen reads the cells and settings that o.Asked names.
@@ -115,5 +116,6 @@ func optionsOf(a results.Asked, seed uint64) (o orchestrate.Options, err error) 
 	if o.Attach, err = probe.ParseRung(a.Attach); err != nil {
 		return o, err
 	}
-	return o, chosen(&o)
+	err = chosen(&o)
+	return o, err
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 )
@@ -52,9 +53,20 @@ func status() int {
 		code = coder.ExitCode()
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(os.Stderr, "ukprobe:", text)
+		fmt.Fprintln(os.Stderr, "ukprobe:", withoutControls(text))
 	}
 	return code
+}
+
+// withoutControls is the text of an error, which may cite what is in a file or a name, safe
+// for a terminal.
+func withoutControls(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // readerGone says whether all that went wrong is that nobody reads standard output any

@@ -123,3 +123,9 @@ func TestErrorsArePrintedOnce(t *testing.T) {
 		t.Errorf("status %d, %q, %q", code, out, text)
 	}
 }
+
+func TestWithoutControls(t *testing.T) {
+	if got, want := withoutControls("a\x1b[2J\u202eb\n\tc … é"), "a\uFFFD[2J\uFFFDb\n\tc … é"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -72,6 +72,7 @@ func TestReportRefuses(t *testing.T) {
 		{[]string{dir, dir}, "named before", 0},
 		{[]string{t.TempDir()}, "no run in", 0},
 		{[]string{"--out", filepath.Join(t.TempDir(), "no", "folder"), dir}, "name another --out", 0},
+		{[]string{"--out", filepath.Join(dir, results.FileName), dir}, "the run would be lost: name another --out", 0},
 	} {
 		out, err := reported(tt.args...)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || out != "" {

@@ -79,8 +79,9 @@ func foldersHere() ([]string, error) {
 }
 
 // writeRuns prints a line for each run. Where the folder is not plain from the command
-// line, it is part of it.
+// line, it is part of it. The texts may be those of a file from elsewhere.
 func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
+	clean := reportOptions().Clean
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "RUN\tSTARTED (UTC)\tTOOK\tSTATUS\tMATRIX\tCELLS\tOK/FAILED/UNSUPPORTED\tSAMPLES\tHOST\tVERSION")
 	for _, r := range runs {
@@ -97,8 +98,8 @@ func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
 		} else if filepath.IsAbs(matrix) {
 			matrix = filepath.Base(matrix)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d/%d/%d\t%s\t%s, %s\t%s\n", name, r.Started.UTC().Format(time.DateTime), took, r.Status,
-			matrix, r.Cells, r.OK, r.Failed, r.Unsupported, strconv.Itoa(r.Samples), r.Kernel, r.CPUModel, r.Version)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d/%d/%d\t%s\t%s, %s\t%s\n", clean(name), r.Started.UTC().Format(time.DateTime), took, clean(r.Status),
+			clean(matrix), r.Cells, r.OK, r.Failed, r.Unsupported, strconv.Itoa(r.Samples), clean(r.Kernel), clean(r.CPUModel), clean(r.Version))
 	}
 	return t.Flush()
 }
@@ -134,7 +135,7 @@ func export(c *cli.Context) error {
 			return err
 		}
 		for _, l := range lost {
-			fmt.Fprintln(c.App.ErrWriter, "lost:", l)
+			fmt.Fprintln(c.App.ErrWriter, "lost:", streamOptions(os.Stderr).Clean(l))
 		}
 		if len(lost) > 0 {
 			return cli.Exit(fmt.Sprintf("%s has what could be read: %d lines above say what could not", out, len(lost)), exitFailed)
@@ -170,11 +171,12 @@ func importRuns(c *cli.Context) error {
 	case c.NArg() == 0:
 		return usage(errors.New("import: name what to import: run.json files, or results folders"))
 	}
+	clean := reportOptions().Clean
 	return results.Import(c.String("into"), c.Args().Slice(), func(i results.Imported) {
 		what := "imported"
 		if i.Already {
 			what = "there already"
 		}
-		fmt.Fprintf(c.App.Writer, "%s: run %s, %d samples, from %s\n", what, i.ID, i.Samples, i.From)
+		fmt.Fprintf(c.App.Writer, "%s: run %s, %d samples, from %s\n", what, clean(i.ID), i.Samples, clean(i.From))
 	})
 }

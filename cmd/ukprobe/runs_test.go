@@ -66,6 +66,29 @@ func TestRuns(t *testing.T) {
 	}
 }
 
+// TestRunsOfForeignFile: what is in a file from elsewhere does nothing to the terminal.
+func TestRunsOfForeignFile(t *testing.T) {
+	dir := t.TempDir()
+	evil := "ab\u202e\r\n\x1b[2J\x1b]0;title\x07"
+	data, err := json.Marshal(results.File{Format: results.Format, FormatVersion: results.FormatVersion,
+		Run:  results.Run{ID: evil, Status: evil, Version: evil, Asked: &results.Asked{Matrix: evil}},
+		Host: results.Host{Kernel: evil, CPUModel: evil}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, results.FileName), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, text, status := ukprobe(t, "runs", dir)
+	if status != 0 || strings.ContainsAny(out, "\x1b\x07\r\u202e") || strings.Count(out, "\n") != 2 || strings.Count(out, "ab") != 6 {
+		t.Errorf("%d, %q, %q", status, text, out)
+	}
+	_, text, status = ukprobe(t, "import", "--into", filepath.Join(t.TempDir(), "all"), dir)
+	if status != exitFailed || !strings.Contains(text, "the run's id is") || strings.ContainsAny(text, "\x1b\x07\r\u202e") {
+		t.Errorf("import: %d, %q", status, text)
+	}
+}
+
 func TestExportImport(t *testing.T) {
 	dir := nightly(t)
 	file, into := filepath.Join(t.TempDir(), "one.json"), filepath.Join(t.TempDir(), "all")
