@@ -333,9 +333,67 @@ func TestBroken(t *testing.T) {
 	if _, broken := r.Regressions(); broken != 1 || !strings.Contains(r.leftLines()[0], "BROKEN in B: no figures in b: failed, it never became ready") {
 		t.Errorf("%+v", r.Left)
 	}
-	failed.Status = results.CellUnsupported
-	if _, err := Runs(setOf("a", cellOf("x", times(10, 1)...)), setOf("b", failed), Options{}); !errors.Is(err, ErrNothing) {
-		t.Error(err)
+}
+
+// TestGone: what A has figures of and B has not is broken, whatever the reason: else a run
+// that died would pass.
+func TestGone(t *testing.T) {
+	good, x := cellOf("good", times(10, 1)...), cellOf("x", times(10, 1)...)
+	without := func(status string) *Cell {
+		c := cellOf("x")
+		c.Status, c.Metrics = status, nil
+		return &c
+	}
+	tcg := x
+	tcg.Accel = "tcg"
+	negative := cellOf("x", -1, -2)
+	other := x
+	other.Metrics = map[string]Series{"vmm_ns": {Values: times(10, 1)}}
+	for name, tt := range map[string]struct {
+		b    *Cell
+		want int
+	}{
+		"skipped": {without(results.CellSkipped), 1}, "no image": {without(results.CellNoImage), 1}, "unsupported": {without(results.CellUnsupported), 1},
+		"failed": {without(results.CellFailed), 1}, "absent": {nil, 1}, "another accelerator": {&tcg, 1}, "impossible figures": {&negative, 1},
+		"without its main figure": {&other, 1}, "there": {&x, 0},
+	} {
+		b := setOf("b", good)
+		if tt.b != nil {
+			b.Cells = append(b.Cells, *tt.b)
+		}
+		r, err := Runs(setOf("a", good, x), b, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, broken := r.Regressions(); broken != tt.want || r.Rows[0].Verdict != Same {
+			t.Errorf("%s: %d broken, want %d: %+v", name, broken, tt.want, r)
+		}
+		if back, err := Runs(b, setOf("a", good, x), Options{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if _, broken := back.Regressions(); broken != 0 {
+			if tt.b != &tcg {
+				t.Errorf("%s: what is new is broken: %+v", name, back.Left)
+			}
+		}
+	}
+	if r, err := Runs(setOf("a", x), setOf("b", *without(results.CellSkipped)), Options{}); err != nil || len(r.Rows) != 0 || !slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.HasPrefix(w, "nothing could be tested") }) {
+		t.Errorf("nothing is left: %+v, %v", r, err)
+	}
+	few, dead := cellOf("x", 1, 2, 3), setOf("b", cellOf("x", 1, 2, 3))
+	dead.Status = results.RunInterrupted
+	r, err := Runs(setOf("a", few), dead, Options{})
+	if err != nil || len(r.Warnings) < 2 || r.Warnings[0] != "the run of B is interrupted: it may lack cells and samples" || !strings.HasPrefix(r.Warnings[1], "nothing could be tested") {
+		t.Errorf("%+v, %v", r, err)
+	}
+	osv := cellOf("osv")
+	osv.Status, osv.Metrics = results.CellUnsupported, nil
+	r, err = Runs(setOf("a", x), setOf("b", cellOf("unikraft", times(10, 1)...), osv), Options{By: BySystem})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, broken := r.Regressions(); broken != 0 {
+		t.Errorf("along an axis: %+v", r.Left)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/results"
 	"github.com/ukprobe/ukprobe/results/stats"
 )
 
@@ -78,6 +79,10 @@ type row struct {
 
 func (m *matcher) rows(p pair) []*row {
 	var out []*row
+	for _, lost := range m.lost(p) {
+		m.gone = true
+		m.left = append(m.left, Left{Cell: p.b.String(), Reason: lost + ": no figures in " + m.labelB(), Broken: true})
+	}
 	for _, metric := range chosen(m.o.Metrics, p.a, p.b) {
 		w := &row{Row: Row{Key: p.a.without(m.o.By), Metric: metric, Better: BetterOf(metric)}, exact: exact(p.a.Experiment)}
 		if m.alongAxis() {
@@ -89,7 +94,9 @@ func (m *matcher) rows(p pair) []*row {
 		sa, sb := p.a.Metrics[metric], p.b.Metrics[metric]
 		w.a, w.b = w.usable("A", sa), w.usable("B", sb)
 		if len(w.a) == 0 || len(w.b) == 0 {
-			m.left = append(m.left, Left{Cell: p.b.String(), Reason: metric + ": " + strings.Join(w.Notes, "; ")})
+			broken := len(w.a) > 0 && !m.one
+			m.gone = m.gone || broken
+			m.left = append(m.left, Left{Cell: p.b.String(), Reason: metric + ": " + strings.Join(w.Notes, "; "), Broken: broken})
 			continue
 		}
 		w.A, w.B = w.figures("A", w.a, p.a.Tainted), w.figures("B", w.b, p.b.Tainted)
@@ -99,6 +106,29 @@ func (m *matcher) rows(p pair) []*row {
 		}
 		w.compare()
 		out = append(out, w)
+	}
+	return out
+}
+
+// lost are the metrics that were asked for by their names and that only A has; if none was
+// asked for, the main figure, where B has none of those that may be it.
+func (m *matcher) lost(p pair) (out []string) {
+	if m.one || m.alongAxis() {
+		return nil
+	}
+	asked := m.o.Metrics
+	if len(asked) == 0 {
+		asked = results.MainFigures(p.a.Experiment)
+	}
+	for _, metric := range asked {
+		_, inA := p.a.Metrics[metric]
+		_, inB := p.b.Metrics[metric]
+		switch {
+		case inB && len(m.o.Metrics) == 0:
+			return nil
+		case inA && !inB:
+			out = append(out, metric)
+		}
 	}
 	return out
 }
