@@ -170,7 +170,7 @@ func writeComparison(c *cli.Context, r *compare.Report) error {
 		return r.JSON(w)
 	case "csv":
 		for _, text := range r.Warnings {
-			fmt.Fprintln(os.Stderr, "ukprobe: warning:", text)
+			fmt.Fprintln(os.Stderr, "ukprobe: warning:", streamOptions(os.Stderr).Clean(text))
 		}
 		return r.CSV(w)
 	case "md":

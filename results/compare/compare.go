@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/report"
 	"github.com/ukprobe/ukprobe/results/stats"
 )
 
@@ -197,6 +198,7 @@ func (m *matcher) nothing(pairs bool) error {
 	if len(reasons) > 0 {
 		text += ". " + someOf(reasons)
 	}
+	text = report.Options{}.Clean(text) // guests' words may be in it
 	if m.one {
 		return fmt.Errorf("%w along %s: %s", ErrNothing, m.o.By, text)
 	}

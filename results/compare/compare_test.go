@@ -477,3 +477,37 @@ func TestFormats(t *testing.T) {
 		t.Errorf("%+v, %v", back, err)
 	}
 }
+
+// TestForeignWords: what a guest or a file says is no escape sequence, no markup and no
+// formula, wherever it is written.
+func TestForeignWords(t *testing.T) {
+	evil := cellOf("=cmd|x", times(10, 100)...)
+	evil.Settings = map[string]string{"args": "\x1b[31mred\x07 <img src=x> @all https://x.example"}
+	failed := cellOf("y")
+	failed.Status, failed.Reason, failed.Metrics = results.CellFailed, "\x1b]0;title\x07 *bold* <script>", nil
+	r, err := Runs(setOf("a", cellOf("=cmd|x", times(10, 100)...), cellOf("y", times(10, 1)...)), setOf("b", evil, failed), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var md, lines bytes.Buffer
+	if err := errors.Join(r.Markdown(&md), r.CSV(&lines)); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"\x1b", "\x07", "<img", "<script", "://", "@all", "*bold*"} {
+		if strings.Contains(md.String(), bad) {
+			t.Errorf("%q is in\n%s", bad, &md)
+		}
+	}
+	fields, err := csv.NewReader(&lines).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range slices.Concat(fields...) {
+		if strings.ContainsAny(f, "\x1b\x07") || strings.HasPrefix(f, "=") {
+			t.Errorf("a field is %q", f)
+		}
+	}
+	if _, err := Runs(setOf("a", cellOf("z", times(10, 1)...)), setOf("\x1b[2Jb", evil), Options{}); err == nil || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("%q", err)
+	}
+}

@@ -35,7 +35,7 @@ func (d *Document) CSV(w io.Writer, curves bool) error {
 			c := &f.Cells[j]
 			cell := []string{f.Run.ID, hostWords(&f.Host), c.System, c.App, c.Platform, experimentOf(c), c.Variant().String(), c.Accel, csvProbes(c)}
 			for k := range cell {
-				cell[k] = spreadsheet(cell[k])
+				cell[k] = CSVField(cell[k])
 			}
 			rows := csvRows{cell: cell, curves: curves, out: out}
 			for k := range c.Samples {
@@ -58,9 +58,9 @@ type csvRows struct {
 
 func (r csvRows) sample(number string, s *results.Sample) {
 	metrics := s.Metrics()
-	taints := spreadsheet(strings.Join(s.Taints, "; "))
+	taints := CSVField(strings.Join(s.Taints, "; "))
 	row := func(metric, unit, value, at string) {
-		fields := slices.Concat(r.cell, []string{number, spreadsheet(s.Status), taints, spreadsheet(metric), unit, value})
+		fields := slices.Concat(r.cell, []string{number, CSVField(s.Status), taints, CSVField(metric), unit, value})
 		if r.curves {
 			fields = append(fields, at)
 		}
@@ -116,9 +116,9 @@ func unitOf(metric string) string {
 	return "1"
 }
 
-// spreadsheet makes a text a field that no spreadsheet takes for a formula, without
+// CSVField makes a text a field that no spreadsheet takes for a formula, without
 // control characters.
-func spreadsheet(s string) string {
+func CSVField(s string) string {
 	s = Options{}.clean(s)
 	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
 		return "'" + s
