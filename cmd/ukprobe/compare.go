@@ -172,6 +172,9 @@ func writeComparison(c *cli.Context, r *compare.Report) error {
 		for _, text := range r.Warnings {
 			fmt.Fprintln(os.Stderr, "ukprobe: warning:", streamOptions(os.Stderr).Clean(text))
 		}
+		for _, text := range r.NotCompared() {
+			fmt.Fprintln(os.Stderr, "ukprobe:", streamOptions(os.Stderr).Clean(text))
+		}
 		return r.CSV(w)
 	case "md":
 		return r.Markdown(w)

@@ -67,6 +67,8 @@ func TestCompare(t *testing.T) {
 	old, same, slow, other := storedRun(t, "linux", 1e8), storedRun(t, "linux", 1e8), storedRun(t, "linux", 1.1e8), storedRun(t, "osv", 1e8)
 	dead := storedCells(t, "dead", results.RunInterrupted,
 		results.Cell{System: "linux", App: "hello", Platform: "qemu", Experiment: "boot", Accel: "kvm", Probes: "boot", Status: results.CellSkipped, Reason: "not started"})
+	said := storedCells(t, "said", results.RunFailed,
+		results.Cell{System: "linux", App: "hello", Platform: "qemu", Experiment: "boot", Accel: "kvm", Probes: "boot", Status: results.CellFailed, Reason: "\x1b[31mred\x07"})
 	for name, tt := range map[string]struct {
 		args      []string
 		status    int
@@ -82,6 +84,7 @@ func TestCompare(t *testing.T) {
 		"a run that died, only told": {[]string{old, dead}, 0, "nothing could be tested", ""},
 		"markdown":                   {[]string{"--format", "md", old, slow}, 0, "| linux/hello/qemu |", ""},
 		"csv":                        {[]string{"--format", "csv", old, slow}, 0, "linux,hello,qemu,boot,,kvm,boot,,,total_ns,less,10,", ""},
+		"csv of a run that died":     {[]string{"--format", "csv", old, said}, 0, "system,app,platform,", "ukprobe: Not compared: linux/hello/qemu, boot, kvm (BROKEN in B: no figures in " + said + ": failed, red)"},
 		"json":                       {[]string{"--format", "json", old, slow}, 0, `"verdict": "worse"`, ""},
 		"one for benchstat":          {[]string{"--format", "go-bench", old}, 0, "BenchmarkBoot/system=linux/", ""},
 		"nothing in common":          {[]string{old, other}, exitFailed, "", "nothing in common: " + old + " has linux/hello/qemu, boot, kvm; " + other + " has osv/hello/qemu"},

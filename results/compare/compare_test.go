@@ -7,6 +7,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -292,7 +293,7 @@ func TestAxes(t *testing.T) {
 		for _, w := range r.Rows {
 			got = append(got, w.FromA+" → "+w.FromB)
 		}
-		if !slices.Equal(got, tt.want) || !strings.Contains(strings.Join(r.leftLines(), "\n"), tt.left) {
+		if !slices.Equal(got, tt.want) || !strings.Contains(strings.Join(r.NotCompared(), "\n"), tt.left) {
 			t.Errorf("%s: %v, want %v; left %v", name, got, tt.want, r.Left)
 		}
 	}
@@ -330,7 +331,7 @@ func TestBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, broken := r.Regressions(); broken != 1 || !strings.Contains(r.leftLines()[0], "BROKEN in B: no figures in b: failed, it never became ready") {
+	if _, broken := r.Regressions(); broken != 1 || !strings.Contains(r.NotCompared()[0], "BROKEN in B: no figures in b: failed, it never became ready") {
 		t.Errorf("%+v", r.Left)
 	}
 }
@@ -465,8 +466,24 @@ func TestFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines, err := csv.NewReader(&b).ReadAll()
-	if err != nil || len(lines) != len(r.Rows)+1 || len(lines[1]) != len(csvHeader) {
-		t.Errorf("%v, %v", lines, err)
+	if err != nil || len(lines) != len(r.Rows)+1 {
+		t.Fatalf("%v, %v", lines, err)
+	}
+	field := func(line []string, name string) string { return line[slices.Index(lines[0], name)] }
+	for i, w := range r.Rows {
+		for name, want := range map[string]*float64{"shift": w.Shift, "superiority": w.Superiority, "a_drift_p": w.A.DriftP, "b_drift_percent": w.B.DriftPercent, "p": w.P} {
+			if got := field(lines[i+1], name); got != full(want) {
+				t.Errorf("row %d, %s: %q, want %q", i, name, got, full(want))
+			}
+		}
+		if field(lines[i+1], "shift_low") != ends(w.ShiftCI95)[0] || field(lines[i+1], "superiority_high") != ends(w.SuperiorityCI95)[1] {
+			t.Errorf("row %d: intervals are not as in %+v", i, w)
+		}
+		for name, want := range map[string]any{"a_timed_out": w.A.Beyond, "b_outliers": w.B.Outliers, "verdict": w.Verdict, "regression": w.Regression} {
+			if got := field(lines[i+1], name); got != fmt.Sprint(want) {
+				t.Errorf("row %d, %s: %q, want %v", i, name, got, want)
+			}
+		}
 	}
 	b.Reset()
 	if err := r.JSON(&b); err != nil {

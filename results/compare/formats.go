@@ -34,11 +34,13 @@ func orEmpty[T any](s []T) []T {
 
 // csvHeader are the columns of CSV; figures are in the metric's unit, and in full.
 var csvHeader = []string{"system", "app", "platform", "experiment", "variant", "accel", "probes", "a_is", "b_is", "metric", "better_is",
-	"a_n", "a_median", "a_ci95_low", "a_ci95_high", "a_tainted", "a_modes", "b_n", "b_median", "b_ci95_low", "b_ci95_high", "b_tainted", "b_modes",
-	"change_percent", "change_percent_low", "change_percent_high", "superiority", "p", "p_corrected", "verdict", "beyond_threshold", "regression", "notes"}
+	"a_n", "a_timed_out", "a_median", "a_ci95_low", "a_ci95_high", "a_tainted", "a_modes", "a_drift_percent", "a_drift_p", "a_outliers",
+	"b_n", "b_timed_out", "b_median", "b_ci95_low", "b_ci95_high", "b_tainted", "b_modes", "b_drift_percent", "b_drift_p", "b_outliers",
+	"change_percent", "change_percent_low", "change_percent_high", "shift", "shift_low", "shift_high", "superiority", "superiority_low", "superiority_high",
+	"p", "p_exact", "p_corrected", "verdict", "beyond_threshold", "regression", "notes"}
 
 // CSV writes a line per comparison (RFC 4180). What is not there is empty; texts are as in
-// the report's ([report.CSVField]).
+// the report's ([report.CSVField]). Cells that were not compared have none: [Report.NotCompared].
 func (r *Report) CSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	if err := out.Write(csvHeader); err != nil {
@@ -51,13 +53,21 @@ func (r *Report) CSV(w io.Writer) error {
 			line[i] = report.CSVField(line[i])
 		}
 		for _, f := range []Figures{row.A, row.B} {
-			line = append(line, strconv.Itoa(f.N), full(f.Median))
+			line = append(line, strconv.Itoa(f.N), strconv.Itoa(f.Beyond), full(f.Median))
 			line = append(line, ends(f.CI95)...)
-			line = append(line, strconv.Itoa(f.Tainted), strconv.Itoa(max(1, len(f.Modes))))
+			line = append(line, strconv.Itoa(f.Tainted), strconv.Itoa(max(1, len(f.Modes))), full(f.DriftPercent), full(f.DriftP), strconv.Itoa(f.Outliers))
 		}
 		line = append(line, full(row.ChangePercent))
 		line = append(line, ends(row.ChangeCI95)...)
-		line = append(line, full(row.Superiority), full(row.P), full(row.PCorrected), string(row.Verdict),
+		line = append(line, full(row.Shift))
+		line = append(line, ends(row.ShiftCI95)...)
+		line = append(line, full(row.Superiority))
+		line = append(line, ends(row.SuperiorityCI95)...)
+		exactP := ""
+		if row.P != nil {
+			exactP = strconv.FormatBool(row.ExactP)
+		}
+		line = append(line, full(row.P), exactP, full(row.PCorrected), string(row.Verdict),
 			strconv.FormatBool(row.Beyond), strconv.FormatBool(row.Regression), report.CSVField(strings.Join(row.Notes, "; ")))
 		if err := out.Write(line); err != nil {
 			return err
@@ -109,7 +119,7 @@ func (r *Report) Markdown(w io.Writer) error {
 			fmt.Fprintf(&b, "\n\\[%d\\] %s\n", i+1, report.EscapeMarkdown(n))
 		}
 	}
-	for _, l := range slices.Concat(r.leftLines(), []string{r.legend()}) {
+	for _, l := range slices.Concat(r.NotCompared(), []string{r.legend()}) {
 		fmt.Fprintf(&b, "\n%s\n", report.EscapeMarkdown(l))
 	}
 	_, err := io.WriteString(w, b.String())
