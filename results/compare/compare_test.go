@@ -99,6 +99,8 @@ func TestVerdict(t *testing.T) {
 		{"huge", cellOf("x", slices.Repeat([]float64{5e-324}, 6)...), cellOf("x", slices.Repeat([]float64{math.MaxFloat64}, 6)...), 0, Worse, true, ""},
 		{"some timed out", cellOf("x", times(10, 100)...), late(cellOf("x", times(7, 110)...), 3), 5, Worse, true, "3 of 10 samples of B timed out"},
 		{"all timed out", cellOf("x", times(10, 100)...), late(cellOf("x"), 10), 5, Worse, true, "10 of 10 samples of B timed out"},
+		{"half of them equal, so that the interval reaches 0", metric("cpuid", slices.Repeat([]float64{5}, 10)...), metric("cpuid", slices.Concat(slices.Repeat([]float64{5}, 5), slices.Repeat([]float64{6}, 5))...), 0, Worse, true, ""},
+		{"the same, with a threshold", metric("cpuid", slices.Repeat([]float64{5}, 10)...), metric("cpuid", slices.Concat(slices.Repeat([]float64{5}, 5), slices.Repeat([]float64{6}, 5))...), 1, Worse, false, ""},
 		{"all timed out before", late(cellOf("x"), 10), cellOf("x", times(10, 100)...), 5, Improved, false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

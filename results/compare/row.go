@@ -50,7 +50,7 @@ type Row struct {
 	ExactP          bool        `json:"p_exact,omitempty"`
 	Verdict         Verdict     `json:"verdict"`
 	// Beyond: it differs, and by more than the threshold, wherever in its interval the
-	// change is. Regression: for the worse.
+	// change is; with a threshold of 0, it differs. Regression: for the worse.
 	Beyond     bool     `json:"beyond_threshold"`
 	Regression bool     `json:"regression"`
 	Notes      []string `json:"notes,omitempty"`
@@ -316,7 +316,9 @@ func (w *row) judge(threshold float64, comparisons int) {
 	default:
 		w.Verdict = Worse
 	}
-	w.Beyond = w.leastChange(larger) > threshold
+	// With ties the interval may hold 0 though the test sees a difference: without a
+	// threshold the test alone decides.
+	w.Beyond = threshold == 0 || w.leastChange(larger) > threshold
 	w.Regression = w.Beyond && w.Verdict == Worse
 }
 
