@@ -78,12 +78,9 @@ func compare(a Set, b *Set, o Options) (*Report, error) {
 		return nil, m.nothing(len(m.pairs) > 0)
 	}
 	r.Comparisons = correct(rows, o.Correct)
-	at := r.Comparisons
-	if o.Correct == CorrectNone {
-		at = 1
-	}
-	for _, w := range rows {
-		w.judge(o.Threshold, at)
+	factors := factors(rows, o.Correct, r.Comparisons)
+	for i, w := range rows {
+		w.judge(o.Threshold, factors[i])
 		r.Rows = append(r.Rows, w.Row)
 	}
 	r.Warnings = slices.Concat(m.warn, m.aboutRuns(), m.aboutTaints(), aboutTests(rows), aboutSamples(rows, o.Correct != CorrectNone))

@@ -415,6 +415,29 @@ func TestTooManyComparisons(t *testing.T) {
 	}
 }
 
+// TestEnoughAfterOthers: of ten comparisons nine differ, so that Holm's last step is one of
+// one: five samples were enough for it. By Benjamini and Hochberg they always may be.
+func TestEnoughAfterOthers(t *testing.T) {
+	for _, tt := range []struct {
+		how     string
+		differs int // how many of the other nine
+		want    Verdict
+	}{{CorrectHolm, 9, Same}, {CorrectHolm, 4, Same}, {CorrectHolm, 3, TooFew}, {CorrectHolm, 0, TooFew}, {CorrectBH, 0, Same}, {CorrectNone, 0, Same}} {
+		a, b := []Cell{cellOf("few", times(5, 100)...)}, []Cell{cellOf("few", times(5, 100)...)}
+		for i := range 9 {
+			level := 100.0
+			if i < tt.differs {
+				level = 110
+			}
+			a, b = append(a, cellOf(string(rune('a'+i)), times(20, 100)...)), append(b, cellOf(string(rune('a'+i)), times(20, level)...))
+		}
+		r, err := Runs(setOf("a", a...), setOf("b", b...), Options{Correct: tt.how})
+		if err != nil || r.Rows[0].Verdict != tt.want || r.Differences() != tt.differs {
+			t.Errorf("%s, %d others differ: %q and %d differences, want %q; %v", tt.how, tt.differs, r.Rows[0].Verdict, r.Differences(), tt.want, err)
+		}
+	}
+}
+
 // TestFromFile: repeats replace, late ones count in total only, and what only the summary
 // has is a figure without samples.
 func TestFromFile(t *testing.T) {

@@ -283,9 +283,30 @@ func correct(rows []*row, how string) int {
 	return len(tested)
 }
 
-// judge gives the verdict. comparisons is what p values were corrected for, 1 if they were
-// not.
-func (w *row) judge(threshold float64, comparisons int) {
+// factors are what the p value of each row would be multiplied by at least if it were the
+// least that its number of samples allows. Holm's steps are those with a smaller p that were
+// taken; Benjamini and Hochberg's factor is 1 if all others differ.
+func factors(rows []*row, how string, comparisons int) []float64 {
+	out := slices.Repeat([]float64{1}, len(rows))
+	if how != CorrectHolm {
+		return out
+	}
+	var taken []float64
+	for _, w := range rows {
+		if w.PCorrected != nil && *w.PCorrected < stats.Alpha {
+			taken = append(taken, *w.P)
+		}
+	}
+	slices.Sort(taken)
+	for i, w := range rows {
+		before, _ := slices.BinarySearch(taken, stats.LeastP(len(w.a), len(w.b)))
+		out[i] = float64(comparisons - before)
+	}
+	return out
+}
+
+// judge gives the verdict. factor is the row's of [factors].
+func (w *row) judge(threshold, factor float64) {
 	switch {
 	case w.Verdict != "":
 		return
@@ -299,7 +320,7 @@ func (w *row) judge(threshold float64, comparisons int) {
 		return
 	case *w.PCorrected >= stats.Alpha:
 		w.Verdict = Same
-		if stats.LeastP(len(w.a), len(w.b))*float64(comparisons) >= stats.Alpha { // it could hardly have differed
+		if stats.LeastP(len(w.a), len(w.b))*factor >= stats.Alpha { // it could hardly have differed
 			w.Verdict = TooFew
 		}
 		if *w.P < stats.Alpha {
