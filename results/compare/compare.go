@@ -59,7 +59,9 @@ func compare(a Set, b *Set, o Options) (*Report, error) {
 		return nil, errors.New("a base is for cells of one run; of two, the first is what the second is held against")
 	case b != nil:
 		m.b = *b
-		m.hosts = hostDifferences(a.Host, b.Host)
+		for _, d := range results.HostChanges(a.Host, b.Host) {
+			m.hosts = append(m.hosts, d.String())
+		}
 	case o.By == "" || o.By == ByHost:
 		return nil, errors.New("one run has nothing to be compared with: name another, or an axis within it (system, platform, version)")
 	}

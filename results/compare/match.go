@@ -249,18 +249,3 @@ func rungs(a, b *Cell, hostA, hostB results.Host) []string {
 	}
 	return out
 }
-
-// hostDifferences are those of two fingerprints that make figures incomparable. What
-// programs there are (the VMM's version) and what the run has set is not among them.
-func hostDifferences(a, b results.Host) []string {
-	head := func(h results.Host) results.Host {
-		h.Overhead, h.Settings, h.Versions, h.Rungs = nil, nil, nil, nil
-		h.Accelerators = slices.Sorted(slices.Values(h.Accelerators))
-		return h
-	}
-	var out []string
-	for _, d := range results.Changes(head(a), head(b)) {
-		out = append(out, d.String())
-	}
-	return out
-}
