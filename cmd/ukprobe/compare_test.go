@@ -74,12 +74,12 @@ func TestCompare(t *testing.T) {
 		status    int
 		out, text string
 	}{
-		"equal":                      {[]string{"--fail-on", "regression", old, same}, 0, "~", ""},
-		"slower, only told":          {[]string{old, slow}, 0, "worse", ""},
-		"slower":                     {[]string{old, slow, "--fail-on", "regression"}, exitRegression, "worse", "compare: 1 regression"},
+		"equal":                      {[]string{"--fail-on", "regression", old, same}, 0, "n=10 ~\n", ""},
+		"slower, only told":          {[]string{old, slow}, 0, "n=10 worse\n", ""},
+		"slower":                     {[]string{old, slow, "--fail-on", "regression"}, exitRegression, "n=10 worse\n", "compare: 1 regression"},
 		"slower, but not by so much": {[]string{"--fail-on", "regression", "--threshold", "20%", old, slow}, 0, "worse, perhaps within 20.0 %", ""},
-		"faster":                     {[]string{"--fail-on", "regression", slow, old}, 0, "better", ""},
-		"faster is a difference":     {[]string{"--fail-on", "difference", slow, old}, exitRegression, "better", "compare: 1 difference"},
+		"faster":                     {[]string{"--fail-on", "regression", slow, old}, 0, "n=10 better\n", ""},
+		"faster is a difference":     {[]string{"--fail-on", "difference", slow, old}, exitRegression, "n=10 better\n", "compare: 1 difference"},
 		"a run that died":            {[]string{"--fail-on", "regression", old, dead}, exitRegression, "the run of B is interrupted", "compare: 1 cell that has no figures any more"},
 		"a run that died, only told": {[]string{old, dead}, 0, "nothing could be tested", ""},
 		"markdown":                   {[]string{"--format", "md", old, slow}, 0, "| linux/hello/qemu |", ""},
