@@ -40,6 +40,18 @@ func Changes(was, now any) []Change {
 	return out
 }
 
+// HostChanges are what differs between two hosts so that figures of them do not compare. What
+// programs there are (the VMM's version), what the run has set, the probes' cost and the rungs
+// of hooks, of which a cell may use none, are not among them.
+func HostChanges(was, now Host) []Change {
+	head := func(h Host) Host {
+		h.Overhead, h.Settings, h.Versions, h.Rungs = nil, nil, nil, nil
+		h.Accelerators = slices.Sorted(slices.Values(h.Accelerators))
+		return h
+	}
+	return Changes(head(was), head(now))
+}
+
 // Flat is a part of run.json as JSON by the names that lead to it: "kvm_parameters.kvm.nx"
 // is `"N"`. What is empty is not there.
 func Flat(v any) map[string]string {

@@ -33,7 +33,7 @@ func compareCommand() *cli.Command {
 			"older run, or the base. Figures of other accelerators, hosts or attach mechanisms\n" +
 			"are compared only with --across. A change beyond --threshold is one whose whole\n" +
 			"interval is. With --fail-on the exit status is 3 if there is any; a cell that has\n" +
-			"figures in A and fails in B is a regression too. docs/compare.md\n\n" +
+			"figures in A and none in B, for whatever reason, is a finding too. docs/compare.md\n\n" +
 			"Examples:\n" +
 			"  ukprobe compare results-monday results-tuesday\n" +
 			"  ukprobe compare A B --threshold 5% --fail-on regression\n" +
@@ -170,7 +170,10 @@ func writeComparison(c *cli.Context, r *compare.Report) error {
 		return r.JSON(w)
 	case "csv":
 		for _, text := range r.Warnings {
-			fmt.Fprintln(os.Stderr, "ukprobe: warning:", text)
+			fmt.Fprintln(os.Stderr, "ukprobe: warning:", streamOptions(os.Stderr).Clean(text))
+		}
+		for _, text := range r.NotCompared() {
+			fmt.Fprintln(os.Stderr, "ukprobe:", streamOptions(os.Stderr).Clean(text))
 		}
 		return r.CSV(w)
 	case "md":

@@ -26,7 +26,13 @@ func storedRun(t *testing.T, system string, level int64) string {
 		c.Samples = append(c.Samples, results.Sample{Started: time.Unix(i, 0), Status: results.SampleOK, Phases: results.Phases{TotalNs: &total}})
 	}
 	c.Summary = c.Summarize()
-	f := results.File{Format: results.Format, FormatVersion: results.FormatVersion, Run: results.Run{ID: fmt.Sprint(system, level), Status: results.RunOK}, Cells: []results.Cell{c}}
+	return storedCells(t, fmt.Sprint(system, level), results.RunOK, c)
+}
+
+// storedCells writes a run.
+func storedCells(t *testing.T, id, status string, cells ...results.Cell) string {
+	t.Helper()
+	f := results.File{Format: results.Format, FormatVersion: results.FormatVersion, Run: results.Run{ID: id, Status: status}, Cells: cells}
 	text, err := json.Marshal(f)
 	if err != nil {
 		t.Fatal(err)
@@ -59,19 +65,26 @@ func TestFlagsAnywhere(t *testing.T) {
 // TestCompare: what it prints, and its exit status.
 func TestCompare(t *testing.T) {
 	old, same, slow, other := storedRun(t, "linux", 1e8), storedRun(t, "linux", 1e8), storedRun(t, "linux", 1.1e8), storedRun(t, "osv", 1e8)
+	dead := storedCells(t, "dead", results.RunInterrupted,
+		results.Cell{System: "linux", App: "hello", Platform: "qemu", Experiment: "boot", Accel: "kvm", Probes: "boot", Status: results.CellSkipped, Reason: "not started"})
+	said := storedCells(t, "said", results.RunFailed,
+		results.Cell{System: "linux", App: "hello", Platform: "qemu", Experiment: "boot", Accel: "kvm", Probes: "boot", Status: results.CellFailed, Reason: "\x1b[31mred\x07"})
 	for name, tt := range map[string]struct {
 		args      []string
 		status    int
 		out, text string
 	}{
-		"equal":                      {[]string{"--fail-on", "regression", old, same}, 0, "~", ""},
-		"slower, only told":          {[]string{old, slow}, 0, "worse", ""},
-		"slower":                     {[]string{old, slow, "--fail-on", "regression"}, exitRegression, "worse", "compare: 1 regression"},
+		"equal":                      {[]string{"--fail-on", "regression", old, same}, 0, "n=10 ~\n", ""},
+		"slower, only told":          {[]string{old, slow}, 0, "n=10 worse\n", ""},
+		"slower":                     {[]string{old, slow, "--fail-on", "regression"}, exitRegression, "n=10 worse\n", "compare: 1 regression"},
 		"slower, but not by so much": {[]string{"--fail-on", "regression", "--threshold", "20%", old, slow}, 0, "worse, perhaps within 20.0 %", ""},
-		"faster":                     {[]string{"--fail-on", "regression", slow, old}, 0, "better", ""},
-		"faster is a difference":     {[]string{"--fail-on", "difference", slow, old}, exitRegression, "better", "compare: 1 difference"},
+		"faster":                     {[]string{"--fail-on", "regression", slow, old}, 0, "n=10 better\n", ""},
+		"faster is a difference":     {[]string{"--fail-on", "difference", slow, old}, exitRegression, "n=10 better\n", "compare: 1 difference"},
+		"a run that died":            {[]string{"--fail-on", "regression", old, dead}, exitRegression, "the run of B is interrupted", "compare: 1 cell that has no figures any more"},
+		"a run that died, only told": {[]string{old, dead}, 0, "nothing could be tested", ""},
 		"markdown":                   {[]string{"--format", "md", old, slow}, 0, "| linux/hello/qemu |", ""},
 		"csv":                        {[]string{"--format", "csv", old, slow}, 0, "linux,hello,qemu,boot,,kvm,boot,,,total_ns,less,10,", ""},
+		"csv of a run that died":     {[]string{"--format", "csv", old, said}, 0, "system,app,platform,", "ukprobe: Not compared: linux/hello/qemu, boot, kvm (BROKEN in B: no figures in " + said + ": failed, red)"},
 		"json":                       {[]string{"--format", "json", old, slow}, 0, `"verdict": "worse"`, ""},
 		"one for benchstat":          {[]string{"--format", "go-bench", old}, 0, "BenchmarkBoot/system=linux/", ""},
 		"nothing in common":          {[]string{old, other}, exitFailed, "", "nothing in common: " + old + " has linux/hello/qemu, boot, kvm; " + other + " has osv/hello/qemu"},

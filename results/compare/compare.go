@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/report"
 	"github.com/ukprobe/ukprobe/results/stats"
 )
 
@@ -57,12 +59,14 @@ func compare(a Set, b *Set, o Options) (*Report, error) {
 		return nil, errors.New("a base is for cells of one run; of two, the first is what the second is held against")
 	case b != nil:
 		m.b = *b
-		m.hosts = hostDifferences(a.Host, b.Host)
+		for _, d := range results.HostChanges(a.Host, b.Host) {
+			m.hosts = append(m.hosts, d.String())
+		}
 	case o.By == "" || o.By == ByHost:
 		return nil, errors.New("one run has nothing to be compared with: name another, or an axis within it (system, platform, version)")
 	}
 	m.match()
-	r := &Report{A: side(a), By: o.By, Threshold: o.Threshold, Correction: o.Correct, Alpha: stats.Alpha, Left: m.left}
+	r := &Report{A: side(a), By: o.By, Threshold: o.Threshold, Correction: o.Correct, Alpha: stats.Alpha}
 	if b != nil {
 		s := side(*b)
 		r.B = &s
@@ -71,19 +75,17 @@ func compare(a Set, b *Set, o Options) (*Report, error) {
 	for _, p := range m.pairs {
 		rows = append(rows, m.rows(p)...)
 	}
-	if len(rows) == 0 && !slices.ContainsFunc(m.left, func(l Left) bool { return l.Broken }) {
+	r.Left = m.left // with the metrics that had no row
+	if len(rows) == 0 && !m.gone {
 		return nil, m.nothing(len(m.pairs) > 0)
 	}
 	r.Comparisons = correct(rows, o.Correct)
-	at := r.Comparisons
-	if o.Correct == CorrectNone {
-		at = 1
-	}
-	for _, w := range rows {
-		w.judge(o.Threshold, at)
+	factors := factors(rows, o.Correct, r.Comparisons)
+	for i, w := range rows {
+		w.judge(o.Threshold, factors[i])
 		r.Rows = append(r.Rows, w.Row)
 	}
-	r.Warnings = slices.Concat(m.warn, m.aboutRuns(), m.aboutTaints(), aboutSamples(rows, o.Correct != CorrectNone))
+	r.Warnings = slices.Concat(m.warn, m.aboutRuns(), m.aboutTaints(), aboutTests(rows), aboutSamples(rows, o.Correct != CorrectNone))
 	return r, nil
 }
 
@@ -95,6 +97,14 @@ func (m *matcher) aboutRuns() []string {
 		return nil
 	}
 	var out []string
+	for _, s := range []struct {
+		name string
+		Set
+	}{{"A", m.a}, {"B", m.b}} {
+		if s.Status != results.RunOK && s.Status != "" {
+			out = append(out, fmt.Sprintf("the run of %s is %s: it may lack cells and samples", s.name, s.Status))
+		}
+	}
 	if m.a.Version != m.b.Version {
 		out = append(out, fmt.Sprintf("ukprobe %s measured A, %s measured B", m.a.Version, m.b.Version))
 	}
@@ -107,6 +117,14 @@ func (m *matcher) aboutRuns() []string {
 		out = append(out, "A and B are the same run: its figures are compared with themselves")
 	}
 	return out
+}
+
+// aboutTests says that there was none: then no difference could be found, whatever there is.
+func aboutTests(rows []*row) []string {
+	if slices.ContainsFunc(rows, func(w *row) bool { return w.exact || w.Verdict != TooFew && w.Verdict != Untested }) {
+		return nil
+	}
+	return []string{"nothing could be tested: that no difference is told says nothing"}
 }
 
 // aboutSamples says where more samples would be needed.
@@ -179,6 +197,7 @@ func (m *matcher) nothing(pairs bool) error {
 	if len(reasons) > 0 {
 		text += ". " + someOf(reasons)
 	}
+	text = report.Options{}.Clean(text) // guests' words may be in it
 	if m.one {
 		return fmt.Errorf("%w along %s: %s", ErrNothing, m.o.By, text)
 	}
@@ -214,7 +233,8 @@ func (s Set) has() string {
 	return s.Label + " has " + someOf(cells)
 }
 
-// Regressions are how many rows are regressions, and how many cells broke.
+// Regressions are how many rows are regressions, and how many cells (or metrics of cells)
+// have figures in A and none in B.
 func (r *Report) Regressions() (rows, broken int) {
 	for _, w := range r.Rows {
 		if w.Regression {

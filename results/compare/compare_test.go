@@ -7,6 +7,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -98,6 +99,8 @@ func TestVerdict(t *testing.T) {
 		{"huge", cellOf("x", slices.Repeat([]float64{5e-324}, 6)...), cellOf("x", slices.Repeat([]float64{math.MaxFloat64}, 6)...), 0, Worse, true, ""},
 		{"some timed out", cellOf("x", times(10, 100)...), late(cellOf("x", times(7, 110)...), 3), 5, Worse, true, "3 of 10 samples of B timed out"},
 		{"all timed out", cellOf("x", times(10, 100)...), late(cellOf("x"), 10), 5, Worse, true, "10 of 10 samples of B timed out"},
+		{"half of them equal, so that the interval reaches 0", metric("cpuid", slices.Repeat([]float64{5}, 10)...), metric("cpuid", slices.Concat(slices.Repeat([]float64{5}, 5), slices.Repeat([]float64{6}, 5))...), 0, Worse, true, ""},
+		{"the same, with a threshold", metric("cpuid", slices.Repeat([]float64{5}, 10)...), metric("cpuid", slices.Concat(slices.Repeat([]float64{5}, 5), slices.Repeat([]float64{6}, 5))...), 1, Worse, false, ""},
 		{"all timed out before", late(cellOf("x"), 10), cellOf("x", times(10, 100)...), 5, Improved, false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -292,7 +295,7 @@ func TestAxes(t *testing.T) {
 		for _, w := range r.Rows {
 			got = append(got, w.FromA+" → "+w.FromB)
 		}
-		if !slices.Equal(got, tt.want) || !strings.Contains(strings.Join(r.leftLines(), "\n"), tt.left) {
+		if !slices.Equal(got, tt.want) || !strings.Contains(strings.Join(r.NotCompared(), "\n"), tt.left) {
 			t.Errorf("%s: %v, want %v; left %v", name, got, tt.want, r.Left)
 		}
 	}
@@ -330,12 +333,70 @@ func TestBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, broken := r.Regressions(); broken != 1 || !strings.Contains(r.leftLines()[0], "BROKEN in B: no figures in b: failed, it never became ready") {
+	if _, broken := r.Regressions(); broken != 1 || !strings.Contains(r.NotCompared()[0], "BROKEN in B: no figures in b: failed, it never became ready") {
 		t.Errorf("%+v", r.Left)
 	}
-	failed.Status = results.CellUnsupported
-	if _, err := Runs(setOf("a", cellOf("x", times(10, 1)...)), setOf("b", failed), Options{}); !errors.Is(err, ErrNothing) {
-		t.Error(err)
+}
+
+// TestGone: what A has figures of and B has not is broken, whatever the reason: else a run
+// that died would pass.
+func TestGone(t *testing.T) {
+	good, x := cellOf("good", times(10, 1)...), cellOf("x", times(10, 1)...)
+	without := func(status string) *Cell {
+		c := cellOf("x")
+		c.Status, c.Metrics = status, nil
+		return &c
+	}
+	tcg := x
+	tcg.Accel = "tcg"
+	negative := cellOf("x", -1, -2)
+	other := x
+	other.Metrics = map[string]Series{"vmm_ns": {Values: times(10, 1)}}
+	for name, tt := range map[string]struct {
+		b    *Cell
+		want int
+	}{
+		"skipped": {without(results.CellSkipped), 1}, "no image": {without(results.CellNoImage), 1}, "unsupported": {without(results.CellUnsupported), 1},
+		"failed": {without(results.CellFailed), 1}, "absent": {nil, 1}, "another accelerator": {&tcg, 1}, "impossible figures": {&negative, 1},
+		"without its main figure": {&other, 1}, "there": {&x, 0},
+	} {
+		b := setOf("b", good)
+		if tt.b != nil {
+			b.Cells = append(b.Cells, *tt.b)
+		}
+		r, err := Runs(setOf("a", good, x), b, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, broken := r.Regressions(); broken != tt.want || r.Rows[0].Verdict != Same {
+			t.Errorf("%s: %d broken, want %d: %+v", name, broken, tt.want, r)
+		}
+		if back, err := Runs(b, setOf("a", good, x), Options{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if _, broken := back.Regressions(); broken != 0 {
+			if tt.b != &tcg {
+				t.Errorf("%s: what is new is broken: %+v", name, back.Left)
+			}
+		}
+	}
+	if r, err := Runs(setOf("a", x), setOf("b", *without(results.CellSkipped)), Options{}); err != nil || len(r.Rows) != 0 || !slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.HasPrefix(w, "nothing could be tested") }) {
+		t.Errorf("nothing is left: %+v, %v", r, err)
+	}
+	few, dead := cellOf("x", 1, 2, 3), setOf("b", cellOf("x", 1, 2, 3))
+	dead.Status = results.RunInterrupted
+	r, err := Runs(setOf("a", few), dead, Options{})
+	if err != nil || len(r.Warnings) < 2 || r.Warnings[0] != "the run of B is interrupted: it may lack cells and samples" || !strings.HasPrefix(r.Warnings[1], "nothing could be tested") {
+		t.Errorf("%+v, %v", r, err)
+	}
+	osv := cellOf("osv")
+	osv.Status, osv.Metrics = results.CellUnsupported, nil
+	r, err = Runs(setOf("a", x), setOf("b", cellOf("unikraft", times(10, 1)...), osv), Options{By: BySystem})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, broken := r.Regressions(); broken != 0 {
+		t.Errorf("along an axis: %+v", r.Left)
 	}
 }
 
@@ -351,6 +412,29 @@ func TestTooManyComparisons(t *testing.T) {
 	}
 	if r, err = Runs(setOf("a", a[0]), setOf("b", b[0]), Options{}); err != nil || r.Rows[0].Verdict != Worse {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestEnoughAfterOthers: of ten comparisons nine differ, so that Holm's last step is one of
+// one: five samples were enough for it. By Benjamini and Hochberg they always may be.
+func TestEnoughAfterOthers(t *testing.T) {
+	for _, tt := range []struct {
+		how     string
+		differs int // how many of the other nine
+		want    Verdict
+	}{{CorrectHolm, 9, Same}, {CorrectHolm, 4, Same}, {CorrectHolm, 3, TooFew}, {CorrectHolm, 0, TooFew}, {CorrectBH, 0, Same}, {CorrectNone, 0, Same}} {
+		a, b := []Cell{cellOf("few", times(5, 100)...)}, []Cell{cellOf("few", times(5, 100)...)}
+		for i := range 9 {
+			level := 100.0
+			if i < tt.differs {
+				level = 110
+			}
+			a, b = append(a, cellOf(string(rune('a'+i)), times(20, 100)...)), append(b, cellOf(string(rune('a'+i)), times(20, level)...))
+		}
+		r, err := Runs(setOf("a", a...), setOf("b", b...), Options{Correct: tt.how})
+		if err != nil || r.Rows[0].Verdict != tt.want || r.Differences() != tt.differs {
+			t.Errorf("%s, %d others differ: %q and %d differences, want %q; %v", tt.how, tt.differs, r.Rows[0].Verdict, r.Differences(), tt.want, err)
+		}
 	}
 }
 
@@ -407,8 +491,24 @@ func TestFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines, err := csv.NewReader(&b).ReadAll()
-	if err != nil || len(lines) != len(r.Rows)+1 || len(lines[1]) != len(csvHeader) {
-		t.Errorf("%v, %v", lines, err)
+	if err != nil || len(lines) != len(r.Rows)+1 {
+		t.Fatalf("%v, %v", lines, err)
+	}
+	field := func(line []string, name string) string { return line[slices.Index(lines[0], name)] }
+	for i, w := range r.Rows {
+		for name, want := range map[string]*float64{"shift": w.Shift, "superiority": w.Superiority, "a_drift_p": w.A.DriftP, "b_drift_percent": w.B.DriftPercent, "p": w.P} {
+			if got := field(lines[i+1], name); got != full(want) {
+				t.Errorf("row %d, %s: %q, want %q", i, name, got, full(want))
+			}
+		}
+		if field(lines[i+1], "shift_low") != ends(w.ShiftCI95)[0] || field(lines[i+1], "superiority_high") != ends(w.SuperiorityCI95)[1] {
+			t.Errorf("row %d: intervals are not as in %+v", i, w)
+		}
+		for name, want := range map[string]any{"a_timed_out": w.A.Beyond, "b_outliers": w.B.Outliers, "verdict": w.Verdict, "regression": w.Regression} {
+			if got := field(lines[i+1], name); got != fmt.Sprint(want) {
+				t.Errorf("row %d, %s: %q, want %v", i, name, got, want)
+			}
+		}
 	}
 	b.Reset()
 	if err := r.JSON(&b); err != nil {
@@ -417,5 +517,39 @@ func TestFormats(t *testing.T) {
 	var back Report
 	if err := json.Unmarshal(b.Bytes(), &back); err != nil || len(back.Rows) != len(r.Rows) || back.Rows[0].Verdict != r.Rows[0].Verdict {
 		t.Errorf("%+v, %v", back, err)
+	}
+}
+
+// TestForeignWords: what a guest or a file says is no escape sequence, no markup and no
+// formula, wherever it is written.
+func TestForeignWords(t *testing.T) {
+	evil := cellOf("=cmd|x", times(10, 100)...)
+	evil.Settings = map[string]string{"args": "\x1b[31mred\x07 <img src=x> @all https://x.example"}
+	failed := cellOf("y")
+	failed.Status, failed.Reason, failed.Metrics = results.CellFailed, "\x1b]0;title\x07 *bold* <script>", nil
+	r, err := Runs(setOf("a", cellOf("=cmd|x", times(10, 100)...), cellOf("y", times(10, 1)...)), setOf("b", evil, failed), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var md, lines bytes.Buffer
+	if err := errors.Join(r.Markdown(&md), r.CSV(&lines)); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"\x1b", "\x07", "<img", "<script", "://", "@all", "*bold*"} {
+		if strings.Contains(md.String(), bad) {
+			t.Errorf("%q is in\n%s", bad, &md)
+		}
+	}
+	fields, err := csv.NewReader(&lines).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range slices.Concat(fields...) {
+		if strings.ContainsAny(f, "\x1b\x07") || strings.HasPrefix(f, "=") {
+			t.Errorf("a field is %q", f)
+		}
+	}
+	if _, err := Runs(setOf("a", cellOf("z", times(10, 1)...)), setOf("\x1b[2Jb", evil), Options{}); err == nil || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("%q", err)
 	}
 }

@@ -17,7 +17,7 @@ type pair struct{ a, b *Cell }
 type Left struct {
 	Cell   string `json:"cell"`
 	Reason string `json:"reason"`
-	// Broken: it has figures on side A, and on side B it was tried and has none.
+	// Broken: it has figures on side A and none on side B, whatever the reason.
 	Broken bool `json:"broken,omitempty"`
 }
 
@@ -29,6 +29,7 @@ type matcher struct {
 	hosts []string // differences of the hosts
 	pairs []pair
 	left  []Left
+	gone  bool     // of what B has, something has no figures any more
 	warn  []string // without duplicates
 }
 
@@ -84,9 +85,9 @@ func (m *matcher) within(cells []*Cell) {
 	}
 	switch {
 	case len(g.a) == 0:
-		m.leave(g.b, fmt.Sprintf("no %s %s has it", m.o.By, base))
+		m.leave(g.b, fmt.Sprintf("no %s %s has it", m.o.By, base), false)
 	case len(g.b) == 0:
-		m.leave(g.a, "no other "+m.o.By+" has it")
+		m.leave(g.a, "no other "+m.o.By+" has it", false)
 	default:
 		m.between(&g)
 	}
@@ -111,11 +112,11 @@ func (m *matcher) between(g *group) {
 		}
 		for _, a := range same {
 			used[a], used[b] = true, true
-			m.consider(a, b)
+			m.consider(a, b, !slices.ContainsFunc(g.b, func(c *Cell) bool { return c.Accel == a.Accel }))
 		}
 	}
-	m.leave(slices.DeleteFunc(slices.Clone(g.a), func(c *Cell) bool { return used[c] || !c.measured() }), m.onlyIn(m.a))
-	m.leave(slices.DeleteFunc(slices.Clone(g.b), func(c *Cell) bool { return used[c] || !c.measured() }), m.onlyIn(m.b))
+	m.leave(slices.DeleteFunc(slices.Clone(g.a), func(c *Cell) bool { return used[c] || !c.measured() }), m.onlyIn(m.a), !m.one)
+	m.leave(slices.DeleteFunc(slices.Clone(g.b), func(c *Cell) bool { return used[c] || !c.measured() }), m.onlyIn(m.b), false)
 }
 
 func (m *matcher) onlyIn(s Set) string {
@@ -128,24 +129,25 @@ func (m *matcher) onlyIn(s Set) string {
 // alongAxis: cells are paired that differ in something.
 func (m *matcher) alongAxis() bool { return m.o.By != "" && m.o.By != ByHost }
 
-func (m *matcher) leave(cells []*Cell, why string) {
+func (m *matcher) leave(cells []*Cell, why string, broken bool) {
 	for _, c := range cells {
-		m.left = append(m.left, Left{Cell: c.String(), Reason: why})
+		m.left = append(m.left, Left{Cell: c.String(), Reason: why, Broken: broken})
 	}
 }
 
 // measured tells whether there is a figure of the cell.
 func (c *Cell) measured() bool { return len(c.Metrics) > 0 }
 
-// consider pairs two cells if they may be.
-func (m *matcher) consider(a, b *Cell) {
+// consider pairs two cells if they may be. alone: B has no cell with the accelerator of A's.
+func (m *matcher) consider(a, b *Cell, alone bool) {
 	if !a.measured() || !b.measured() {
 		m.missing(a, b)
 		return
 	}
 	for _, d := range m.obstacles(a, b) {
 		if !m.o.across(d.what) {
-			m.left = append(m.left, Left{Cell: b.String(), Reason: fmt.Sprintf("%s: with --across %s they are compared all the same", d.text, d.what)})
+			m.left = append(m.left, Left{Cell: b.String(), Reason: fmt.Sprintf("%s: with --across %s they are compared all the same", d.text, d.what),
+				Broken: d.what == AcrossAccel && alone && !m.one})
 			return
 		}
 	}
@@ -156,12 +158,14 @@ func (m *matcher) consider(a, b *Cell) {
 }
 
 // missing says of a cell that one side has no figures of why not. Where neither was to have
-// any, nothing needs to be said.
+// any, nothing needs to be said. Along an axis, what does not exist of B's value did not break.
 func (m *matcher) missing(a, b *Cell) {
 	tried := func(c *Cell) bool { return c.Status == results.CellOK || c.Status == results.CellFailed }
 	switch {
 	case a.measured():
-		m.left = append(m.left, Left{Cell: b.String(), Reason: fmt.Sprintf("no figures in %s: %s", m.labelB(), state(b)), Broken: tried(b)})
+		broken := !m.alongAxis() || b.Status != results.CellUnsupported
+		m.gone = m.gone || broken
+		m.left = append(m.left, Left{Cell: b.String(), Reason: fmt.Sprintf("no figures in %s: %s", m.labelB(), state(b)), Broken: broken})
 	case b.measured():
 		m.left = append(m.left, Left{Cell: b.String(), Reason: fmt.Sprintf("no figures in %s: %s", m.a.Label, state(a))})
 	case tried(a) || tried(b):
@@ -242,21 +246,6 @@ func rungs(a, b *Cell, hostA, hostB results.Host) []string {
 		if r != "" && other != "" && r != other {
 			out = append(out, fmt.Sprintf("hook %s at %s and at %s", hook, r, other))
 		}
-	}
-	return out
-}
-
-// hostDifferences are those of two fingerprints that make figures incomparable. What
-// programs there are (the VMM's version) and what the run has set is not among them.
-func hostDifferences(a, b results.Host) []string {
-	head := func(h results.Host) results.Host {
-		h.Overhead, h.Settings, h.Versions, h.Rungs = nil, nil, nil, nil
-		h.Accelerators = slices.Sorted(slices.Values(h.Accelerators))
-		return h
-	}
-	var out []string
-	for _, d := range results.Changes(head(a), head(b)) {
-		out = append(out, d.String())
 	}
 	return out
 }

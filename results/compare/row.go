@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/results"
 	"github.com/ukprobe/ukprobe/results/stats"
 )
 
@@ -49,7 +50,7 @@ type Row struct {
 	ExactP          bool        `json:"p_exact,omitempty"`
 	Verdict         Verdict     `json:"verdict"`
 	// Beyond: it differs, and by more than the threshold, wherever in its interval the
-	// change is. Regression: for the worse.
+	// change is; with a threshold of 0, it differs. Regression: for the worse.
 	Beyond     bool     `json:"beyond_threshold"`
 	Regression bool     `json:"regression"`
 	Notes      []string `json:"notes,omitempty"`
@@ -78,6 +79,10 @@ type row struct {
 
 func (m *matcher) rows(p pair) []*row {
 	var out []*row
+	for _, lost := range m.lost(p) {
+		m.gone = true
+		m.left = append(m.left, Left{Cell: p.b.String(), Reason: lost + ": no figures in " + m.labelB(), Broken: true})
+	}
 	for _, metric := range chosen(m.o.Metrics, p.a, p.b) {
 		w := &row{Row: Row{Key: p.a.without(m.o.By), Metric: metric, Better: BetterOf(metric)}, exact: exact(p.a.Experiment)}
 		if m.alongAxis() {
@@ -89,7 +94,9 @@ func (m *matcher) rows(p pair) []*row {
 		sa, sb := p.a.Metrics[metric], p.b.Metrics[metric]
 		w.a, w.b = w.usable("A", sa), w.usable("B", sb)
 		if len(w.a) == 0 || len(w.b) == 0 {
-			m.left = append(m.left, Left{Cell: p.b.String(), Reason: metric + ": " + strings.Join(w.Notes, "; ")})
+			broken := len(w.a) > 0 && !m.one
+			m.gone = m.gone || broken
+			m.left = append(m.left, Left{Cell: p.b.String(), Reason: metric + ": " + strings.Join(w.Notes, "; "), Broken: broken})
 			continue
 		}
 		w.A, w.B = w.figures("A", w.a, p.a.Tainted), w.figures("B", w.b, p.b.Tainted)
@@ -99,6 +106,29 @@ func (m *matcher) rows(p pair) []*row {
 		}
 		w.compare()
 		out = append(out, w)
+	}
+	return out
+}
+
+// lost are the metrics that were asked for by their names and that only A has; if none was
+// asked for, the main figure, where B has none of those that may be it.
+func (m *matcher) lost(p pair) (out []string) {
+	if m.one || m.alongAxis() {
+		return nil
+	}
+	asked := m.o.Metrics
+	if len(asked) == 0 {
+		asked = results.MainFigures(p.a.Experiment)
+	}
+	for _, metric := range asked {
+		_, inA := p.a.Metrics[metric]
+		_, inB := p.b.Metrics[metric]
+		switch {
+		case inB && len(m.o.Metrics) == 0:
+			return nil
+		case inA && !inB:
+			out = append(out, metric)
+		}
 	}
 	return out
 }
@@ -253,9 +283,30 @@ func correct(rows []*row, how string) int {
 	return len(tested)
 }
 
-// judge gives the verdict. comparisons is what p values were corrected for, 1 if they were
-// not.
-func (w *row) judge(threshold float64, comparisons int) {
+// factors are what the p value of each row would be multiplied by at least if it were the
+// least that its number of samples allows. Holm's steps are those with a smaller p that were
+// taken; Benjamini and Hochberg's factor is 1 if all others differ.
+func factors(rows []*row, how string, comparisons int) []float64 {
+	out := slices.Repeat([]float64{1}, len(rows))
+	if how != CorrectHolm {
+		return out
+	}
+	var taken []float64
+	for _, w := range rows {
+		if w.PCorrected != nil && *w.PCorrected < stats.Alpha {
+			taken = append(taken, *w.P)
+		}
+	}
+	slices.Sort(taken)
+	for i, w := range rows {
+		before, _ := slices.BinarySearch(taken, stats.LeastP(len(w.a), len(w.b)))
+		out[i] = float64(comparisons - before)
+	}
+	return out
+}
+
+// judge gives the verdict. factor is the row's of [factors].
+func (w *row) judge(threshold, factor float64) {
 	switch {
 	case w.Verdict != "":
 		return
@@ -269,7 +320,7 @@ func (w *row) judge(threshold float64, comparisons int) {
 		return
 	case *w.PCorrected >= stats.Alpha:
 		w.Verdict = Same
-		if stats.LeastP(len(w.a), len(w.b))*float64(comparisons) >= stats.Alpha { // it could hardly have differed
+		if stats.LeastP(len(w.a), len(w.b))*factor >= stats.Alpha { // it could hardly have differed
 			w.Verdict = TooFew
 		}
 		if *w.P < stats.Alpha {
@@ -286,7 +337,9 @@ func (w *row) judge(threshold float64, comparisons int) {
 	default:
 		w.Verdict = Worse
 	}
-	w.Beyond = w.leastChange(larger) > threshold
+	// With ties the interval may hold 0 though the test sees a difference: without a
+	// threshold the test alone decides.
+	w.Beyond = threshold == 0 || w.leastChange(larger) > threshold
 	w.Regression = w.Beyond && w.Verdict == Worse
 }
 

@@ -200,7 +200,7 @@ func (r *Report) Term(out io.Writer, o report.Options) error {
 			b.WriteString(p.wrap(fmt.Sprintf("[%d] %s", i+1, n)) + "\n")
 		}
 	}
-	for _, l := range r.leftLines() {
+	for _, l := range r.NotCompared() {
 		b.WriteString("\n" + p.wrap(l))
 	}
 	b.WriteString("\n" + p.wrap(r.legend()) + "\n")
@@ -312,8 +312,8 @@ func geomean(rows []*Row) (percent float64, ok bool) {
 	return 100 * (math.Exp(sum/float64(len(rows))) - 1), len(rows) > 1
 }
 
-// leftLines are the cells that were not compared, those with the same reason together.
-func (r *Report) leftLines() []string {
+// NotCompared are the cells that were not, those with the same reason in one line.
+func (r *Report) NotCompared() []string {
 	var reasons []string
 	cells := map[string][]string{}
 	for _, l := range r.Left {

@@ -15,7 +15,7 @@ import (
 )
 
 // csvColumns are the columns of the tidy form; docs/report.md describes them.
-var csvColumns = []string{"run", "host", "system", "app", "platform", "experiment", "variant", "accel", "probes", "sample", "status", "taints", "metric", "unit", "value"}
+var csvColumns = []string{"run", "host", "system", "app", "platform", "experiment", "variant", "accel", "probes", "sample", "status", "counts", "repeat_of", "taints", "metric", "unit", "value"}
 
 // CSV writes every sample's every figure as a row of its own. A sample without any has one
 // row without metric. With curves their points are rows too, and a further column, at_ns,
@@ -35,11 +35,17 @@ func (d *Document) CSV(w io.Writer, curves bool) error {
 			c := &f.Cells[j]
 			cell := []string{f.Run.ID, hostWords(&f.Host), c.System, c.App, c.Platform, experimentOf(c), c.Variant().String(), c.Accel, csvProbes(c)}
 			for k := range cell {
-				cell[k] = spreadsheet(cell[k])
+				cell[k] = CSVField(cell[k])
 			}
 			rows := csvRows{cell: cell, curves: curves, out: out}
+			counts := c.Counts()
 			for k := range c.Samples {
+				rows.counts, rows.repeatOf = strconv.FormatBool(counts[k]), ""
+				if of := c.Samples[k].RepeatOf; of != 0 {
+					rows.repeatOf = strconv.Itoa(of)
+				}
 				rows.sample(strconv.Itoa(k+1), &c.Samples[k])
+				rows.counts = "false" // summaries are of samples
 				for l := range c.Samples[k].Guests {
 					rows.sample(fmt.Sprintf("%d/%d", k+1, l+1), &c.Samples[k].Guests[l])
 				}
@@ -51,16 +57,17 @@ func (d *Document) CSV(w io.Writer, curves bool) error {
 }
 
 type csvRows struct {
-	cell   []string
-	curves bool
-	out    *csv.Writer // its errors stick
+	cell             []string
+	counts, repeatOf string
+	curves           bool
+	out              *csv.Writer // its errors stick
 }
 
 func (r csvRows) sample(number string, s *results.Sample) {
 	metrics := s.Metrics()
-	taints := spreadsheet(strings.Join(s.Taints, "; "))
+	taints := CSVField(strings.Join(s.Taints, "; "))
 	row := func(metric, unit, value, at string) {
-		fields := slices.Concat(r.cell, []string{number, spreadsheet(s.Status), taints, spreadsheet(metric), unit, value})
+		fields := slices.Concat(r.cell, []string{number, CSVField(s.Status), r.counts, r.repeatOf, taints, CSVField(metric), unit, value})
 		if r.curves {
 			fields = append(fields, at)
 		}
@@ -116,9 +123,9 @@ func unitOf(metric string) string {
 	return "1"
 }
 
-// spreadsheet makes a text a field that no spreadsheet takes for a formula, without
+// CSVField makes a text a field that no spreadsheet takes for a formula, without
 // control characters.
-func spreadsheet(s string) string {
+func CSVField(s string) string {
 	s = Options{}.clean(s)
 	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
 		return "'" + s

@@ -116,10 +116,8 @@ func hostsDiffer(sources []Source) []string {
 	for i := range sources[min(1, len(sources)):] {
 		a, b := sources[0].File, sources[i+1].File
 		var what []string
-		for _, d := range results.Differences(a.Host, b.Host) {
-			if !strings.HasPrefix(d, "overhead") {
-				what = append(what, d)
-			}
+		for _, d := range results.HostChanges(a.Host, b.Host) {
+			what = append(what, d.String())
 		}
 		if len(what) == 0 {
 			continue

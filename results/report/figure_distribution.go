@@ -11,11 +11,24 @@ import (
 	"github.com/ukprobe/ukprobe/results"
 )
 
-// mainMetric is the figure of an experiment of which the distribution is drawn.
-var mainMetric = map[string]phase{
-	"boot": {totalNs, "time until ready"}, "timing-validation": {totalNs, "time until ready"}, "memory-use": {"pss_ready_bytes", "memory in all (PSS), when ready"},
-	"memory-min": {"memory_min_bytes", "least memory"}, "throughput": {"requests_per_second", "requests per second"},
-	"http": {"latency_p99_ns", "99th percentile of the latency"}, "dns": {"requests_per_second", "queries per second"}, "fs": {"read_latency_p50_ns", "median latency of reads"},
+// mainTitles are the main figures of experiments ([results.MainFigures]) as an axis has them.
+// Sizes of files have no distribution.
+var mainTitles = []phase{
+	{totalNs, "time until ready"}, {"memory_min_bytes", "least memory"}, {"guest_ready_bytes", "the guest's memory, when ready"},
+	{"process_ready_bytes", "the process's memory, when ready"}, {"instances", "instances"}, {"requests_per_second", "requests per second"},
+	{"latency_p50_ns", "median latency"}, {"read_latency_p50_ns", "median latency of reads"}, {"write_latency_p50_ns", "median latency of writes"},
+	{"host_read_latency_p50_ns", "median latency of reads at the host"}, {"host_write_latency_p50_ns", "median latency of writes at the host"},
+	{"entropy_bits", "entropy"},
+}
+
+// mainMetric is the figure of a cell of which the distribution is drawn, "" if it has none.
+func mainMetric(c *results.Cell) string {
+	for _, metric := range results.MainFigures(experimentOf(c)) {
+		if len(pointsOf(c, metric)) > 0 {
+			return metric
+		}
+	}
+	return ""
 }
 
 // distributionSection draws every sample of every cell that has several.
@@ -24,12 +37,11 @@ func distributionSection(cells []sourced) section {
 		Intro: "Every sample of every cell with two or more. Above, the empirical distribution: how large a part of the samples is below a value; where some timed out it does not reach 100 %. " +
 			"Below, the samples themselves: filled, or hollow if tainted; a cross at the right edge is a sample that timed out or failed, a faint diamond one that was disturbed and taken again, and does not count. The upright line is the median, the band its 95 % interval.",
 		Absent: "No cell has two samples or more of its main figure."}
-	several := selectCells(cells, func(c *results.Cell) bool {
-		m, ok := mainMetric[experimentOf(c)]
-		return ok && len(c.Samples) > 1 && len(pointsOf(c, m.metric)) > 0
-	})
-	for i, g := range figureGroups(several, true, colors) {
-		s.Figures = append(s.Figures, distributionFigure(fmt.Sprintf("distribution-%d", i+1), g))
+	for _, m := range mainTitles {
+		several := selectCells(cells, func(c *results.Cell) bool { return len(c.Samples) > 1 && mainMetric(c) == m.metric })
+		for _, g := range figureGroups(several, true, colors) {
+			s.Figures = append(s.Figures, distributionFigure(fmt.Sprintf("distribution-%d", len(s.Figures)+1), g, m))
+		}
 	}
 	return s.done()
 }
@@ -40,6 +52,7 @@ type point struct {
 	value   float64
 	has     bool // it has a value
 	counts  bool // it is one of those that stand
+	late    bool // it timed out, which in this metric is longer than all others
 	ok      bool
 	tainted bool
 	words   string
@@ -55,6 +68,7 @@ func pointsOf(c *results.Cell, metric string) []point {
 		p := point{number: i + 1, counts: slices.Contains(standing, i), ok: s.Status == results.SampleOK, tainted: len(s.Taints) > 0}
 		p.value, p.has = metricOf(s, metric)
 		p.has = p.has && p.ok && !notANumber(p.value)
+		p.late = metric == totalNs && s.Status == results.SampleTimeout
 		some = some || p.has
 		p.words = fmt.Sprintf("sample %d: ", i+1)
 		if p.has {
@@ -76,8 +90,8 @@ func pointsOf(c *results.Cell, metric string) []point {
 	return out
 }
 
-func distributionFigure(id string, g figureGroup) figure {
-	o, m := Options{}, mainMetric[g.experiment]
+func distributionFigure(id string, g figureGroup, m phase) figure {
+	o := Options{}
 	f := figure{ID: id, Title: g.title(), YLabel: "part of the samples", XLabel: m.title, Table: &figureTable{Head: []string{"cell", "n", "median", "95 % interval", "least", "most", "not ok", "tainted"}}}
 	var values []float64
 	points := make([][]point, len(g.cells))
@@ -112,13 +126,13 @@ func distributionFigure(id string, g figureGroup) figure {
 	return f
 }
 
-// ecdf is the path of the empirical distribution of the samples that count, those that
-// timed out being above all others.
+// ecdf is the path of the empirical distribution of the samples that the summary is of
+// ([results.Cell.Summarize]): of total_ns also those that timed out, above all others.
 func ecdf(points []point, x scale) string {
 	var values []float64
 	n := 0
 	for _, p := range points {
-		if !p.counts {
+		if !p.counts || !p.has && !p.late {
 			continue
 		}
 		n++

@@ -38,7 +38,7 @@ func (b *gridBuilder) entries(c *sourced, metrics []phase) []Entry {
 		case c == nil:
 			e.Status = EntryAbsent
 			continue
-		case c.Status != results.CellOK:
+		case !c.HasFigures():
 			e.Status, e.Again = c.Status, i > 0
 		case len(c.Samples) == 0:
 			e.Status, e.Again = EntryNoData, i > 0
@@ -278,7 +278,7 @@ func gridLegend(g *Grid, cells []sourced) []string {
 	}
 	accels := map[string]bool{}
 	for _, c := range cells {
-		if a := accelOf(c.Cell); a != "" && c.Status == results.CellOK {
+		if a := accelOf(c.Cell); a != "" && c.HasFigures() {
 			accels[a] = true
 		}
 	}

@@ -183,7 +183,7 @@ type cellTable struct {
 
 func (t cellTable) grid(g Grid, cells []sourced) Grid {
 	if t.okOnly {
-		cells = selectCells(cells, func(c *results.Cell) bool { return c.Status == results.CellOK && len(c.Samples) > 0 })
+		cells = selectCells(cells, func(c *results.Cell) bool { return c.HasFigures() && len(c.Samples) > 0 })
 	}
 	metrics := slices.DeleteFunc(slices.Clone(t.metrics), func(m phase) bool {
 		return !slices.ContainsFunc(cells, func(c sourced) bool { _, ok := figureOf(c.Cell, m.metric); return ok })

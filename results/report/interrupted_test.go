@@ -75,6 +75,15 @@ func TestCutShort(t *testing.T) {
 					t.Errorf("%q is not there:\n%s", want, b.String())
 				}
 			}
+			// The evaluation's tables say the same.
+			b.Reset()
+			if err := NewDocument(Source{"x", f}).Markdown(&b); err != nil {
+				t.Fatal(err)
+			}
+			note := `\[1\] ` + strings.TrimPrefix(tt.words[0], "[1] ")
+			if figures := strings.Contains(b.String(), "3.00 µs"); figures != tt.cell.HasFigures() || !strings.Contains(b.String(), note) {
+				t.Errorf("figures %v, and no %q in\n%s", figures, note, b.String())
+			}
 		})
 	}
 }

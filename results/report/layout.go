@@ -248,7 +248,7 @@ func (t crossTable) find(cells []sourced, row rowKey, column string) *sourced {
 		if t.of(c.Cell) != column || c.System != row.system || !t.key(*c).fits(row) {
 			continue
 		}
-		if found == nil || found.Status != results.CellOK && c.Status == results.CellOK {
+		if found == nil || !found.HasFigures() && c.HasFigures() {
 			found = c
 		}
 	}

@@ -15,10 +15,10 @@ func (d *Document) Markdown(w io.Writer) error {
 	b.WriteString("# ukprobe report\n\n")
 	for i := range d.Sources {
 		s := &d.Sources[i]
-		fmt.Fprintf(&b, "- %s\n", md(s.describe()))
+		fmt.Fprintf(&b, "- %s\n", EscapeMarkdown(s.describe()))
 	}
 	for _, line := range d.Warnings {
-		fmt.Fprintf(&b, "\n> **Warning:** %s\n", md(line))
+		fmt.Fprintf(&b, "\n> **Warning:** %s\n", EscapeMarkdown(line))
 	}
 	for i := range d.Grids {
 		d.Grids[i].markdown(&b)
@@ -26,7 +26,7 @@ func (d *Document) Markdown(w io.Writer) error {
 	if len(d.Images) > 0 {
 		b.WriteString("\n## Images\n\n")
 		for _, line := range d.Images {
-			fmt.Fprintf(&b, "- %s\n", md(line))
+			fmt.Fprintf(&b, "- %s\n", EscapeMarkdown(line))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -34,36 +34,36 @@ func (d *Document) Markdown(w io.Writer) error {
 }
 
 func (g *Grid) markdown(b *strings.Builder) {
-	fmt.Fprintf(b, "\n## %s\n\n", md(g.heading()))
+	fmt.Fprintf(b, "\n## %s\n\n", EscapeMarkdown(g.heading()))
 	if g.Absent != "" {
-		b.WriteString(md(g.Absent) + "\n")
+		b.WriteString(EscapeMarkdown(g.Absent) + "\n")
 		return
 	}
 	var head, rule []string
 	for _, h := range g.Heads {
-		head, rule = append(head, md(h)), append(rule, "---")
+		head, rule = append(head, EscapeMarkdown(h)), append(rule, "---")
 	}
 	for _, c := range g.Columns {
-		head, rule = append(head, md(c.heading())), append(rule, "--:")
+		head, rule = append(head, EscapeMarkdown(c.heading())), append(rule, "--:")
 	}
 	fmt.Fprintf(b, "| %s |\n| %s |\n", strings.Join(head, " | "), strings.Join(rule, " | "))
 	for _, r := range g.Rows {
 		var row []string
 		for _, h := range r.Heads {
-			row = append(row, md(h))
+			row = append(row, EscapeMarkdown(h))
 		}
 		for _, e := range r.Entries {
-			words := md(strings.Join(Options{}.entryWords(e), " "))
-			row = append(row, strings.TrimSpace(words+" "+md(marks(e.Notes))))
+			words := EscapeMarkdown(strings.Join(Options{}.entryWords(e), " "))
+			row = append(row, strings.TrimSpace(words+" "+EscapeMarkdown(marks(e.Notes))))
 		}
 		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))
 	}
 	b.WriteByte('\n')
 	for i, n := range g.Notes {
-		fmt.Fprintf(b, "\\[%d\\] %s  \n", i+1, md(n))
+		fmt.Fprintf(b, "\\[%d\\] %s  \n", i+1, EscapeMarkdown(n))
 	}
 	for _, line := range g.Legend {
-		fmt.Fprintf(b, "\n%s\n", md(line))
+		fmt.Fprintf(b, "\n%s\n", EscapeMarkdown(line))
 	}
 }
 
@@ -72,8 +72,8 @@ func (g *Grid) markdown(b *strings.Builder) {
 var markup = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`, "<", "&lt;", ">", "&gt;", "&", "&amp;",
 	"://", ":&#47;/", "@", "&#64;", "www.", "www&#46;", "$", `\$`)
 
-// md makes a text safe inside of a line of Markdown. Addresses in it become no links.
-func md(s string) string {
+// EscapeMarkdown makes a text safe inside of a line of Markdown. Addresses in it become no links.
+func EscapeMarkdown(s string) string {
 	s = markup.Replace(Options{}.clean(s))
 	if s != "" && strings.ContainsRune("#-+=0123456789", rune(s[0])) { // would begin a heading or a list at the start of a line
 		if s[0] < '0' || s[0] > '9' {

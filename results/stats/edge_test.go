@@ -190,3 +190,16 @@ func TestManyPairs(t *testing.T) {
 		t.Errorf("of 25 million pairs: %+v, %v, %v", e, e.CI95, err)
 	}
 }
+
+// TestSuperiorityIsOfTheTest: it is made of the same U as the test's, with ties and without.
+func TestSuperiorityIsOfTheTest(t *testing.T) {
+	for _, v := range [][2][]float64{{{1, 2, 3}, {2, 2, 4, 5}}, {{1, 5, 9}, {2, 3}}, {{1, 1}, {1, 1, 1}}, {{3, math.Inf(1)}, {1, math.Inf(1), 2}}} {
+		test, err := MannWhitney(v[0], v[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := Superiority(v[0], v[1]); err != nil || e.Value != test.Superiority() {
+			t.Errorf("%v: %v, %v, of the test %v", v, e.Value, err, test.Superiority())
+		}
+	}
+}

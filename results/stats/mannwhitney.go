@@ -38,26 +38,17 @@ const (
 // equal, P is 1. An empty sample is an error that wraps [ErrTooFew], a NaN one that wraps
 // [ErrNotFinite].
 func MannWhitney(a, b []float64) (Test, error) {
-	t := Test{N1: len(a), N2: len(b), P: 1}
-	if len(a) == 0 || len(b) == 0 {
-		return t, fmt.Errorf("mann-whitney test of %d and %d values: %w", len(a), len(b), ErrTooFew)
+	t, ranks, ties, err := untested(a, b)
+	if err != nil {
+		return t, err
 	}
-	pooled := slices.Concat(a, b)
-	if slices.ContainsFunc(pooled, math.IsNaN) {
-		return t, fmt.Errorf("mann-whitney test: NaN is %w", ErrNotFinite)
-	}
-	ranks, ties := doubledRanks(pooled)
 	sum := 0
 	for _, r := range ranks[:len(a)] {
 		sum += r
 	}
 	pairs := len(a) * len(b)
-	t.U = float64(sum-len(a)*(len(a)+1)) / 2
-	for _, n := range ties {
-		t.Ties += n
-	}
 	switch {
-	case t.Ties == len(pooled) && len(ties) == 1: // P is 1
+	case t.Ties == len(ranks) && len(ties) == 1: // P is 1
 	case len(ties) == 0 && pairs <= exactPairs:
 		t.Exact = true
 		t.P = min(1, 2*untied(len(a), len(b)).upTo(min(t.U, float64(pairs)-t.U)))
@@ -68,6 +59,29 @@ func MannWhitney(a, b []float64) (Test, error) {
 		t.P = t.approximate(ties)
 	}
 	return t, nil
+}
+
+// untested is a test whose P has not been computed, the doubled ranks of all values, and how
+// many are equal. It is all that [Superiority] needs.
+func untested(a, b []float64) (t Test, ranks, ties []int, err error) {
+	t = Test{N1: len(a), N2: len(b), P: 1}
+	if len(a) == 0 || len(b) == 0 {
+		return t, nil, nil, fmt.Errorf("mann-whitney test of %d and %d values: %w", len(a), len(b), ErrTooFew)
+	}
+	pooled := slices.Concat(a, b)
+	if slices.ContainsFunc(pooled, math.IsNaN) {
+		return t, nil, nil, fmt.Errorf("mann-whitney test: NaN is %w", ErrNotFinite)
+	}
+	ranks, ties = doubledRanks(pooled)
+	sum := 0
+	for _, r := range ranks[:len(a)] {
+		sum += r
+	}
+	t.U = float64(sum-len(a)*(len(a)+1)) / 2
+	for _, n := range ties {
+		t.Ties += n
+	}
+	return t, ranks, ties, nil
 }
 
 func (t Test) approximate(ties []int) float64 {

@@ -36,7 +36,8 @@ func Shift(a, b []float64) (Estimate, error) {
 
 // Ratio is by what factor the values of b are larger than those of a: the median of the
 // ratios of all pairs, as [Shift] of their logarithms would have it, with its interval,
-// which holds 1 if and only if the test sees no difference. All values must be above 0.
+// which holds 1 if and only if the test without ties sees no difference. All values must be
+// above 0.
 func Ratio(a, b []float64) (Estimate, error) {
 	if err := finite(a, b); err != nil {
 		return Estimate{}, fmt.Errorf("ratio: %w", err)
@@ -147,7 +148,7 @@ func number(i uint64) float64 {
 // [LeastForInterval] values in a sample, nor where the samples do not overlap: the
 // variance that it is made of is then 0, which it is not.
 func Superiority(a, b []float64) (Estimate, error) {
-	t, err := MannWhitney(a, b)
+	t, _, _, err := untested(a, b)
 	if err != nil {
 		return Estimate{}, err
 	}
