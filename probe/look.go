@@ -76,7 +76,9 @@ func (l Look) Between(from, to int64) (out Look, whole bool) {
 	for n, e := range known {
 		c := out.CPUs[n]
 		begun, ended := c.Begun, c.Begun+c.Span.Nanoseconds()
-		whole = whole && !(e.lost && (from > begun || to != 0 && to < ended))
+		if cut := from > begun || to != 0 && to < ended; cut && e.lost {
+			whole = false
+		}
 		if from > begun && !e.reachesPast(from) {
 			from, whole = 0, false
 		}

@@ -26,15 +26,13 @@ func WriteFile(path string, write func(io.Writer) error) error {
 // keepResults says why a file is not to be replaced.
 func keepResults(path string) error {
 	name := filepath.Base(path)
-	switch {
-	case strings.HasPrefix(name, DatabaseName), isSQLite(path):
+	if strings.HasPrefix(name, DatabaseName) || isSQLite(path) {
 		return errors.New("it is a database, and what it holds would be lost")
-	case name != FileName:
-		if _, err := runIDOf(path); err != nil {
-			return nil
-		}
 	}
-	return errors.New("it is a run's file, and the run would be lost")
+	if _, err := runIDOf(path); err == nil || name == FileName {
+		return errors.New("it is a run's file, and the run would be lost")
+	}
+	return nil
 }
 
 func isSQLite(path string) bool {
