@@ -130,17 +130,6 @@ func TestSecondWriter(t *testing.T) {
 	}
 }
 
-// TestCommandOf: a process names itself as it likes, and its name is shown.
-func TestCommandOf(t *testing.T) {
-	cmd := exec.Command("sleep", "60")
-	cmd.Args[0] = "\x1b[31mred\n"
-	must(t, cmd.Start())
-	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
-	if got, want := commandOf(cmd.Process.Pid), "\uFFFD[31mred\uFFFD 60"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
 // TestNewerStore: a store of a version that is not known is not touched.
 func TestNewerStore(t *testing.T) {
 	dir := t.TempDir()

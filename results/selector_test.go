@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/internal/lockfile"
 )
 
 // severalRuns is a folder with three runs, which came in another order than they began.
@@ -156,7 +158,7 @@ func TestImport(t *testing.T) {
 // TestRunEndsMeanwhile: a run that ends between the look at who writes it and the reading
 // is neither listed as killed nor imported without its end.
 func TestRunEndsMeanwhile(t *testing.T) {
-	defer func() { askHolder = holderOf }()
+	defer func() { askHolder = lockfile.Holder }()
 	list := func(dir string) error {
 		got, err := List(dir)
 		if err == nil && got[0].Status != RunOK {
@@ -181,7 +183,7 @@ func TestRunEndsMeanwhile(t *testing.T) {
 			must(t, s.AddSample(0, okSample(1)))
 			askHolder = func(of string) (int, string) {
 				if of != dir {
-					return holderOf(of)
+					return lockfile.Holder(of)
 				}
 				if asked++; asked == 1 {
 					return os.Getpid() + 1, "ukprobe run"

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/ukprobe/ukprobe/internal/lockfile"
 )
 
 // Names of the files in a results folder.
@@ -82,8 +84,8 @@ func CheckDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	if pid, command := holderOf(dir); pid != 0 {
-		return fmt.Errorf("results: another ukprobe is writing its run into %s (pid %d: %s): wait for it or choose another directory", dir, pid, command)
+	if pid, _ := lockfile.Holder(dir); pid != 0 {
+		return beingWritten(dir)
 	}
 	return nil
 }

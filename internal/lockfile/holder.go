@@ -4,61 +4,88 @@ package lockfile
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"golang.org/x/sys/unix"
 )
 
-// holder names the process that holds the flock on f, for people. A lock's list in
-// /proc/locks (proc_locks(5)) has the process that took it, by the device and the inode:
-// where it cannot be told (another PID namespace, file systems with devices of their own)
-// it is "another process".
-func holder(f *os.File) string {
-	const unknown = "another process"
-	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil {
-		return unknown
+// Holder is the process that holds an exclusive flock(2) on the file or folder at a path,
+// and its command line; 0 if none does, or one that cannot be seen from here (another PID
+// namespace). It takes no lock itself: who wants it in that moment would be refused.
+func Holder(path string) (pid int, command string) {
+	file, err := os.Stat(path)
+	if err != nil {
+		return 0, ""
+	}
+	st, ok := file.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, ""
 	}
 	locks, err := os.Open("/proc/locks")
 	if err != nil {
-		return unknown
+		return 0, ""
 	}
 	defer locks.Close()
-	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+	// proc_locks(5); 1: FLOCK  ADVISORY  WRITE 4711 fd:00:131090 0 EOF
 	for lines := bufio.NewScanner(locks); lines.Scan(); {
-		// 1: FLOCK  ADVISORY  WRITE 17231 fe:00:11141633 0 EOF
-		f := strings.Fields(lines.Text())
-		if len(f) < 6 || f[1] != "FLOCK" || f[5] != file {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 6 || fields[1] != "FLOCK" || fields[3] != "WRITE" {
 			continue
 		}
-		if pid, err := strconv.Atoi(f[4]); err == nil && pid > 0 {
-			return "process " + f[4] + commandOf(pid)
+		device, inode := fields[5][:max(0, strings.LastIndexByte(fields[5], ':'))], fields[5][strings.LastIndexByte(fields[5], ':')+1:]
+		n, err := strconv.Atoi(fields[4])
+		if err != nil || n <= 0 || inode != strconv.FormatUint(st.Ino, 10) {
+			continue
+		}
+		// Some file systems (btrfs, overlayfs) give files another device than the one here.
+		if device == fmt.Sprintf("%02x:%02x", unix.Major(st.Dev), unix.Minor(st.Dev)) || hasOpen(n, file) {
+			return n, commandOf(n)
 		}
 	}
-	return unknown
+	return 0, ""
 }
 
-// commandOf is a process's command line in brackets, or nothing if it cannot be read.
+func hasOpen(pid int, file os.FileInfo) bool {
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, fd := range fds {
+		if st, err := os.Stat(fd); err == nil && os.SameFile(st, file) {
+			return true
+		}
+	}
+	return false
+}
+
+// commandOf is a process's command line, safe to print.
 func commandOf(pid int) string {
-	const most = 120 // bytes
+	const most = 120 // characters
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	line := strings.TrimSpace(string(bytes.ReplaceAll(text, []byte{0}, []byte{' '})))
-	if err != nil || line == "" {
-		return ""
+	if err != nil || len(text) == 0 {
+		return "its command line cannot be read"
 	}
-	if len(line) > most {
-		line = line[:most] + "…"
-	}
+	line := strings.ReplaceAll(strings.TrimRight(string(text), "\x00"), "\x00", " ")
 	line = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
-		return '?' // also of what is no UTF-8
-	}, line)
-	return " (" + line + ")"
+		return unicode.ReplacementChar
+	}, strings.ToValidUTF8(line, "\uFFFD"))
+	if r := []rune(line); len(r) > most {
+		line = string(r[:most]) + "…"
+	}
+	return line
+}
+
+// holder names who holds the lock on a file, for people.
+func holder(path string) string {
+	pid, command := Holder(path)
+	if pid == 0 {
+		return "another process"
+	}
+	return fmt.Sprintf("process %d (%s)", pid, command)
 }

@@ -36,11 +36,11 @@ func Take(ctx context.Context, path string, logf func(format string, args ...any
 		}
 		if !told && time.Since(begun) > quiet {
 			told = true
-			logf("waiting for the lock %s, held by %s: another ukprobe builds or fetches there", path, holder(f))
+			logf("waiting for the lock %s, held by %s: another ukprobe builds or fetches there", path, holder(path))
 		}
 		select {
 		case <-ctx.Done():
-			by := holder(f)
+			by := holder(path)
 			_ = f.Close()
 			return nil, fmt.Errorf("wait for the lock %s, held by %s: %w", path, by, ctx.Err())
 		case <-time.After(100 * time.Millisecond):

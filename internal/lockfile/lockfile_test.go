@@ -127,3 +127,16 @@ func TestGivenUp(t *testing.T) {
 		t.Error("a lock below a file")
 	}
 }
+
+// TestCommandOf: a process names itself as it likes, and its name is shown.
+func TestCommandOf(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	cmd.Args[0] = "\x1b[31mred\n"
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	if got, want := commandOf(cmd.Process.Pid), "\uFFFD[31mred\uFFFD 60"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
