@@ -49,12 +49,11 @@ func FromFile(f *File) []CellValues {
 func valuesOf(c *Cell) CellValues {
 	head := *c
 	head.Samples, head.Histograms = nil, nil
-	out := CellValues{Cell: head, Rungs: map[string][]string{}, Values: map[string][]float64{}}
+	out := CellValues{Cell: head, Rungs: c.EventRungs(), Values: map[string][]float64{}}
 	if out.Summary == nil {
 		out.Summary = c.Summarize()
 	}
 	out.Counts = Counts{Samples: len(c.Samples), Taken: c.Taken()}
-	seen := map[string]map[string]bool{}
 	for _, i := range c.Standing() {
 		s := &c.Samples[i]
 		out.Counts.add(s)
@@ -64,15 +63,24 @@ func valuesOf(c *Cell) CellValues {
 		for name, v := range s.Metrics() {
 			out.Values[name] = append(out.Values[name], v)
 		}
+	}
+	return out
+}
+
+// EventRungs are, by event, the rungs that it was seen by in the ok samples that count,
+// sorted.
+func (c *Cell) EventRungs() map[string][]string {
+	out := map[string][]string{}
+	ok, _ := c.standingOK()
+	for _, s := range ok {
 		for _, e := range s.Events {
-			if seen[e.Name] == nil {
-				seen[e.Name] = map[string]bool{}
+			if !slices.Contains(out[e.Name], e.Rung) {
+				out[e.Name] = append(out[e.Name], e.Rung)
 			}
-			seen[e.Name][e.Rung] = true
 		}
 	}
-	for name, rungs := range seen {
-		out.Rungs[name] = slices.Sorted(maps.Keys(rungs))
+	for _, rungs := range out {
+		slices.Sort(rungs)
 	}
 	return out
 }

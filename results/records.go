@@ -327,6 +327,7 @@ func readRun(q querier, run int64) (r rawRun, ids []int64, err error) {
 	if r.file.Cells, ids, err = readCells(q, run); err != nil {
 		return r, nil, err
 	}
+	settled, _ := readSettled(q, run) // what cannot be read is made anew of the samples
 	for i := range r.file.Cells {
 		c := &r.file.Cells[i]
 		raw, err := readCell(q, ids[i], c)
@@ -334,10 +335,16 @@ func readRun(q querier, run int64) (r rawRun, ids []int64, err error) {
 			return r, nil, fmt.Errorf("%s: %w", c.Name(), err)
 		}
 		r.samples = append(r.samples, raw)
+		if v := settled[ids[i]]; v != nil {
+			c.Summary = v.Summary
+		} else {
+			c.Summary = c.Summarize()
+		}
 	}
 	return r, ids, nil
 }
 
+// readCell reads a cell's samples and histograms, not its summary.
 func readCell(q querier, id int64, c *Cell) ([]json.RawMessage, error) {
 	raw, err := readSamples(q, id)
 	if err != nil {
@@ -349,27 +356,6 @@ func readCell(q querier, id int64, c *Cell) ([]json.RawMessage, error) {
 			return nil, notAsWritten(fmt.Sprintf("sample %d", n+1), err)
 		}
 	}
-	if c.Histograms, err = readHistograms(q, id); err != nil {
-		return nil, err
-	}
-	if v, err := readValues(q, id); err == nil && v != nil {
-		c.Summary = v.Summary
-	} else {
-		c.Summary = c.Summarize()
-	}
-	return raw, nil
-}
-
-// readValues reads what settle has made of a cell; nil if it has not.
-func readValues(q querier, cell int64) (*CellValues, error) {
-	var data []byte
-	err := q.QueryRow("SELECT data FROM cell_values WHERE cell = ?", cell).Scan(&data)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	v := new(CellValues)
-	return v, decodeValues(data, v)
+	c.Histograms, err = readHistograms(q, id)
+	return raw, err
 }

@@ -52,6 +52,15 @@ func summarize(values []float64, beyond int) (s Summary, ok bool) {
 // noteBeyond says why a summary has no interval although it has enough samples.
 const noteBeyond = "the upper end of the interval is a sample that timed out"
 
+// Margin is the larger distance from the median to an end of its interval; known is false
+// where there is none.
+func (s Summary) Margin() (d float64, known bool) {
+	if s.CI95 == nil {
+		return 0, false
+	}
+	return max(s.CI95[1]-s.Median, s.Median-s.CI95[0]), true
+}
+
 func notFinite(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }
 
 // Metrics returns the figures of a sample by name: the phases that were
@@ -67,6 +76,17 @@ func (s *Sample) Metrics() map[string]float64 {
 		m[name] = v
 	}
 	return m
+}
+
+// Metric returns one of the figures of a sample: see [Sample.Metrics].
+func (s *Sample) Metric(name string) (v float64, ok bool) {
+	if v, ok = s.Values[name]; ok {
+		return v, true
+	}
+	if ns := s.Phases.ByName()[name]; ns != nil {
+		return float64(*ns), true
+	}
+	return 0, false
 }
 
 // ByName are the phases by the names that they have in run.json; nil ones too.
@@ -118,7 +138,7 @@ func (c *Cell) SummaryOf(metric string) (Summary, bool) {
 	var values []float64
 	standing, timedOut := c.standingOK()
 	for _, s := range standing {
-		if v, ok := s.Metrics()[metric]; ok {
+		if v, ok := s.Metric(metric); ok {
 			values = append(values, v)
 		}
 	}

@@ -48,9 +48,8 @@ func MainFigures(experiment string) []string {
 
 // MainFigure is a sample's, of an experiment: the first of [MainFigures] that it has.
 func (s *Sample) MainFigure(experiment string) (metric string, v float64, ok bool) {
-	all := s.Metrics()
 	for _, metric = range MainFigures(experiment) {
-		if v, ok = all[metric]; ok {
+		if v, ok = s.Metric(metric); ok {
 			return metric, v, true
 		}
 	}
@@ -66,12 +65,9 @@ func (c *Cell) Precision() (figure string, percent float64, known bool) {
 		if !ok {
 			continue
 		}
-		if s.CI95 == nil {
-			return figure, 0, false
-		}
-		d := max(s.CI95[1]-s.Median, s.Median-s.CI95[0])
-		if d == 0 {
-			return figure, 0, true
+		d, known := s.Margin()
+		if d == 0 || !known {
+			return figure, 0, known
 		}
 		percent = 100 * d / math.Abs(s.Median)
 		return figure, percent, !notFinite(percent)

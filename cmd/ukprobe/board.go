@@ -202,12 +202,8 @@ func (b *board) summary(c *boardCell) string {
 // median is a median and the larger distance to an end of its interval, if it has one.
 func (b *board) median(figure string, s results.Summary) []string {
 	out := []string{b.units.Quantity(figure, s.Median), ""}
-	if s.CI95 != nil {
-		sign := "±"
-		if b.units.ASCII {
-			sign = "+-"
-		}
-		out[1] = sign + " " + b.units.Quantity(figure, max(s.CI95[1]-s.Median, s.Median-s.CI95[0]))
+	if d, known := s.Margin(); known {
+		out[1] = b.style.Pick("±", "+-") + " " + b.units.Quantity(figure, d)
 	}
 	return out
 }

@@ -201,7 +201,7 @@ func (s *ledger) add(cell int, sample *results.Sample) {
 	}
 	c.Median, c.Min, c.Max, c.Last = nil, nil, nil, nil
 	for _, figure := range results.MainFigures(c.experiment) {
-		if v, ok := figureOf(sample, figure); ok && (c.Figure == "" || figure == c.Figure) {
+		if v, ok := sample.Metric(figure); ok && (c.Figure == "" || figure == c.Figure) {
 			at, _ := slices.BinarySearch(s.figures[cell], v)
 			s.figures[cell] = slices.Insert(s.figures[cell], at, v)
 			c.Figure, c.Last = figure, &v
@@ -223,15 +223,6 @@ func place(s *results.Sample, before int) (counts, instead bool) {
 	}
 	ok := s.Status == results.SampleOK
 	return ok, ok
-}
-
-// figureOf finds a figure of a sample: a phase, or a value.
-func figureOf(s *results.Sample, name string) (float64, bool) {
-	if ns := s.Phases.ByName()[name]; ns != nil {
-		return float64(*ns), true
-	}
-	v, ok := s.Values[name]
-	return v, ok
 }
 
 // snapshot is what /status.json says now.

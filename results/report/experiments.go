@@ -68,9 +68,8 @@ func (g group) likeBoot() bool { return experimentColumns[g.experiment] == nil }
 // interval.
 func (o Options) summary(metric string, s results.Summary) string {
 	line := o.quantity(metric, s.Median)
-	if s.CI95 == nil {
-		return line
+	if d, known := s.Margin(); known {
+		line += "\n" + o.plusMinus() + o.quantity(metric, d)
 	}
-	d := max(s.CI95[1]-s.Median, s.Median-s.CI95[0])
-	return line + "\n" + o.plusMinus() + o.quantity(metric, d)
+	return line
 }

@@ -355,21 +355,9 @@ func timeLimits(c *results.Cell) string {
 // mixedRungs names the events that were not taken by the same rung in every ok
 // sample that counts: their figures must not be read as one.
 func (o Options) mixedRungs(c *results.Cell) []string {
-	rungs := map[string][]string{}
-	for _, i := range c.Standing() {
-		if c.Samples[i].Status != results.SampleOK {
-			continue
-		}
-		for _, e := range c.Samples[i].Events {
-			if !slices.Contains(rungs[e.Name], e.Rung) {
-				rungs[e.Name] = append(rungs[e.Name], e.Rung)
-			}
-		}
-	}
 	var out []string
-	for name, rs := range rungs {
+	for name, rs := range c.EventRungs() {
 		if len(rs) > 1 {
-			slices.Sort(rs)
 			out = append(out, o.clean(name+" comes from different rungs: "+strings.Join(rs, ", ")))
 		}
 	}
