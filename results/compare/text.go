@@ -86,20 +86,7 @@ func (p printer) clean(s string) string {
 }
 
 // wrap breaks a text into lines.
-func (p printer) wrap(s string) string {
-	lines := strings.Split(text.WrapSoft(p.clean(s), p.width()), "\n")
-	for i := range lines {
-		lines[i] = strings.TrimRight(lines[i], " ")
-	}
-	return strings.Join(lines, "\n")
-}
-
-func (p printer) pick(utf8, ascii string) string {
-	if p.o.ASCII {
-		return ascii
-	}
-	return utf8
-}
+func (p printer) wrap(s string) string { return report.Wrap(p.clean(s), p.width(), 0) }
 
 // figure is a median, and in percent of it the larger distance to an end of its interval.
 func (p printer) figure(metric string, f Figures) string {
@@ -111,7 +98,7 @@ func (p printer) figure(metric string, f Figures) string {
 		return text
 	}
 	d := max(f.CI95[1]-*f.Median, *f.Median-f.CI95[0]) / math.Abs(*f.Median)
-	return fmt.Sprintf("%s %s %s", text, p.pick("±", "+-"), whole(100*d))
+	return fmt.Sprintf("%s %s %s", text, p.o.Pick("±", "+-"), whole(100*d))
 }
 
 // whole writes a percentage with as many digits as it takes to see it.
@@ -125,7 +112,7 @@ func whole(percent float64) string {
 // change is that in percent with its interval, or ~ where no difference was seen.
 func (p printer) change(w *Row) string {
 	if w.ChangePercent == nil {
-		return p.pick("–", "-")
+		return p.o.Pick("–", "-")
 	}
 	text := fmt.Sprintf("%+.1f %%", *w.ChangePercent)
 	if ci := w.ChangeCI95; ci != nil {
@@ -174,12 +161,12 @@ func (r *Report) Term(out io.Writer, o report.Options) error {
 		b.WriteString(p.clean(line) + "\n")
 	}
 	for _, w := range r.Warnings {
-		b.WriteString(p.paint(text.FgYellow, p.wrap("warning: "+w)) + "\n")
+		b.WriteString(p.o.Paint(text.FgYellow, p.wrap("warning: "+w)) + "\n")
 	}
 	for _, bl := range r.blocks() {
-		b.WriteString("\n" + p.paint(text.Bold, p.clean(bl.heading)) + "\n")
+		b.WriteString("\n" + p.o.Paint(text.Bold, p.clean(bl.heading)) + "\n")
 		t := table.NewWriter()
-		t.SetStyle(p.style())
+		t.SetStyle(p.o.TableStyle())
 		t.AppendHeader(table.Row{"cell", "A", "B", "B against A", "", "verdict"})
 		t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}, {Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}})
 		var notes []string
@@ -188,7 +175,7 @@ func (r *Report) Term(out io.Writer, o report.Options) error {
 			if n := w.notes(p); len(n) > 0 {
 				name += " " + mark(&notes, n)
 			}
-			t.AppendRow(table.Row{name, p.figure(w.Metric, w.A), p.figure(w.Metric, w.B), p.change(w), w.evidence(), p.paint(color(w), r.verdict(w))})
+			t.AppendRow(table.Row{name, p.figure(w.Metric, w.A), p.figure(w.Metric, w.B), p.change(w), w.evidence(), p.o.Paint(color(w), r.verdict(w))})
 		}
 		if g, ok := geomean(bl.rows); ok {
 			t.AppendRow(table.Row{"geomean", "", "", fmt.Sprintf("%+.1f %%", g), "", ""})
@@ -213,24 +200,6 @@ func (p printer) width() int {
 		return 100
 	}
 	return max(p.o.Width, 40)
-}
-
-func (p printer) style() table.Style {
-	s := table.StyleLight
-	if p.o.ASCII {
-		s = table.StyleDefault
-	}
-	s.Format.Header = text.FormatDefault
-	s.Options = table.Options{SeparateHeader: true}
-	s.Box.PaddingLeft = ""
-	return s
-}
-
-func (p printer) paint(c text.Color, s string) string {
-	if !p.o.Color || s == "" {
-		return s
-	}
-	return c.EscapeSeq() + s + text.Reset.EscapeSeq()
 }
 
 func color(w *Row) text.Color {

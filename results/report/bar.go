@@ -24,16 +24,16 @@ type segment struct {
 // has parts, these are drawn in its place. Time of the total that no phase covers
 // is drawn too.
 func (o Options) bar(b *strings.Builder, p results.Phases, firmware string) {
-	segs := pieces(p, o.clean(firmwareName(firmware)))
+	segs := pieces(p, o.Clean(firmwareName(firmware)))
 	if len(segs) == 0 {
 		return
 	}
 	share(segs, o.width())
 	var key []string
 	for _, s := range segs {
-		glyph := o.pick(s.utf8, s.ascii)
-		b.WriteString(o.paint(s.color, strings.Repeat(glyph, s.columns)))
-		key = append(key, o.paint(s.color, glyph)+" "+s.name+" "+o.duration(float64(s.ns)))
+		glyph := o.Pick(s.utf8, s.ascii)
+		b.WriteString(o.Paint(s.color, strings.Repeat(glyph, s.columns)))
+		key = append(key, o.Paint(s.color, glyph)+" "+s.name+" "+o.duration(float64(s.ns)))
 	}
 	b.WriteString("\n" + o.lines(key) + "\n")
 }

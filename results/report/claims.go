@@ -32,14 +32,14 @@ func Claims(w io.Writer, f *results.File, o Options) error {
 }
 
 func (o Options) claimsBlock(b *strings.Builder, c *results.Cell) {
-	b.WriteString(o.paint(text.Bold, o.guest(c)) + "\n")
+	b.WriteString(o.Paint(text.Bold, o.guest(c)) + "\n")
 	groups, boot := claimGroups(c)
 	if len(groups) == 0 {
-		b.WriteString(wrap(o.noClaims(c), o.width(), 0) + "\n")
+		b.WriteString(Wrap(o.noClaims(c), o.width(), 0) + "\n")
 		return
 	}
 	t := table.NewWriter()
-	t.SetStyle(o.style())
+	t.SetStyle(o.TableStyle())
 	t.AppendHeader(table.Row{"claim", "verdict", "n", "it says", "host saw", "off by", o.plusMinus(), ""})
 	t.SetColumnConfigs(claimColumns())
 	var notes []string
@@ -51,10 +51,10 @@ func (o Options) claimsBlock(b *strings.Builder, c *results.Cell) {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	if n := len(c.Samples); n > 1 {
-		b.WriteString(wrap(fmt.Sprintf("Rows are of boot %d of %d, the nearest to the medians.", boot+1, n), o.width(), 0) + "\n")
+		b.WriteString(Wrap(fmt.Sprintf("Rows are of boot %d of %d, the nearest to the medians.", boot+1, n), o.width(), 0) + "\n")
 	}
 	for _, n := range notes {
-		b.WriteString(wrap(n, o.width(), 4) + "\n")
+		b.WriteString(Wrap(n, o.width(), 4) + "\n")
 	}
 }
 
@@ -70,9 +70,9 @@ func claimColumns() []table.ColumnConfig {
 }
 
 func (o Options) guest(c *results.Cell) string {
-	name := o.clean(c.System + "/" + c.App + "/" + c.Platform)
+	name := o.Clean(c.System + "/" + c.App + "/" + c.Platform)
 	if c.Accel != "" && c.Accel != "none" {
-		name += ", " + o.clean(c.Accel)
+		name += ", " + o.Clean(c.Accel)
 	}
 	return name
 }
@@ -82,7 +82,7 @@ func (o Options) noClaims(c *results.Cell) string {
 	case !c.HasFigures():
 		return o.note(c)
 	case c.Experiment != "timing-validation":
-		return "Claims are looked for in the experiment timing-validation; this is " + o.clean(c.Experiment) + "."
+		return "Claims are looked for in the experiment timing-validation; this is " + o.Clean(c.Experiment) + "."
 	}
 	return "The guest printed nothing that is known as a claim: give its pattern in the matrix (claims:)."
 }
@@ -97,7 +97,7 @@ func (o Options) claimRow(g claimGroup, note int) table.Row {
 		o.optional(m.ClaimNS), o.optional(m.HostNS)}
 	mark := fmt.Sprintf("[%d]", note)
 	if m.OffNS == nil || m.ErrNS == nil {
-		return append(row, o.pick("–", "-"), "", mark)
+		return append(row, o.Pick("–", "-"), "", mark)
 	}
 	return append(row, o.delta(float64(*m.OffNS)), o.duration(float64(*m.ErrNS)), mark)
 }
@@ -106,7 +106,7 @@ func (g claimGroup) title(o Options) string {
 	if g.shown.ControlNS != 0 {
 		return "control, " + o.delta(float64(g.shown.ControlNS))
 	}
-	return o.clean(g.name)
+	return o.Clean(g.name)
 }
 
 func (o Options) verdictWord(c results.Claim) string {
@@ -114,14 +114,14 @@ func (o Options) verdictWord(c results.Claim) string {
 	case results.ClaimAgrees:
 		return "agrees"
 	case results.ClaimOff:
-		return o.paint(text.FgYellow, "off")
+		return o.Paint(text.FgYellow, "off")
 	}
-	return o.paint(text.Faint, "cannot be told")
+	return o.Paint(text.Faint, "cannot be told")
 }
 
 func (o Options) optional(ns *int64) string {
 	if ns == nil {
-		return o.pick("–", "-")
+		return o.Pick("–", "-")
 	}
 	return o.delta(float64(*ns))
 }
@@ -130,11 +130,11 @@ func (o Options) optional(ns *int64) string {
 func (o Options) claimSentence(g claimGroup) string {
 	m := g.shown
 	if m.OffNS == nil || m.ErrNS == nil {
-		return fmt.Sprintf("%s cannot be told: %s.%s", g.title(o), o.clean(m.Reason)+g.unmatched(), o.leavesOut(m))
+		return fmt.Sprintf("%s cannot be told: %s.%s", g.title(o), o.Clean(m.Reason)+g.unmatched(), o.leavesOut(m))
 	}
 	s := g.title(o) + " "
 	if m.ControlNS != 0 {
-		s = fmt.Sprintf("Control: %s under a mapping that is wrong by %s on purpose ", o.clean(g.name), o.delta(float64(m.ControlNS)))
+		s = fmt.Sprintf("Control: %s under a mapping that is wrong by %s on purpose ", o.Clean(g.name), o.delta(float64(m.ControlNS)))
 	}
 	off, within := o.delta(float64(*m.OffNS)), o.plusMinus()+" "+o.duration(float64(*m.ErrNS))
 	if m.Status == results.ClaimAgrees {
@@ -144,7 +144,7 @@ func (o Options) claimSentence(g claimGroup) string {
 	}
 	s += " (" + o.terms(m) + ")"
 	if m.Against != "" && m.ControlNS == 0 {
-		s += ", held against " + o.clean(m.Against)
+		s += ", held against " + o.Clean(m.Against)
 	}
 	if m.Rate != nil {
 		s += fmt.Sprintf("; its clock counts %.6f s in a second of the host, by %d stamps", 1 / *m.Rate, m.Stamps)
@@ -156,7 +156,7 @@ func (o Options) claimSentence(g claimGroup) string {
 		s += fmt.Sprintf("; a line leaves it %s after its stamp (median; at most %s)", o.duration(float64(*m.LagMedianNS)), o.duration(float64(*m.LagMaxNS)))
 	}
 	if m.Mapping != "" && m.ControlNS == 0 {
-		s += "; TSC: " + o.clean(m.Mapping)
+		s += "; TSC: " + o.Clean(m.Mapping)
 	}
 	if g.elsewhere {
 		s += "; it is of another boot, as this one has none"
@@ -168,7 +168,7 @@ func (o Options) claimSentence(g claimGroup) string {
 func (o Options) terms(c results.Claim) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(c.Terms)) {
-		parts = append(parts, o.clean(name)+" "+o.duration(float64(c.Terms[name])))
+		parts = append(parts, o.Clean(name)+" "+o.duration(float64(c.Terms[name])))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -181,11 +181,11 @@ func (o Options) leavesOut(c results.Claim) string {
 	var parts []string
 	for _, s := range c.LeavesOut {
 		sum += s.NS
-		parts = append(parts, o.clean(s.Name)+" "+o.duration(float64(s.NS)))
+		parts = append(parts, o.Clean(s.Name)+" "+o.duration(float64(s.NS)))
 	}
 	out := fmt.Sprintf(" It leaves out %s since the VMM's exec: %s", o.duration(float64(sum)), strings.Join(parts, "; "))
 	if c.NotApart != "" {
-		out += " (" + o.clean(c.NotApart) + ")"
+		out += " (" + o.Clean(c.NotApart) + ")"
 	}
 	return out + "."
 }

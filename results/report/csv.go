@@ -126,7 +126,7 @@ func unitOf(metric string) string {
 // CSVField makes a text a field that no spreadsheet takes for a formula, without
 // control characters.
 func CSVField(s string) string {
-	s = Options{}.clean(s)
+	s = Options{}.Clean(s)
 	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
 		return "'" + s
 	}

@@ -33,11 +33,11 @@ func (o Options) disturbed(c *results.Cell) string {
 	case of == 0:
 		return ""
 	case !known:
-		return o.pick("–", "-")
+		return o.Pick("–", "-")
 	case n == 0:
 		return fmt.Sprintf("0/%d", of)
 	}
-	return o.paint(text.FgYellow, fmt.Sprintf("%d/%d", n, of))
+	return o.Paint(text.FgYellow, fmt.Sprintf("%d/%d", n, of))
 }
 
 // repeats says what came of taking disturbed samples again.

@@ -15,7 +15,7 @@ import (
 func (o Options) entryWords(e Entry) []string {
 	switch {
 	case e.Text != "":
-		return []string{o.clean(e.Text)}
+		return []string{o.Clean(e.Text)}
 	case e.Summary != nil:
 		return strings.Split(o.summary(e.Metric, *e.Summary), "\n")
 	case e.Again && len(e.Notes) > 0:
@@ -23,13 +23,13 @@ func (o Options) entryWords(e Entry) []string {
 	}
 	switch e.Status {
 	case EntryAbsent, EntryMissing:
-		return []string{o.pick("–", "-")}
+		return []string{o.Pick("–", "-")}
 	case EntryNoData, results.CellSkipped:
 		return []string{"not run"}
 	case results.CellNoImage:
 		return []string{"no image"}
 	}
-	return []string{o.clean(e.Status)}
+	return []string{o.Clean(e.Status)}
 }
 
 // marks are an entry's footnotes: [1,2].
@@ -60,5 +60,5 @@ func (o Options) words(s string) string {
 	if o.ASCII {
 		s = ascii.Replace(s)
 	}
-	return o.clean(s)
+	return o.Clean(s)
 }

@@ -74,7 +74,7 @@ func pointsOf(c *results.Cell, metric string) []point {
 		if p.has {
 			p.words += Options{}.quantity(metric, p.value)
 		} else {
-			p.words += Options{}.clean(s.Status)
+			p.words += Options{}.Clean(s.Status)
 		}
 		if p.tainted {
 			p.words += ", tainted"

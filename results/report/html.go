@@ -43,7 +43,7 @@ type pageSource struct{ Label, Text string }
 // HTML writes the document, with figures, as one page that needs nothing but itself: its
 // Content-Security-Policy lets pass no request, and no style and script but its own.
 func (d *Document) HTML(w io.Writer) error {
-	t, err := template.New("page").Funcs(template.FuncMap{"clean": Options{}.clean, "inc": func(i int) int { return i + 1 }}).Parse(pageTemplate)
+	t, err := template.New("page").Funcs(template.FuncMap{"clean": Options{}.Clean, "inc": func(i int) int { return i + 1 }}).Parse(pageTemplate)
 	if err != nil {
 		return fmt.Errorf("report: the page's template: %w", err)
 	}

@@ -194,12 +194,12 @@ func failures(cells []sourced) []failure {
 			s := &c.Samples[bad]
 			f.Count = fmt.Sprintf("%d of %d samples not ok; of the last of them, sample %d (%s):", n, len(c.Samples), bad+1, cmp.Or(s.Reason, s.Status))
 			for _, l := range s.Console[max(0, len(s.Console)-lines):] {
-				f.Console = append(f.Console, cut(Options{}.clean(l.Text), columns))
+				f.Console = append(f.Console, cut(Options{}.Clean(l.Text), columns))
 			}
 			if text := strings.TrimSpace(s.Stderr); text != "" {
 				all := strings.Split(text, "\n")
 				for _, l := range all[max(0, len(all)-lines):] {
-					f.Stderr = append(f.Stderr, cut(Options{}.clean(l), columns))
+					f.Stderr = append(f.Stderr, cut(Options{}.Clean(l), columns))
 				}
 			}
 		}

@@ -142,7 +142,7 @@ func TestPageShowsHostileText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, want := words(root), Options{}.clean(hostile)
+	text, want := words(root), Options{}.Clean(hostile)
 	for _, where := range []string{"HermiTux has no nginx " + want, "KVM internal error: " + want, "qemu: " + want, "image " + want, "optimisations " + want, "fentry: " + want} {
 		if !strings.Contains(text, where) {
 			t.Errorf("the page does not say %q", where)

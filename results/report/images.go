@@ -23,11 +23,11 @@ func (o Options) images(cells []results.Cell) []string {
 		if text == "" || len(c.Samples) == 0 {
 			continue
 		}
-		name := o.clean(c.System) + " " + o.clean(c.App)
+		name := o.Clean(c.System) + " " + o.Clean(c.App)
 		if c.Image.Name != "" {
-			name += " (" + o.clean(c.Image.Name) + ")"
+			name += " (" + o.Clean(c.Image.Name) + ")"
 		}
-		if line := "  " + wrap(name+": "+text, o.width(), 4); !slices.Contains(lines, line) {
+		if line := "  " + Wrap(name+": "+text, o.width(), 4); !slices.Contains(lines, line) {
 			lines = append(lines, line)
 		}
 	}
@@ -44,10 +44,10 @@ func (o Options) built(m *results.Image) string {
 	}
 	var parts []string
 	if m.Version != "" {
-		parts = append(parts, "version "+o.clean(m.Version))
+		parts = append(parts, "version "+o.Clean(m.Version))
 	}
 	text := func(key, words string) {
-		if v := o.clean(m.Built[key]); v != "" {
+		if v := o.Clean(m.Built[key]); v != "" {
 			parts = append(parts, words+v)
 		}
 	}

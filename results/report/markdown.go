@@ -74,7 +74,7 @@ var markup = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[
 
 // EscapeMarkdown makes a text safe inside of a line of Markdown. Addresses in it become no links.
 func EscapeMarkdown(s string) string {
-	s = markup.Replace(Options{}.clean(s))
+	s = markup.Replace(Options{}.Clean(s))
 	if s != "" && strings.ContainsRune("#-+=0123456789", rune(s[0])) { // would begin a heading or a list at the start of a line
 		if s[0] < '0' || s[0] > '9' {
 			return `\` + s

@@ -54,33 +54,25 @@ func (o Options) width() int {
 	return max(o.Width, least)
 }
 
-// pick returns the first string, or the second where only ASCII is shown.
-func (o Options) pick(utf8, ascii string) string {
+// Pick returns the first string, or the second where only ASCII is shown.
+func (o Options) Pick(utf8, ascii string) string {
 	if o.ASCII {
 		return ascii
 	}
 	return utf8
 }
 
-// Pick returns the first string, or the second where only ASCII is shown.
-func (o Options) Pick(utf8, ascii string) string { return o.pick(utf8, ascii) }
-
 // Paint writes a text in a colour where there are colours.
-func (o Options) Paint(c text.Color, s string) string { return o.paint(c, s) }
-
-// Clean makes a text from a guest or a program safe to print on one line.
-func (o Options) Clean(s string) string { return o.clean(s) }
-
-func (o Options) paint(c text.Color, s string) string {
+func (o Options) Paint(c text.Color, s string) string {
 	if !o.Color || s == "" {
 		return s
 	}
 	return c.EscapeSeq() + s + text.Reset.EscapeSeq()
 }
 
-// clean makes a text from a guest or a program safe to print on one line: no
+// Clean makes a text from a guest or a program safe to print on one line: no
 // control characters, so no escape sequences and no line breaks.
-func (o Options) clean(s string) string {
+func (o Options) Clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
@@ -95,9 +87,9 @@ func (o Options) clean(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// wrap breaks a text at spaces into lines of at most width columns; each line
+// Wrap breaks a text at spaces into lines of at most width columns; each line
 // but the first is indented by indent columns, which count.
-func wrap(s string, width, indent int) string {
+func Wrap(s string, width, indent int) string {
 	lines := strings.Split(text.WrapSoft(s, width-indent), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], " ")

@@ -20,16 +20,16 @@ func (o Options) overhead(f *results.File) []string {
 	case cost == nil || len(levels) == 0:
 		return nil
 	case cost.Reason != "":
-		return []string{"Overhead of the probes: " + o.clean(cost.Reason) + "."}
+		return []string{"Overhead of the probes: " + o.Clean(cost.Reason) + "."}
 	}
 	var parts []string
 	for _, level := range levels {
 		c, ok := f.Host.OverheadOf(level)
 		if !ok {
-			parts = append(parts, "probes "+o.clean(level)+": not measured with these rungs")
+			parts = append(parts, "probes "+o.Clean(level)+": not measured with these rungs")
 			continue
 		}
-		parts = append(parts, o.longer(cost, o.clean(level), c.Cost[results.OverheadBootWall]))
+		parts = append(parts, o.longer(cost, o.Clean(level), c.Cost[results.OverheadBootWall]))
 	}
 	if part, ok := cost.Noise(results.OverheadBootWall); ok {
 		parts = append(parts, fmt.Sprintf("differences under %s %% mean nothing", number(part*100)))

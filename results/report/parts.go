@@ -39,7 +39,7 @@ func (o Options) parts(b *strings.Builder, g group) {
 		return !slices.ContainsFunc(cells, func(c *results.Cell) bool { return hasMetric(c, p.metric) })
 	})
 	t := table.NewWriter()
-	t.SetStyle(o.style())
+	t.SetStyle(o.TableStyle())
 	header := table.Row{"of which", "", "", "firmware"}
 	configs := []table.ColumnConfig{nameColumn(1), nameColumn(2), nameColumn(3), nameColumn(4)}
 	for _, p := range columns {
@@ -49,7 +49,7 @@ func (o Options) parts(b *strings.Builder, g group) {
 	t.AppendHeader(header)
 	t.SetColumnConfigs(configs)
 	for _, c := range cells {
-		row := table.Row{o.clean(c.System), o.clean(c.App), o.platform(c), o.clean(c.Firmware)}
+		row := table.Row{o.Clean(c.System), o.Clean(c.App), o.platform(c), o.Clean(c.Firmware)}
 		for _, p := range columns {
 			row = append(row, o.part(c, p.metric))
 		}

@@ -28,7 +28,7 @@ func (o Options) rounds(b *strings.Builder, g group) {
 		return
 	}
 	t := table.NewWriter()
-	t.SetStyle(o.style())
+	t.SetStyle(o.TableStyle())
 	header := table.Row{"guests at once", "", ""}
 	configs := []table.ColumnConfig{nameColumn(1), nameColumn(2), nameColumn(3)}
 	for _, p := range rounds {
@@ -38,7 +38,7 @@ func (o Options) rounds(b *strings.Builder, g group) {
 	t.AppendHeader(header)
 	t.SetColumnConfigs(configs)
 	for _, c := range cells {
-		row := table.Row{o.clean(c.System), o.clean(c.App), o.platform(c)}
+		row := table.Row{o.Clean(c.System), o.Clean(c.App), o.platform(c)}
 		for _, p := range rounds {
 			row = append(row, o.figure(c, p.metric))
 		}
@@ -46,5 +46,5 @@ func (o Options) rounds(b *strings.Builder, g group) {
 	}
 	b.WriteByte('\n')
 	writeTable(b, t)
-	b.WriteString(wrap("Above, the phases of several guests at once are those of each sample's slowest one.", o.width(), 0) + "\n")
+	b.WriteString(Wrap("Above, the phases of several guests at once are those of each sample's slowest one.", o.width(), 0) + "\n")
 }

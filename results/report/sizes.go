@@ -35,7 +35,7 @@ func (o Options) sizes(b *strings.Builder, cells []results.Cell) {
 			continue
 		}
 		t := table.NewWriter()
-		t.SetStyle(o.style())
+		t.SetStyle(o.TableStyle())
 		header := table.Row{"system", "app", "platform"}
 		configs := []table.ColumnConfig{nameColumn(1), nameColumn(2), nameColumn(3)}
 		for _, p := range slices.Concat(sizePhases.size, sizePhases.boot) {
@@ -45,7 +45,7 @@ func (o Options) sizes(b *strings.Builder, cells []results.Cell) {
 		t.AppendHeader(header)
 		t.SetColumnConfigs(configs)
 		for _, r := range rows {
-			row := table.Row{o.clean(r.boot.System), o.clean(r.boot.App), o.platform(r.boot)}
+			row := table.Row{o.Clean(r.boot.System), o.Clean(r.boot.App), o.platform(r.boot)}
 			for _, p := range sizePhases.size {
 				row = append(row, o.figure(r.size, p.metric))
 			}
@@ -54,7 +54,7 @@ func (o Options) sizes(b *strings.Builder, cells []results.Cell) {
 			}
 			t.AppendRow(row)
 		}
-		b.WriteString("\n" + o.paint(text.Bold, "image size and "+o.heading(g)) + "\n")
+		b.WriteString("\n" + o.Paint(text.Bold, "image size and "+o.heading(g)) + "\n")
 		writeTable(b, t)
 	}
 }

@@ -21,7 +21,7 @@ import (
 type drawing struct{ strings.Builder }
 
 // escape makes any text safe as text and as an attribute's value of HTML and SVG.
-func escape(s string) string { return html.EscapeString(Options{}.clean(s)) }
+func escape(s string) string { return html.EscapeString(Options{}.Clean(s)) }
 
 func percent(v float64) string { return decimal(v, 2) + "%" }
 

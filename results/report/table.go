@@ -34,7 +34,7 @@ func Table(w io.Writer, f *results.File, o Options) error {
 	o.sizes(&b, f.Cells)
 	lines := slices.Concat(o.legend(f.Cells), o.overhead(f), o.resumed(f))
 	for _, line := range lines {
-		b.WriteString("\n" + wrap(line, o.width(), 0))
+		b.WriteString("\n" + Wrap(line, o.width(), 0))
 	}
 	for _, line := range o.images(f.Cells) {
 		b.WriteString("\n" + line)
@@ -84,9 +84,9 @@ func groups(cells []results.Cell) []group {
 }
 
 func (o Options) heading(g group) string {
-	out := o.clean(g.experiment) + ", accelerator " + o.clean(g.accel)
+	out := o.Clean(g.experiment) + ", accelerator " + o.Clean(g.accel)
 	if g.accel == "" || g.accel == "none" {
-		out = o.clean(g.experiment) + ", no accelerator"
+		out = o.Clean(g.experiment) + ", no accelerator"
 	}
 	if g.experiment == imageSize {
 		return imageSize
@@ -97,7 +97,7 @@ func (o Options) heading(g group) string {
 	case results.ProbesNone:
 		return out + ", probes none (user space's clock: upper bounds)"
 	}
-	return out + ", probes " + o.clean(g.probes)
+	return out + ", probes " + o.Clean(g.probes)
 }
 
 // phase is a metric of a boot and the title of its column.
@@ -108,9 +108,9 @@ var phases = []phase{
 }
 
 func (o Options) block(b *strings.Builder, g group) {
-	b.WriteString(o.paint(text.Bold, o.heading(g)) + "\n")
+	b.WriteString(o.Paint(text.Bold, o.heading(g)) + "\n")
 	t := table.NewWriter()
-	t.SetStyle(o.style())
+	t.SetStyle(o.TableStyle())
 	header := table.Row{"system", "app", "platform", "ok/n"}
 	for _, p := range g.columns() {
 		header = append(header, p.title)
@@ -132,7 +132,7 @@ func (o Options) block(b *strings.Builder, g group) {
 	}
 	writeTable(b, t)
 	for _, n := range notes {
-		b.WriteString(wrap(n, o.width(), 4) + "\n")
+		b.WriteString(Wrap(n, o.width(), 4) + "\n")
 	}
 	if g.likeBoot() {
 		o.parts(b, g)
@@ -162,7 +162,8 @@ func nameColumn(number int) table.ColumnConfig {
 	return table.ColumnConfig{Number: number, WidthMax: width, WidthMaxEnforcer: text.WrapText}
 }
 
-func (o Options) style() table.Style {
+// TableStyle is how tables are drawn.
+func (o Options) TableStyle() table.Style {
 	s := table.StyleLight
 	if o.ASCII {
 		s = table.StyleDefault
@@ -186,9 +187,9 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 		mark = fmt.Sprintf("[%d]", number)
 		note = mark + " " + note
 	}
-	row := table.Row{o.clean(c.System), o.clean(c.App), o.platform(c), strings.TrimSuffix(fmt.Sprintf("%d/%d\n%s", ok, asked, mark), "\n")}
+	row := table.Row{o.Clean(c.System), o.Clean(c.App), o.platform(c), strings.TrimSuffix(fmt.Sprintf("%d/%d\n%s", ok, asked, mark), "\n")}
 	if !c.HasFigures() {
-		row = append(row, o.paint(statusColor(c.Status), o.clean(StatusWord(c.Status))))
+		row = append(row, o.Paint(statusColor(c.Status), o.Clean(StatusWord(c.Status))))
 		for range g.columns()[1:] {
 			row = append(row, "")
 		}
@@ -202,7 +203,7 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	}
 	taints := fmt.Sprint(tainted)
 	if tainted > 0 {
-		taints = o.paint(text.FgYellow, taints)
+		taints = o.Paint(text.FgYellow, taints)
 	}
 	return append(row, taints), note
 }
@@ -217,9 +218,9 @@ func cutShort(c *results.Cell, asked int) string {
 
 // platform is a cell's platform, and below it what tells the cell from others on it.
 func (o Options) platform(c *results.Cell) string {
-	name := o.clean(c.Platform)
+	name := o.Clean(c.Platform)
 	for _, word := range c.Variant().Words() {
-		name += "\n" + o.clean(word)
+		name += "\n" + o.Clean(word)
 	}
 	return name
 }
@@ -227,7 +228,7 @@ func (o Options) platform(c *results.Cell) string {
 func (o Options) figure(c *results.Cell, metric string) string {
 	s, ok := c.Summary[metric]
 	if !ok {
-		return o.pick("–", "-")
+		return o.Pick("–", "-")
 	}
 	return o.summary(metric, s)
 }
@@ -254,7 +255,7 @@ func (o Options) note(c *results.Cell) string { return strings.Join(o.notes(c), 
 func (o Options) notes(c *results.Cell) []string {
 	var parts []string
 	if c.Status != results.CellOK {
-		reason := o.clean(c.Reason)
+		reason := o.Clean(c.Reason)
 		if reason == "" {
 			reason = "no reason was given"
 		}
@@ -262,9 +263,9 @@ func (o Options) notes(c *results.Cell) []string {
 		if c.CutShort() {
 			word = results.RunInterrupted
 		}
-		parts = append(parts, o.clean(word)+": "+reason)
+		parts = append(parts, o.Clean(word)+": "+reason)
 	} else if c.Reason != "" {
-		parts = append(parts, o.clean(c.Reason))
+		parts = append(parts, o.Clean(c.Reason))
 	}
 	if c.HasFigures() {
 		parts = append(parts, timedOut(c)...)
@@ -273,7 +274,7 @@ func (o Options) notes(c *results.Cell) []string {
 		parts = append(parts, repeats(c, n))
 	}
 	if c.Stopped != nil {
-		parts = append(parts, o.clean(strings.ReplaceAll(c.Stopped.Reason, "±", o.plusMinus())))
+		parts = append(parts, o.Clean(strings.ReplaceAll(c.Stopped.Reason, "±", o.plusMinus())))
 	}
 	parts = append(parts, o.mixedRungs(c)...)
 	parts = append(parts, o.madeHow(c)...)
@@ -305,7 +306,7 @@ func (o Options) madeHow(c *results.Cell) []string {
 		if less, ok := c.Summary[f.name+"_bytes"]; ok && text != "yes" {
 			text += " (" + o.quantity(f.name+"_bytes", less.Median) + " without)"
 		}
-		out = append(out, o.clean(f.words+text))
+		out = append(out, o.Clean(f.words+text))
 	}
 	return out
 }
@@ -358,7 +359,7 @@ func (o Options) mixedRungs(c *results.Cell) []string {
 	var out []string
 	for name, rs := range c.EventRungs() {
 		if len(rs) > 1 {
-			out = append(out, o.clean(name+" comes from different rungs: "+strings.Join(rs, ", ")))
+			out = append(out, o.Clean(name+" comes from different rungs: "+strings.Join(rs, ", ")))
 		}
 	}
 	slices.Sort(out)
@@ -385,7 +386,7 @@ func (o Options) legend(cells []results.Cell) []string {
 		}
 		for _, j := range c.Standing() {
 			for _, t := range c.Samples[j].Taints {
-				taints[o.clean(kindOfTaint(t))]++
+				taints[o.Clean(kindOfTaint(t))]++
 			}
 		}
 	}
@@ -419,7 +420,7 @@ func (o Options) resumed(f *results.File) []string {
 	}
 	for _, p := range f.Run.Parts {
 		if len(p.Differences) > 0 {
-			line += fmt.Sprintf(" After %d samples it went on with --force, with differences: %s.", p.From, o.clean(strings.Join(p.Differences, "; ")))
+			line += fmt.Sprintf(" After %d samples it went on with --force, with differences: %s.", p.From, o.Clean(strings.Join(p.Differences, "; ")))
 		}
 	}
 	return []string{line}

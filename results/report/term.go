@@ -17,7 +17,7 @@ import (
 func (d *Document) Term(w io.Writer, o Options) error {
 	var b strings.Builder
 	for _, line := range d.Warnings {
-		b.WriteString(o.paint(text.FgYellow, wrap("Warning: "+o.words(line), o.width(), 2)) + "\n\n")
+		b.WriteString(o.Paint(text.FgYellow, Wrap("Warning: "+o.words(line), o.width(), 2)) + "\n\n")
 	}
 	for i := range d.Grids {
 		if i > 0 {
@@ -26,9 +26,9 @@ func (d *Document) Term(w io.Writer, o Options) error {
 		o.termGrid(&b, &d.Grids[i])
 	}
 	if len(d.Images) > 0 {
-		b.WriteString("\n" + o.paint(text.Bold, "Images") + "\n")
+		b.WriteString("\n" + o.Paint(text.Bold, "Images") + "\n")
 		for _, line := range d.Images {
-			b.WriteString("  " + wrap(o.words(line), o.width()-2, 4) + "\n")
+			b.WriteString("  " + Wrap(o.words(line), o.width()-2, 4) + "\n")
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -44,19 +44,19 @@ func (g *Grid) heading() string {
 }
 
 func (o Options) termGrid(b *strings.Builder, g *Grid) {
-	b.WriteString(o.paint(text.Bold, wrap(o.words(g.heading()), o.width(), 2)) + "\n")
+	b.WriteString(o.Paint(text.Bold, Wrap(o.words(g.heading()), o.width(), 2)) + "\n")
 	if g.Absent != "" {
-		b.WriteString(wrap(o.words(g.Absent), o.width(), 0) + "\n")
+		b.WriteString(Wrap(o.words(g.Absent), o.width(), 0) + "\n")
 		return
 	}
 	for _, columns := range o.pieces(g) {
 		writeTable(b, o.termTable(g, columns))
 	}
 	for i, n := range g.Notes {
-		b.WriteString(wrap(fmt.Sprintf("[%d] %s", i+1, o.words(n)), o.width(), 4) + "\n")
+		b.WriteString(Wrap(fmt.Sprintf("[%d] %s", i+1, o.words(n)), o.width(), 4) + "\n")
 	}
 	for _, line := range g.Legend {
-		b.WriteString(wrap(o.words(line), o.width(), 0) + "\n")
+		b.WriteString(Wrap(o.words(line), o.width(), 0) + "\n")
 	}
 }
 
@@ -93,9 +93,7 @@ func widest(t table.Writer) int {
 
 func (o Options) termTable(g *Grid, columns []int) table.Writer {
 	t := table.NewWriter()
-	style := o.style()
-	style.Format.Header = text.FormatDefault
-	t.SetStyle(style)
+	t.SetStyle(o.TableStyle())
 	grouped := slices.ContainsFunc(columns, func(i int) bool { return g.Columns[i].Group != "" })
 	above, header := table.Row{}, table.Row{}
 	var configs []table.ColumnConfig
@@ -130,11 +128,11 @@ func (o Options) termEntry(e Entry) string {
 	lines := o.entryWords(e)
 	if e.Summary == nil {
 		for i := range lines {
-			lines[i] = o.paint(statusColor(e.Status), lines[i])
+			lines[i] = o.Paint(statusColor(e.Status), lines[i])
 		}
 	}
 	if m := marks(e.Notes); m != "" {
-		lines = append(lines, o.paint(text.Faint, m))
+		lines = append(lines, o.Paint(text.Faint, m))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -23,14 +23,14 @@ func Timeline(w io.Writer, c *results.Cell, o Options) error {
 	var b strings.Builder
 	at, median := pickSample(c)
 	if at < 0 {
-		title := o.clean(c.Name()) + ": no sample"
+		title := o.Clean(c.Name()) + ": no sample"
 		if c.Reason != "" {
-			title += ", " + o.clean(c.Status+": "+c.Reason)
+			title += ", " + o.Clean(c.Status+": "+c.Reason)
 		}
 		b.WriteString(o.title(title))
 	} else {
 		s := &c.Samples[at]
-		b.WriteString(o.title(o.clean(c.Name()) + o.sampleTitle(c, at, median)))
+		b.WriteString(o.title(o.Clean(c.Name()) + o.sampleTitle(c, at, median)))
 		o.bar(&b, s.Phases, c.Firmware)
 		o.events(&b, s)
 	}
@@ -83,18 +83,18 @@ func (o Options) sampleTitle(c *results.Cell, at int, median bool) string {
 		}
 		title += o.quantity(metric, v)
 	case s.Status != results.SampleOK:
-		title += ", " + strings.TrimSuffix(o.clean(s.Status+": "+s.Reason), ":")
+		title += ", " + strings.TrimSuffix(o.Clean(s.Status+": "+s.Reason), ":")
 	case len(s.Events) > 0: // a sample of many boots has no timeline
 		title += ", no total"
 	}
 	if len(s.Taints) > 0 {
-		title += ", tainted: " + o.clean(strings.Join(s.Taints, ", "))
+		title += ", tainted: " + o.Clean(strings.Join(s.Taints, ", "))
 	}
 	return title
 }
 
 func (o Options) title(s string) string {
-	return o.paint(text.Bold, wrap(s, o.width(), 2)) + "\n"
+	return o.Paint(text.Bold, Wrap(s, o.width(), 2)) + "\n"
 }
 
 // events writes one line per event: its offset from vmm_exec (of a container: from
@@ -107,10 +107,10 @@ func (o Options) events(b *strings.Builder, s *results.Sample) {
 	if len(es) > 0 {
 		zero, found := begin(es)
 		if !found {
-			b.WriteString("  offsets from " + o.clean(zero.Name) + ": " + results.EventVMMExec + " is missing\n")
+			b.WriteString("  offsets from " + o.Clean(zero.Name) + ": " + results.EventVMMExec + " is missing\n")
 		}
 		for _, e := range es {
-			line := fmt.Sprintf("%12.3f ms  %-14s  %-10s  %s", float64(e.NS-zero.NS)/1e6, o.clean(e.Name), o.clean(e.Rung), o.clean(e.Hook))
+			line := fmt.Sprintf("%12.3f ms  %-14s  %-10s  %s", float64(e.NS-zero.NS)/1e6, o.Clean(e.Name), o.Clean(e.Rung), o.Clean(e.Hook))
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
 	}
@@ -118,9 +118,9 @@ func (o Options) events(b *strings.Builder, s *results.Sample) {
 	slices.SortStableFunc(missing, func(a, b results.Missing) int { return cmp.Compare(rank(a.Name), rank(b.Name)) })
 	const indent = 33 // where the rungs begin
 	for _, m := range missing {
-		line := fmt.Sprintf("%15s  %-14s  ", "missing", o.clean(m.Name))
-		reason := wrap(o.clean(m.Reason), max(o.width(), indent+20), indent)
-		b.WriteString(o.paint(text.Faint, strings.TrimRight(line+reason, " ")) + "\n")
+		line := fmt.Sprintf("%15s  %-14s  ", "missing", o.Clean(m.Name))
+		reason := Wrap(o.Clean(m.Reason), max(o.width(), indent+20), indent)
+		b.WriteString(o.Paint(text.Faint, strings.TrimRight(line+reason, " ")) + "\n")
 	}
 }
 

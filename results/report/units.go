@@ -15,4 +15,4 @@ func (o Options) duration(ns float64) string { return o.units().Duration(ns) }
 // quantity writes a figure in the unit that its name ends with.
 func (o Options) quantity(metric string, v float64) string { return o.units().Quantity(metric, v) }
 
-func (o Options) plusMinus() string { return o.pick("±", "+-") }
+func (o Options) plusMinus() string { return o.Pick("±", "+-") }
