@@ -32,7 +32,7 @@ func Open(path string) (*DB, error) { return openStore(path, false) }
 
 // openStore is Open, for those that hold the folder's lock as well.
 func openStore(path string, locked bool) (*DB, error) {
-	file, ok := Selector{Path: path}.databaseOf()
+	file, ok := RunSelector{Path: path}.databaseOf()
 	if !ok {
 		return nil, fmt.Errorf("results: no store in %s: there is no %s", path, DatabaseName)
 	}
@@ -179,7 +179,7 @@ func listIDs(q querier) (ids []string, numbers []int64, err error) {
 	return ids, numbers, err
 }
 
-// find is the number of the run that is meant: see [Selector].
+// find is the number of the run that is meant: see [RunSelector].
 func find(q querier, run string) (int64, error) {
 	ids, numbers, err := listIDs(q)
 	if err != nil {
@@ -286,9 +286,9 @@ func readSettled(q querier, run int64) (map[int64]*CellValues, error) {
 }
 
 // Columns reads a run's head and host (a File without cells) and its cells with their
-// values, from wherever the selector finds it ([ParseSelector]).
+// values, from wherever the selector finds it ([ParseRunSelector]).
 func Columns(selector string) (*File, []CellValues, error) {
-	sel, err := ParseSelector(selector)
+	sel, err := ParseRunSelector(selector)
 	if err != nil {
 		return nil, nil, err
 	}

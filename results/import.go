@@ -36,7 +36,7 @@ func Import(into string, selectors []string, done func(Imported)) error {
 	}
 	defer s.end()
 	fresh, err := checkContent(into)
-	_, hasStore := (Selector{Path: into}).databaseOf()
+	_, hasStore := (RunSelector{Path: into}).databaseOf()
 	own := err != nil && !hasStore && Holds(into) // a folder from before there was a store
 	if err != nil && !own && !hasStore {
 		return err
@@ -69,16 +69,16 @@ func Import(into string, selectors []string, done func(Imported)) error {
 
 // sourcesOf are the single runs that are meant, none twice. The run of a folder that is to
 // get a store comes first: what is imported must not hide it.
-func sourcesOf(into string, selectors []string, own bool) (out []Selector, err error) {
+func sourcesOf(into string, selectors []string, own bool) (out []RunSelector, err error) {
 	if own {
-		out = append(out, Selector{Path: filepath.Join(into, FileName)}) // by its name: soon there is a store
+		out = append(out, RunSelector{Path: filepath.Join(into, FileName)}) // by its name: soon there is a store
 	}
 	target, err := os.Stat(into)
 	if err != nil {
 		return nil, err
 	}
 	for _, text := range selectors {
-		sel, err := ParseSelector(text)
+		sel, err := ParseRunSelector(text)
 		if err != nil {
 			return nil, err
 		}
@@ -106,13 +106,13 @@ func sourcesOf(into string, selectors []string, own bool) (out []Selector, err e
 			return nil, fmt.Errorf("results: import %s: it holds no run", file)
 		}
 		for _, id := range ids {
-			out = append(out, Selector{sel.Path, id})
+			out = append(out, RunSelector{sel.Path, id})
 		}
 	}
 	return out, nil
 }
 
-func (s *Store) importRun(sel Selector) (Imported, error) {
+func (s *Store) importRun(sel RunSelector) (Imported, error) {
 	var r rawRun
 	pid, command, err := steady(sel.folder(), func() (err error) {
 		r, err = load(sel, s.lock)

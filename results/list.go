@@ -62,7 +62,7 @@ func countsOf(f *File) RunCounts {
 
 // List lists the runs of a results folder, the oldest first.
 func List(dir string) ([]RunInfo, error) {
-	sel, err := ParseSelector(dir)
+	sel, err := ParseRunSelector(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func List(dir string) ([]RunInfo, error) {
 
 // Holds says whether a folder holds runs.
 func Holds(dir string) bool {
-	if _, ok := (Selector{Path: dir}).databaseOf(); ok {
+	if _, ok := (RunSelector{Path: dir}).databaseOf(); ok {
 		return true
 	}
 	_, err := os.Stat(filepath.Join(dir, FileName))

@@ -20,7 +20,7 @@ import (
 // BeginPart. Samples stay as they are, byte for byte. Of a finished run the error is
 // ErrFinished. A run from before there was a store is put into one, when a part begins.
 func Resume(selector string) (*Store, error) {
-	sel, err := ParseSelector(selector)
+	sel, err := ParseRunSelector(selector)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func Resume(selector string) (*Store, error) {
 var ErrFinished = errors.New("the run is finished: there is nothing left to do")
 
 // openRun reads what the store has.
-func (s *Store) openRun(sel Selector) error {
+func (s *Store) openRun(sel RunSelector) error {
 	db, err := openStore(sel.Path, true)
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (s *Store) openRun(sel Selector) error {
 }
 
 // openOld reads a run from before there was a store.
-func (s *Store) openOld(sel Selector) error {
+func (s *Store) openOld(sel RunSelector) error {
 	r, err := loadOld(sel)
 	if err != nil {
 		return err

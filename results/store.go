@@ -103,7 +103,7 @@ func checkContent(dir string) (fresh bool, err error) {
 	for i, e := range entries {
 		names[i] = e.Name()
 	}
-	if _, ok := (Selector{Path: dir}).databaseOf(); ok {
+	if _, ok := (RunSelector{Path: dir}).databaseOf(); ok {
 		return false, checkStore(dir, slices.Contains(names, FileName))
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, DatabaseName) }) // one that was killed before it began

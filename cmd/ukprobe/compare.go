@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/only"
 	"github.com/ukprobe/ukprobe/results"
 	"github.com/ukprobe/ukprobe/results/compare"
 )
@@ -47,7 +48,7 @@ func compareCommand() *cli.Command {
 			&cli.StringFlag{Name: "base", Usage: "the `VALUE` of the axis that the others of one run are held against; without it the first one"},
 			&cli.StringFlag{Name: "threshold", Value: "0%", Usage: "how large a change counts, in `PERCENT`"},
 			&cli.StringSliceFlag{Name: "metric", Usage: "compare this `METRIC` or pattern, or all; several times for several; without it the experiment's main ones"},
-			&cli.StringSliceFlag{Name: "only", Usage: "compare only the cells that `SELECTOR` picks, such as system=linux|osv,app=nginx; several times: any of them"},
+			onlyFlag(),
 			&cli.StringSliceFlag{Name: "across", Usage: "compare in spite of another `WHAT`: rung, accel, host; with a warning"},
 			&cli.StringFlag{Name: "correct", Value: compare.CorrectHolm, Usage: "how p is corrected for the number of comparisons: `METHOD` holm, bh or none"},
 			&cli.StringFlag{Name: "fail-on", Usage: "exit with 3 at a `FINDING`: regression, or difference in any direction"},
@@ -100,11 +101,10 @@ func compareRuns(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		s, err := compare.FromValues(dir, head, cells).Select(selectors)
-		if err != nil {
-			return usage(err)
-		}
-		sets = append(sets, s)
+		sets = append(sets, compare.FromValues(dir, head, cells))
+	}
+	if sets, err = compare.Select(sets, selectors); err != nil {
+		return usage(err)
 	}
 	if c.String("format") == "go-bench" && o.By == "" {
 		return compare.GoBench(c.App.Writer, o.Metrics, sets...)
@@ -125,7 +125,7 @@ func compareRuns(c *cli.Context) error {
 }
 
 // compareOptions checks what can be checked before anything is read.
-func compareOptions(c *cli.Context) (o compare.Options, selectors []compare.Selector, err error) {
+func compareOptions(c *cli.Context) (o compare.Options, selectors []only.Selector, err error) {
 	o = compare.Options{By: c.String("by"), Base: c.String("base"), Metrics: c.StringSlice("metric"), Correct: c.String("correct")}
 	for _, list := range c.StringSlice("across") {
 		o.Across = append(o.Across, strings.Split(list, ",")...)
@@ -144,12 +144,8 @@ func compareOptions(c *cli.Context) (o compare.Options, selectors []compare.Sele
 	if err := o.Check(); err != nil {
 		return o, nil, err
 	}
-	for _, text := range c.StringSlice("only") {
-		sel, err := compare.ParseSelector(text)
-		if err != nil {
-			return o, nil, err
-		}
-		selectors = append(selectors, sel)
+	if selectors, err = only.ParseAll(c.StringSlice("only")); err != nil {
+		return o, nil, err
 	}
 	goBench := c.String("format") == "go-bench"
 	switch n := c.NArg(); {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/only"
 	"github.com/ukprobe/ukprobe/matrices"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -48,7 +49,7 @@ func runFlags() []cli.Flag {
 	env := func(name string) []string { return []string{"UKPROBE_" + name} }
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "matrix", Usage: "`FILE` in YAML (docs/matrix.md), or the name of a built-in one: " + strings.Join(matrices.Names(), ", ") + "; default: " + strings.TrimSuffix(matrices.Default, ".yaml"), EnvVars: env("MATRIX")},
-		&cli.StringSliceFlag{Name: "only", Usage: "only these cells, e.g. `system=linux,app=nginx`; repeatable, any of them", EnvVars: env("ONLY")},
+		onlyFlag(env("ONLY")...),
 		&cli.StringSliceFlag{Name: "set", Usage: "`KEY=VALUE` for all cells, a key of the matrix file nested with dots, e.g. load.duration=5s; repeatable"},
 		&cli.IntFlag{Name: "samples", Usage: "`N` samples of each cell, with a stopping rule at least (default: the matrix's, 10)", EnvVars: env("SAMPLES")},
 		&cli.IntFlag{Name: "warmup", Usage: "`N` samples of each cell before that, not kept (default: the matrix's, 1)", EnvVars: env("WARMUP")},
@@ -72,6 +73,12 @@ func runFlags() []cli.Flag {
 		journalFlag(),
 		stateFlag(),
 	}, pushFlags()...)
+}
+
+// onlyFlag chooses cells, for every command that can leave some out.
+func onlyFlag(variables ...string) cli.Flag {
+	return &cli.StringSliceFlag{Name: "only", EnvVars: variables,
+		Usage: "only the cells that `SELECTOR` picks, e.g. system=linux|osv,app=nginx (" + only.Doc + "); repeatable, any of them"}
 }
 
 // run is the action of `ukprobe run`.
