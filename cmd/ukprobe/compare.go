@@ -58,38 +58,6 @@ func compareCommand() *cli.Command {
 	}
 }
 
-// flagsAnywhere puts the flags of compare before its runs, wherever they are: what is
-// compared comes to mind before how. Other commands stay as they are.
-func flagsAnywhere(args []string) []string {
-	const own = "compare"
-	if len(args) < 2 || args[1] != own || args[len(args)-1] == "--generate-bash-completion" { // which the shell wants last
-		return args
-	}
-	var flags, runs []string
-	takesValue := flagNames(compareCommand().Flags)
-	for rest := args[2:]; len(rest) > 0; rest = rest[1:] {
-		word := rest[0]
-		if word == "--" {
-			runs = append(runs, rest[1:]...)
-			break
-		}
-		if len(word) < 2 || word[0] != '-' {
-			runs = append(runs, word)
-			continue
-		}
-		flags = append(flags, word)
-		if !slices.Contains(takesValue, strings.TrimLeft(word, "-")) {
-			continue
-		}
-		if len(rest) == 1 { // the library says what is missing
-			return slices.Concat(args[:2], flags)
-		}
-		flags = append(flags, rest[1])
-		rest = rest[1:]
-	}
-	return slices.Concat(args[:2], flags, []string{"--"}, runs)
-}
-
 func compareRuns(c *cli.Context) error {
 	o, selectors, err := compareOptions(c)
 	if err != nil {

@@ -121,7 +121,7 @@ func TestExportImport(t *testing.T) {
 		{[]string{"export"}, exitUsage, "name one run"},
 		{[]string{"export", "--salvage", dir}, exitUsage, "--out"},
 		{[]string{"export", dir + "@2027"}, exitFailed, "no run 2027"},
-		{[]string{"export", dir, "--out", file}, exitUsage, "flags come first"},
+		{[]string{"export", dir, "--", "--out", file}, exitUsage, "name one run"},
 		{[]string{"import", file}, exitUsage, "--into DIR"},
 		{[]string{"import", "--into", into}, exitUsage, "what to import"},
 		{[]string{"import", "--into", into, dir + "-none"}, exitFailed, "no run in"},
