@@ -114,7 +114,7 @@ func exportCommand() *cli.Command {
 			"  ukprobe export results-nightly@-1 | jq .host\n" +
 			"  ukprobe export --salvage --out saved.json results-damaged",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "out", Usage: "`FILE` to write; another run.json there is replaced (default: standard output)"},
+			&cli.StringFlag{Name: "out", Usage: "`FILE` to write; another run.json there is replaced", DefaultText: "standard output"},
 			&cli.BoolFlag{Name: "salvage", Usage: "from a damaged store: what can still be read, and what is missing on standard error"},
 		},
 		Action: export,
