@@ -37,7 +37,7 @@ type PlannedCell struct {
 	Samples int      `json:"samples"`
 	Until   *Until   `json:"until,omitempty"`
 	Warmup  int      `json:"warmup"`
-	Argv    []string `json:"argv,omitempty"` // absent: nothing is started
+	Argv    []string `json:"argv,omitempty"`   // absent: nothing is started
 	Device  string   `json:"device,omitempty"` // the tap or veth it would have
 	Address string   `json:"address,omitempty"`
 	// CPUs are the cell's, where they are not those of the plan.
