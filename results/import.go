@@ -123,7 +123,7 @@ func (s *Store) importRun(sel RunSelector) (Imported, error) {
 	}
 	f := r.file
 	got := Imported{ID: f.Run.ID, From: sel.String(), Samples: countsOf(f).Samples}
-	if f.Run.Status == RunRunning && pid != 0 && pid != os.Getpid() {
+	if statusNow(f.Run.Status, r.writer, pid) == RunRunning && pid != os.Getpid() {
 		return got, fmt.Errorf("it is being written by pid %d (%s): wait for its end", pid, command)
 	}
 	if err := checkRun(r); err != nil {

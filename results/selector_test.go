@@ -93,7 +93,10 @@ func TestList(t *testing.T) {
 		if (got[i].Finished == nil) != (got[i].Status == RunKilled) {
 			t.Errorf("%s, finished %v", got[i].Status, got[i].Finished)
 		}
-		got[i].Finished, got[i].writer = nil, 0
+		if (got[i].RanNs == nil) != (got[i].Finished == nil) || got[i].RanNs != nil && *got[i].RanNs != got[i].Finished.Sub(got[i].Started).Nanoseconds() {
+			t.Errorf("%s to %v: ran %v", got[i].Started, got[i].Finished, got[i].RanNs)
+		}
+		got[i].Finished, got[i].RanNs, got[i].writer = nil, nil, 0
 	}
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(RunInfo{})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

@@ -90,8 +90,8 @@ func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
 			name = r.Dir + "@" + r.ID
 		}
 		took := "-"
-		if r.Finished != nil {
-			took = r.Finished.Sub(r.Started).Round(time.Second).String()
+		if r.RanNs != nil {
+			took = time.Duration(*r.RanNs).Round(time.Second).String()
 		}
 		if matrix == "" {
 			matrix = "-"

@@ -151,9 +151,9 @@ func (c *sourced) footnotes() []string {
 	for i := range out {
 		out[i] = c.general(out[i])
 	}
-	g := group{experiment: c.Experiment, interrupted: c.interrupted}
+	g := group{experiment: c.Experiment, cut: c.cut}
 	if n, short := g.asked(c.Cell); short && c.Status == results.CellOK {
-		out = append(out, cutShort(c.Cell, n))
+		out = append(out, g.cutShort(c.Cell, n))
 	}
 	if t := c.tainted(); t != "" {
 		out = append(out, t)
