@@ -123,9 +123,10 @@ func (d *DB) Runs() (out []RunInfo, err error) {
 	return out, nil
 }
 
-// listSQL has a run's head only of those that were resumed: the others' need not be decoded.
+// listSQL has a run's head only of those that were resumed, of which it ends with the list
+// of their parts: the others' need not be decoded, nor searched.
 const listSQL = `SELECT number, id, started, finished, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, unsupported, other, samples,
-	CASE WHEN instr(t.head, '"parts":[') THEN t.head END
+	CASE WHEN substr(CAST(t.head AS BLOB), -2) = CAST(']}' AS BLOB) THEN t.head END
 	FROM run r LEFT JOIN run_text t ON t.run = r.number ORDER BY started, number`
 
 // ran fills in what a run's head says of its parts.
