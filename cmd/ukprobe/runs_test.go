@@ -130,6 +130,20 @@ func TestRunsOfForeignFile(t *testing.T) {
 	}
 }
 
+func TestBecame(t *testing.T) {
+	for want, i := range map[string]results.Imported{
+		"imported":                           {Samples: 5},
+		"there already":                      {Samples: 5, There: 5, Already: true},
+		"there already, with 2 samples more": {Samples: 5, There: 7, Already: true},
+		"brought up to date, 3 samples more": {Samples: 5, There: 2, Updated: true},
+		"brought up to date, 5 samples more": {Samples: 5, Updated: true},
+	} {
+		if got := became(i); got != want {
+			t.Errorf("%+v: %q, want %q", i, got, want)
+		}
+	}
+}
+
 func TestExportImport(t *testing.T) {
 	dir := nightly(t)
 	file, into := filepath.Join(t.TempDir(), "one.json"), filepath.Join(t.TempDir(), "all")
