@@ -37,7 +37,7 @@ func loadMatrix(name, builtin string) (*matrix.Matrix, error) {
 	}
 	m, err := matrix.Load(name)
 	if errors.Is(err, fs.ErrNotExist) && !strings.Contains(name, "/") {
-		return nil, fmt.Errorf("%w; nor is it a built-in one (%s)%s", err, strings.Join(matrices.Names(), ", "), suggest.Hint(name, matrices.Names()))
+		return nil, fmt.Errorf("%w; nor is it a built-in one (%s)%s", err, strings.Join(matrices.Names(), ", "), suggest.DidYouMean(name, matrices.Names()))
 	}
 	return m, err
 }

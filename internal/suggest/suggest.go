@@ -22,9 +22,9 @@ func Nearest(s string, words []string) string {
 	return best
 }
 
-// Hint is what an error of a misspelt word ends with: "; did you mean …?" with the word
-// nearest to s, or "" when none is near.
-func Hint(s string, words []string) string {
+// DidYouMean is "; did you mean …?" with the nearest word, or "" when none is near: the
+// end of an error about a word that there is not.
+func DidYouMean(s string, words []string) string {
 	best := Nearest(s, words)
 	if best == "" {
 		return ""

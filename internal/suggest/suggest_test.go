@@ -16,9 +16,9 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-func TestHint(t *testing.T) {
+func TestDidYouMean(t *testing.T) {
 	for s, want := range map[string]string{"sampels": `; did you mean "samples"?`, "bogus": ""} {
-		if got := Hint(s, []string{"samples", "seed"}); got != want {
+		if got := DidYouMean(s, []string{"samples", "seed"}); got != want {
 			t.Errorf("%q: %q, want %q", s, got, want)
 		}
 	}

@@ -58,7 +58,7 @@ func ParseSelector(text string) (Selector, error) {
 		case !found:
 			return Selector{}, fmt.Errorf("selector %q: %q is not of the form key=value: write for example system=linux|process,app=nginx", text, part)
 		case at < 0:
-			return Selector{}, fmt.Errorf("selector %q: unknown key %q%s (known: %s)", text, key, suggest.Hint(key, selectable), strings.Join(selectable, ", "))
+			return Selector{}, fmt.Errorf("selector %q: unknown key %q%s (known: %s)", text, key, suggest.DidYouMean(key, selectable), strings.Join(selectable, ", "))
 		case s.values[at] != nil:
 			return Selector{}, fmt.Errorf("selector %q: %s comes twice: write %s=a|b for either", text, key, key)
 		}
@@ -114,7 +114,7 @@ func (s Set) known(sel Selector) error {
 		slices.Sort(have)
 		for _, v := range wanted {
 			if !slices.Contains(have, v) {
-				return fmt.Errorf("%s: no cell has %s %q%s (there are: %s)", s.Label, selectable[at], v, suggest.Hint(v, have), strings.Join(have, ", "))
+				return fmt.Errorf("%s: no cell has %s %q%s (there are: %s)", s.Label, selectable[at], v, suggest.DidYouMean(v, have), strings.Join(have, ", "))
 			}
 		}
 	}
