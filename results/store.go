@@ -270,8 +270,8 @@ func (s *Store) end() {
 	}
 }
 
-// writable is the reason why nothing can be stored now.
-func (s *Store) writable() error {
+// begun is the reason why nothing can be added to the run yet, or any more.
+func (s *Store) begun() error {
 	switch {
 	case s.lock == nil:
 		return errClosed
@@ -411,7 +411,7 @@ func (s *Store) SetCellHistograms(cell int, hs []Histogram) error {
 func (s *Store) SetHost(host Host) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.writable(); err != nil {
+	if err := s.begun(); err != nil {
 		return err
 	}
 	host.normalize()
@@ -458,7 +458,7 @@ func (s *Store) Finish(status string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.writable(); err != nil {
+	if err := s.begun(); err != nil {
 		return err
 	}
 	defer s.end()
