@@ -47,8 +47,8 @@ var (
 	ErrNotNow  = errors.New("not now")
 )
 
-// New makes a Client; nothing is sent yet, and no error has the URL's password in it. Credentials
-// are read from their files anew whenever they are needed.
+// New makes a Client; nothing is sent yet, and no error has the URL's password in it.
+// Credentials are read from their files anew whenever they are needed.
 func New(s Settings) (*Client, error) {
 	u, err := url.Parse(s.URL)
 	if err != nil {
