@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/shape"
 )
 
 // Source is a run that a report is about.
@@ -64,6 +65,7 @@ type Entry struct {
 	Status  string // results.CellOK, another status of a cell, or one of those above
 	Metric  string
 	Summary *results.Summary // not nil if Status is results.CellOK
+	Shape   *shape.Shape     // of the samples that Summary is of, if that can be said
 	Text    string           // in place of a figure: of entries that are words
 	Notes   []int            // numbers of footnotes, from 1
 	// Again: the entry before it in the group says the same, and has the same footnotes.

@@ -32,6 +32,7 @@ type figureRow struct {
 	Value  string // in words, at the right
 	SVG    template.HTML
 	Points string // the words of its points, in order, separated by |: for the tooltip
+	Notes  []string
 }
 
 // figureTable is a figure's data.

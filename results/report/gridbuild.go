@@ -50,6 +50,10 @@ func (b *gridBuilder) entries(c *sourced, metrics []phase) []Entry {
 			for _, note := range c.footnotes() {
 				e.Notes = append(e.Notes, b.note(note))
 			}
+			for _, note := range e.shapeNotes() {
+				e.Notes = append(e.Notes, b.note(note))
+			}
+			slices.Sort(e.Notes)
 		}
 	}
 	return out
@@ -58,7 +62,7 @@ func (b *gridBuilder) entries(c *sourced, metrics []phase) []Entry {
 // figure fills an entry of a cell that was measured.
 func (b *gridBuilder) figure(e *Entry, c *results.Cell) {
 	if s, ok := figureOf(c, e.Metric); ok {
-		e.Status, e.Summary = results.CellOK, &s
+		e.Status, e.Summary, e.Shape = results.CellOK, &s, shapeOf(c, e.Metric)
 		return
 	}
 	e.Status = EntryMissing
@@ -73,23 +77,11 @@ const ownMemory = "own_ready_bytes"
 
 // figureOf is the summary of a cell's metric, also of one that is not in run.json.
 func figureOf(c *results.Cell, metric string) (results.Summary, bool) {
-	if metric == ownMemory {
-		metric = "guest_ready_bytes"
-		if !hasMetric(c, metric) {
-			metric = "process_ready_bytes"
-		}
-	}
+	metric = plainMetric(c, metric)
 	if s, ok := c.Summary[metric]; ok || metric != vmMetric {
 		return s, ok
 	}
-	var values []float64
-	for _, i := range c.Standing() {
-		s := &c.Samples[i]
-		if v, ok := metricOf(s, metric); ok && s.Status == results.SampleOK {
-			values = append(values, v)
-		}
-	}
-	return results.Summarize(values)
+	return results.Summarize(valuesOf(c, metric))
 }
 
 // metricOf is a sample's figure, also of a metric that is not in run.json.
@@ -100,8 +92,7 @@ func metricOf(s *results.Sample, metric string) (float64, bool) {
 		}
 		return float64(*p.TotalNs - *p.VMMNs), true
 	}
-	v, ok := s.Metrics()[metric]
-	return v, ok
+	return s.Metric(metric)
 }
 
 // endsPhase is the event without which a phase cannot be told.

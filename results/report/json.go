@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/shape"
 )
 
 // JSONFormat and JSONVersion are the "format" and "format_version" of the machine form.
@@ -63,6 +64,7 @@ type jsonEntry struct {
 	Status  string           `json:"status"`
 	Cell    string           `json:"cell,omitempty"`
 	Summary *results.Summary `json:"summary,omitempty"`
+	Shape   *shape.Shape     `json:"shape,omitempty"`
 	Text    string           `json:"text,omitempty"`
 	Notes   []int            `json:"footnotes,omitempty"`
 }
@@ -90,7 +92,7 @@ func (g *Grid) json() jsonGrid {
 	for _, r := range g.Rows {
 		row := jsonRow{Heads: r.Heads, Entries: []jsonEntry{}}
 		for _, e := range r.Entries {
-			one := jsonEntry{Status: e.Status, Summary: e.Summary, Text: e.Text, Notes: e.Notes}
+			one := jsonEntry{Status: e.Status, Summary: e.Summary, Shape: e.Shape, Text: e.Text, Notes: e.Notes}
 			if e.Cell != nil {
 				one.Cell = e.Cell.Name()
 			}
