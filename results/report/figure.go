@@ -16,6 +16,7 @@ type figure struct {
 	Keys               []figureKey
 	Rows               []figureRow
 	Axis               template.HTML // below the rows; may be empty
+	Notes              []string      // of its cells, what is to be known
 	Table              *figureTable
 }
 

@@ -195,12 +195,12 @@ func stripRow(id string, series int, c sourced, m phase, points []point, s *shap
 		value = strings.ReplaceAll(o.summary(m.metric, summary), "\n", " ")
 		words += ", median " + value + ", from " + o.quantity(m.metric, summary.Min) + " to " + o.quantity(m.metric, summary.Max)
 	}
-	brackets, more := bracketsOf(s, x)
+	brackets, more := bracketsOf(s, points, x)
 	var notes []string
 	if s != nil {
 		notes = s.Notes(m.metric, o.units())
 	}
-	d := newDrawing("strip", id, words, strings.Join(append(c.tallies(), notes...), "; "), height+more)
+	d := newDrawing("strip", id, words, strings.Join(slices.Concat(c.tallies(), c.rowNotes(notes...)), "; "), height+more)
 	if ok && summary.CI95 != nil {
 		d.rect("ci", x.at(summary.CI95[0]), x.at(summary.CI95[1])-x.at(summary.CI95[0]), height)
 	}
@@ -229,7 +229,7 @@ func stripRow(id string, series int, c sourced, m phase, points []point, s *shap
 		d.bracket(b, height)
 	}
 	d.end()
-	return figureRow{Swatch: lineSwatch(series), Label: label, Value: value, SVG: d.html(), Points: strings.Join(words2, "|"), Notes: notes}
+	return figureRow{Swatch: lineSwatch(series), Label: label, Value: value, SVG: d.html(), Points: strings.Join(words2, "|"), Notes: c.rowNotes(notes...)}
 }
 
 // spread puts n points between 0 and 1 in such an order that neighbours are apart.

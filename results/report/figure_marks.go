@@ -31,14 +31,15 @@ type bracket struct {
 const bracketHeight = 19.0
 
 // bracketsOf are those of the modes, if there are several, and the pixels that they take.
-func bracketsOf(s *shape.Shape, x scale) (out []bracket, height float64) {
+func bracketsOf(s *shape.Shape, points []point, x scale) (out []bracket, height float64) {
 	const apart = 100 * 52.0 / narrowPlot // of the names, on the narrowest phone
 	if s == nil {
 		return nil, 0
 	}
 	var last []float64 // by level
 	for i, m := range s.Modes {
-		b := bracket{name: fmt.Sprintf("mode %d", i+1), lo: x.at(m.Lo), hi: x.at(m.Hi)}
+		lo, hi := within(m, points)
+		b := bracket{name: fmt.Sprintf("mode %d", i+1), lo: x.at(lo), hi: x.at(hi)}
 		middle := (b.lo + b.hi) / 2
 		b.level = slices.IndexFunc(last, func(at float64) bool { return middle-at >= apart })
 		if b.level < 0 {
@@ -48,6 +49,17 @@ func bracketsOf(s *shape.Shape, x scale) (out []bracket, height float64) {
 		out = append(out, b)
 	}
 	return out, bracketHeight * float64(len(last))
+}
+
+// within are the ends of a mode without its outliers.
+func within(m stats.Mode, points []point) (lo, hi float64) {
+	lo, hi = m.Hi, m.Lo
+	for _, p := range points {
+		if p.has && p.counts && p.far == stats.Inside && p.value >= m.Lo && p.value <= m.Hi {
+			lo, hi = min(lo, p.value), max(hi, p.value)
+		}
+	}
+	return lo, hi
 }
 
 func (d *drawing) bracket(b bracket, below float64) {

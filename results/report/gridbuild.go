@@ -142,9 +142,8 @@ func (c *sourced) footnotes() []string {
 	for i := range out {
 		out[i] = c.general(out[i])
 	}
-	g := group{experiment: c.Experiment, interrupted: c.interrupted}
-	if n, short := g.asked(c.Cell); short && c.Status == results.CellOK {
-		out = append(out, cutShort(c.Cell, n))
+	if words := c.fewer(); words != "" && !c.CutShort() { // which notes say
+		out = append(out, words)
 	}
 	if t := c.tainted(); t != "" {
 		out = append(out, t)

@@ -31,7 +31,7 @@ func Table(w io.Writer, f *results.File, o Options) error {
 		g.interrupted = f.Run.Status == results.RunInterrupted
 		o.block(&b, g)
 	}
-	o.sizes(&b, f.Cells)
+	o.sizes(&b, f)
 	lines := slices.Concat(o.legend(f.Cells), o.overhead(f), o.resumed(f))
 	for _, line := range lines {
 		b.WriteString("\n" + Wrap(line, o.width(), 0))
@@ -255,15 +255,11 @@ func (o Options) note(c *results.Cell) string { return strings.Join(o.notes(c), 
 func (o Options) notes(c *results.Cell) []string {
 	var parts []string
 	if c.Status != results.CellOK {
-		reason := o.Clean(c.Reason)
-		if reason == "" {
-			reason = "no reason was given"
-		}
-		word := StatusWord(c.Status)
+		words := o.Clean(StatusWord(c.Status)) + ": " + o.reason(c)
 		if c.CutShort() {
-			word = results.RunInterrupted
+			words = o.interruptedWords(c)
 		}
-		parts = append(parts, o.Clean(word)+": "+reason)
+		parts = append(parts, words)
 	} else if c.Reason != "" {
 		parts = append(parts, o.Clean(c.Reason))
 	}
@@ -282,6 +278,14 @@ func (o Options) notes(c *results.Cell) []string {
 		parts = append(parts, fmt.Sprintf("quantiles are of another run, at %s/s", o.quantity(quantilesRate, s.Median)))
 	}
 	return parts
+}
+
+// reason is a cell's, for what it is.
+func (o Options) reason(c *results.Cell) string {
+	if reason := o.Clean(c.Reason); reason != "" {
+		return reason
+	}
+	return "no reason was given"
 }
 
 // quantilesRate is the rate of the run that a load's quantiles are of, where all else is of
