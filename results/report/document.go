@@ -66,6 +66,7 @@ type Entry struct {
 	Metric  string
 	Summary *results.Summary // not nil if Status is results.CellOK
 	Shape   *shape.Shape     // of the samples that Summary is of, if that can be said
+	Bound   *Bound           // of an entry that is missing: what is known all the same
 	Text    string           // in place of a figure: of entries that are words
 	Notes   []int            // numbers of footnotes, from 1
 	// Again: the entry before it in the group says the same, and has the same footnotes.

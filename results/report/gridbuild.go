@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -46,7 +45,7 @@ func (b *gridBuilder) entries(c *sourced, metrics []phase) []Entry {
 			b.figure(e, c.Cell)
 		}
 		e.Cell = c.Cell
-		if e.Status != EntryMissing { // whose only note is why
+		if e.Status != EntryMissing || e.Bound != nil { // whose only note is why
 			for _, note := range c.footnotes() {
 				e.Notes = append(e.Notes, b.note(note))
 			}
@@ -63,9 +62,18 @@ func (b *gridBuilder) entries(c *sourced, metrics []phase) []Entry {
 func (b *gridBuilder) figure(e *Entry, c *results.Cell) {
 	if s, ok := figureOf(c, e.Metric); ok {
 		e.Status, e.Summary, e.Shape = results.CellOK, &s, shapeOf(c, e.Metric)
+		for _, words := range []string{someBound(c, e.Metric), estimateWords(s)} {
+			if words != "" {
+				e.Notes = append(e.Notes, b.note(words))
+			}
+		}
 		return
 	}
 	e.Status = EntryMissing
+	if bound, ok := boundOf(c, e.Metric); ok {
+		e.Bound, e.Notes = &bound, []int{b.note(bound.Why)}
+		return
+	}
 	e.Notes = []int{b.note(whyMissing(c, e.Metric))}
 }
 
@@ -114,16 +122,6 @@ func whyMissing(c *results.Cell, metric string) string {
 			if m.Name == metric || m.Name == endsPhase[metric] {
 				return m.Reason
 			}
-		}
-	}
-	if metric == "instances" {
-		if s, ok := c.Summary["instances_at_least"]; ok {
-			return fmt.Sprintf("at least %s: no more were started", units.Whole(s.Median))
-		}
-	}
-	if metric == "memory_min_bytes" {
-		if s, ok := c.Summary["memory_min_at_most_bytes"]; ok {
-			return "at most " + units.Size(s.Median)
 		}
 	}
 	return "no sample has this figure"

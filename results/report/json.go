@@ -65,6 +65,7 @@ type jsonEntry struct {
 	Cell    string           `json:"cell,omitempty"`
 	Summary *results.Summary `json:"summary,omitempty"`
 	Shape   *shape.Shape     `json:"shape,omitempty"`
+	AtLeast *results.Summary `json:"at_least,omitempty"`
 	Text    string           `json:"text,omitempty"`
 	Notes   []int            `json:"footnotes,omitempty"`
 }
@@ -95,6 +96,9 @@ func (g *Grid) json() jsonGrid {
 			one := jsonEntry{Status: e.Status, Summary: e.Summary, Shape: e.Shape, Text: e.Text, Notes: e.Notes}
 			if e.Cell != nil {
 				one.Cell = e.Cell.Name()
+			}
+			if e.Bound != nil {
+				one.AtLeast = &e.Bound.Summary
 			}
 			row.Entries = append(row.Entries, one)
 		}
