@@ -53,7 +53,7 @@ func TestReportCharacterises(t *testing.T) {
 			t.Fatal(err)
 		}
 		out = strings.ReplaceAll(out, `\_`, "_")
-		for _, want := range []string{"Characteristics of the systems", "HermiTux", "rump", "measured here", "QEMU: hello", "OSv: README.md", "not stated (Rumprun: README.md, in the fork for Solo5)"} {
+		for _, want := range []string{"Characteristics of the systems", "HermiTux", "rump", "measured here", "hello on QEMU", "OSv: README.md", "not stated (Rumprun: README.md, in the fork for Solo5)"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("%s: no %q", format, want)
 			}

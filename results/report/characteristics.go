@@ -5,6 +5,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ func (d *Document) Characterise(systems []SystemFacts) {
 		return
 	}
 	g := Grid{ID: "characteristics", Title: "Characteristics of the systems", Heads: []string{"system"}, Legend: []string{
-		"What the systems' own projects say; the footnotes are the sources. What none of them says is missing, not guessed. The last column is what has figures in this report, with the version where the image's is known."}}
+		"What the systems' own projects say; the footnotes are the sources. What none of them says is missing, not guessed. The last column is what was measured in this report, with the version where the image's is known."}}
 	for _, f := range systems[0].Facts {
 		g.Columns = append(g.Columns, Column{Title: f.Name})
 	}
@@ -73,33 +74,34 @@ func (b *gridBuilder) fact(f SystemFact) Entry {
 	return e
 }
 
-// measuredHere lists the applications of which there are figures, by platform.
+// measuredHere lists the applications of which guests were measured, and on which platforms.
 func (b *gridBuilder) measuredHere(cells []sourced) Entry {
 	if len(cells) == 0 {
 		return Entry{Status: EntryAbsent}
 	}
-	apps := map[string][]string{} // by platform
-	var platforms []string
+	platforms := map[string][]string{} // by application
 	unmeasured := map[string]int{}
 	for _, c := range cells {
-		if !c.HasFigures() || len(c.Samples) == 0 {
+		switch p := displayPlatform(c.Platform); {
+		case experimentOf(c.Cell) == imageSize: // which starts nothing
+		case !c.HasFigures() || len(c.Samples) == 0:
 			unmeasured[StatusWord(c.Status)]++
-			continue
-		}
-		if apps[c.Platform] == nil {
-			platforms = append(platforms, c.Platform)
-		}
-		if name := appWithVersion(c.Cell); !slices.Contains(apps[c.Platform], name) {
-			apps[c.Platform] = append(apps[c.Platform], name)
+		case !slices.Contains(platforms[appWithVersion(c.Cell)], p):
+			platforms[appWithVersion(c.Cell)] = append(platforms[appWithVersion(c.Cell)], p)
 		}
 	}
 	if len(platforms) == 0 {
-		return Entry{Status: EntryMissing, Notes: []int{b.note("no cell of it has figures: " + countsOf(unmeasured))}}
+		return Entry{Status: EntryMissing, Notes: []int{b.note(strings.TrimSuffix("no guest of it was measured: "+countsOf(unmeasured), ": "))}}
+	}
+	apps := map[string][]string{} // by platforms
+	for _, app := range slices.Sorted(maps.Keys(platforms)) {
+		slices.Sort(platforms[app])
+		where := strings.Join(platforms[app], ", ")
+		apps[where] = append(apps[where], app)
 	}
 	var words []string
-	for _, p := range platforms {
-		slices.Sort(apps[p])
-		words = append(words, displayPlatform(p)+": "+strings.Join(apps[p], ", "))
+	for _, where := range slices.Sorted(maps.Keys(apps)) {
+		words = append(words, strings.Join(apps[where], ", ")+" on "+where)
 	}
 	return Entry{Status: results.CellOK, Text: strings.Join(words, "; ")}
 }

@@ -41,10 +41,10 @@ func TestCharacterise(t *testing.T) {
 		got = append(got, row)
 	}
 	want := [][]string{
-		{"OSv", "C", "its page", "its tree", "QEMU: nginx 1.2, redis 1.2; Firecracker: nginx 1.2"},
-		{"rump", "–", "not stated (its page)", "–", "no cell of it has figures: image not given (1)"},
+		{"OSv", "C", "its page", "its tree", "nginx 1.2 on Firecracker, QEMU; redis 1.2 on QEMU"},
+		{"rump", "–", "not stated (its page)", "–", "no guest of it was measured: image not given (1)"},
 		{"Unikraft", "C, Go", "its tree", "–"},
-		{"own", "–", "nothing was collected of this system (ukprobe systems)", "QEMU: hello 1.2"},
+		{"own", "–", "nothing was collected of this system (ukprobe systems)", "hello 1.2 on QEMU"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

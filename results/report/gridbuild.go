@@ -194,6 +194,9 @@ func generalTaint(t string) string {
 			return "foreign tasks on its CPUs"
 		}
 	}
+	if strings.HasPrefix(t, "density: ") && strings.Contains(t, "density.at_most") { // which a footnote of its own says
+		return "stopped at a bound"
+	}
 	if strings.HasPrefix(t, "the hypervisor below took") {
 		return "steal by the hypervisor below"
 	}

@@ -153,7 +153,7 @@ func newPageEntry(e Entry) pageEntry {
 		out.Figure, out.Rest = words[0], words[1:]
 	}
 	switch {
-	case e.Text != "":
+	case e.Metric == "":
 		out.Class = "words"
 	case e.Status == results.CellOK || e.Bound != nil:
 		out.Class = "figure"
