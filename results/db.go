@@ -34,7 +34,10 @@ func Open(path string) (*DB, error) { return openStore(path, false) }
 func openStore(path string, locked bool) (*DB, error) {
 	file, ok := RunSelector{Path: path}.databaseOf()
 	if !ok {
-		return nil, fmt.Errorf("results: no store in %s: there is no %s", path, DatabaseName)
+		return nil, noRun(path, fmt.Errorf("there is no %s", DatabaseName))
+	}
+	if err := checkKind(file); err != nil {
+		return nil, err
 	}
 	d := &DB{path: file, locked: locked}
 	err := d.open(file, url.Values{})
@@ -56,7 +59,7 @@ func (d *DB) open(file string, more url.Values) (err error) {
 	switch {
 	case err != nil:
 	case version == 0:
-		err = fmt.Errorf("%s is empty: its writer was killed before it began", d.path)
+		err = emptyStore(d.path)
 	case version < len(migrations):
 		if err = d.db.Close(); err == nil {
 			err = d.upgrade(file, more)

@@ -56,7 +56,7 @@ func loadOld(sel RunSelector) (r rawRun, err error) {
 	}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return r, fmt.Errorf("results: no run in %s: %w", sel.Path, err)
+		return r, noRun(sel.Path, err)
 	}
 	if err != nil {
 		return r, fmt.Errorf("results: %w", err)

@@ -30,7 +30,7 @@ func Resume(selector string) (*Store, error) {
 	if hasStore {
 		dir = filepath.Dir(path)
 	} else if _, err := os.Stat(filepath.Join(dir, FileName)); err != nil {
-		return nil, fmt.Errorf("results: no run in %s: %w", dir, err)
+		return nil, noRun(dir, err)
 	}
 	s := &Store{dir: dir}
 	if s.lock, err = lockDir(dir); err != nil {

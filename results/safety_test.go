@@ -215,7 +215,7 @@ func TestForeignDatabase(t *testing.T) {
 	path := filepath.Join(dir, DatabaseName)
 	must(t, os.WriteFile(path, nil, 0o600))
 	_, err := Load(dir)
-	wantError(t, err, "no run in")
+	wantError(t, err, "no run in", path+" is empty: its writer was killed before it began")
 	inDatabase(t, path, "CREATE TABLE letters (text)")
 	_, err = Load(dir)
 	wantError(t, err, path, "another program's database")

@@ -59,17 +59,21 @@ func (s RunSelector) folder() string {
 	return s.Path
 }
 
-// databaseOf is the path of the store's file at the selector's path, if that can be one.
+// databaseOf is the path of the store's file at the selector's path. ok says that
+// something is there, which is the store or keeps one from being there ([checkKind]).
 func (s RunSelector) databaseOf() (path string, ok bool) {
-	st, err := os.Stat(s.Path)
-	switch {
-	case err != nil:
-		return "", false
-	case !st.IsDir():
-		return s.Path, filepath.Base(s.Path) == DatabaseName
+	if st, err := os.Stat(s.Path); err != nil || !st.IsDir() {
+		_, err := os.Lstat(s.Path)
+		return s.Path, err == nil && filepath.Base(s.Path) == DatabaseName
 	}
 	path = filepath.Join(s.Path, DatabaseName)
-	if st, err = os.Stat(path); err != nil || st.Size() == 0 { // of one that was killed before it began
+	st, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return path, false
+	case !st.Mode().IsRegular():
+		return path, true
+	case st.Size() == 0: // of one that was killed before it began
 		return path, false
 	}
 	// A folder from before there was a store may have got no further than to an empty one.

@@ -138,6 +138,9 @@ func checkStore(dir string, exported bool) error {
 // idsIn are the ids of a store's runs, of any version that is known, which stays as it is.
 func idsIn(dir string) (ids []string, err error) {
 	path := filepath.Join(dir, DatabaseName)
+	if err := checkKind(path); err != nil {
+		return nil, err
+	}
 	db, err := sql.Open("sqlite", dsn(path, "ro", nil))
 	if err == nil {
 		defer db.Close()
@@ -204,6 +207,9 @@ func removeDatabase(dir string) {
 // openDatabase opens the folder's store for writing.
 func (s *Store) openDatabase() (err error) {
 	path := filepath.Join(s.dir, DatabaseName)
+	if err := checkKind(path); err != nil {
+		return err
+	}
 	if err := writable(s.dir); err != nil {
 		return fmt.Errorf("results: write into %s: %w: choose another directory", s.dir, err)
 	}
