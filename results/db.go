@@ -125,14 +125,29 @@ func copyFile(to, from string) error {
 // writable says why a folder cannot be written to.
 func writable(dir string) error { return unix.Access(dir, unix.W_OK) }
 
-// withWayOut adds to an error of a damaged store how to get out what is readable.
+// withWayOut adds to an error of a damaged store how to get out what is readable, once:
+// whoever imports from another store has had it of that one.
 func withWayOut(err error, dir string) error {
-	if !errors.Is(err, ErrDamaged) {
+	if !errors.Is(err, ErrDamaged) || errors.As(err, new(wayOut)) {
 		return err
 	}
-	return fmt.Errorf("%w: keep a copy of %s as it is; `ukprobe export --salvage --out FILE %s@RUN` writes what can still be read of a run, and %s is the newest run that ended (docs/results.md)",
-		err, dir, dir, filepath.Join(dir, FileName))
+	newest := ""
+	if path := filepath.Join(dir, FileName); lies(path) {
+		newest = fmt.Sprintf(", and %s is the newest run that ended", path)
+	}
+	return wayOut{fmt.Errorf("%w: keep a copy of %s as it is; `ukprobe export --salvage --out FILE %s@RUN` writes what can still be read of a run%s (docs/results.md)",
+		err, dir, dir, newest)}
 }
+
+func lies(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// wayOut is an error that has it.
+type wayOut struct{ error }
+
+func (w wayOut) Unwrap() error { return w.error }
 
 // Close ends the reading.
 func (d *DB) Close() error {
@@ -168,7 +183,7 @@ func (d *DB) runs() (ids []string, numbers []int64, err error) {
 }
 
 func listIDs(q querier) (ids []string, numbers []int64, err error) {
-	rows, err := q.Query("SELECT id, number FROM run ORDER BY started, number")
+	rows, err := q.Query("SELECT id, number FROM run NOT INDEXED ORDER BY started, number") // a damaged index hides rows
 	if err != nil {
 		return nil, nil, err
 	}
@@ -263,7 +278,11 @@ func readAllValues(q querier, run int64) ([]CellValues, error) {
 		}
 		out[i] = valuesOf(c)
 	}
-	return out, nil
+	samples := 0
+	for i := range out {
+		samples += out[i].Counts.Samples
+	}
+	return out, checkCounts(q, run, ids, samples)
 }
 
 // readSettled reads what settle has made of a run's cells, by their ids.

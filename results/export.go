@@ -3,6 +3,7 @@
 package results
 
 import (
+	"cmp"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -126,9 +128,12 @@ type salvage struct {
 	rawRun
 	db   *sql.DB
 	ids  []int64       // the cells'
+	n    []int64       // their places in the run
 	at   map[int64]int // cell's id -> its place
 	most int64         // rows that can be in a file of this size
 	lost []string
+
+	unlisted int // rows that no index had
 }
 
 func (s *salvage) lose(format string, args ...any) {
@@ -153,6 +158,9 @@ func (s *salvage) read(number int64) (err error) {
 		if c.Histograms, err = readHistograms(s.db, s.ids[i]); err != nil {
 			s.lose("the histograms of %s", c.Name())
 		}
+	}
+	if s.unlisted > 0 && len(s.lost) == 0 {
+		s.lose("nothing but an index of the store: %d rows were found without it", s.unlisted)
 	}
 	return nil
 }
@@ -193,25 +201,51 @@ func (s *salvage) tryAll(table string, do func(id int64) error) (unread int) {
 }
 
 func (s *salvage) cells(run int64) {
-	if ids, ok := s.list("SELECT n, id FROM cell WHERE run = ? ORDER BY n", run); ok {
-		for n, id := range ids {
-			err := s.cell(run, id)
-			if _, there := s.at[id]; err != nil || !there {
-				s.lose("cell %d of the run, with its samples", n+1)
-			}
+	ids, whole := s.list("SELECT n, id FROM cell WHERE run = ? ORDER BY n", run)
+	listed := map[int64]bool{}
+	for n, id := range ids {
+		err := s.cell(run, id)
+		if _, there := s.at[id]; whole && (err != nil || !there) {
+			s.lose("cell %d of the run, with its samples", n+1)
+			listed[id] = true
 		}
+	}
+	if had, known, err := counted(s.db, run); err == nil && known && whole && had.Cells <= len(ids) {
 		return
 	}
-	if unread := s.tryAll("cell", func(id int64) error { return s.cell(run, id) }); unread > 0 {
+	before := len(s.ids)
+	unread := s.tryAll("cell", func(id int64) error {
+		if _, there := s.at[id]; there || listed[id] {
+			return nil
+		}
+		return s.cell(run, id)
+	})
+	s.inOrder()
+	s.unlisted += len(s.ids) - before
+	if unread > 0 {
 		s.lose("%d cells of the folder's runs cannot be read, with their samples", unread)
+	}
+}
+
+// inOrder puts the cells into the order of the run.
+func (s *salvage) inOrder() {
+	order := make([]int, len(s.ids))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(s.n[a], s.n[b]) })
+	ids, n, cells := slices.Clone(s.ids), slices.Clone(s.n), slices.Clone(s.file.Cells)
+	for to, from := range order {
+		s.ids[to], s.n[to], s.file.Cells[to] = ids[from], n[from], cells[from]
+		s.at[ids[from]] = to
 	}
 }
 
 // cell reads one, if it is of the run.
 func (s *salvage) cell(run, id int64) error {
-	var of int64
+	var of, n int64
 	var head []byte
-	err := s.db.QueryRow("SELECT run, head FROM cell WHERE id = ?", id).Scan(&of, &head)
+	err := s.db.QueryRow("SELECT run, n, head FROM cell NOT INDEXED WHERE id = ?", id).Scan(&of, &n, &head)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && of != run {
 		return nil
 	}
@@ -223,35 +257,42 @@ func (s *salvage) cell(run, id int64) error {
 		return err
 	}
 	s.at[id] = len(s.file.Cells)
-	s.ids, s.file.Cells = append(s.ids, id), append(s.file.Cells, open.cell())
+	s.ids, s.n, s.file.Cells = append(s.ids, id), append(s.n, n), append(s.file.Cells, open.cell())
 	return nil
 }
 
 // listed reads the samples of all cells, and how many each had.
 func (s *salvage) listed(run int64) (found []map[int]json.RawMessage, sizes []int) {
 	found, sizes = make([]map[int]json.RawMessage, len(s.ids)), make([]int, len(s.ids))
-	whole := make([]bool, len(s.ids))
+	read := map[int64]bool{} // rows, or lost as such
 	total, all := int64(0), true
 	for i, id := range s.ids {
 		found[i] = map[int]json.RawMessage{}
 		var ids []int64
-		ids, whole[i] = s.list("SELECT n, id FROM sample WHERE cell = ? ORDER BY n", id)
+		ids, whole := s.list("SELECT n, id FROM sample WHERE cell = ? ORDER BY n", id)
 		for n, row := range ids {
-			if cell, at, data, err := s.sample(row); err == nil && cell == id && at == int64(n) {
+			cell, at, data, err := s.sample(row)
+			if err == nil && cell == id && at == int64(n) {
 				found[i][n] = data
 			}
+			read[row] = found[i][n] != nil || err != nil && whole
 		}
-		sizes[i], total, all = len(ids), total+int64(len(ids)), all && whole[i]
+		sizes[i], total, all = len(ids), total+int64(len(ids)), all && whole
 	}
 	// A run that has ended knows how many it had.
-	most, counted := s.most, sql.NullInt64{}
-	if s.db.QueryRow("SELECT samples FROM run WHERE number = ?", run).Scan(&counted) == nil && counted.Valid && counted.Int64 < most {
-		most = counted.Int64
+	most := s.most
+	had, known, err := counted(s.db, run)
+	if known = known && err == nil; known && int64(had.Samples) < most {
+		most = int64(had.Samples)
 	}
-	if all && (!counted.Valid || counted.Int64 <= total) {
+	if all && known && int64(had.Samples) <= total {
 		return found, sizes
 	}
+	more := 0
 	unread := s.tryAll("sample", func(row int64) error {
+		if read[row] {
+			return nil
+		}
 		cell, n, data, err := s.sample(row)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -261,17 +302,19 @@ func (s *salvage) listed(run int64) (found []map[int]json.RawMessage, sizes []in
 		}
 		i, ours := s.at[cell]
 		switch {
-		case !ours, !all && whole[i]: // read already
+		case !ours:
 			return nil
 		case n < 0 || n >= most:
 			return ErrDamaged
 		}
 		if found[i][int(n)] == nil {
 			found[i][int(n)] = data
+			more++
 		}
 		sizes[i] = max(sizes[i], int(n)+1)
 		return nil
 	})
+	s.unlisted += more
 	if unread > 0 {
 		s.lose("%d samples of the folder's runs cannot be read", unread)
 	}
@@ -280,16 +323,16 @@ func (s *salvage) listed(run int64) (found []map[int]json.RawMessage, sizes []in
 		there += int64(n)
 	}
 	switch {
-	case counted.Valid && counted.Int64 > there:
-		s.lose("%d more samples, of cells that are lost or at the ends of others", counted.Int64-there)
-	case !counted.Valid:
+	case known && int64(had.Samples) > there:
+		s.lose("%d more samples, of cells that are lost or at the ends of others", int64(had.Samples)-there)
+	case !known && (!all || unread > 0):
 		s.lose("how many samples the cells had: at their ends more may be missing")
 	}
 	return found, sizes
 }
 
 func (s *salvage) sample(id int64) (cell, n int64, data []byte, err error) {
-	err = s.db.QueryRow("SELECT cell, n, data FROM sample WHERE id = ?", id).Scan(&cell, &n, &data)
+	err = s.db.QueryRow("SELECT cell, n, data FROM sample NOT INDEXED WHERE id = ?", id).Scan(&cell, &n, &data)
 	if err == nil {
 		data, err = unpack(data)
 	}

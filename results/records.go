@@ -338,6 +338,7 @@ func readRun(q querier, run int64) (r rawRun, ids []int64, err error) {
 		return r, nil, err
 	}
 	settled, _ := readSettled(q, run) // what cannot be read is made anew of the samples
+	samples := 0
 	for i := range r.file.Cells {
 		c := &r.file.Cells[i]
 		raw, err := readCell(q, ids[i], c)
@@ -350,8 +351,9 @@ func readRun(q querier, run int64) (r rawRun, ids []int64, err error) {
 		} else {
 			c.Summary = c.Summarize()
 		}
+		samples += len(raw)
 	}
-	return r, ids, nil
+	return r, ids, checkCounts(q, run, ids, samples)
 }
 
 // readCell reads a cell's samples and histograms, not its summary.

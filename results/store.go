@@ -250,7 +250,7 @@ func (s *Store) begin(head Run, host Host, cells []Cell) error {
 func (s *Store) insert(r rawRun) error {
 	return inTx(s.db, func(tx *sql.Tx) (err error) {
 		var n int
-		if err := tx.QueryRow("SELECT count(*) FROM run WHERE id = ?", r.file.Run.ID).Scan(&n); err != nil {
+		if err := tx.QueryRow("SELECT count(*) FROM run NOT INDEXED WHERE id = ?", r.file.Run.ID).Scan(&n); err != nil {
 			return err
 		}
 		if n > 0 {
@@ -451,11 +451,20 @@ func (s *Store) Finish(status string) error {
 		return s.failed(fmt.Errorf("results: finish the run in %s: %w: every sample stored before is intact", s.dir, err))
 	}
 	path := filepath.Join(s.dir, FileName)
-	if err := replaceFile(path, &s.file, func(i int) ([]json.RawMessage, error) { return readSamples(s.db, s.cells[i]) }); err != nil {
+	if err := replaceFile(path, &s.file, s.stored); err != nil {
 		return s.failed(fmt.Errorf("results: write %s: %w: the run is whole in %s all the same: make room, then `ukprobe export --out %s %s@%s`",
 			path, explain(err), DatabaseName, path, s.dir, s.file.Run.ID))
 	}
 	return nil
+}
+
+// stored reads a cell's samples as they are written.
+func (s *Store) stored(cell int) ([]json.RawMessage, error) {
+	raw, err := readSamples(s.db, s.cells[cell])
+	if n := len(s.file.Cells[cell].Samples); err == nil && n != len(raw) {
+		err = notAllFound("samples", n, len(raw))
+	}
+	return raw, err
 }
 
 // finish stores the end of the run: if there is no room for more, at least that.
