@@ -216,20 +216,35 @@ func (r *Run) once(ctx context.Context, i, again int, step matrix.Step, c *cell,
 	if again > 0 {
 		rec.RepeatOf = c.stored - again + 1
 	}
-	r.opt.Observer.End(p, rec)
-	if step.Warmup {
-		return rec, nil
+	return rec, r.ended(p, step, c, s, rec)
+}
+
+// ended stores a sample, unless it is a warm-up, and then tells of it: what is told as
+// finished is stored.
+func (r *Run) ended(p Progress, step matrix.Step, c *cell, s experiment.Sample, rec results.Sample) error {
+	if !step.Warmup {
+		if err := r.keep(step.Cell, c, s, rec); err != nil {
+			return err
+		}
 	}
-	r.metrics.observe(c, rec)
+	r.opt.Observer.End(p, rec)
+	return nil
+}
+
+func (r *Run) keep(place int, c *cell, s experiment.Sample, rec results.Sample) error {
 	c.counts.Add(s.Counts)
 	if !c.argvStored { // the same in every sample, and each setting is a transaction
-		if err := r.store.SetCellArgv(step.Cell, s.Argv); err != nil {
-			return rec, err
+		if err := r.store.SetCellArgv(place, s.Argv); err != nil {
+			return err
 		}
 		c.argvStored = true
 	}
+	if err := r.store.AddSampleWith(place, rec, c.past.with(histograms(c.counts))); err != nil {
+		return err
+	}
 	c.stored++
-	return rec, r.store.AddSampleWith(step.Cell, rec, c.past.with(histograms(c.counts)))
+	r.metrics.observe(c, rec)
+	return nil
 }
 
 // sampleName is a step's in the run: of its cgroup and folder.
