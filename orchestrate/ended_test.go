@@ -3,7 +3,10 @@
 package orchestrate
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
@@ -57,5 +60,29 @@ func TestStoredThenTold(t *testing.T) {
 	}
 	if err := end(false); err == nil || len(seen.stored) != 3 || c.stored != 2 {
 		t.Errorf("a sample that could not be stored: %v; told %v, the cell counts %d", err, seen.stored, c.stored)
+	}
+}
+
+func TestToldOnce(t *testing.T) {
+	full := func(what string) error { return fmt.Errorf("%s: %w", what, syscall.ENOSPC) }
+	other := errors.New("broken")
+	for name, tt := range map[string]struct {
+		before, host, end error
+		want              string
+	}{
+		"nothing":              {nil, nil, nil, ""},
+		"both":                 {nil, full("host"), full("end"), "end: no space left on device"},
+		"before":               {full("sample"), full("host"), full("end"), ""},
+		"only the host":        {nil, full("host"), nil, "host: no space left on device"},
+		"another one, and all": {full("sample"), other, full("end"), "broken"},
+		"another one before":   {other, full("host"), other, "host: no space left on device\nbroken"},
+	} {
+		got := ""
+		if err := toldOnce(tt.before, tt.host, tt.end); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
 	}
 }

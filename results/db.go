@@ -41,13 +41,14 @@ func openStore(path string, locked bool) (*DB, error) {
 	}
 	d := &DB{path: file, locked: locked}
 	err := d.open(file, url.Values{})
-	if err != nil && isCode(err, codes.SQLITE_CANTOPEN) && writable(filepath.Dir(file)) != nil {
+	dir := filepath.Dir(file)
+	if err != nil && (isCode(err, codes.SQLITE_CANTOPEN) && (writable(dir) != nil || noRoom(dir) != "") || isCode(err, codes.SQLITE_IOERR) && noRoom(dir) != "") {
 		err = d.openUnwritable()
 	}
 	if err == nil {
 		return d, nil
 	}
-	return nil, withWayOut(fmt.Errorf("results: read the store %s: %w", file, errors.Join(explain(err), d.Close())), filepath.Dir(file))
+	return nil, withWayOut(fmt.Errorf("results: read the store %s: %w", file, errors.Join(explainIn(err, dir), d.Close())), dir)
 }
 
 func (d *DB) open(file string, more url.Values) (err error) {
@@ -89,7 +90,7 @@ func (d *DB) upgrade(file string, more url.Values) error {
 }
 
 // openUnwritable opens a store that a killed run has left with its log, where nobody may
-// write: SQLite needs to put a file beside it then, so a copy of both is read.
+// write or there is no room: SQLite needs to put a file beside it then, so a copy of both is read.
 func (d *DB) openUnwritable() (err error) {
 	_ = d.db.Close()
 	if d.temp, err = os.MkdirTemp("", "ukprobe-read-*"); err != nil {

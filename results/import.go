@@ -55,11 +55,16 @@ func Import(into string, selectors []string, done func(Imported)) error {
 	for _, sel := range sources {
 		got, err := s.importRun(sel)
 		if err != nil {
+			err = explainIn(err, into)
+			advice := makeRoom(err, into, "")
+			if advice != "" {
+				advice = ": " + advice + ", and import again"
+			}
 			if fresh && taken == 0 {
 				s.end()
 				removeDatabase(into)
 			}
-			return s.failed(fmt.Errorf("results: import %s: %w", sel, err))
+			return s.failed(fmt.Errorf("results: import %s: %w%s", sel, err, advice))
 		}
 		taken++
 		done(got)

@@ -125,7 +125,7 @@ func (s *Store) BeginPart(p Part) error {
 			_ = closeWriter(s.db)
 			s.db = nil
 		}
-		return s.failed(fmt.Errorf("results: go on with the run in %s: %w: what was stored before is intact", s.dir, err))
+		return s.failed(fmt.Errorf("results: go on with the run: %w", s.intact(err)))
 	}
 	return nil
 }

@@ -198,7 +198,7 @@ var ErrDamaged = errors.New("the database is damaged")
 // explain puts SQLite's errors into the system's words, where it has some.
 func explain(err error) error {
 	var e *sqlite.Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) || errors.Is(err, ErrDamaged) {
 		return err
 	}
 	var why error

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ukprobe/ukprobe/internal/lockfile"
@@ -214,9 +213,10 @@ func (s *Store) openDatabase() (err error) {
 		return fmt.Errorf("results: write into %s: %w: choose another directory", s.dir, err)
 	}
 	if s.db, err = openWriter(path); err != nil {
-		advice := ""
-		if errors.Is(err, syscall.ENOSPC) {
-			advice = ": make room, or choose another directory"
+		err = explainIn(err, s.dir)
+		advice := makeRoom(err, s.dir, "")
+		if advice != "" {
+			advice = ": " + advice + ", or choose another directory"
 		}
 		return s.failed(fmt.Errorf("results: open the store %s: %w%s", path, err, advice))
 	}
@@ -241,7 +241,12 @@ func (s *Store) begin(head Run, host Host, cells []Cell) error {
 		return err
 	}
 	if err := s.insert(rawRun{file: &s.file, samples: make([][]json.RawMessage, len(cells))}); err != nil {
-		return s.failed(fmt.Errorf("results: begin the run in %s: %w: choose another directory", s.dir, err))
+		err = explainIn(err, s.dir)
+		advice := "choose another directory"
+		if room := makeRoom(err, s.dir, ""); room != "" {
+			advice = room + ", or " + advice
+		}
+		return s.failed(fmt.Errorf("results: begin the run in %s: %w: %s", s.dir, err, advice))
 	}
 	return nil
 }
@@ -259,6 +264,16 @@ func (s *Store) insert(r rawRun) error {
 		s.run, s.cells, err = insertRun(tx, r)
 		return err
 	})
+}
+
+// intact says of an error that what was stored before is there, and how to go on with it.
+func (s *Store) intact(err error) error {
+	err = explainIn(err, s.dir)
+	whole := "what was stored before is intact in " + s.dir
+	if room := makeRoom(err, s.dir, ""); room != "" {
+		return fmt.Errorf("%w: %s; %s, then `ukprobe run --resume %s@%s` goes on", err, whole, room, s.dir, s.file.Run.ID)
+	}
+	return fmt.Errorf("%w: %s", err, whole)
 }
 
 // failed adds to an error of a damaged store how to get out what is readable.
@@ -402,7 +417,7 @@ func (s *Store) SetHost(host Host) error {
 	s.file.Host = host
 	if err := inTx(s.db, func(tx *sql.Tx) error { return updateRun(tx, s.run, &s.file) }); err != nil {
 		s.file.Host = before
-		return s.failed(fmt.Errorf("results: store the host's fingerprint: %w: what was stored before is intact in %s", err, s.dir))
+		return s.failed(fmt.Errorf("results: store the host's fingerprint: %w", s.intact(err)))
 	}
 	return nil
 }
@@ -427,8 +442,7 @@ func (s *Store) change(cell int, apply func(*Cell, *sql.Tx) error) error {
 	before := *c
 	if err := inTx(s.db, func(tx *sql.Tx) error { return apply(c, tx) }); err != nil {
 		*c = before
-		return s.failed(fmt.Errorf("results: store %s: %w: make room or look at the disk; what was stored before is intact in %s",
-			c.Name(), err, s.dir))
+		return s.failed(fmt.Errorf("results: store %s: %w", c.Name(), s.intact(err)))
 	}
 	return nil
 }
@@ -448,12 +462,13 @@ func (s *Store) Finish(status string) error {
 	now := time.Now().UTC().Round(0)
 	s.file.Run.Finished, s.file.Run.Status = &now, status
 	if err := s.finish(); err != nil {
-		return s.failed(fmt.Errorf("results: finish the run in %s: %w: every sample stored before is intact", s.dir, err))
+		return s.failed(fmt.Errorf("results: finish the run: %w", s.intact(err)))
 	}
 	path := filepath.Join(s.dir, FileName)
 	if err := replaceFile(path, &s.file, s.stored); err != nil {
-		return s.failed(fmt.Errorf("results: write %s: %w: the run is whole in %s all the same: make room, then `ukprobe export --out %s %s@%s`",
-			path, explain(err), DatabaseName, path, s.dir, s.file.Run.ID))
+		err = explainIn(err, s.dir)
+		return s.failed(fmt.Errorf("results: write %s: %w: the run is whole in %s all the same: %s, then `ukprobe export --out %s %s@%s`",
+			path, err, DatabaseName, makeRoom(err, s.dir, "put that right"), path, s.dir, s.file.Run.ID))
 	}
 	return nil
 }

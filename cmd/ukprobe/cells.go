@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,7 +18,7 @@ import (
 // runCells runs the cells that the options name and shows what was measured, also of a
 // run that failed or was interrupted: that is an error then. Cells that failed are
 // none. With --listen it serves metrics meanwhile, with --linger until Ctrl-C.
-func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f *results.File, dir string) error) (*results.File, error) {
+func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f *results.File, all string) error) (*results.File, error) {
 	shown := newProgress(os.Stderr, c.Bool("json"))
 	watcher := newLedger(shown)
 	o.Observer = watcher
@@ -42,15 +43,16 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	doErr := r.Do(c.Context)
 	switch {
 	case c.Err() != nil:
-		status = results.RunInterrupted
+		status, doErr = results.RunInterrupted, nil // that is told below
 	case doErr != nil || r.CutShort():
 		status = results.RunFailed
 	}
 	watcher.pass(shown.Close)
-	err = errors.Join(r.Finish(status), r.Close())
+	written, err := r.Finish(status, doErr)
+	err = errors.Join(err, r.Close())
 	file := r.Results()
 	watcher.close(file)
-	if e := show(c, file, o.Out); e != nil && !readerGone(e) { // the exit status is the cells'
+	if e := show(c, file, everySample(o.Out, file, written)); e != nil && !readerGone(e) { // the exit status is the cells'
 		err = errors.Join(err, e)
 	}
 	finishPushing(c, push) // nobody waits for a receiver to see the table
@@ -64,6 +66,15 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 		srv.Linger(c.Context, watcher)
 	}
 	return file, nil
+}
+
+// everySample says where a run's samples are.
+func everySample(dir string, f *results.File, written bool) string {
+	where := filepath.Join(dir, results.FileName)
+	if !written {
+		where = fmt.Sprintf("those that were stored are in %s, of run %s", filepath.Join(dir, results.DatabaseName), f.Run.ID)
+	}
+	return fmt.Sprintf("Every sample: %s (seed %d)", where, f.Run.Seed)
 }
 
 // interrupted turns Ctrl-C during preparation into its own exit status.

@@ -22,7 +22,7 @@ import (
 func reportOptions() report.Options { return streamOptions(os.Stdout) }
 
 // show prints the table and one timeline per cell.
-func show(c *cli.Context, f *results.File, dir string) error {
+func show(c *cli.Context, f *results.File, all string) error {
 	w := c.App.Writer
 	if c.Bool("json") {
 		return results.Encode(w, f)
@@ -40,7 +40,7 @@ func show(c *cli.Context, f *results.File, dir string) error {
 			return err
 		}
 	}
-	fmt.Fprintf(w, "\nEvery sample: %s/run.json (seed %d)\n", dir, f.Run.Seed)
+	fmt.Fprintf(w, "\n%s\n", all)
 	return nil
 }
 

@@ -69,14 +69,14 @@ func validate(c *cli.Context) error {
 	return proven(c, file)
 }
 
-func showClaims(c *cli.Context, f *results.File, dir string) error {
+func showClaims(c *cli.Context, f *results.File, all string) error {
 	if c.Bool("json") {
 		return results.Encode(c.App.Writer, f)
 	}
 	if err := report.Claims(c.App.Writer, f, reportOptions()); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.App.Writer, "\nEvery sample: %s/run.json (seed %d)\n", dir, f.Run.Seed)
+	_, err := fmt.Fprintf(c.App.Writer, "\n%s\n", all)
 	return err
 }
 
