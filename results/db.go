@@ -129,14 +129,14 @@ func writable(dir string) error { return unix.Access(dir, unix.W_OK) }
 // withWayOut adds to an error of a damaged store how to get out what is readable, once:
 // whoever imports from another store has had it of that one.
 func withWayOut(err error, dir string) error {
-	if !errors.Is(err, ErrDamaged) || errors.As(err, new(wayOut)) {
+	if !errors.Is(err, ErrDamaged) || errors.As(err, new(wayOutError)) {
 		return err
 	}
 	newest := ""
 	if path := filepath.Join(dir, FileName); lies(path) {
 		newest = fmt.Sprintf(", and %s is the newest run that ended", path)
 	}
-	return wayOut{fmt.Errorf("%w: keep a copy of %s as it is; `ukprobe export --salvage --out FILE %s@RUN` writes what can still be read of a run%s (docs/results.md)",
+	return wayOutError{fmt.Errorf("%w: keep a copy of %s as it is; `ukprobe export --salvage --out FILE %s@RUN` writes what can still be read of a run%s (docs/results.md)",
 		err, dir, dir, newest)}
 }
 
@@ -145,10 +145,10 @@ func lies(path string) bool {
 	return err == nil
 }
 
-// wayOut is an error that has it.
-type wayOut struct{ error }
+// wayOutError is an error that has it.
+type wayOutError struct{ error }
 
-func (w wayOut) Unwrap() error { return w.error }
+func (w wayOutError) Unwrap() error { return w.error }
 
 // Close ends the reading.
 func (d *DB) Close() error {

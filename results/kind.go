@@ -20,7 +20,7 @@ func checkKind(path string) error {
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	what := ""
+	var what string
 	switch mode := st.Mode(); {
 	case mode.IsRegular():
 		return nil
