@@ -64,7 +64,7 @@ func lastRows(q querier, query string, ours func(of int64) bool) (n int, err err
 	defer rows.Close()
 	for rows.Next() {
 		var of int64
-		if err := rows.Scan(&of); err != nil {
+		if err := scan(rows, &of); err != nil {
 			return 0, err
 		}
 		if !ours(of) {

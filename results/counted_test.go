@@ -122,3 +122,25 @@ func TestHiddenWhileWritten(t *testing.T) {
 		mustLoad(t, dir+"@r1")
 	}
 }
+
+// TestBlankRow: a row of which nothing is left, or that is missing, is damage too.
+func TestBlankRow(t *testing.T) {
+	for name, damage := range map[string]string{
+		"the run's id":  "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'TEXT NOT NULL UNIQUE', 'TEXT UNIQUE') WHERE name = 'run'",
+		"the run's row": "DELETE FROM run_text",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := leftRun(t, false, func(s *Store) error { return s.Finish(RunOK) })
+			path := filepath.Join(dir, DatabaseName)
+			inDatabase(t, path, damage)
+			if strings.HasPrefix(damage, "PRAGMA") { // as the table is read anew
+				inDatabase(t, path, "UPDATE run SET id = NULL")
+			}
+			_, load := Load(dir)
+			_, salvage := Salvage(filepath.Join(t.TempDir(), "saved.json"), dir)
+			for what, err := range map[string]error{"load": load, "salvage": salvage} {
+				t.Run(what, func(t *testing.T) { wantError(t, err, path, ErrDamaged.Error()) })
+			}
+		})
+	}
+}

@@ -191,7 +191,7 @@ func listIDs(q querier) (ids []string, numbers []int64, err error) {
 	err = each(rows, func() error {
 		var id string
 		var number int64
-		err := rows.Scan(&id, &number)
+		err := scan(rows, &id, &number)
 		ids, numbers = append(ids, id), append(numbers, number)
 		return err
 	})
@@ -296,7 +296,7 @@ func readSettled(q querier, run int64) (map[int64]*CellValues, error) {
 	err = each(rows, func() error {
 		var id int64
 		var data sql.RawBytes
-		if err := rows.Scan(&id, &data); err != nil {
+		if err := scan(rows, &id, &data); err != nil {
 			return err
 		}
 		v := new(CellValues)

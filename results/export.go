@@ -174,7 +174,7 @@ func (s *salvage) list(query string, of int64) (ids []int64, ok bool) {
 	}
 	err = each(rows, func() error {
 		var n, id int64
-		if err := rows.Scan(&n, &id); err != nil {
+		if err := scan(rows, &n, &id); err != nil {
 			return err
 		}
 		if n != int64(len(ids)) || n >= s.most {

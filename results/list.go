@@ -152,7 +152,7 @@ func listRuns(q querier) (out []RunInfo, err error) {
 		var finished sql.NullInt64
 		var cells, ok, failed, unsupported, other, samples sql.NullInt64
 		var head sql.NullString
-		if err := rows.Scan(&number, &r.ID, &started, &finished, &r.Status, &r.Version, &r.Matrix, &r.Kernel, &r.CPUModel, &pid,
+		if err := scan(rows, &number, &r.ID, &started, &finished, &r.Status, &r.Version, &r.Matrix, &r.Kernel, &r.CPUModel, &pid,
 			&cells, &ok, &failed, &unsupported, &other, &samples, &head); err != nil {
 			return err
 		}

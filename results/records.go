@@ -228,10 +228,21 @@ func notAsWritten(what string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrDamaged, what, err)
 }
 
+// scan reads a row, which has what it has to have unless it is damaged.
+func scan(rows *sql.Rows, to ...any) error {
+	if err := rows.Scan(to...); err != nil {
+		return notAsWritten("a row", err)
+	}
+	return nil
+}
+
 // readHead reads a run without its cells.
 func readHead(q querier, run int64) (*File, error) {
 	var head, host string
 	if err := q.QueryRow("SELECT head, host FROM run_text WHERE run = ?", run).Scan(&head, &host); err != nil {
+		if errors.Is(err, sql.ErrNoRows) {
+			err = notAsWritten("what the run was", errors.New("it is missing"))
+		}
 		return nil, err
 	}
 	f := &File{Format: Format, FormatVersion: FormatVersion}
@@ -259,7 +270,7 @@ func readCells(q querier, run int64) (cells []Cell, ids []int64, err error) {
 	err = each(rows, func() error {
 		var id int64
 		var head sql.RawBytes
-		if err := rows.Scan(&id, &head); err != nil {
+		if err := scan(rows, &id, &head); err != nil {
 			return err
 		}
 		var open cellOpen
@@ -292,7 +303,7 @@ func readSamples(q querier, cell int64) ([]json.RawMessage, error) {
 	err = each(rows, func() error {
 		var n int
 		var data sql.RawBytes
-		if err := rows.Scan(&n, &data); err != nil {
+		if err := scan(rows, &n, &data); err != nil {
 			return err
 		}
 		if n != len(out) {
