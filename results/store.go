@@ -270,6 +270,17 @@ func (s *Store) end() {
 	}
 }
 
+// begun is the reason why nothing can be added to the run yet, or any more.
+func (s *Store) begun() error {
+	switch {
+	case s.lock == nil:
+		return errClosed
+	case s.db == nil:
+		return errNotBegun
+	}
+	return nil
+}
+
 func (s *Store) cell(i int) (*Cell, error) {
 	if s.lock == nil {
 		return nil, errClosed
@@ -400,11 +411,8 @@ func (s *Store) SetCellHistograms(cell int, hs []Histogram) error {
 func (s *Store) SetHost(host Host) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.lock == nil:
-		return errClosed
-	case s.db == nil:
-		return errNotBegun
+	if err := s.begun(); err != nil {
+		return err
 	}
 	host.normalize()
 	before := s.file.Host
@@ -450,11 +458,8 @@ func (s *Store) Finish(status string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.lock == nil:
-		return errClosed
-	case s.db == nil:
-		return errNotBegun
+	if err := s.begun(); err != nil {
+		return err
 	}
 	defer s.end()
 	now := time.Now().UTC().Round(0)

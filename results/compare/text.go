@@ -173,9 +173,7 @@ func (r *Report) Term(out io.Writer, o report.Options) error {
 		if g, ok := geomean(bl.rows); ok {
 			t.AppendRow(table.Row{"geomean", "", "", fmt.Sprintf("%+.1f %%", g), "", ""})
 		}
-		for _, line := range strings.Split(t.Render(), "\n") {
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
-		}
+		b.WriteString(report.RenderTable(t))
 		for i, n := range notes {
 			b.WriteString(p.wrap(fmt.Sprintf("[%d] %s", i+1, n)) + "\n")
 		}

@@ -50,9 +50,7 @@ func (o Options) claimsBlock(b *strings.Builder, c *results.Cell) {
 		notes = append(notes, fmt.Sprintf("[%d] %s", len(notes)+1, o.claimSentence(g)))
 		t.AppendRow(o.claimRow(g, len(notes)))
 	}
-	for _, line := range strings.Split(t.Render(), "\n") {
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
+	writeTable(b, t)
 	if n := len(c.Samples); n > 1 {
 		b.WriteString(Wrap(fmt.Sprintf("Rows are of boot %d of %d, the nearest to the medians.", boot+1, n), o.width(), 0) + "\n")
 	}

@@ -65,11 +65,7 @@ func claimFigure(id string, c sourced, groups []claimGroup, boot int) figure {
 		f.Rows = append(f.Rows, figureRow{Label: g.title(o), Value: value, SVG: d.html()})
 	}
 	if len(values) > 0 {
-		axis := new(drawing)
-		axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-		axis.axis(x, 2, narrowBar)
-		axis.end()
-		f.Axis = axis.html()
+		f.Axis = sharedAxis(x, narrowBar)
 	}
 	return f
 }

@@ -152,11 +152,7 @@ func distributionFigure(id string, g figureGroup, m phase) figure {
 		f.Table.Rows = append(f.Table.Rows, summaryRow(o, c, m.metric, points[i], shapes[i]))
 	}
 	f.Keys = stripKeys(points, shapes)
-	axis := new(drawing)
-	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-	axis.axis(x, 2, narrowPlot)
-	axis.end()
-	f.Axis = axis.html()
+	f.Axis = sharedAxis(x, narrowPlot)
 	return f
 }
 

@@ -94,11 +94,7 @@ func breakdown(id, title, prefix string, cells []sourced) figure {
 	if others {
 		f.Keys = append(f.Keys, figureKey{swatch("seg ph-rest"), "other reasons"})
 	}
-	axis := new(drawing)
-	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-	axis.axis(scale{lo: 0, hi: 100, metric: "percent"}, 2, narrowBar)
-	axis.end()
-	f.Axis = axis.html()
+	f.Axis = sharedAxis(scale{lo: 0, hi: 100, metric: "percent"}, narrowBar)
 	return f
 }
 

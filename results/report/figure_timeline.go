@@ -67,11 +67,7 @@ func timelineFigure(id string, g figureGroup) figure {
 		out.end()
 		f.Rows = append(f.Rows, figureRow{Label: label, Value: o.duration(totals[i]), SVG: out.html(), Notes: c.rowNotes()})
 	}
-	axis := new(drawing)
-	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-	axis.axis(x, 2, narrowBar)
-	axis.end()
-	f.Axis = axis.html()
+	f.Axis = sharedAxis(x, narrowBar)
 	return f
 }
 

@@ -157,10 +157,16 @@ func (o Options) block(b *strings.Builder, g group) {
 	o.rounds(b, g)
 }
 
-func writeTable(b *strings.Builder, t table.Writer) {
+func writeTable(b *strings.Builder, t table.Writer) { b.WriteString(RenderTable(t)) }
+
+// RenderTable is a table as it is printed: each line with its end, and without blanks
+// before that.
+func RenderTable(t table.Writer) string {
+	var b strings.Builder
 	for _, line := range strings.Split(t.Render(), "\n") {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
+	return b.String()
 }
 
 func columns(n int) []table.ColumnConfig {
