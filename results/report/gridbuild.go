@@ -257,10 +257,10 @@ func gridLegend(g *Grid, cells []sourced) []string {
 		}
 		line := "Medians " + count + "."
 		if interval {
-			line += " ± is the larger distance to an end of the 95 % interval of the median."
+			line += " Below each the two ends of its 95 % interval, in the same unit."
 		}
 		if without && interval {
-			line += " Without it there are fewer than 6 samples, or the interval's end timed out."
+			line += " Where it is missing there are fewer than 6 samples, or the interval's end timed out."
 		}
 		out = append(out, line)
 	}
