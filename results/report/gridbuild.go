@@ -143,6 +143,9 @@ func (c *sourced) footnotes() []string {
 	if words := c.fewer(); words != "" && !c.CutShort() { // which notes say
 		out = append(out, words)
 	}
+	if c.differs != "" {
+		out = append(out, c.differs)
+	}
 	if t := c.tainted(); t != "" {
 		out = append(out, t)
 	}
