@@ -38,6 +38,7 @@ func reportCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: "term", Usage: strings.Join(reportFormats, ", ")},
 			&cli.StringFlag{Name: "out", Usage: "write to `FILE`, which is replaced as a whole, in place of standard output"},
+			&cli.BoolFlag{Name: "whole", Usage: "tables in the evaluation's whole layout, with the rows and columns that are not in the run"},
 			&cli.BoolFlag{Name: "curves", Usage: "csv: the points of curves too"},
 		},
 		Action: writeReport,
@@ -61,6 +62,9 @@ func writeReport(c *cli.Context) error {
 		return err
 	}
 	doc := report.NewDocument(sources...)
+	if c.Bool("whole") {
+		doc = report.NewWholeDocument(sources...)
+	}
 	write := func(w io.Writer) error {
 		switch format {
 		case "md":

@@ -27,6 +27,7 @@ var withoutVariable = map[string]string{
 	"fail-on":      "forgotten, it would change what an exit status means",
 	"format":       "forgotten, it would change what other scripts read",
 	"curves":       "belongs to --format csv",
+	"whole":        "forgotten, it would change what other scripts read",
 	"salvage":      "is an answer to one refusal",
 	"help":         "asks once",
 	"set":          "is given several times, with commas in its values: what is to stay belongs into a matrix file",

@@ -28,8 +28,9 @@ type Document struct {
 	cells []sourced // of all sources
 }
 
-// Grid is one table in the evaluation's own layout: each row and column keeps its place
-// whether or not there is a figure for it, and an entry without a figure says why.
+// Grid is one table in the evaluation's own layout: each row and column that the runs have
+// cells for (or each, of the whole layout) has its place whether or not there is a figure for
+// it, and an entry without a figure says why.
 type Grid struct {
 	ID      string   // unique in the document, a word of letters, digits and hyphens
 	Part    int      // of the evaluation's five tables; 0 is none of them
@@ -40,6 +41,8 @@ type Grid struct {
 	Notes   []string // footnote n is Notes[n-1]
 	Legend  []string // what holds for the whole table
 	Absent  string   // not empty: there is no table, and this is why
+
+	trimmed bool // rows without a cell are left out, also of a piece
 }
 
 // Column is a column of entries. Neighbours of one group stand under one heading.
@@ -76,8 +79,18 @@ type Entry struct {
 	Cell  *results.Cell // nil if Status is EntryAbsent
 }
 
-// NewDocument makes the tables of one run or several.
+// NewDocument makes the tables of one run or several, with the rows and columns of the
+// evaluation's layout for which there are cells, measured or not.
 func NewDocument(sources ...Source) *Document {
+	d := NewWholeDocument(sources...)
+	for i := range d.Grids {
+		d.Grids[i].trim()
+	}
+	return d
+}
+
+// NewWholeDocument makes the tables in the evaluation's whole layout, whatever the runs have.
+func NewWholeDocument(sources ...Source) *Document {
 	cells := allCells(sources)
 	d := &Document{Sources: sources, cells: cells, Warnings: slices.Concat(hostsDiffer(sources), versionsDiffer(sources), noteSettings(cells))}
 	d.Grids = slices.Concat(sizeGrids(sources, cells), bootGrids(sources, cells), memoryGrids(sources, cells), throughputGrids(sources, cells), optionalGrids(sources, cells))

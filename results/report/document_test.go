@@ -101,7 +101,7 @@ func TestNoBlankEntry(t *testing.T) {
 
 // TestLayout: the evaluation's rows and columns are in their places, whatever the run has.
 func TestLayout(t *testing.T) {
-	doc := NewDocument(Source{"x", everything()})
+	doc := NewWholeDocument(Source{"x", everything()})
 	for _, tt := range []struct {
 		id            string
 		rows, columns []string

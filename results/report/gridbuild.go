@@ -277,7 +277,7 @@ func gridLegend(g *Grid, cells []sourced) []string {
 		out = append(out, "Rows with different accelerators do not compare.")
 	}
 	if seen[EntryAbsent] {
-		out = append(out, "– : not in the run.")
+		out = append(out, absentLegend)
 	}
 	if seen[EntryNoData] || seen[results.CellSkipped] {
 		out = append(out, "“not run”: in the run, but not measured.")

@@ -112,6 +112,9 @@ func (o Options) termTable(g *Grid, columns []int) table.Writer {
 	t.AppendHeader(header)
 	t.SetColumnConfigs(configs)
 	for _, r := range g.Rows {
+		if g.trimmed && !slices.ContainsFunc(columns, func(i int) bool { return r.Entries[i].Status != EntryAbsent }) {
+			continue // it is in another piece
+		}
 		row := table.Row{}
 		for _, h := range r.Heads {
 			row = append(row, o.words(h))
