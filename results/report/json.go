@@ -49,6 +49,9 @@ type jsonCell struct {
 	Probes     string                     `json:"probes"`
 	Settings   map[string]json.RawMessage `json:"settings"`
 	Differs    string                     `json:"settings_differ,omitempty"`
+	Image      *results.Image             `json:"image,omitempty"`
+	Firmware   string                     `json:"firmware,omitempty"`
+	Argv       []string                   `json:"argv"`
 }
 
 type jsonGrid struct {
@@ -109,7 +112,8 @@ func (d *Document) jsonCells(source int) []jsonCell {
 			continue
 		}
 		one := jsonCell{Name: c.Name(), System: c.System, App: c.App, Platform: c.Platform, Experiment: experimentOf(c), Variant: c.Variant().String(),
-			Accel: c.Accel, Probes: csvProbes(c), Settings: map[string]json.RawMessage{}, Differs: s.differs}
+			Accel: c.Accel, Probes: csvProbes(c), Settings: map[string]json.RawMessage{}, Differs: s.differs,
+			Image: c.Image, Firmware: c.Firmware, Argv: list(c.Argv)}
 		for name, value := range c.FigureSettings() {
 			one.Settings[name] = json.RawMessage(value)
 		}

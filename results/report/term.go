@@ -31,8 +31,25 @@ func (d *Document) Term(w io.Writer, o Options) error {
 			b.WriteString("  " + Wrap(o.words(line), o.width()-2, 4) + "\n")
 		}
 	}
+	o.termMethod(&b, d)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// termMethod is short: the other formats have the rest.
+func (o Options) termMethod(b *strings.Builder, d *Document) {
+	b.WriteString("\n" + o.Paint(text.Bold, "Method") + "\n")
+	for i := range d.Sources {
+		s := &d.Sources[i]
+		for _, f := range methodFacts(s.File) {
+			line := f.Name + ": " + f.Text
+			if len(d.Sources) > 1 {
+				line = s.Label + ", " + line
+			}
+			b.WriteString("  " + Wrap(o.words(line), o.width()-2, 4) + "\n")
+		}
+	}
+	b.WriteString("  " + Wrap("Command lines of the guests, settings, host and rungs: --format html or md; json has the cells' own.", o.width()-2, 2) + "\n")
 }
 
 // heading is a table's title with its number in the evaluation.
