@@ -19,7 +19,7 @@ import (
 )
 
 // reportFormats are the values of --format.
-var reportFormats = []string{"term", "md", "csv", "json", "html"}
+var reportFormats = []string{"term", "md", "csv", "tsv", "json", "html"}
 
 func reportCommand() *cli.Command {
 	return &cli.Command{
@@ -28,18 +28,19 @@ func reportCommand() *cli.Command {
 		Description: "Reads results folders, or run.json files, and writes the evaluation's tables: image\n" +
 			"size, boot time (the VMM's apart from the VM's), memory, throughput, and the optional\n" +
 			"ones. What has no figure has its reason as a footnote. html adds figures, and is one\n" +
-			"file that needs no network; csv has every sample, a row for each of its figures.\n" +
+			"file that needs no network; csv has every sample, a row for each of its figures, and tsv\n" +
+			"the same for programs that know no quotes.\n" +
 			"docs/report.md\n\n" +
 			"Examples:\n" +
 			"  ukprobe report results-20261123-200823-48ad\n" +
 			"  ukprobe report --format html --out report.html results-*\n" +
-			"  ukprobe report --format csv results-* | column -s, -t | less -S",
+			"  ukprobe report --format tsv results-* | cut -f 3-6,13,18-20 | grep total_ns",
 		ArgsUsage: "DIR…",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: "term", Usage: strings.Join(reportFormats, ", ")},
 			&cli.StringFlag{Name: "out", Usage: "write to `FILE`, which is replaced as a whole, in place of standard output"},
 			&cli.BoolFlag{Name: "whole", Usage: "tables in the evaluation's whole layout, with the rows and columns that are not in the run"},
-			&cli.BoolFlag{Name: "curves", Usage: "csv: the points of curves too"},
+			&cli.BoolFlag{Name: "curves", Usage: "csv, tsv: the points of curves too"},
 		},
 		Action: writeReport,
 	}
@@ -50,8 +51,8 @@ func writeReport(c *cli.Context) error {
 	switch {
 	case !slices.Contains(reportFormats, format):
 		return usage(fmt.Errorf("ukprobe report: no format %q: there are %s", format, strings.Join(reportFormats, ", ")))
-	case c.Bool("curves") && format != "csv":
-		return usage(errors.New("ukprobe report: --curves is for --format csv"))
+	case c.Bool("curves") && format != "csv" && format != "tsv":
+		return usage(errors.New("ukprobe report: --curves is for --format csv and tsv"))
 	case c.NArg() == 0:
 		return usage(errors.New("ukprobe report: which results folder? ukprobe report DIR…"))
 	case format == "html" && out == "" && term.IsTerminal(int(os.Stdout.Fd())):
@@ -71,6 +72,8 @@ func writeReport(c *cli.Context) error {
 			return doc.Markdown(w)
 		case "csv":
 			return doc.CSV(w, c.Bool("curves"))
+		case "tsv":
+			return doc.TSV(w, c.Bool("curves"))
 		case "json":
 			return doc.JSON(w)
 		case "html":

@@ -26,7 +26,7 @@ var withoutVariable = map[string]string{
 	"correct":      "is a rule for one comparison",
 	"fail-on":      "forgotten, it would change what an exit status means",
 	"format":       "forgotten, it would change what other scripts read",
-	"curves":       "belongs to --format csv",
+	"curves":       "belongs to --format csv and tsv",
 	"whole":        "forgotten, it would change what other scripts read",
 	"salvage":      "is an answer to one refusal",
 	"help":         "asks once",

@@ -72,7 +72,7 @@ func timelineFigure(id string, g figureGroup) figure {
 		out := newDrawing("bar", fmt.Sprintf("%s-%d", id, i+1), words, sampleWords(at, len(c.Samples), median), 18)
 		out.WriteString(d.String())
 		if s, ok := figureOf(c.Cell, totalNs); ok {
-			out.line("median", x.at(s.Median), -3, x.at(s.Median), 21)
+			out.line("median", x.at(s.Median), 0, x.at(s.Median), 20)
 			withMedian = true
 		}
 		out.end()
