@@ -49,8 +49,11 @@ type Grid struct {
 type Column struct {
 	Group  string // "" stands for itself
 	Title  string
-	Metric string
+	Metric string // "" of a column of words
 }
+
+// Words tells of a column that its entries are words and no figures.
+func (c Column) Words() bool { return c.Metric == "" }
 
 // Row is a row of a grid, with an entry for each column.
 type Row struct {

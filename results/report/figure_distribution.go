@@ -37,7 +37,7 @@ func mainMetric(c *results.Cell) string {
 func distributionSection(cells []sourced) section {
 	s := section{ID: "distributions", Title: "Distributions",
 		Intro: "Every sample of every cell with two or more. Above, the empirical distribution: how large a part of the samples is below a value; where some timed out it does not reach 100 %. " +
-			"Below, the samples themselves, with the median as an upright line and its 95 % interval as a band: filled, or hollow if tainted; in a ring if they are outliers by Tukey's fences, in two if far out, and they count all the same; a cross at the right edge is a sample that timed out or failed, a faint diamond one that was disturbed and taken again, and does not count. Where the samples form more than one mode a bracket below them is around each, from the smallest on. What is to be known of a cell's samples stands below its row.",
+			"Below, the samples themselves, marked as the figure's legend says, with their median as an upright line and its 95 % interval as a band. Outliers, by Tukey's fences, count like all others. Where the samples form more than one mode a bracket is around each, from the smallest on, its outliers left out.",
 		Absent: "No cell has two samples or more of its main figure."}
 	for _, m := range mainTitles {
 		several := selectCells(cells, func(c *results.Cell) bool { return len(c.Samples) > 1 && mainMetric(c) == m.metric })

@@ -117,6 +117,9 @@ func whyMissing(c *results.Cell, metric string) string {
 	if strings.HasPrefix(metric, "vmm_") && (c.Platform == "process" || c.Platform == "docker") {
 		return "there is no VMM"
 	}
+	if s, ok := c.Summary["addresses_distinct"]; ok && metric == "aligned_bytes" && s.Median == 1 {
+		return "a single address has no distances"
+	}
 	for i := range c.Samples {
 		for _, m := range c.Samples[i].Missing {
 			if m.Name == metric || m.Name == endsPhase[metric] {
@@ -196,6 +199,9 @@ func generalTaint(t string) string {
 		if strings.HasPrefix(t, kind) {
 			return "foreign tasks on its CPUs"
 		}
+	}
+	if strings.HasPrefix(t, "density: ") && strings.Contains(t, "density.at_most") { // which a footnote of its own says
+		return "stopped at a bound"
 	}
 	if strings.HasPrefix(t, "the hypervisor below took") {
 		return "steal by the hypervisor below"

@@ -152,6 +152,8 @@ func newPageEntry(e Entry) pageEntry {
 		out.Figure, out.Rest = words[0], words[1:]
 	}
 	switch {
+	case e.Metric == "":
+		out.Class = "words"
 	case e.Status == results.CellOK || e.Bound != nil:
 		out.Class = "figure"
 	case e.Status == results.CellFailed:

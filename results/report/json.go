@@ -69,8 +69,8 @@ type jsonGrid struct {
 type jsonColumn struct {
 	Group  string `json:"group,omitempty"`
 	Title  string `json:"title"`
-	Metric string `json:"metric"`
-	Unit   string `json:"unit"`
+	Metric string `json:"metric,omitempty"`
+	Unit   string `json:"unit,omitempty"`
 }
 
 type jsonRow struct {
@@ -125,7 +125,10 @@ func (d *Document) jsonCells(source int) []jsonCell {
 func (g *Grid) json() jsonGrid {
 	out := jsonGrid{ID: g.ID, Part: g.Part, Title: g.Title, Absent: g.Absent, Heads: list(g.Heads), Columns: []jsonColumn{}, Rows: []jsonRow{}, Notes: list(g.Notes), Legend: list(g.Legend)}
 	for _, c := range g.Columns {
-		out.Columns = append(out.Columns, jsonColumn{c.Group, c.Title, c.Metric, unitOf(c.Metric)})
+		out.Columns = append(out.Columns, jsonColumn{c.Group, c.Title, c.Metric, ""})
+		if !c.Words() {
+			out.Columns[len(out.Columns)-1].Unit = unitOf(c.Metric)
+		}
 	}
 	for _, r := range g.Rows {
 		row := jsonRow{Heads: r.Heads, Entries: []jsonEntry{}}
