@@ -28,7 +28,7 @@ type Imported struct {
 func Import(into string, selectors []string, done func(Imported)) error {
 	s := &Store{dir: into}
 	if err := os.MkdirAll(into, 0o755); err != nil {
-		return fmt.Errorf("results: create %s: %w", into, err)
+		return fmt.Errorf("results: create the results folder: %w: choose another directory", err)
 	}
 	var err error
 	if s.lock, err = lockDir(into); err != nil {

@@ -258,6 +258,7 @@ func TestImportRefuses(t *testing.T) {
 	if v := mustLoad(t, out2store(t, path)).Cells[0].Samples[0].Values["exits"]; v != 1e30 {
 		t.Errorf("10^30 became %v", v)
 	}
+	wantError(t, Import(filepath.Join(path, "into"), []string{path}, func(Imported) { t.Error("imported") }), path, "not a directory", "choose another directory")
 }
 
 func TestExportRefuses(t *testing.T) {

@@ -37,11 +37,7 @@ func loadMatrix(name, builtin string) (*matrix.Matrix, error) {
 	}
 	m, err := matrix.Load(name)
 	if errors.Is(err, fs.ErrNotExist) && !strings.Contains(name, "/") {
-		hint := ""
-		if best := suggest.Nearest(name, matrices.Names()); best != "" {
-			hint = fmt.Sprintf("; did you mean %q?", best)
-		}
-		return nil, fmt.Errorf("%w; nor is it a built-in one (%s)%s", err, strings.Join(matrices.Names(), ", "), hint)
+		return nil, fmt.Errorf("%w; nor is it a built-in one (%s)%s", err, strings.Join(matrices.Names(), ", "), suggest.DidYouMean(name, matrices.Names()))
 	}
 	return m, err
 }

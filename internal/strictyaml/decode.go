@@ -13,6 +13,8 @@ import (
 	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/ukprobe/ukprobe/internal/suggest"
 )
 
 // Decoder takes values out of the YAML tree. It is stricter than decoding into a
@@ -55,7 +57,7 @@ func (d *Decoder) Mapping(n ast.Node, what string, fields map[string]Field) map[
 		case !known:
 			hint := ""
 			if !d.Errs.full() {
-				hint = Suggestion(key.Value, slices.Sorted(maps.Keys(fields)))
+				hint = suggest.DidYouMean(key.Value, slices.Sorted(maps.Keys(fields)))
 			}
 			d.Fail(key, "unknown key %q in %s%s", key.Value, what, hint)
 		case seen[key.Value]:
@@ -200,7 +202,7 @@ func (d *Decoder) OneOf(n ast.Node, what string, words []string, out *string) {
 		return
 	}
 	if !slices.Contains(words, s) {
-		d.Fail(n, "%s %q is none of %s%s", what, s, strings.Join(words, ", "), Suggestion(s, words))
+		d.Fail(n, "%s %q is none of %s%s", what, s, strings.Join(words, ", "), suggest.DidYouMean(s, words))
 		return
 	}
 	*out = s

@@ -3,7 +3,11 @@
 // Package suggest finds the word that somebody who misspelt one will have meant.
 package suggest
 
-import "github.com/xrash/smetrics"
+import (
+	"fmt"
+
+	"github.com/xrash/smetrics"
+)
 
 // Nearest is the word nearest to s, or "" when none is near: Jaro-Winkler similarity
 // above 0.8, as command-line tools use it.
@@ -16,4 +20,14 @@ func Nearest(s string, words []string) string {
 		}
 	}
 	return best
+}
+
+// DidYouMean is "; did you mean …?" with the nearest word, or "" when none is near: the
+// end of an error about a word that there is not.
+func DidYouMean(s string, words []string) string {
+	best := Nearest(s, words)
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
 }

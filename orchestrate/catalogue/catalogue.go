@@ -198,7 +198,7 @@ func (c *Catalogue) Check(platforms []string) error {
 				continue
 			}
 			if !slices.Contains(platforms, p) {
-				errs.Add(c.src.ErrorAt(m.platformAt[i], "unknown platform %q%s (known: %s)", p, strictyaml.Suggestion(p, platforms), strings.Join(platforms, ", ")))
+				errs.Add(c.src.ErrorAt(m.platformAt[i], "unknown platform %q%s (known: %s)", p, suggest.DidYouMean(p, platforms), strings.Join(platforms, ", ")))
 			}
 		}
 	}

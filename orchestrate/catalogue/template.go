@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ukprobe/ukprobe/internal/strictyaml"
+	"github.com/ukprobe/ukprobe/internal/suggest"
 )
 
 // placeholder is a lower-case word in braces. Other braces stand for themselves, so
@@ -28,7 +28,7 @@ var (
 func checkTemplate(template string, words []string) error {
 	for _, p := range placeholder.FindAllString(template, -1) {
 		if !slices.Contains(words, p) {
-			return fmt.Errorf("unknown placeholder %s%s (known: %s)", p, strictyaml.Suggestion(p, words), strings.Join(words, ", "))
+			return fmt.Errorf("unknown placeholder %s%s (known: %s)", p, suggest.DidYouMean(p, words), strings.Join(words, ", "))
 		}
 	}
 	return nil

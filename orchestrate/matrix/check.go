@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/internal/strictyaml"
+	"github.com/ukprobe/ukprobe/internal/suggest"
 )
 
 // Vocabulary is every name that exists.
@@ -29,7 +30,7 @@ func (m *Matrix) Check(v Vocabulary) error {
 					continue
 				}
 				errs.Add(m.src.ErrorAt(n.at, "unknown %s %q%s (known: %s)", dimensions[dim], n.text,
-					strictyaml.Suggestion(n.text, known[dim]), strings.Join(known[dim], ", ")))
+					suggest.DidYouMean(n.text, known[dim]), strings.Join(known[dim], ", ")))
 			}
 		}
 		m.checkClaims(&m.entries[i], v, &errs)
@@ -49,7 +50,7 @@ func (m *Matrix) checkClaims(e *entry, v Vocabulary, errs *strictyaml.ErrorList)
 		}
 		if s := c.since.text; s != "" && !slices.Contains(v.Events, s) {
 			errs.Add(m.src.ErrorAt(c.since.at, "unknown event %q%s (known: %s; or %q, the default)", s,
-				strictyaml.Suggestion(s, v.Events), strings.Join(v.Events, ", "), guestClock))
+				suggest.DidYouMean(s, v.Events), strings.Join(v.Events, ", "), guestClock))
 		}
 	}
 }

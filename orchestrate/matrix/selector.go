@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ukprobe/ukprobe/internal/strictyaml"
+	"github.com/ukprobe/ukprobe/internal/suggest"
 )
 
 // Selector picks cells: for every dimension it names, the cell has one of the
@@ -36,7 +36,7 @@ func ParseSelector(text string) (Selector, error) {
 			return Selector{}, fmt.Errorf("selector %q: %q is not of the form key=value: write for example system=linux|process,app=nginx", text, part)
 		case dim < 0:
 			return Selector{}, fmt.Errorf("selector %q: unknown key %q%s (known: %s)", text, key,
-				strictyaml.Suggestion(key, selectable[:]), strings.Join(selectable[:], ", "))
+				suggest.DidYouMean(key, selectable[:]), strings.Join(selectable[:], ", "))
 		case s.values[dim] != nil:
 			return Selector{}, fmt.Errorf("selector %q: %s comes twice: write %s=a|b for either", text, key, key)
 		}
@@ -109,7 +109,7 @@ func (s Selector) checkValues(cells []Cell) error {
 					return fmt.Errorf("selector %q: no cell has %s %q: none names an %s", s, selectable[dim], v, selectable[dim])
 				}
 				return fmt.Errorf("selector %q: no cell has %s %q%s (there are: %s)", s, selectable[dim], v,
-					strictyaml.Suggestion(v, exist), strings.Join(exist, ", "))
+					suggest.DidYouMean(v, exist), strings.Join(exist, ", "))
 			}
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/suggest"
 )
 
 // Axes along which cells are compared.
@@ -60,12 +62,12 @@ func (o *Options) Check() error {
 		of          []string
 	}{{"axis", o.By, append([]string{""}, Axes...)}, {"correction", o.Correct, Corrections}} {
 		if !slices.Contains(e.of, e.value) {
-			return fmt.Errorf("no %s %q%s (there are: %s)", e.what, e.value, didYouMean(e.value, e.of), strings.TrimPrefix(strings.Join(e.of, ", "), ", "))
+			return fmt.Errorf("no %s %q%s (there are: %s)", e.what, e.value, suggest.DidYouMean(e.value, e.of), strings.TrimPrefix(strings.Join(e.of, ", "), ", "))
 		}
 	}
 	for _, a := range o.Across {
 		if !slices.Contains(AcrossValues, a) {
-			return fmt.Errorf("nothing to compare across is called %q%s (there are: %s)", a, didYouMean(a, AcrossValues), strings.Join(AcrossValues, ", "))
+			return fmt.Errorf("nothing to compare across is called %q%s (there are: %s)", a, suggest.DidYouMean(a, AcrossValues), strings.Join(AcrossValues, ", "))
 		}
 	}
 	for _, m := range o.Metrics {

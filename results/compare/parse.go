@@ -58,7 +58,7 @@ func ParseSelector(text string) (Selector, error) {
 		case !found:
 			return Selector{}, fmt.Errorf("selector %q: %q is not of the form key=value: write for example system=linux|process,app=nginx", text, part)
 		case at < 0:
-			return Selector{}, fmt.Errorf("selector %q: unknown key %q%s (known: %s)", text, key, didYouMean(key, selectable), strings.Join(selectable, ", "))
+			return Selector{}, fmt.Errorf("selector %q: unknown key %q%s (known: %s)", text, key, suggest.DidYouMean(key, selectable), strings.Join(selectable, ", "))
 		case s.values[at] != nil:
 			return Selector{}, fmt.Errorf("selector %q: %s comes twice: write %s=a|b for either", text, key, key)
 		}
@@ -114,7 +114,7 @@ func (s Set) known(sel Selector) error {
 		slices.Sort(have)
 		for _, v := range wanted {
 			if !slices.Contains(have, v) {
-				return fmt.Errorf("%s: no cell has %s %q%s (there are: %s)", s.Label, selectable[at], v, didYouMean(v, have), strings.Join(have, ", "))
+				return fmt.Errorf("%s: no cell has %s %q%s (there are: %s)", s.Label, selectable[at], v, suggest.DidYouMean(v, have), strings.Join(have, ", "))
 			}
 		}
 	}
@@ -127,11 +127,4 @@ func ParseMetric(pattern string) error {
 		return fmt.Errorf("metric %q is no name: write one, such as total_ns, a pattern such as '*_latency_p99_ns', or %s; give the flag again for another", pattern, AllMetrics)
 	}
 	return nil
-}
-
-func didYouMean(word string, words []string) string {
-	if best := suggest.Nearest(word, words); best != "" {
-		return fmt.Sprintf("; did you mean %q?", best)
-	}
-	return ""
 }

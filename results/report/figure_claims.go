@@ -20,7 +20,7 @@ func claimSection(cells []sourced) section {
 	for _, c := range cells {
 		groups, boot := claimGroups(c.Cell)
 		switch {
-		case c.Status != results.CellOK:
+		case !c.HasFigures():
 		case len(groups) == 0:
 			if experimentOf(c.Cell) == "timing-validation" {
 				silent = append(silent, c.App+", "+cellLabel(c))
@@ -41,7 +41,7 @@ func claimFigure(id string, c sourced, groups []claimGroup, boot int) figure {
 	if a := accelOf(c.Cell); a != "" {
 		title += ", " + accelWords(a)
 	}
-	f := figure{ID: id, Title: title, XLabel: "time", Table: &figureTable{Head: []string{"claim", "verdict", "it says", "host saw", "off by", "±", "in words"}},
+	f := figure{ID: id, Title: title, XLabel: "time", Notes: c.rowNotes(), Table: &figureTable{Head: []string{"claim", "verdict", "it says", "host saw", "off by", "±", "in words"}},
 		Keys: []figureKey{{claimSwatch("claimed", 5.5), "it says"}, {claimSwatch("seen", 3.5), "host saw"}}}
 	if n := len(c.Samples); n > 1 {
 		f.Caption = fmt.Sprintf("Boot %d of %d.", boot+1, n)
@@ -79,11 +79,7 @@ func claimFigure(id string, c sourced, groups []claimGroup, boot int) figure {
 		f.Rows = append(f.Rows, figureRow{Label: g.title(o), Value: value, SVG: d.html()})
 	}
 	if len(values) > 0 {
-		axis := new(drawing)
-		axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-		axis.axis(x, 2, narrowBar)
-		axis.end()
-		f.Axis = axis.html()
+		f.Axis = sharedAxis(x, narrowBar)
 	}
 	return f
 }
