@@ -103,7 +103,7 @@ func checkContent(dir string) (fresh bool, err error) {
 	for i, e := range entries {
 		names[i] = e.Name()
 	}
-	if _, ok := (Selector{Path: dir}).databaseOf(); ok {
+	if _, ok := (RunSelector{Path: dir}).databaseOf(); ok {
 		return false, checkStore(dir, slices.Contains(names, FileName))
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, DatabaseName) }) // one that was killed before it began
@@ -234,7 +234,7 @@ func (s *Store) begin(head Run, host Host, cells []Cell) error {
 	if err := s.openDatabase(); err != nil {
 		return err
 	}
-	if err := s.insert(rawRun{&s.file, make([][]json.RawMessage, len(cells))}); err != nil {
+	if err := s.insert(rawRun{file: &s.file, samples: make([][]json.RawMessage, len(cells))}); err != nil {
 		return s.failed(fmt.Errorf("results: begin the run in %s: %w: choose another directory", s.dir, err))
 	}
 	return nil

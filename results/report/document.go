@@ -96,9 +96,9 @@ func NewDocument(sources ...Source) *Document {
 // sourced is a cell and the run that it is of.
 type sourced struct {
 	*results.Cell
-	run         string // "" where there is only one
-	accel       string // as a row's head shows it
-	interrupted bool
+	run   string // "" where there is only one
+	accel string // as a row's head shows it
+	cut   string // see group
 }
 
 func allCells(sources []Source) []sourced {
@@ -110,7 +110,7 @@ func allCells(sources []Source) []sourced {
 		}
 		for j := range s.File.Cells {
 			c := &s.File.Cells[j]
-			out = append(out, sourced{c, label, accelOf(c), s.File.Run.Status == results.RunInterrupted})
+			out = append(out, sourced{c, label, accelOf(c), cutOf(s.File)})
 		}
 	}
 	return out

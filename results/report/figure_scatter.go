@@ -33,7 +33,7 @@ func sizeSection(sources []Source) section {
 				x, okX := figureOf(both.size, "file_bytes")
 				y, okY := figureOf(both.boot, totalNs)
 				if okX && okY {
-					pairs = append(pairs, pair{sourced{Cell: both.boot, interrupted: f.Run.Status == results.RunInterrupted}, x.Median, y.Median})
+					pairs = append(pairs, pair{sourced{Cell: both.boot, cut: cutOf(f)}, x.Median, y.Median})
 				}
 			}
 			if len(pairs) < 3 {
