@@ -136,7 +136,8 @@ func distributionFigure(id string, g figureGroup, m phase) figure {
 			}
 		}
 	}
-	x := newScale(m.metric, false, values...)
+	x := rangeScale(m.metric, values...)
+	f.XLabel += x.begins()
 	plot := newDrawing("plot", id+"-ecdf", "Empirical distributions, "+g.title(), fmt.Sprintf("%s of %d cells; the table below has the figures", m.title, len(g.cells)), 150)
 	plot.sideAxis(scale{lo: 0, hi: 100, metric: "percent"}, 130)
 	plot.axis(x, 130, narrowPlot)
