@@ -147,9 +147,8 @@ func methodFacts(f *results.File) []fact {
 
 // plainWord are the words that a shell takes as they are.
 func plainWord(w string) bool {
-	return w != "" && !strings.ContainsFunc(w, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=+.,:/@%^", r))
-	})
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+.,:/@%^"
+	return w != "" && strings.Trim(w, plain) == ""
 }
 
 // shellWords are a command line as a shell takes it.
