@@ -4,6 +4,7 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
@@ -57,19 +59,21 @@ type Process struct {
 	Urgent    bool
 	NotUrgent string
 
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-	told  chan told
-	end   sync.Once
-	said  Result
-	err   error
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	stderr bytes.Buffer // valid after its end
+	told   chan told
+	end    sync.Once
+	said   Result
+	err    error
 }
 
 // Start starts a client in a process of its own and returns when it is ready to ask; inNS
 // is as for [Ask]. It is the running program once more (/proc/self/exe).
 func Start(inNS func(func() error) error, e Errand) (*Process, error) {
 	p := &Process{told: make(chan told, 4)}
-	p.cmd = &exec.Cmd{Path: "/proc/self/exe", Args: []string{processName}, Env: []string{"GOTRACEBACK=none"}, Stderr: os.Stderr}
+	p.cmd = &exec.Cmd{Path: "/proc/self/exe", Args: []string{processName}, Env: []string{"GOTRACEBACK=none"}, Stderr: &p.stderr,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true}} // an interrupt at the terminal is its parent's to take
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("start the client: %w", err)
@@ -91,14 +95,15 @@ func Start(inNS func(func() error) error, e Errand) (*Process, error) {
 	first, ok := <-p.told
 	if !ok || !first.Ready {
 		err := p.close()
-		return nil, fmt.Errorf("the client ended before it was ready: %w", cmpError(first.Error, err))
+		return nil, fmt.Errorf("the client ended before it was ready: %w", because(first.Error, err))
 	}
 	p.NotUrgent = first.NotUrgent
 	p.Urgent = e.Urgent && p.NotUrgent == ""
 	return p, nil
 }
 
-func cmpError(text string, err error) error {
+// because is why a client has ended: what it said, or how.
+func because(text string, err error) error {
 	if text != "" {
 		return errors.New(text)
 	}
@@ -134,7 +139,7 @@ func (p *Process) Ask(ctx context.Context) error {
 		if t.Asking {
 			return nil
 		}
-		return fmt.Errorf("the client: %w", cmpError(t.Error, nil))
+		return fmt.Errorf("the client: %w", because(t.Error, nil))
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -177,12 +182,17 @@ func (p *Process) close() error {
 	defer kill.Stop()
 	for range p.told { // until its output ends
 	}
-	return p.cmd.Wait()
+	err := p.cmd.Wait()
+	if text := strings.TrimSpace(p.stderr.String()); err != nil && text != "" {
+		err = fmt.Errorf("%w: %s", err, text)
+	}
+	return err
 }
 
 // init makes the program the client if it was started as one.
 func init() {
 	if len(os.Args) == 1 && os.Args[0] == processName {
+		_ = os.WriteFile("/proc/self/comm", []byte(processName), 0) // else it is listed as "exe"
 		if err := attend(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, strings.TrimSpace(processName+": "+err.Error()))
 			os.Exit(1)
@@ -199,7 +209,7 @@ func attend(in io.Reader, out io.Writer) error {
 	var e Errand
 	line, err := lines.ReadBytes('\n')
 	if err != nil {
-		return nil //nolint:nilerr // the parent is gone
+		return nil // the parent is gone
 	}
 	if err := json.Unmarshal(line, &e); err != nil {
 		return say.Encode(told{Error: err.Error()})
@@ -212,7 +222,7 @@ func attend(in io.Reader, out io.Writer) error {
 		return err
 	}
 	if _, err := lines.ReadString('\n'); err != nil {
-		return nil //nolint:nilerr // it is not to ask
+		return nil // it is not to ask
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
