@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ukprobe/ukprobe/internal/only"
 	"github.com/ukprobe/ukprobe/matrices"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -38,10 +39,10 @@ func parse(t *testing.T, text string) *matrix.Matrix {
 	return m
 }
 
-func selectors(t *testing.T, texts ...string) (out []matrix.Selector) {
+func selectors(t *testing.T, texts ...string) (out []only.Selector) {
 	t.Helper()
 	for _, text := range texts {
-		s, err := matrix.ParseSelector(text)
+		s, err := only.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ package orchestrate
 import (
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/only"
 	"github.com/ukprobe/ukprobe/orchestrate/catalogue"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/probe"
@@ -15,7 +16,7 @@ import (
 // matrix's own settings.
 type Options struct {
 	Matrix *matrix.Matrix
-	Only   []matrix.Selector
+	Only   []only.Selector
 	Set    []matrix.Override // of every cell
 
 	Samples int           // > 0: of every cell

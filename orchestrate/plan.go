@@ -37,7 +37,7 @@ type PlannedCell struct {
 	Samples int      `json:"samples"`
 	Until   *Until   `json:"until,omitempty"`
 	Warmup  int      `json:"warmup"`
-	Argv    []string `json:"argv,omitempty"`
+	Argv    []string `json:"argv,omitempty"`   // absent: nothing is started
 	Device  string   `json:"device,omitempty"` // the tap or veth it would have
 	Address string   `json:"address,omitempty"`
 	// CPUs are the cell's, where they are not those of the plan.
@@ -158,6 +158,9 @@ func (c PlannedCell) String() string {
 func (c PlannedCell) samples() string {
 	if u := c.Until; u != nil {
 		return fmt.Sprintf("%d to %d samples, until %s is within ±%d %%", c.Samples, u.AtMost, strings.Join(u.Figures, " or "), u.WithinPercent)
+	}
+	if c.Samples == 1 {
+		return "1 sample"
 	}
 	return fmt.Sprintf("%d samples", c.Samples)
 }

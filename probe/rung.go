@@ -37,11 +37,16 @@ func ParseRung(s string) (Rung, error) {
 	if r := Rung(s); r == Auto || slices.Contains(ladder, r) {
 		return r, nil
 	}
-	names := []string{string(Auto)}
+	return "", fmt.Errorf("attach %q: no such rung: use one of %s", s, strings.Join(RungWords(), ", "))
+}
+
+// RungWords are the words that [ParseRung] takes.
+func RungWords() []string {
+	words := []string{string(Auto)}
 	for _, r := range ladder {
-		names = append(names, string(r))
+		words = append(words, string(r))
 	}
-	return "", fmt.Errorf("attach %q: no such rung: use one of %s", s, strings.Join(names, ", "))
+	return words
 }
 
 // order returns the rungs to try for a hook that has the given ones.

@@ -32,7 +32,7 @@ func Open(path string) (*DB, error) { return openStore(path, false) }
 
 // openStore is Open, for those that hold the folder's lock as well.
 func openStore(path string, locked bool) (*DB, error) {
-	file, ok := Selector{Path: path}.databaseOf()
+	file, ok := RunSelector{Path: path}.databaseOf()
 	if !ok {
 		return nil, fmt.Errorf("results: no store in %s: there is no %s", path, DatabaseName)
 	}
@@ -179,7 +179,7 @@ func listIDs(q querier) (ids []string, numbers []int64, err error) {
 	return ids, numbers, err
 }
 
-// find is the number of the run that is meant: see [Selector].
+// find is the number of the run that is meant: see [RunSelector].
 func find(q querier, run string) (int64, error) {
 	ids, numbers, err := listIDs(q)
 	if err != nil {
@@ -286,32 +286,51 @@ func readSettled(q querier, run int64) (map[int64]*CellValues, error) {
 }
 
 // Columns reads a run's head and host (a File without cells) and its cells with their
-// values, from wherever the selector finds it ([ParseSelector]).
+// values, from wherever the selector finds it ([ParseRunSelector]).
 func Columns(selector string) (*File, []CellValues, error) {
-	sel, err := ParseSelector(selector)
+	sel, err := ParseRunSelector(selector)
 	if err != nil {
 		return nil, nil, err
 	}
+	var cells []CellValues
+	head, err := asItStands(sel, func() (head *File, writer int, err error) {
+		head, cells, writer, err = columns(sel)
+		return head, writer, err
+	})
+	return head, cells, err
+}
+
+// columns reads what [Columns] does, and the process that wrote it last.
+func columns(sel RunSelector) (head *File, cells []CellValues, writer int, err error) {
 	if _, ok := sel.databaseOf(); !ok {
 		r, err := loadOld(sel)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, 0, err
 		}
 		cells := FromFile(r.file)
 		r.file.Cells = nil
-		return r.file, cells, nil
+		return r.file, cells, 0, nil
 	}
 	d, err := Open(sel.Path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	defer d.Close()
-	head, err := d.Head(sel.Run)
-	if err != nil {
-		return nil, nil, err
-	}
-	cells, err := d.Values(head.Run.ID)
-	return head, cells, err
+	err = d.view(func(tx *sql.Tx) error {
+		number, err := find(tx, sel.Run)
+		if err != nil {
+			return err
+		}
+		if head, err = readHead(tx, number); err != nil {
+			return err
+		}
+		if writer, err = writerOf(tx, number); err != nil {
+			return err
+		}
+		cells, err = readAllValues(tx, number)
+		return err
+	})
+	return head, cells, writer, err
 }
 
 // microseconds is a time as it is stored.

@@ -47,7 +47,7 @@ func lockFor(path string) (*os.File, error) {
 	if dir == "" {
 		dir = "."
 	}
-	if _, ok := (Selector{Path: dir}).databaseOf(); !ok || name != FileName {
+	if _, ok := (RunSelector{Path: dir}).databaseOf(); !ok || name != FileName {
 		return nil, nil
 	}
 	return lockDir(dir)
@@ -55,7 +55,7 @@ func lockFor(path string) (*os.File, error) {
 
 // loadSelected reads a run; lock is that of a folder, which may be its own, or nil.
 func loadSelected(selector string, lock *os.File) (rawRun, error) {
-	sel, err := ParseSelector(selector)
+	sel, err := ParseRunSelector(selector)
 	if err != nil {
 		return rawRun{}, err
 	}
@@ -63,7 +63,7 @@ func loadSelected(selector string, lock *os.File) (rawRun, error) {
 }
 
 // isLockOf says whether a lock is that of the folder at a selector's path.
-func isLockOf(lock *os.File, sel Selector) bool {
+func isLockOf(lock *os.File, sel RunSelector) bool {
 	if lock == nil {
 		return false
 	}
@@ -94,7 +94,7 @@ func (r rawRun) replace(path string) error {
 // of each sample that cannot stands one that failed and says so, so that the others keep
 // their numbers. lost says what is missing.
 func Salvage(path, selector string) (lost []string, err error) {
-	sel, err := ParseSelector(selector)
+	sel, err := ParseRunSelector(selector)
 	if err != nil {
 		return nil, err
 	}

@@ -13,21 +13,23 @@ import (
 	"path/filepath"
 )
 
-// Load reads a run: finished, under way, or left by a killed ukprobe, of which the status
-// is still "running". The selector is DIR, DIR@RUN, or the path of a run.json
-// ([ParseSelector]).
+// Load reads a run: finished, under way, or left by a killed ukprobe, which is stored as
+// "running" and told as [RunKilled]. The selector is DIR, DIR@RUN, or the path of a run.json
+// ([ParseRunSelector]).
 func Load(selector string) (*File, error) {
-	sel, err := ParseSelector(selector)
+	sel, err := ParseRunSelector(selector)
 	if err != nil {
 		return nil, err
 	}
-	r, err := load(sel, nil)
-	return r.file, err
+	return asItStands(sel, func() (*File, int, error) {
+		r, err := load(sel, nil)
+		return r.file, r.writer, err
+	})
 }
 
 // load reads a run and its samples as they are written. lock is a folder's lock that is
 // held meanwhile, or nil.
-func load(sel Selector, lock *os.File) (rawRun, error) {
+func load(sel RunSelector, lock *os.File) (rawRun, error) {
 	if _, ok := sel.databaseOf(); !ok {
 		return loadOld(sel)
 	}
@@ -41,7 +43,7 @@ func load(sel Selector, lock *os.File) (rawRun, error) {
 }
 
 // loadOld reads a run.json, and the samples.jsonl beside it.
-func loadOld(sel Selector) (r rawRun, err error) {
+func loadOld(sel RunSelector) (r rawRun, err error) {
 	path := sel.Path
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
 		path = filepath.Join(path, FileName)

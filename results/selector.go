@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Selector names one run: where it is, and which one of those that are there.
-type Selector struct {
+// RunSelector names one run: where it is, and which one of those that are there.
+type RunSelector struct {
 	Path string // of a results folder, its ukprobe.db, or a run.json
 	// Run is "latest" (as is ""), "-1", "-2" … for the runs before the latest one, or the
 	// beginning of an id, as much of it as tells it from the others.
@@ -20,28 +20,28 @@ type Selector struct {
 }
 
 // String is the selector as it is written.
-func (s Selector) String() string {
+func (s RunSelector) String() string {
 	if s.Run == "" {
 		return s.Path
 	}
 	return s.Path + "@" + s.Run
 }
 
-// ParseSelector reads DIR, DIR@RUN or FILE. Everything that takes a run takes it as this
+// ParseRunSelector reads DIR, DIR@RUN or FILE. Everything that takes a run takes it as this
 // function reads it. A name that is there as a whole is a folder or file, also if it has
 // an @; otherwise what follows the last @ is the run.
-func ParseSelector(text string) (Selector, error) {
+func ParseRunSelector(text string) (RunSelector, error) {
 	if text == "" {
-		return Selector{}, fmt.Errorf("results: which run? Name a results folder, or DIR@RUN of one that holds several")
+		return RunSelector{}, fmt.Errorf("results: which run? Name a results folder, or DIR@RUN of one that holds several")
 	}
 	if _, err := os.Stat(text); err == nil {
-		return Selector{Path: text}, nil
+		return RunSelector{Path: text}, nil
 	}
 	i := strings.LastIndexByte(text, '@')
 	if i < 0 {
-		return Selector{Path: text}, nil // whoever opens it says that it is not there
+		return RunSelector{Path: text}, nil // whoever opens it says that it is not there
 	}
-	s := Selector{Path: text[:i], Run: text[i+1:]}
+	s := RunSelector{Path: text[:i], Run: text[i+1:]}
 	switch {
 	case s.Path == "":
 		s.Path = "."
@@ -52,7 +52,7 @@ func ParseSelector(text string) (Selector, error) {
 }
 
 // folder is the one that the run is in.
-func (s Selector) folder() string {
+func (s RunSelector) folder() string {
 	if st, err := os.Stat(s.Path); err == nil && !st.IsDir() {
 		return filepath.Dir(s.Path)
 	}
@@ -60,7 +60,7 @@ func (s Selector) folder() string {
 }
 
 // databaseOf is the path of the store's file at the selector's path, if that can be one.
-func (s Selector) databaseOf() (path string, ok bool) {
+func (s RunSelector) databaseOf() (path string, ok bool) {
 	st, err := os.Stat(s.Path)
 	switch {
 	case err != nil:

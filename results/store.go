@@ -103,7 +103,7 @@ func checkContent(dir string) (fresh bool, err error) {
 	for i, e := range entries {
 		names[i] = e.Name()
 	}
-	if _, ok := (Selector{Path: dir}).databaseOf(); ok {
+	if _, ok := (RunSelector{Path: dir}).databaseOf(); ok {
 		return false, checkStore(dir, slices.Contains(names, FileName))
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, DatabaseName) }) // one that was killed before it began
@@ -234,7 +234,7 @@ func (s *Store) begin(head Run, host Host, cells []Cell) error {
 	if err := s.openDatabase(); err != nil {
 		return err
 	}
-	if err := s.insert(rawRun{&s.file, make([][]json.RawMessage, len(cells))}); err != nil {
+	if err := s.insert(rawRun{file: &s.file, samples: make([][]json.RawMessage, len(cells))}); err != nil {
 		return s.failed(fmt.Errorf("results: begin the run in %s: %w: choose another directory", s.dir, err))
 	}
 	return nil
@@ -366,16 +366,6 @@ func (s *Store) SetCellArgv(cell int, argv []string) error {
 	return s.set(cell, func(c *Cell) { c.Argv = orEmpty(slices.Clone(argv)) })
 }
 
-// SetCellImage sets the file that a cell boots.
-func (s *Store) SetCellImage(cell int, image Image) error {
-	return s.set(cell, func(c *Cell) { c.Image = &image })
-}
-
-// SetCellAccel sets the accelerator that a cell really ran under.
-func (s *Store) SetCellAccel(cell int, accel string) error {
-	return s.set(cell, func(c *Cell) { c.Accel = accel })
-}
-
 // SetCellStopped says why a cell has no more samples.
 func (s *Store) SetCellStopped(cell int, why Stopped) error {
 	return s.set(cell, func(c *Cell) { c.Stopped = &why })
@@ -386,25 +376,12 @@ func (s *Store) SetCellLimit(cell int, l Limit) error {
 	return s.set(cell, func(c *Cell) { c.Limit = &l })
 }
 
-// Cell returns a cell as it stands, without its summary. The lists are shared with the
-// store and must not be changed.
+// Cell returns a cell as it stands, without its summary. It is one of those of Create, by
+// its place there. The lists are shared with the store and must not be changed.
 func (s *Store) Cell(i int) Cell {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.file.Cells[i]
-}
-
-// SetCellHistograms sets the final state of a cell's native histograms.
-func (s *Store) SetCellHistograms(cell int, hs []Histogram) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, err := s.cell(cell); err != nil {
-		return err
-	}
-	return s.change(cell, func(c *Cell, tx *sql.Tx) error {
-		c.Histograms = slices.Clone(hs)
-		return saveHistograms(tx, s.cells[cell], c.Histograms)
-	})
 }
 
 // SetHost replaces the host's fingerprint, for what is only known after the first sample.

@@ -20,6 +20,10 @@ const (
 	RunInterrupted = "interrupted"
 )
 
+// RunKilled is what a run is told to be that is stored as running and that nobody writes
+// any more. It never is stored: nobody was there to do so.
+const RunKilled = "killed"
+
 // Statuses of a cell.
 const (
 	CellOK          = "ok"
@@ -144,11 +148,37 @@ type Asked struct {
 // Part is a stretch of a run without interruption.
 type Part struct {
 	Started time.Time `json:"started"` // wall clock
-	Argv    []string  `json:"argv"`
-	From    int       `json:"from"` // so many samples of all cells were there before
+	// Finished is when a part that another one followed ended; of one that was killed, when
+	// its last sample did, as far as that is known. The last part ended with the run.
+	Finished *time.Time `json:"finished,omitempty"`
+	Argv     []string   `json:"argv"`
+	From     int        `json:"from"` // so many samples of all cells were there before
 	// Differences are those of the host and of images from what they were at first, which
 	// were accepted with --force.
 	Differences []string `json:"differences,omitempty"`
+}
+
+// Ran is for how long a run was under way: what lies between its parts does not count. It
+// is not known of a run that has not ended, and of one that an ukprobe has resumed which
+// did not note when a part ended.
+func (r *Run) Ran() (d time.Duration, known bool) {
+	if r.Finished == nil {
+		return 0, false
+	}
+	if len(r.Parts) == 0 {
+		return r.Finished.Sub(r.Started), true
+	}
+	for i, p := range r.Parts {
+		end := p.Finished
+		if i == len(r.Parts)-1 {
+			end = r.Finished
+		}
+		if end == nil {
+			return 0, false
+		}
+		d += end.Sub(p.Started)
+	}
+	return d, true
 }
 
 // Host is the fingerprint of the machine that was measured on.
@@ -333,7 +363,7 @@ type Sample struct {
 	Missing        []Missing          `json:"missing"`
 	Phases         Phases             `json:"phases"`
 	Values         map[string]float64 `json:"values,omitempty"` // the unit is in the name
-	Lost           map[string]uint64  `json:"lost,omitempty"`
+	Lost           map[string]uint64  `json:"lost,omitempty"`   // how many, by what got lost
 	Console        []ConsoleLine      `json:"console,omitempty"`
 	ConsoleOmitted uint64             `json:"console_omitted,omitempty"` // lines cut from the middle
 	Stderr         string             `json:"stderr,omitempty"`          // tail of the VMM's, on failure
@@ -439,7 +469,8 @@ type Event struct {
 	Hook string `json:"hook"`
 }
 
-// Missing is an event that was expected and not seen.
+// Missing is an event that was expected and not seen, or a phase or value that cannot have
+// been measured as it came out.
 type Missing struct {
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
@@ -494,5 +525,5 @@ type Summary struct {
 	Max    float64     `json:"max"` // of those within the time limit
 	// Beyond is how many of N timed out: they count as longer than all others.
 	Beyond int    `json:"beyond,omitempty"`
-	Note   string `json:"note,omitempty"` // why ci95 is null
+	Note   string `json:"note,omitempty"` // why ci95 is null; of experiment aslr, over what the figure is
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/only"
 	"github.com/ukprobe/ukprobe/internal/suggest"
 	"github.com/ukprobe/ukprobe/matrices"
 	"github.com/ukprobe/ukprobe/orchestrate"
@@ -72,12 +73,9 @@ func asked(c *cli.Context, m *matrix.Matrix) (a results.Asked, err error) {
 
 // chosen reads the cells and settings that o.Asked names.
 func chosen(o *orchestrate.Options) error {
-	for _, text := range o.Asked.Only {
-		sel, err := matrix.ParseSelector(text)
-		if err != nil {
-			return err
-		}
-		o.Only = append(o.Only, sel)
+	var err error
+	if o.Only, err = only.ParseAll(o.Asked.Only); err != nil {
+		return err
 	}
 	for _, text := range o.Asked.Set {
 		override, err := matrix.ParseOverride(text, o.Asked.Dir)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/only"
 	"github.com/ukprobe/ukprobe/results"
 	"github.com/ukprobe/ukprobe/results/compare"
 )
@@ -47,7 +48,7 @@ func compareCommand() *cli.Command {
 			&cli.StringFlag{Name: "base", Usage: "the `VALUE` of the axis that the others of one run are held against; without it the first one"},
 			&cli.StringFlag{Name: "threshold", Value: "0%", Usage: "how large a change counts, in `PERCENT`"},
 			&cli.StringSliceFlag{Name: "metric", Usage: "compare this `METRIC` or pattern, or all; several times for several; without it the experiment's main ones"},
-			&cli.StringSliceFlag{Name: "only", Usage: "compare only the cells that `SELECTOR` picks, such as system=linux|osv,app=nginx; several times: any of them"},
+			onlyFlag(),
 			&cli.StringSliceFlag{Name: "across", Usage: "compare in spite of another `WHAT`: rung, accel, host; with a warning"},
 			&cli.StringFlag{Name: "correct", Value: compare.CorrectHolm, Usage: "how p is corrected for the number of comparisons: `METHOD` holm, bh or none"},
 			&cli.StringFlag{Name: "fail-on", Usage: "exit with 3 at a `FINDING`: regression, or difference in any direction"},
@@ -55,38 +56,6 @@ func compareCommand() *cli.Command {
 		},
 		Action: compareRuns,
 	}
-}
-
-// flagsAnywhere puts the flags of compare before its runs, wherever they are: what is
-// compared comes to mind before how. Other commands stay as they are.
-func flagsAnywhere(args []string) []string {
-	const own = "compare"
-	if len(args) < 2 || args[1] != own || args[len(args)-1] == "--generate-bash-completion" { // which the shell wants last
-		return args
-	}
-	var flags, runs []string
-	takesValue := flagNames(compareCommand().Flags)
-	for rest := args[2:]; len(rest) > 0; rest = rest[1:] {
-		word := rest[0]
-		if word == "--" {
-			runs = append(runs, rest[1:]...)
-			break
-		}
-		if len(word) < 2 || word[0] != '-' {
-			runs = append(runs, word)
-			continue
-		}
-		flags = append(flags, word)
-		if !slices.Contains(takesValue, strings.TrimLeft(word, "-")) {
-			continue
-		}
-		if len(rest) == 1 { // the library says what is missing
-			return slices.Concat(args[:2], flags)
-		}
-		flags = append(flags, rest[1])
-		rest = rest[1:]
-	}
-	return slices.Concat(args[:2], flags, []string{"--"}, runs)
 }
 
 func compareRuns(c *cli.Context) error {
@@ -100,11 +69,10 @@ func compareRuns(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		s, err := compare.FromValues(dir, head, cells).Select(selectors)
-		if err != nil {
-			return usage(err)
-		}
-		sets = append(sets, s)
+		sets = append(sets, compare.FromValues(dir, head, cells))
+	}
+	if sets, err = compare.Select(sets, selectors); err != nil {
+		return usage(err)
 	}
 	if c.String("format") == "go-bench" && o.By == "" {
 		return compare.GoBench(c.App.Writer, o.Metrics, sets...)
@@ -125,7 +93,7 @@ func compareRuns(c *cli.Context) error {
 }
 
 // compareOptions checks what can be checked before anything is read.
-func compareOptions(c *cli.Context) (o compare.Options, selectors []compare.Selector, err error) {
+func compareOptions(c *cli.Context) (o compare.Options, selectors []only.Selector, err error) {
 	o = compare.Options{By: c.String("by"), Base: c.String("base"), Metrics: c.StringSlice("metric"), Correct: c.String("correct")}
 	for _, list := range c.StringSlice("across") {
 		o.Across = append(o.Across, strings.Split(list, ",")...)
@@ -144,12 +112,8 @@ func compareOptions(c *cli.Context) (o compare.Options, selectors []compare.Sele
 	if err := o.Check(); err != nil {
 		return o, nil, err
 	}
-	for _, text := range c.StringSlice("only") {
-		sel, err := compare.ParseSelector(text)
-		if err != nil {
-			return o, nil, err
-		}
-		selectors = append(selectors, sel)
+	if selectors, err = only.ParseAll(c.StringSlice("only")); err != nil {
+		return o, nil, err
 	}
 	goBench := c.String("format") == "go-bench"
 	switch n := c.NArg(); {

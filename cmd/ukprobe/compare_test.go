@@ -44,24 +44,6 @@ func storedCells(t *testing.T, id, status string, cells ...results.Cell) string 
 	return dir
 }
 
-// TestFlagsAnywhere: of compare only, and nothing of them is lost.
-func TestFlagsAnywhere(t *testing.T) {
-	for in, want := range map[string]string{
-		"ukprobe run -x A":                             "ukprobe run -x A",
-		"ukprobe":                                      "ukprobe",
-		"ukprobe compare A B --threshold 5%":           "ukprobe compare --threshold 5% -- A B",
-		"ukprobe compare A --by=host B":                "ukprobe compare --by=host -- A B",
-		"ukprobe compare --only app=x A --bogus B":     "ukprobe compare --only app=x --bogus -- A B",
-		"ukprobe compare --by system -- -A":            "ukprobe compare --by system -- -A",
-		"ukprobe compare A --generate-bash-completion": "ukprobe compare A --generate-bash-completion",
-		"ukprobe compare A --by":                       "ukprobe compare --by",
-	} {
-		if got := strings.Join(flagsAnywhere(strings.Fields(in)), " "); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}
-
 // TestCompare: what it prints, and its exit status.
 func TestCompare(t *testing.T) {
 	old, same, slow, other := storedRun(t, "linux", 1e8), storedRun(t, "linux", 1e8), storedRun(t, "linux", 1.1e8), storedRun(t, "osv", 1e8)

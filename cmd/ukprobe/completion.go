@@ -93,6 +93,8 @@ func complete(a *cli.App, words []string) (found []candidate, also string) {
 	switch {
 	case at.waiting != nil:
 		found, also = valuesOf(at.path, at.waiting, last)
+	case at.ended:
+		found, also = argumentsOf(a, at)
 	case strings.HasPrefix(last, "-") && assigned:
 		f := findFlag(at.flags, strings.TrimLeft(name, "-"))
 		if f == nil {
@@ -120,6 +122,7 @@ type position struct {
 	arguments []string
 	waiting   cli.Flag // for its value
 	given     []string // flags
+	ended     bool     // by --: what follows is an argument
 }
 
 // walk goes over whole words.
@@ -128,6 +131,10 @@ func (p *position) walk(words []string) {
 		switch {
 		case p.waiting != nil:
 			p.waiting = nil
+		case p.ended:
+			p.arguments = append(p.arguments, w)
+		case w == "--":
+			p.ended = true
 		case strings.HasPrefix(w, "-") && w != "-":
 			name, _, assigned := strings.Cut(strings.TrimLeft(w, "-"), "=")
 			p.given = append(p.given, name)

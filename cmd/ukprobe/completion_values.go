@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,12 +12,14 @@ import (
 
 	"github.com/ukprobe/ukprobe/guests/linux"
 	"github.com/ukprobe/ukprobe/guests/lupine"
+	"github.com/ukprobe/ukprobe/internal/only"
 	"github.com/ukprobe/ukprobe/matrices"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
+	"github.com/ukprobe/ukprobe/results/compare"
 	"github.com/ukprobe/ukprobe/watch"
 )
 
@@ -26,36 +29,37 @@ var values = map[string]struct {
 	words func(typed string) []string
 	also  string
 }{
-	"accel":       {these(matrix.AccelAuto, matrix.AccelKVM, matrix.AccelTCG), alsoNothing},
-	"attach":      {rungs, alsoNothing},
+	"accel":       {these(accels...), alsoNothing},
+	"attach":      {these(probe.RungWords()...), alsoNothing},
 	"cache":       {nil, alsoDirs},
 	"catalogue":   {nil, alsoFiles},
 	"dir":         {nil, alsoDirs},
 	"into":        {nil, alsoDirs},
 	"journal-dir": {nil, alsoDirs},
 	"matrix":      {these(matrices.Names()...), alsoFiles},
-	"across":      {these("rung", "accel", "host"), alsoNothing},
-	"by":          {these("system", "platform", "host", "version"), alsoNothing},
-	"correct":     {these("holm", "bh", "none"), alsoNothing},
-	"fail-on":     {these("regression", "difference"), alsoNothing},
+	"across":      {these(compare.AcrossValues...), alsoNothing},
+	"by":          {these(compare.Axes...), alsoNothing},
+	"correct":     {these(compare.Corrections...), alsoNothing},
+	"fail-on":     {these(failOnValues...), alsoNothing},
 	"format":      {these(reportFormats...), alsoNothing},
 	"only":        {selectorWords, alsoNothing},
 	"out":         {nil, alsoDirs},
 	"push-config": {nil, alsoFiles},
 
 	// Where a command's is another one's than the others':
-	"compare format": {these(compareFormats...), alsoNothing},
-	"report out":     {nil, alsoFiles},
-	"export out":     {nil, alsoFiles},
-	"platform":       {these(platformNames()...), alsoNothing},
-	"probes":         {these(matrix.ProbesLevels...), alsoNothing},
-	"qemu":           {nil, alsoFiles},
-	"resume":         {nil, alsoDirs},
-	"schema":         {these(schemas()...), alsoNothing},
-	"set":            {settingWords, alsoNothing},
-	"sort":           {these(sorts()...), alsoNothing},
-	"state-dir":      {nil, alsoDirs},
-	"web-config":     {nil, alsoFiles},
+	"compare format":  {these(compareFormats...), alsoNothing},
+	"overhead attach": {these(probe.RungWords()[1:]...), alsoNothing}, // auto it measures in any case
+	"report out":      {nil, alsoFiles},
+	"export out":      {nil, alsoFiles},
+	"platform":        {these(platformNames()...), alsoNothing},
+	"probes":          {these(matrix.ProbesLevels...), alsoNothing},
+	"qemu":            {nil, alsoFiles},
+	"resume":          {nil, alsoDirs},
+	"schema":          {these(schemas()...), alsoNothing},
+	"set":             {settingWords, alsoNothing},
+	"sort":            {these(sorts()...), alsoNothing},
+	"state-dir":       {nil, alsoDirs},
+	"web-config":      {nil, alsoFiles},
 }
 
 // valuesOf are the values of a flag.
@@ -81,10 +85,6 @@ func plain(words []string) []candidate {
 
 func these(words ...string) func(string) []string {
 	return func(string) []string { return slices.Clone(words) }
-}
-
-func rungs(string) []string {
-	return []string{string(probe.Auto), string(probe.Kprobe), string(probe.Fentry), string(probe.TPBTF), string(probe.RawTP), string(probe.Tracepoint)}
 }
 
 func schemas() []string {
@@ -138,9 +138,10 @@ func selectorWords(typed string) []string {
 	key, list, found := strings.Cut(part, "=")
 	var out []string
 	if !found {
-		for _, k := range matrix.SelectorKeys() {
-			if !strings.Contains(","+before, ","+k+"=") {
-				out = append(out, before+k+"=")
+		for _, k := range only.Keys {
+			word := string(k) + "="
+			if !strings.Contains(","+before, ","+word) {
+				out = append(out, before+word)
 			}
 		}
 		return out
@@ -149,22 +150,30 @@ func selectorWords(typed string) []string {
 	if i := strings.LastIndexByte(list, '|'); i >= 0 {
 		head += list[:i+1]
 	}
-	known := map[string]func() []string{"system": systemNames, "app": appNames, "platform": platformNames, "experiment": orchestrate.Experiments}[key]
-	if known == nil {
-		return nil
-	}
-	for _, v := range known() {
-		out = append(out, head+v)
+	if known := selectorValues[only.Key(key)]; known != nil {
+		for _, v := range known() {
+			out = append(out, head+v)
+		}
 	}
 	return out
 }
 
+// selectorValues are the values of a selector's keys that can be listed.
+var selectorValues = map[only.Key]func() []string{
+	only.System: systemNames, only.App: appNames, only.Platform: platformNames, only.Experiment: orchestrate.Experiments,
+	only.Accel:  func() []string { return slices.Clone(accels) },
+	only.Probes: func() []string { return slices.Clone(matrix.ProbesLevels) },
+}
+
+// accels are what a cell can ask for.
+var accels = []string{matrix.AccelAuto, matrix.AccelKVM, matrix.AccelTCG}
+
 // settingValues are the values of settings that are words.
 var settingValues = map[string][]string{
-	"accel": {matrix.AccelAuto, matrix.AccelKVM, matrix.AccelTCG}, "address": {matrix.AddressStatic, matrix.AddressDHCP},
+	"accel": accels, "address": {matrix.AddressStatic, matrix.AddressDHCP},
 	"cache": {matrix.CacheAsIs, matrix.CacheWarm, matrix.CacheCold}, "interference": {matrix.SettingOff},
-	"cpu.aslr": {"full", "partial", matrix.SettingOff}, "cpu.irqs": {matrix.IRQsAway}, "cpu.ksm": {"on", matrix.SettingOff}, "cpu.smt": {"on", matrix.SettingOff},
-	"cpu.thp": {"always", "madvise", "never"}, "cpu.turbo": {"on", matrix.SettingOff}, "probes": matrix.ProbesLevels,
+	"cpu.aslr": matrix.ASLRWords, "cpu.irqs": {matrix.IRQsAway}, "cpu.ksm": matrix.OnOff, "cpu.smt": matrix.OnOff,
+	"cpu.thp": matrix.THPWords, "cpu.turbo": matrix.OnOff, "probes": matrix.ProbesLevels,
 	"scratch.cache": {matrix.ScratchWriteback, matrix.ScratchNone}, "tap": {matrix.TapNew, matrix.TapKeep},
 	"timeout_learnt": {"true", "false"}, "until": {matrix.SettingOff}, "vhost": {"true", "false"},
 }
@@ -192,7 +201,7 @@ func argumentsOf(a *cli.App, at position) (found []candidate, also string) {
 		return plain(without(systemNames(), at.arguments)), alsoNothing
 	case a.Name + " completion":
 		if len(at.arguments) == 0 {
-			return plain([]string{"bash", "fish", "zsh"}), alsoNothing
+			return plain(slices.Sorted(maps.Keys(scripts))), alsoNothing
 		}
 	case a.Name + " help", a.Name + " man":
 		if len(at.arguments) == 0 {
@@ -202,8 +211,14 @@ func argumentsOf(a *cli.App, at position) (found []candidate, also string) {
 		return plain(toBuild(at.arguments)), alsoNothing
 	case a.Name + " image inspect":
 		return nil, alsoFiles
-	case a.Name + " report", a.Name + " compare":
+	case a.Name + " report", a.Name + " compare", a.Name + " runs":
 		return nil, alsoDirs
+	case a.Name + " export":
+		if len(at.arguments) == 0 {
+			return nil, alsoDirs
+		}
+	case a.Name + " import":
+		return nil, alsoFiles
 	}
 	return nil, alsoNothing
 }

@@ -26,7 +26,7 @@ func ukprobe(t *testing.T, args ...string) (out, errText string, status int) {
 	a := app()
 	var stdout, stderr bytes.Buffer
 	a.Writer, a.ErrWriter = &stdout, &stderr
-	err := a.RunContext(t.Context(), append([]string{"ukprobe"}, args...))
+	err := execute(t.Context(), a, append([]string{"ukprobe"}, args...))
 	if err == nil {
 		return stdout.String(), stderr.String(), 0
 	}
@@ -67,7 +67,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"watch", "--duration", "5"}, `--duration "5": needs a unit: 5s`},
 		{[]string{"--bogus"}, "bogus"},
 		{[]string{"run", "--bogus"}, "no flag --bogus: see `ukprobe run --help`"},
-		{[]string{"run", "quick.yaml"}, `run takes no argument "quick.yaml": flags come first`},
+		{[]string{"run", "quick.yaml"}, "run takes no argument \"quick.yaml\": see `ukprobe run --help`"},
 		{[]string{"run", "--samples", "0"}, "--samples 0: must be 1 to 100000"},
 		{[]string{"run", "--samples", "-3"}, "--samples -3: must be"},
 		{[]string{"run", "--samples", "100001"}, "--samples 100001: must be"},
@@ -124,13 +124,18 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"doctor", "--bogus"}, "bogus"},
 		{[]string{"image", "build", "--bogus"}, "bogus"},
 		{[]string{"image", "bild"}, "bild"},
-		{[]string{"image", "list", "x"}, "list takes no argument \"x\": flags come first, see `ukprobe image list --help`"},
-		{[]string{"image", "inspect", "FILE", "--json"}, "--json comes after \"FILE\": flags come first, see `ukprobe image inspect --help`"},
-		{[]string{"image", "pull", "a", "--update"}, "--update comes after \"a\": flags come first, see `ukprobe image pull --help`"},
-		{[]string{"image", "verify", "a", "b", "--cache", "c"}, "--cache comes after \"a\": flags come first"},
-		{[]string{"image", "build", "linux", "--cache", "c"}, "--cache comes after \"linux\": flags come first"},
-		{[]string{"systems", "mirageos", "--catalogue", "c.yaml"}, "--catalogue comes after \"mirageos\": flags come first, see `ukprobe systems --help`"},
-		{[]string{"systems", "--", "--json"}, "--json is a flag and no argument: flags come first"},
+		{[]string{"image", "list", "x"}, "list takes no argument \"x\": see `ukprobe image list --help`"},
+		{[]string{"image", "inspect", "FILE", "--jsn"}, "no flag --jsn: did you mean --json? See `ukprobe image inspect --help`"},
+		{[]string{"image", "pull", "a", "--update=perhaps"}, `--update "perhaps": takes no value, or true or false`},
+		{[]string{"image", "verify", "a", "b", "--cache"}, "--cache needs a value: see `ukprobe image verify --help`"},
+		{[]string{"report", "DIR", "--fromat", "md"}, "no flag --fromat: did you mean --format? See `ukprobe report --help`"},
+		{[]string{"report", "DIR", "--format", "mad"}, `no format "mad"`},
+		{[]string{"runs", "DIR", "--jsn"}, "no flag --jsn: did you mean --json?"},
+		{[]string{"export", "DIR", "DIR2", "--out", "f"}, "export: name one run"},
+		{[]string{"import", "DIR", "--into"}, "--into needs a value"},
+		{[]string{"validate", "now", "--samples", "few"}, `--samples "few": must be a whole number`},
+		{[]string{"run", "x", "--samples", "2"}, `run takes no argument "x"`},
+		{[]string{"systems", "--", "--json"}, `--json`},
 	}
 	for _, tt := range tests {
 		_, text, status := ukprobe(t, tt.args...)

@@ -15,7 +15,7 @@ import (
 
 func catalogueFlag() cli.Flag {
 	return &cli.StringFlag{Name: "catalogue", EnvVars: []string{"UKPROBE_CATALOGUE"},
-		Usage: "`FILE` in YAML that says where images are (docs/catalogue.md); default: " + catalogue.FileName + " in the cache folder, if it is there"}
+		Usage: "`FILE` in YAML that says where images are (docs/catalogue.md)", DefaultText: catalogue.FileName + " in the cache folder, if it is there"}
 }
 
 // images opens the catalogue that the flags name and checks its platforms. A mistake

@@ -40,7 +40,7 @@ func status() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer stop()
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	err := app().RunContext(ctx, flagsAnywhere(os.Args))
+	err := execute(ctx, app(), os.Args)
 	switch {
 	case err == nil:
 		return 0
@@ -79,13 +79,19 @@ func readerGone(err error) bool {
 	return errors.Is(err, syscall.EPIPE) && errors.As(err, &path) && path.Path == os.Stdout.Name()
 }
 
+// execute does what a command line says. Flags may stand anywhere.
+func execute(ctx context.Context, a *cli.App, args []string) error {
+	return a.RunContext(ctx, flagsAnywhere(a, args))
+}
+
 func app() *cli.App {
 	return &cli.App{
 		Name:    "ukprobe",
 		Usage:   "boot unikernels, microVMs, containers and processes, and time them from the host kernel",
 		Version: Version(),
 		Suggest: true,
-		Description: "Nothing that is booted is modified: the host kernel is asked by eBPF.\n\n" +
+		Description: "Nothing that is booted is modified: the host kernel is asked by eBPF. Flags of a command\n" +
+			"stand before or after its arguments; what follows -- is an argument.\n\n" +
 			"Examples:\n" +
 			"  sudo ukprobe doctor                               # what this machine can do\n" +
 			"  sudo ukprobe run                                  # the built-in matrix, three minutes\n" +
@@ -132,7 +138,7 @@ func app() *cli.App {
 // noArguments refuses words that nothing would read.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return flagsFirst(commandPath(c), fmt.Sprintf("%s takes no argument %q", c.Command.Name, c.Args().First()))
+		return usage(fmt.Errorf("%s takes no argument %q: see `%s --help`", c.Command.Name, c.Args().First(), commandPath(c)))
 	}
 	return nil
 }

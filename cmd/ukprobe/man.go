@@ -237,15 +237,22 @@ func flagValue(f cli.Flag) string {
 	return "value"
 }
 
+// flagDefault says what holds without the flag, if that needs to be said.
+func flagDefault(f cli.DocGenerationFlag) string {
+	v := f.GetDefaultText()
+	if !f.TakesValue() || v == "" || v == `""` || v == "0" || v == "0s" {
+		return ""
+	}
+	return " (default: " + strings.Trim(v, `"`) + ")"
+}
+
 func flagText(f cli.Flag) string {
 	text := inline(flagUsage(f))
 	d, ok := f.(cli.DocGenerationFlag)
 	if !ok {
 		return text
 	}
-	if v := d.GetDefaultText(); takesValue(f) && v != "" && v != `""` && v != "0" && v != "0s" && !strings.Contains(flagUsage(f), "default:") {
-		text += escaped(" (default: " + strings.Trim(v, `"`) + ")")
-	}
+	text += escaped(flagDefault(d))
 	if vars := d.GetEnvVars(); len(vars) > 0 {
 		text += ". Variable: \\fB" + escaped(strings.Join(vars, ", ")) + "\\fR"
 	}

@@ -99,6 +99,19 @@ func everyCommand(a *cli.App, do func(words []string, c *cli.Command)) {
 	walk([]string{a.Name}, a.Commands)
 }
 
+// TestDefaultsOnce: a flag's default is told once, in the help and in the manual.
+func TestDefaultsOnce(t *testing.T) {
+	everyCommand(app(), func(words []string, c *cli.Command) {
+		help, _, _ := ukprobe(t, append(words[1:], "--help")...)
+		man, _, _ := ukprobe(t, append([]string{"man"}, words[1:]...)...)
+		for line := range strings.Lines(help + man) {
+			if strings.Count(line, "default") > 1 || strings.Contains(line, "; default:") {
+				t.Errorf("%v: %s", words, line)
+			}
+		}
+	})
+}
+
 // TestManPage: what a page looks like; made twice it is the same.
 func TestManPage(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "1795470069")

@@ -37,8 +37,8 @@ func overheadCommand() *cli.Command {
 			"  sudo ukprobe overhead --json > overhead.json",
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "rounds", Value: 8, EnvVars: []string{"UKPROBE_OVERHEAD_ROUNDS"}, Usage: fmt.Sprintf("`N` rounds, each condition once per round; below %d there are no intervals, and nothing is kept", overhead.MinRounds)},
-			&cli.StringSliceFlag{Name: "attach", EnvVars: []string{"UKPROBE_OVERHEAD_ATTACH"}, Usage: "measure only this `RUNG` by itself: kprobe|fentry|tp_btf|raw_tp|tracepoint; repeatable (default: all)"},
-			&cli.Uint64Flag{Name: "seed", Usage: "of the order of the conditions (default: chosen, and recorded)", EnvVars: []string{"UKPROBE_SEED"}},
+			&cli.StringSliceFlag{Name: "attach", EnvVars: []string{"UKPROBE_OVERHEAD_ATTACH"}, Usage: "measure only this `RUNG` by itself: kprobe|fentry|tp_btf|raw_tp|tracepoint; repeatable", DefaultText: "all"},
+			&cli.Uint64Flag{Name: "seed", Usage: "of the order of the conditions", DefaultText: "chosen, and recorded", EnvVars: []string{"UKPROBE_SEED"}},
 			&cli.BoolFlag{Name: "json", Usage: "print the report, with every sample, as JSON"},
 			stateFlag(),
 			journalFlag(),

@@ -25,7 +25,7 @@ func resume(c *cli.Context) error {
 	if err := resumable(c); err != nil {
 		return usage(err)
 	}
-	sel, err := results.ParseSelector(c.String("resume"))
+	sel, err := results.ParseRunSelector(c.String("resume"))
 	if err != nil {
 		return usage(err)
 	}

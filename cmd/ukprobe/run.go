@@ -17,6 +17,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/only"
 	"github.com/ukprobe/ukprobe/matrices"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
@@ -47,14 +48,14 @@ func runCommand() *cli.Command {
 func runFlags() []cli.Flag {
 	env := func(name string) []string { return []string{"UKPROBE_" + name} }
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "matrix", Usage: "`FILE` in YAML (docs/matrix.md), or the name of a built-in one: " + strings.Join(matrices.Names(), ", ") + "; default: " + strings.TrimSuffix(matrices.Default, ".yaml"), EnvVars: env("MATRIX")},
-		&cli.StringSliceFlag{Name: "only", Usage: "only these cells, e.g. `system=linux,app=nginx`; repeatable, any of them", EnvVars: env("ONLY")},
+		matrixFlag(matrices.Default),
+		onlyFlag(env("ONLY")...),
 		&cli.StringSliceFlag{Name: "set", Usage: "`KEY=VALUE` for all cells, a key of the matrix file nested with dots, e.g. load.duration=5s; repeatable"},
-		&cli.IntFlag{Name: "samples", Usage: "`N` samples of each cell, with a stopping rule at least (default: the matrix's, 10)", EnvVars: env("SAMPLES")},
-		&cli.IntFlag{Name: "warmup", Usage: "`N` samples of each cell before that, not kept (default: the matrix's, 1)", EnvVars: env("WARMUP")},
-		&cli.Uint64Flag{Name: "seed", Usage: "of the order of the samples (default: chosen, and recorded)", EnvVars: env("SEED")},
-		&cli.DurationFlag{Name: "timeout", Usage: "`D` after which a guest that is not ready is ended (default: the matrix's, 30s)", EnvVars: env("TIMEOUT")},
-		&cli.StringFlag{Name: "out", Usage: "results `DIR`: new or empty, or one that holds runs, to which this one is added (default: results-<run>)", EnvVars: env("OUT")},
+		&cli.IntFlag{Name: "samples", Usage: "`N` samples of each cell, with a stopping rule at least", DefaultText: "the matrix's, 10", EnvVars: env("SAMPLES")},
+		&cli.IntFlag{Name: "warmup", Usage: "`N` samples of each cell before that, not kept", DefaultText: "the matrix's, 1", EnvVars: env("WARMUP")},
+		&cli.Uint64Flag{Name: "seed", Usage: "of the order of the samples", DefaultText: "chosen, and recorded", EnvVars: env("SEED")},
+		&cli.DurationFlag{Name: "timeout", Usage: "`D` after which a guest that is not ready is ended", DefaultText: "the matrix's, 30s", EnvVars: env("TIMEOUT")},
+		&cli.StringFlag{Name: "out", Usage: "results `DIR`: new or empty, or one that holds runs, to which this one is added", DefaultText: "results-<run>", EnvVars: env("OUT")},
 		&cli.StringFlag{Name: "resume", Usage: "go on with the interrupted or killed run `DIR[@RUN]`, as it was asked for then"},
 		&cli.BoolFlag{Name: "force", Usage: "with --resume: also on a host, or with images, that differ from then; noted, and every further sample is tainted"},
 		&cli.StringFlag{Name: "listen", Usage: "serve Prometheus metrics on `ADDR` while it runs, e.g. :9436; loopback unless an address is given", EnvVars: env("LISTEN")},
@@ -62,9 +63,9 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "attach", Value: string(probe.Auto), Usage: "rung of the hooks: auto|kprobe|fentry|tp_btf|raw_tp|tracepoint", EnvVars: env("ATTACH")},
 		&cli.BoolFlag{Name: "strict", Usage: "no fallback from --attach: fail if a hook cannot have that rung", EnvVars: env("STRICT")},
 		schemaFlag(),
-		&cli.StringFlag{Name: "probes", Usage: "boot|full|none: how much is attached: what a timeline needs, everything, or no BPF at all (default: the matrix's, boot)", EnvVars: env("PROBES")},
-		&cli.StringFlag{Name: "qemu", Usage: "`PATH` of the QEMU to run (default: qemu-system-x86_64 in PATH)", EnvVars: []string{platform.EnvQEMU}},
-		&cli.StringFlag{Name: "accel", Usage: "auto|kvm|tcg for all guests (default: the matrix's)", EnvVars: env("ACCEL")},
+		&cli.StringFlag{Name: "probes", Usage: "boot|full|none: how much is attached: what a timeline needs, everything, or no BPF at all", DefaultText: "the matrix's, boot", EnvVars: env("PROBES")},
+		&cli.StringFlag{Name: "qemu", Usage: "`PATH` of the QEMU to run", DefaultText: "qemu-system-x86_64 in PATH", EnvVars: []string{platform.EnvQEMU}},
+		&cli.StringFlag{Name: "accel", Usage: "auto|kvm|tcg for all guests", DefaultText: "the matrix's", EnvVars: env("ACCEL")},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print every cell, its command line, device, CPUs and hooks; change nothing"},
 		&cli.BoolFlag{Name: "json", Usage: "print the results (or the plan of --dry-run) as JSON, and nothing else, on standard output"},
 		cacheFlag(),
@@ -72,6 +73,18 @@ func runFlags() []cli.Flag {
 		journalFlag(),
 		stateFlag(),
 	}, pushFlags()...)
+}
+
+// matrixFlag is the matrix; without it the built-in one is.
+func matrixFlag(builtin string) cli.Flag {
+	return &cli.StringFlag{Name: "matrix", EnvVars: []string{"UKPROBE_MATRIX"}, DefaultText: strings.TrimSuffix(builtin, ".yaml"),
+		Usage: "`FILE` in YAML (docs/matrix.md), or the name of a built-in one: " + strings.Join(matrices.Names(), ", ")}
+}
+
+// onlyFlag chooses cells, for every command that can leave some out.
+func onlyFlag(variables ...string) cli.Flag {
+	return &cli.StringSliceFlag{Name: "only", EnvVars: variables,
+		Usage: "only the cells that `SELECTOR` picks, e.g. system=linux|osv,app=nginx (" + only.Doc + "); repeatable, any of them"}
 }
 
 // run is the action of `ukprobe run`.

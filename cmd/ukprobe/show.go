@@ -76,6 +76,10 @@ func printPlan(w io.Writer, p orchestrate.Plan) {
 				fmt.Fprintf(w, "  taint   %s\n", t)
 			}
 		}
+		if len(cell.Argv) == 0 {
+			fmt.Fprintln(w, "  nothing is started: the image's files are read")
+			continue
+		}
 		fmt.Fprintf(w, "  argv    %s\n", quote(cell.Argv))
 	}
 	fmt.Fprintf(w, "\ncpus     %s\n", cpusText(p.CPUs))

@@ -26,6 +26,7 @@ func TestPrintPlan(t *testing.T) {
 			{Cell: "reference/hello/qemu/boot", Accel: "kvm", Samples: 10, Argv: []string{"/usr/bin/qemu-system-x86_64", "-m", "64", "-append", "pio=3 it's"}},
 			{Cell: "process/nginx/process/boot", Accel: "none", Samples: 3, Argv: []string{"<nginx of Debian's package>"}, Device: "ukveth0", Address: "198.18.0.2/24",
 				CPUs: &cpu.Plan{VCPU: []int{2}, VMM: []int{3}, Client: []int{0}, Reason: "as the matrix says", Taints: []string{"cpu plan: shared"}}},
+			{Cell: "linux/hello/qemu1nic/image-size", Accel: "none", Probes: "none", Samples: 1},
 			{Cell: "linux/hello/qemumicrovm/boot", Samples: 10, Status: results.CellUnsupported, Reason: "linux does not run on qemumicrovm"},
 		},
 		CPUs: cpu.Plan{VCPU: []int{1}, VMM: []int{1}, Client: []int{0, 2, 3}, Reason: "2 CPUs", Taints: []string{"cpu: shared"}},

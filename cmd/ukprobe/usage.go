@@ -24,34 +24,11 @@ func strictly(path string, commands ...*cli.Command) []*cli.Command {
 	for _, c := range commands {
 		own := path + " " + c.Name
 		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(flagError(own, c.Flags, err)) }
-		if c.ArgsUsage != "" && !c.SkipFlagParsing {
-			c.Before = noLateFlags
-		}
 		if len(c.Subcommands) > 0 {
 			c.Subcommands = append(strictly(own, c.Subcommands...), helpCommand())
 		}
 	}
 	return commands
-}
-
-// flagsFirst is the error for a word in a place where nothing reads it.
-func flagsFirst(command, what string) error {
-	return usage(fmt.Errorf("%s: flags come first, see `%s --help`", what, command))
-}
-
-// noLateFlags refuses flags after the first argument, which the library would pass on
-// as arguments.
-func noLateFlags(c *cli.Context) error {
-	words := c.Args().Slice()
-	at := slices.IndexFunc(words, func(w string) bool { return len(w) > 1 && w[0] == '-' })
-	if at < 0 {
-		return nil
-	}
-	what := words[at] + " is a flag and no argument"
-	if at > 0 {
-		what = fmt.Sprintf("%s comes after %q", words[at], words[0])
-	}
-	return flagsFirst(commandPath(c), what)
 }
 
 // commandPath is the command with those above it.

@@ -40,6 +40,8 @@ func validateFlags() []cli.Flag {
 	for _, f := range runFlags() {
 		switch name := f.Names()[0]; name {
 		case "listen", "linger", "push", "push-config", "dry-run", "probes", "resume", "force":
+		case "matrix":
+			out = append(out, matrixFlag(matrices.Validate))
 		case "json":
 			out = append(out, &cli.BoolFlag{Name: name, Usage: "print the results as JSON, and nothing else, on standard output"})
 		default:

@@ -69,7 +69,7 @@ func TestVariableHoldsASelector(t *testing.T) {
 
 // TestEnvironmentPage: docs/environment.md is what the flags say.
 func TestEnvironmentPage(t *testing.T) {
-	type entry struct{ flags, meaning string }
+	type entry struct{ flags, meaning, otherwise string }
 	rows := map[string]entry{}
 	type bare struct{ name, why string }
 	without := map[bare][]string{}
@@ -84,8 +84,11 @@ func TestEnvironmentPage(t *testing.T) {
 			}
 			for _, v := range vars {
 				e := rows[v]
-				if e.meaning == "" {
-					e.meaning = flagUsage(f)
+				switch otherwise := flagDefault(f.(cli.DocGenerationFlag)); {
+				case e.meaning == "":
+					e.meaning, e.otherwise = flagUsage(f)+otherwise, otherwise
+				case otherwise != e.otherwise:
+					e.meaning += ", of `" + command + "`" + otherwise
 				}
 				e.flags += ", `" + command + "`"
 				rows[v] = e

@@ -72,8 +72,10 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 // policy allows what the page itself has.
 var policy = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src " + csp.Hash(style) + "; script-src " + csp.Hash(script)
 
-// Register adds "/" (and no address below it) and /status.json to a server. Only so many
-// are made at one time: who comes then gets 503. Who reads slowly keeps nobody else away.
+// Register adds "/" (and no address below it), with the page that show returns, and
+// /status.json, with what status returns, to a server. Both are called for each request, at
+// once for up to atOnce of them: who comes then gets 503. Who reads slowly keeps nobody
+// else away.
 func Register(mux *http.ServeMux, atOnce int, show func() Page, status func() any) {
 	room := make(chan struct{}, atOnce)
 	limited := func(kind string, text func() ([]byte, error)) http.HandlerFunc {

@@ -37,6 +37,13 @@ const (
 	IRQsAway   = "away"
 )
 
+// What the host's settings of that name can be.
+var (
+	THPWords  = []string{"always", "madvise", "never"}
+	ASLRWords = []string{"full", "partial", SettingOff}
+	OnOff     = []string{SettingOn, SettingOff}
+)
+
 // maxCPUNumber is what a CPU set of the kernel's interface holds (CPU_SETSIZE).
 const maxCPUNumber = 1023
 
@@ -67,9 +74,9 @@ func (d *decoder) cpu(n ast.Node, p *CPUPlan, host bool) {
 		"turbo":    func(v ast.Node) { d.onOff(v, "turbo", &h.Turbo) },
 		"smt":      func(v ast.Node) { d.onOff(v, "smt", &h.SMT) },
 		"cstates":  func(v ast.Node) { d.exitLatency(v, &h.CStates) },
-		"thp":      func(v ast.Node) { d.OneOf(v, "thp", []string{"always", "madvise", "never"}, &h.THP) },
+		"thp":      func(v ast.Node) { d.OneOf(v, "thp", THPWords, &h.THP) },
 		"ksm":      func(v ast.Node) { d.onOff(v, "ksm", &h.KSM) },
-		"aslr":     func(v ast.Node) { d.OneOf(v, "aslr", []string{"full", "partial", SettingOff}, &h.ASLR) },
+		"aslr":     func(v ast.Node) { d.OneOf(v, "aslr", ASLRWords, &h.ASLR) },
 		"irqs":     func(v ast.Node) { d.OneOf(v, "irqs", []string{IRQsAway}, &h.IRQs) },
 	} {
 		if !host {
@@ -83,7 +90,7 @@ func (d *decoder) cpu(n ast.Node, p *CPUPlan, host bool) {
 }
 
 func (d *decoder) onOff(n ast.Node, what string, out *string) {
-	d.OneOf(n, what, []string{SettingOn, SettingOff}, out)
+	d.OneOf(n, what, OnOff, out)
 }
 
 // cpus is a number or a list of numbers of CPUs.

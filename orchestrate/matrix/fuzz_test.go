@@ -76,21 +76,3 @@ func checkCell(t *testing.T, c Cell) {
 		t.Fatalf("out of range: %+v", c)
 	}
 }
-
-// FuzzParseSelector: a selector is refused, or shown as it was written and can be
-// asked of any cell.
-func FuzzParseSelector(f *testing.F) {
-	for _, seed := range []string{"", "system=linux", "system=linux|process,app=nginx", "app=", "app=a,app=b", "color=red", "=", ",", "app=a|"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		s, err := ParseSelector(text)
-		if err != nil {
-			return
-		}
-		if s.String() != text {
-			t.Fatalf("%q is shown as %q", text, s)
-		}
-		_, _ = Select([]Cell{{System: "linux", App: "nginx"}}, []Selector{s})
-	})
-}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/internal/only"
 )
 
 func TestImages(t *testing.T) {
@@ -67,13 +69,15 @@ func TestSelectImage(t *testing.T) {
 	for _, tt := range []struct{ selector, want, err string }{
 		{"image=b", "unikraft/nginx/qemu/boot/image=b", ""},
 		{"image=a|b,system=unikraft", "unikraft/nginx/qemu/boot/image=a unikraft/nginx/qemu/boot/image=b", ""},
+		{"image=", "linux/nginx/qemu/boot", ""},
+		{"variant=image=a,accel=auto,probes=boot", "unikraft/nginx/qemu/boot/image=a", ""},
 		{"image=c", "", `no cell has image "c"`},
 	} {
-		s, err := ParseSelector(tt.selector)
+		s, err := only.Parse(tt.selector)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Select(all, []Selector{s})
+		got, err := Select(all, []only.Selector{s})
 		var ids []string
 		for _, c := range got {
 			ids = append(ids, c.ID())
@@ -85,7 +89,11 @@ func TestSelectImage(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", tt.selector, err, tt.err)
 		}
 	}
-	if _, err := Select(all[2:], []Selector{{values: [5][]string{4: {"a"}}}}); err == nil || !strings.Contains(err.Error(), "none names an image") {
+	s, err := only.Parse("image=a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Select(all[2:], []only.Selector{s}); err == nil || !strings.Contains(err.Error(), "none has any") {
 		t.Errorf("no cell with an image: error %v", err)
 	}
 }

@@ -7,9 +7,6 @@ import "slices"
 // SettingKeys are the keys that --set takes, nested ones with dots, sorted.
 func SettingKeys() []string { return slices.Clone(settingKeys) }
 
-// SelectorKeys are the keys that --only takes.
-func SelectorKeys() []string { return slices.Clone(selectable[:]) }
-
 var settingKeys = []string{
 	"accel", "address", "args", "cache",
 	"cpu.aslr", "cpu.client", "cpu.cstates", "cpu.governor", "cpu.irqs", "cpu.ksm", "cpu.smt", "cpu.thp", "cpu.turbo", "cpu.vcpu", "cpu.vmm",

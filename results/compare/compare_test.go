@@ -36,8 +36,8 @@ func times(n int, level float64) []float64 {
 	return out
 }
 
-// only is the one row of a comparison.
-func only(t *testing.T, a, b Cell, o Options) Row {
+// single is the one row of a comparison.
+func single(t *testing.T, a, b Cell, o Options) Row {
 	t.Helper()
 	r, err := Runs(setOf("a", a), setOf("b", b), o)
 	if err != nil {
@@ -104,7 +104,7 @@ func TestVerdict(t *testing.T) {
 		{"all timed out before", late(cellOf("x"), 10), cellOf("x", times(10, 100)...), 5, Improved, false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := only(t, tt.a, tt.b, Options{Metrics: []string{AllMetrics}, Threshold: tt.threshold})
+			w := single(t, tt.a, tt.b, Options{Metrics: []string{AllMetrics}, Threshold: tt.threshold})
 			if w.Verdict != tt.want || w.Regression != tt.regression || !strings.Contains(strings.Join(w.Notes, "; "), tt.note) {
 				t.Errorf("%q, regression %v, %q: want %q, %v, %q\n%+v", w.Verdict, w.Regression, w.Notes, tt.want, tt.regression, tt.note, w)
 			}
@@ -120,10 +120,10 @@ func TestExactSizes(t *testing.T) {
 		c.Metrics = map[string]Series{"file_bytes": {Values: []float64{v}}}
 		return c
 	}
-	if w := only(t, size(1000), size(1100), Options{Threshold: 5}); w.Verdict != Worse || !w.Regression || *w.ChangePercent < 9.9 || w.P != nil {
+	if w := single(t, size(1000), size(1100), Options{Threshold: 5}); w.Verdict != Worse || !w.Regression || *w.ChangePercent < 9.9 || w.P != nil {
 		t.Errorf("larger: %+v", w)
 	}
-	if w := only(t, size(1000), size(1000), Options{}); w.Verdict != Same {
+	if w := single(t, size(1000), size(1000), Options{}); w.Verdict != Same {
 		t.Errorf("equal: %+v", w)
 	}
 }
@@ -205,7 +205,7 @@ func TestTwoModesAreTold(t *testing.T) {
 			two[i] *= 2
 		}
 	}
-	w := only(t, cellOf("x", one...), cellOf("x", two...), Options{})
+	w := single(t, cellOf("x", one...), cellOf("x", two...), Options{})
 	if len(w.A.Modes) != 0 || len(w.B.Modes) != 2 || w.B.Modes[1].Share != 0.25 {
 		t.Fatalf("A: %v, B: %v", w.A.Modes, w.B.Modes)
 	}

@@ -5,11 +5,15 @@ package compare
 import (
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/perf/benchfmt"
+
+	"github.com/ukprobe/ukprobe/results/report"
 )
 
 // GoBench writes the samples of sets in Go's benchmark format, a line per sample, so that
@@ -38,7 +42,7 @@ func GoBench(w io.Writer, metrics []string, sets ...Set) error {
 }
 
 func fileConfig(key, value string) benchfmt.Config {
-	return benchfmt.Config{Key: key, Value: []byte(strings.Join(strings.Fields(value), " ")), File: true}
+	return benchfmt.Config{Key: key, Value: []byte(strings.Join(strings.Fields(report.Options{}.Clean(value)), " ")), File: true}
 }
 
 func (c *Cell) goBench(w *benchfmt.Writer, described map[string]bool, config []benchfmt.Config, metrics []string) error {
@@ -98,18 +102,22 @@ func describe(w *benchfmt.Writer, described map[string]bool, metric string, exac
 func benchUnit(metric string) string {
 	for _, e := range []struct{ end, unit string }{{"_bytes_per_second", "-B/s"}, {"_per_second", "/s"}, {"_bytes", "-B"}, {"_ns", "-ns"}} {
 		if rest, has := strings.CutSuffix(metric, e.end); has {
-			return oneWord(rest) + e.unit
+			return orUnderscore(oneWord(rest)) + e.unit
 		}
 	}
-	return oneWord(metric)
+	return orUnderscore(oneWord(metric))
 }
 
-// benchmark is the cell as a benchmark's name: the experiment, and its keys below it. It
-// ends with a word, so that nothing passes for the number of CPUs.
+// benchmark is the cell as a benchmark's name: the experiment, and its keys below it.
+// Nothing at its end passes for the number of CPUs.
 func (c *Cell) benchmark() string {
 	name := ""
-	for _, word := range strings.FieldsFunc(c.Experiment, func(r rune) bool { return r == '-' || unicode.IsSpace(r) }) {
-		name += strings.ToUpper(word[:1]) + word[1:]
+	for _, word := range strings.FieldsFunc(report.Options{}.Clean(c.Experiment), func(r rune) bool { return r == '-' || unicode.IsSpace(r) }) {
+		first, size := utf8.DecodeRuneInString(word)
+		name += string(unicode.ToUpper(first)) + word[size:]
+	}
+	if first, _ := utf8.DecodeRuneInString(name); unicode.IsLower(first) { // of which there is no larger one
+		name = "_" + name
 	}
 	parts := []string{oneWord(name), "system=" + oneWord(c.System), "app=" + oneWord(c.App), "platform=" + oneWord(c.Platform)}
 	if c.Variant != "" {
@@ -117,15 +125,31 @@ func (c *Cell) benchmark() string {
 			parts = append(parts, oneWord(v))
 		}
 	}
-	return strings.Join(append(parts, "accel="+orNone(oneWord(c.Accel)), "probes="+oneWord(c.Probes)), "/")
+	name = strings.Join(append(parts, "accel="+orNone(oneWord(c.Accel)), "probes="+oneWord(c.Probes)), "/")
+	if likeCPUs.MatchString(name) {
+		name += "_"
+	}
+	return name
 }
 
-// oneWord is a text without what the format gives a meaning.
+// likeCPUs is how Go ends a benchmark's name with the number of CPUs.
+var likeCPUs = regexp.MustCompile(`-[0-9]+$`)
+
+// oneWord is a text without what the format gives a meaning. It may be a file's from
+// elsewhere: it is cleaned as for every other output.
 func oneWord(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || r == '/' || unicode.IsControl(r) || r == unicode.ReplacementChar {
+		if unicode.IsSpace(r) || r == '/' || r == unicode.ReplacementChar {
 			return '_'
 		}
 		return r
-	}, s)
+	}, report.Options{}.Clean(s))
+}
+
+// orUnderscore is a word, also of which nothing was left.
+func orUnderscore(s string) string {
+	if s == "" {
+		return "_"
+	}
+	return s
 }

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 
 	"golang.org/x/perf/benchfmt"
 
@@ -91,13 +92,74 @@ func TestBenchstat(t *testing.T) {
 
 // TestBenchNames: nothing of a name breaks a line or passes for something else.
 func TestBenchNames(t *testing.T) {
-	c := cellOf("a b/c\n", 1)
-	c.Variant = "image=x-2"
+	for _, tt := range []struct {
+		change func(*Cell)
+		want   string
+	}{
+		{func(c *Cell) { c.System, c.Variant = "a b/c\n", "image=x-2" }, "BenchmarkBoot/system=a_b_c/app=hello/platform=qemu/image=x-2/accel=kvm/probes=boot 1 1 total-ns\n"},
+		{func(c *Cell) { c.App = "\x1b[31mred\x1b[0m\x07\u202eapp\u00a0x\u2028y" }, "BenchmarkBoot/system=linux/app=redapp_x_y/platform=qemu/accel=kvm/probes=boot 1 1 total-ns\n"},
+		{func(c *Cell) { c.Probes = "boot-8" }, "BenchmarkBoot/system=linux/app=hello/platform=qemu/accel=kvm/probes=boot-8_ 1 1 total-ns\n"},
+		{func(c *Cell) { c.Experiment = "ü-x\ty" }, "BenchmarkÜXY/system=linux/app=hello/platform=qemu/accel=kvm/probes=boot 1 1 total-ns\n"},
+		{func(c *Cell) { c.Experiment = "\u0138" }, "Benchmark_\u0138/system=linux/app=hello/platform=qemu/accel=kvm/probes=boot 1 1 total-ns\n"},
+		{func(c *Cell) { c.Metrics = map[string]Series{"a\nb c_bytes": {Values: []float64{2}}} }, "BenchmarkBoot/system=linux/app=hello/platform=qemu/accel=kvm/probes=boot 1 2 a_b_c-B\n"},
+		{func(c *Cell) { c.Metrics = map[string]Series{"\x00": {Values: []float64{2}}} }, "BenchmarkBoot/system=linux/app=hello/platform=qemu/accel=kvm/probes=boot 1 2 _\n"},
+	} {
+		c := cellOf("linux", 1)
+		tt.change(&c)
+		var b bytes.Buffer
+		if err := GoBench(&b, []string{AllMetrics}, setOf("x", c)); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(b.String(), tt.want) {
+			t.Errorf("%q, want %q", b.String(), tt.want)
+		}
+	}
+	a := setOf("x", cellOf("linux", 1))
+	a.Host = results.Host{CPUModel: "\x1b[1mTest\r\n  CPU\u200b", Kernel: "\u009b6.1"}
 	var b bytes.Buffer
-	if err := GoBench(&b, nil, setOf("x", c)); err != nil {
+	if err := GoBench(&b, nil, a); err != nil {
 		t.Fatal(err)
 	}
-	if want := "BenchmarkBoot/system=a_b_c_/app=hello/platform=qemu/image=x-2/accel=kvm/probes=boot 1 1 total-ns\n"; !strings.HasSuffix(b.String(), want) {
+	if !strings.Contains(b.String(), "cpu: Test CPU\n") || !strings.Contains(b.String(), "kernel: 6.1\n") {
 		t.Errorf("%q", b.String())
 	}
+}
+
+// FuzzGoBench: whatever a run.json from elsewhere has for names, each sample is one line
+// that benchfmt reads, with nothing in it that a terminal obeys.
+func FuzzGoBench(f *testing.F) {
+	f.Add("linux", "boot", "image=a/parallel=2", "boot", "total_ns", "AMD EPYC")
+	f.Add("\x1b[2J\n", "-\n-", "///", "x-8", "a b\nUnit x better=lower", "cpu:\nBenchmarkX 1 1 ns/op")
+	f.Add("", "ß", "\xff", "", "\x00", "\u2028")
+	f.Fuzz(func(t *testing.T, system, experiment, variant, probes, metric, cpu string) {
+		c := cellOf(system, 1)
+		c.Experiment, c.Variant, c.Probes = experiment, variant, probes
+		c.Metrics = map[string]Series{metric: {Values: []float64{1, 2, 3}}}
+		s := setOf("x", c)
+		s.Host.CPUModel = cpu
+		var b bytes.Buffer
+		if err := GoBench(&b, []string{AllMetrics}, s); err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsFunc(b.String(), func(r rune) bool { return r != '\n' && unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }) {
+			t.Errorf("%q", &b)
+		}
+		r, n := benchfmt.NewReader(bytes.NewReader(b.Bytes()), "x"), 0
+		for r.Scan() {
+			switch rec := r.Result().(type) {
+			case *benchfmt.Result:
+				if n++; len(rec.Values) != 1 || rec.Name.Full() == nil {
+					t.Errorf("%+v of %q", rec, &b)
+				}
+				if _, parts := rec.Name.Parts(); len(parts) > 0 && parts[len(parts)-1][0] == '-' {
+					t.Errorf("CPUs: %q", &b)
+				}
+			case *benchfmt.SyntaxError:
+				t.Errorf("%v: %q", rec, &b)
+			}
+		}
+		if r.Err() != nil || n != 3 {
+			t.Errorf("%d lines, %v: %q", n, r.Err(), &b)
+		}
+	})
 }

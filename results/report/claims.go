@@ -26,6 +26,9 @@ func Claims(w io.Writer, f *results.File, o Options) error {
 			b.WriteByte('\n')
 		}
 		o.claimsBlock(&b, &f.Cells[i])
+		if words := (group{cut: cutOf(f)}).fewer(o, &f.Cells[i]); words != "" {
+			b.WriteString(Wrap(words, o.width(), 0) + "\n")
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

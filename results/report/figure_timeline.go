@@ -65,7 +65,7 @@ func timelineFigure(id string, g figureGroup) figure {
 		out := newDrawing("bar", fmt.Sprintf("%s-%d", id, i+1), words, sampleWords(at, len(c.Samples), median), 18)
 		out.WriteString(d.String())
 		out.end()
-		f.Rows = append(f.Rows, figureRow{Label: label, Value: o.duration(totals[i]), SVG: out.html()})
+		f.Rows = append(f.Rows, figureRow{Label: label, Value: o.duration(totals[i]), SVG: out.html(), Notes: c.rowNotes()})
 	}
 	f.Axis = sharedAxis(x, narrowBar)
 	return f

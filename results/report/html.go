@@ -146,14 +146,16 @@ func newPageEntry(e Entry) pageEntry {
 	if len(words) > 0 {
 		out.Figure, out.Rest = words[0], words[1:]
 	}
-	switch e.Status {
-	case results.CellOK:
+	switch {
+	case e.Metric == "":
+		out.Class = "words"
+	case e.Status == results.CellOK || e.Bound != nil:
 		out.Class = "figure"
-	case results.CellFailed:
+	case e.Status == results.CellFailed:
 		out.Class = "none failed"
-	case EntryAbsent:
+	case e.Status == EntryAbsent:
 		out.Class, out.Title = "none absent", "not in the run"
-	case EntryMissing:
+	case e.Status == EntryMissing:
 		out.Title = "no figure: see the footnote"
 	}
 	return out

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -28,10 +29,10 @@ func Table(w io.Writer, f *results.File, o Options) error {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		g.interrupted = f.Run.Status == results.RunInterrupted
+		g.cut = cutOf(f)
 		o.block(&b, g)
 	}
-	o.sizes(&b, f.Cells)
+	o.sizes(&b, f)
 	lines := slices.Concat(o.legend(f.Cells), o.overhead(f), o.resumed(f))
 	for _, line := range lines {
 		b.WriteString("\n" + Wrap(line, o.width(), 0))
@@ -47,7 +48,7 @@ func Table(w io.Writer, f *results.File, o Options) error {
 type group struct {
 	accel, experiment, probes string
 	cells                     []*results.Cell
-	interrupted               bool // the run was
+	cut                       string // how the run ended before its last sample: interrupted, killed, or ""
 }
 
 // asked is how many samples of a cell were to be taken, if the run was ended before;
@@ -58,7 +59,7 @@ func (g group) asked(c *results.Cell) (n int, short bool) {
 		return max(c.Settings.Samples, n), false
 	}
 	ended := c.Status == results.CellUnsupported || c.Status == results.CellNoImage || c.Status == results.CellFailed && n == 0
-	if !g.interrupted || ended || c.Settings == nil || c.Stopped != nil {
+	if g.cut == "" || ended || c.Settings == nil || c.Stopped != nil {
 		return n, false
 	}
 	if c.Settings.Until != nil {
@@ -73,23 +74,39 @@ func groups(cells []results.Cell) []group {
 	var gs []group
 	for i := range cells {
 		c := &cells[i]
-		at := slices.IndexFunc(gs, func(g group) bool { return g.accel == c.Accel && g.experiment == c.Experiment && g.probes == c.Probes })
+		accel, probes := howMeasured(c)
+		at := slices.IndexFunc(gs, func(g group) bool { return g.accel == accel && g.experiment == c.Experiment && g.probes == probes })
 		if at < 0 {
 			at = len(gs)
-			gs = append(gs, group{accel: c.Accel, experiment: c.Experiment, probes: c.Probes})
+			gs = append(gs, group{accel: accel, experiment: c.Experiment, probes: probes})
 		}
 		gs[at].cells = append(gs[at].cells, c)
 	}
 	return gs
 }
 
+// howMeasured is what cells of one table have in common; "" and "" of those that it did not
+// come to, which have a table of their own. Sizes of files are all in one.
+func howMeasured(c *results.Cell) (accel, probes string) {
+	accel, probes = c.Accel, cmp.Or(c.Probes, results.ProbesBoot)
+	switch {
+	case c.Experiment == imageSize:
+		return "none", results.ProbesBoot
+	case accel == "" && len(c.Samples) == 0:
+		return "", ""
+	}
+	return cmp.Or(accel, "none"), probes
+}
+
 func (o Options) heading(g group) string {
 	out := o.Clean(g.experiment) + ", accelerator " + o.Clean(g.accel)
-	if g.accel == "" || g.accel == "none" {
-		out = o.Clean(g.experiment) + ", no accelerator"
-	}
-	if g.experiment == imageSize {
+	switch {
+	case g.experiment == imageSize:
 		return imageSize
+	case g.accel == "":
+		return o.Clean(g.experiment) + ", not measured"
+	case g.accel == "none":
+		out = o.Clean(g.experiment) + ", no accelerator"
 	}
 	switch g.probes {
 	case "", results.ProbesBoot:
@@ -185,9 +202,10 @@ func (o Options) TableStyle() table.Style {
 func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	ok, tainted := c.OKSamples(), taintedSamples(c)
 	mark, note := "", o.note(c)
+	note = o.boundNote(c, g.columns(), note)
 	asked, short := g.asked(c)
 	if short {
-		note = strings.TrimPrefix(note+"; "+cutShort(c, asked), "; ")
+		note = strings.TrimPrefix(note+"; "+g.cutShort(c, asked), "; ")
 	}
 	if note != "" {
 		mark = fmt.Sprintf("[%d]", number)
@@ -214,12 +232,34 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	return append(row, taints), note
 }
 
-// cutShort says what an interrupted run has not taken of a cell.
-func cutShort(c *results.Cell, asked int) string {
-	if n := c.Taken(); n < asked || c.Settings.Until == nil {
-		return fmt.Sprintf("interrupted: %d of %s were taken", n, counted(asked, "sample"))
+// boundNote adds to a row's note why figures of it are bounds.
+func (o Options) boundNote(c *results.Cell, columns []phase, note string) string {
+	for _, p := range columns {
+		words := someBound(c, p.metric)
+		if b, ok := boundOf(c, p.metric); ok && words == "" {
+			words = b.Why
+		}
+		if words != "" {
+			note = strings.TrimPrefix(note+"; "+o.Clean(words), "; ")
+		}
 	}
-	return fmt.Sprintf("interrupted after %s, before its stopping rule (±%d %%) was met", counted(c.Taken(), "sample"), c.Settings.Until.WithinPercent)
+	return note
+}
+
+// cutOf is how a run ended before its last sample, "" if it did not.
+func cutOf(f *results.File) string {
+	if s := f.Run.Status; s == results.RunInterrupted || s == results.RunKilled {
+		return s
+	}
+	return ""
+}
+
+// cutShort says what a run that was interrupted or killed has not taken of a cell.
+func (g group) cutShort(c *results.Cell, asked int) string {
+	if n := c.Taken(); n < asked || c.Settings.Until == nil {
+		return fmt.Sprintf("%s: %d of %s were taken", g.cut, n, counted(asked, "sample"))
+	}
+	return fmt.Sprintf("%s after %s, before its stopping rule (±%d %%) was met", g.cut, counted(c.Taken(), "sample"), c.Settings.Until.WithinPercent)
 }
 
 // platform is a cell's platform, and below it what tells the cell from others on it.
@@ -232,11 +272,13 @@ func (o Options) platform(c *results.Cell) string {
 }
 
 func (o Options) figure(c *results.Cell, metric string) string {
-	s, ok := c.Summary[metric]
-	if !ok {
-		return o.Pick("–", "-")
+	if s, ok := c.Summary[metric]; ok {
+		return o.summary(metric, s)
 	}
-	return o.summary(metric, s)
+	if b, ok := boundOf(c, metric); ok {
+		return o.boundWords(metric, b)
+	}
+	return o.Pick("–", "-")
 }
 
 // StatusWord is a cell's status for people.
@@ -261,15 +303,11 @@ func (o Options) note(c *results.Cell) string { return strings.Join(o.notes(c), 
 func (o Options) notes(c *results.Cell) []string {
 	var parts []string
 	if c.Status != results.CellOK {
-		reason := o.Clean(c.Reason)
-		if reason == "" {
-			reason = "no reason was given"
-		}
-		word := StatusWord(c.Status)
+		words := o.Clean(StatusWord(c.Status)) + ": " + o.reason(c)
 		if c.CutShort() {
-			word = results.RunInterrupted
+			words = o.interruptedWords(c)
 		}
-		parts = append(parts, o.Clean(word)+": "+reason)
+		parts = append(parts, words)
 	} else if c.Reason != "" {
 		parts = append(parts, o.Clean(c.Reason))
 	}
@@ -284,10 +322,19 @@ func (o Options) notes(c *results.Cell) []string {
 	}
 	parts = append(parts, o.mixedRungs(c)...)
 	parts = append(parts, o.madeHow(c)...)
+	parts = append(parts, addressWords(c)...)
 	if s, ok := c.Summary[quantilesRate]; ok {
 		parts = append(parts, fmt.Sprintf("quantiles are of another run, at %s/s", o.quantity(quantilesRate, s.Median)))
 	}
 	return parts
+}
+
+// reason is a cell's, for what it is.
+func (o Options) reason(c *results.Cell) string {
+	if reason := o.Clean(c.Reason); reason != "" {
+		return reason
+	}
+	return "no reason was given"
 }
 
 // quantilesRate is the rate of the run that a load's quantiles are of, where all else is of

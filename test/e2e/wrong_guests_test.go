@@ -121,7 +121,7 @@ func TestInternalError(t *testing.T) {
 	}
 	// By itself the accelerator is TCG for a kernel of which nothing is known.
 	dry := newRun(t, "--matrix", matrix(t, cell), "--dry-run").run().want(0)
-	if !strings.Contains(dry.stdout.String(), "(tcg, 1 samples)") {
+	if !strings.Contains(dry.stdout.String(), "(tcg, 1 sample)") {
 		t.Errorf("accel auto is not tcg here:\n%s", dry.stdout.String())
 	}
 }
