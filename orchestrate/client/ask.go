@@ -27,8 +27,9 @@ const (
 	// DefaultTimeout bounds one Ask.
 	DefaultTimeout = 30 * time.Second
 
-	// maxAge is when an attempt is given up: before its SYN would be repeated,
-	// after TCP_TIMEOUT_INIT = 1 s (include/net/tcp.h).
+	// repeatAfter is when the kernel repeats a SYN: TCP_TIMEOUT_INIT (include/net/tcp.h).
+	repeatAfter = time.Second
+	// maxAge is when an attempt is given up: before its SYN would be repeated.
 	maxAge = 950 * time.Millisecond
 	// maxOpen bounds the attempts open at once. From DefaultInterval on no more than
 	// 560 are younger than maxAge.

@@ -134,6 +134,9 @@ func (w *window) settle(fd int) (established bool, err error) {
 	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && errno == 0 && connected(fd) {
 		w.res.AskedNs, w.res.AskedBeforeNs = a.sent, a.before
+		if now := monotonicNs(); now-a.sent > int64(repeatAfter) {
+			w.res.AskedNs = now // its SYN may have been repeated, by a kernel that had the CPU
+		}
 		return true, nil
 	}
 	if unix.Errno(errno) == unix.ECONNREFUSED {
