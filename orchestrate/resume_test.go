@@ -233,8 +233,8 @@ func resumable(t *testing.T) (*Run, []results.Cell) {
 		}
 	}
 	for _, err := range []error{
-		s.AddSample(1, results.Sample{Status: results.SampleOK}), s.SetCellLimit(1, results.Limit{NS: 6e9, Samples: 4, SlowestNS: 1e9}),
-		s.SetCellHistograms(1, []results.Histogram{{Name: "h", Count: 2}}), s.Close(),
+		s.AddSampleWith(1, results.Sample{Status: results.SampleOK}, []results.Histogram{{Name: "h", Count: 2}}), s.SetCellLimit(1, results.Limit{NS: 6e9, Samples: 4, SlowestNS: 1e9}),
+		s.Close(),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -174,7 +174,7 @@ func (c *Collector) collectSet(ch chan<- prometheus.Metric, labels []string, n C
 		}
 	}
 	c.network.collect(ch, c.created, n.Network, with)
-	for _, cause := range append(slices.Collect(maps.Keys(losses)), lostFlows, lostBeyondBound, lostRuns, lostRecords) {
+	for _, cause := range append(slices.Collect(maps.Keys(losses)), lostFlows, LostBeyondBound, lostRuns, lostRecords) {
 		ch <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(n.Lost[cause]), with(cause)...)
 	}
 }

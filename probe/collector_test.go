@@ -156,8 +156,8 @@ func TestBeyondBoundIsExported(t *testing.T) {
 	w := b.open(kvmTarget(t))
 	c := NewCollector(b.Probe)
 	c.Track(w)
-	for range maxLines + 3 {
-		w.addLine(Line{Text: "x\n"})
+	for range MaxLines + 3 {
+		w.console.Add(Line{Text: "x\n"}, nil)
 	}
 	if got := series(gather(t, c)["ukprobe_lost_events_total"])["cause=records_beyond_bound"]; got != 3 {
 		t.Errorf("%v, want 3", got)

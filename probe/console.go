@@ -4,6 +4,7 @@ package probe
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -65,4 +66,34 @@ func (l *Line) Feed(hook string, ns int64, data []byte) []Line {
 		}
 	}
 	return done
+}
+
+// MaxLines bounds what one guest can make a [Console] keep: so many lines, and the one
+// that makes it ready.
+const MaxLines = 4096
+
+// LostBeyondBound is the name in [Counts.Lost] of what came in time and was not kept:
+// lines beyond [MaxLines] and, of a [Watch], halts beyond its own bound.
+const LostBeyondBound = "records_beyond_bound"
+
+// Console is what is kept of a guest's console. Its zero value has nothing yet. It is not
+// safe for concurrent use.
+type Console struct {
+	Lines  []Line
+	Ready  *Line  // the first that matched the ready pattern
+	Beyond uint64 // lines that were not kept
+}
+
+// Add keeps the first lines of a flood and counts the rest; the line that makes the guest
+// ready is kept wherever it comes. Without a pattern none does.
+func (c *Console) Add(l Line, ready *regexp.Regexp) {
+	matched := c.Ready == nil && ready != nil && ready.MatchString(l.Clean())
+	if matched {
+		c.Ready = &l
+	}
+	if len(c.Lines) >= MaxLines && !matched {
+		c.Beyond++
+		return
+	}
+	c.Lines = append(c.Lines, l)
 }

@@ -120,18 +120,19 @@ func FuzzFeed(f *testing.F) {
 // TestFloodIsBounded: the first lines of a flood are kept, the rest is counted,
 // and the line that makes the guest ready is kept wherever it comes, once.
 func TestFloodIsBounded(t *testing.T) {
-	w := &Watch{target: Target{Ready: regexp.MustCompile("^ready$")}}
-	for range maxLines + 10 {
-		w.addLine(Line{Text: "noise\n"})
+	var c Console
+	ready := regexp.MustCompile("^ready$")
+	for range MaxLines + 10 {
+		c.Add(Line{Text: "noise\n"}, ready)
 	}
 	for range 5 {
-		w.addLine(Line{Text: "ready\n"})
+		c.Add(Line{Text: "ready\n"}, ready)
 	}
-	w.addLine(Line{Text: "noise\n"})
-	if len(w.lines) != maxLines+1 || w.over != 10+4+1 {
-		t.Errorf("%d lines kept, %d counted as beyond the bound: want %d and 15", len(w.lines), w.over, maxLines+1)
+	c.Add(Line{Text: "noise\n"}, ready)
+	if len(c.Lines) != MaxLines+1 || c.Beyond != 10+4+1 {
+		t.Errorf("%d lines kept, %d counted as beyond the bound: want %d and 15", len(c.Lines), c.Beyond, MaxLines+1)
 	}
-	if got := w.lines[len(w.lines)-1].Text; got != "ready\n" {
+	if got := c.Lines[len(c.Lines)-1].Text; got != "ready\n" {
 		t.Errorf("the last line is %q", got)
 	}
 }

@@ -114,10 +114,6 @@ var losses = map[string]bpf.KVMCounter{
 	"vcpus":         bpf.KVMCounterLOST_VCPUS,
 }
 
-// lostBeyondBound is the loss that happens here and not in the kernel: records
-// beyond maxLines and maxHalts.
-const lostBeyondBound = "records_beyond_bound"
-
 // Losses of the whole probe while a guest was watched: runs of programs that the
 // kernel left out, and records that could not be read.
 const (
@@ -178,8 +174,8 @@ func (w *Watch) Counts() (Counts, error) {
 		}
 	}
 	w.mu.Lock()
-	if w.over > 0 {
-		c.Lost[lostBeyondBound] = w.over
+	if over := w.over + w.console.Beyond; over > 0 {
+		c.Lost[LostBeyondBound] = over
 	}
 	w.mu.Unlock()
 	if n := w.p.badRecords.Load(); n > 0 {

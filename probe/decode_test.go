@@ -82,7 +82,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		w := &Watch{p: &Probe{}}
 		w.take(r) // must not panic
-		for _, l := range append(w.lines, w.partial) {
+		for _, l := range append(w.console.Lines, w.partial) {
 			if len(l.Text) > maxLine {
 				t.Fatalf("line of %d bytes", len(l.Text))
 			}

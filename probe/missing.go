@@ -94,7 +94,7 @@ func (w *Watch) whyNoConsole(name string) string {
 	}
 	if name == EventConsoleReady {
 		w.mu.Lock()
-		n := len(w.lines)
+		n := len(w.console.Lines)
 		w.mu.Unlock()
 		if n > 0 {
 			return fmt.Sprintf("none of %d console lines matched %q", n, w.target.Ready)

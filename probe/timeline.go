@@ -104,9 +104,9 @@ func (w *Watch) consoleEvents() []Event {
 // consoleLines are the first line and the one that made the guest ready.
 func (w *Watch) consoleLines() (first, ready *Line) {
 	w.mu.Lock()
-	ready = w.ready
-	if len(w.lines) > 0 {
-		first = &w.lines[0]
+	ready = w.console.Ready
+	if len(w.console.Lines) > 0 {
+		first = &w.console.Lines[0]
 	}
 	w.mu.Unlock()
 	if first == nil {

@@ -171,7 +171,7 @@ func TestMissingHasReasons(t *testing.T) {
 			EventKernel:    "not under KVM: the host kernel does not see it",
 		}},
 		{"a console that says something else", Target{CgroupID: nowhere, ConsolePort: com1, KVM: true, Ready: ready}, func(_ *bench, w *Watch) {
-			w.addLine(Line{FirstNS: 5, LastNS: 6, Text: "panic\n", Hook: HookPIO})
+			w.console.Add(Line{FirstNS: 5, LastNS: 6, Text: "panic\n", Hook: HookPIO}, w.target.Ready)
 		}, map[string]string{EventConsoleReady: `none of 1 console lines matched "^ready$"`}},
 	}
 	for _, tt := range tests {

@@ -84,11 +84,10 @@ type Watch struct {
 	dev     *Device
 	disarm  func() error // takes the target out of its map
 	closed  bool
-	lines   []Line
-	ready   *Line // the first that matched the ready pattern
-	halts   []halt
+	console Console
 	partial Line // of a console that comes by write(2)
-	over    uint64
+	halts   []halt
+	over    uint64 // halts beyond maxHalts
 }
 
 // halt is when a guest began to wait, and the hook that told it.
@@ -97,11 +96,8 @@ type halt struct {
 	hook string
 }
 
-// maxLines and maxHalts bound what one guest can make ukprobe remember.
-const (
-	maxLines = 4096
-	maxHalts = 65536
-)
+// maxHalts bounds, as [MaxLines] does, what one guest can make ukprobe remember.
+const maxHalts = 65536
 
 // Watch arms the hooks for a target. Start the VMM after it returns, inside the
 // target's cgroup; then nothing is missed.
@@ -353,7 +349,7 @@ func (w *Watch) Progress() <-chan struct{} { return w.progress }
 // Lines returns the console lines so far, the unfinished last one included.
 func (w *Watch) Lines() []Line {
 	w.mu.Lock()
-	out := append([]Line(nil), w.lines...)
+	out := append([]Line(nil), w.console.Lines...)
 	w.mu.Unlock()
 	if l, ok := w.unfinished(); ok {
 		out = append(out, l)
@@ -498,10 +494,10 @@ func (w *Watch) take(r bpf.KVMRecord) {
 	defer w.mu.Unlock()
 	switch bpf.KVMRecordKind(r.Kind) {
 	case bpf.KVMRecordKindRECORD_LINE:
-		w.addLine(Line{FirstNS: int64(r.Ns), LastNS: int64(r.LastNs), Text: string(r.Data[:r.Arg]), Hook: HookPIO})
+		w.console.Add(Line{FirstNS: int64(r.Ns), LastNS: int64(r.LastNs), Text: string(r.Data[:r.Arg]), Hook: HookPIO}, w.target.Ready)
 	case bpf.KVMRecordKindRECORD_WRITE:
 		for _, l := range w.partial.feed(int64(r.Ns), r.Data[:r.Arg]) {
-			w.addLine(l)
+			w.console.Add(l, w.target.Ready)
 		}
 	case bpf.KVMRecordKindRECORD_HALT:
 		if w.target.CgroupID == 0 { // a VM that was found: nobody asks when it went idle
@@ -517,20 +513,6 @@ func (w *Watch) take(r bpf.KVMRecord) {
 			go w.releaseOnly(names)
 		}
 	}
-}
-
-// addLine keeps the first lines of a flood and counts the rest; the line that
-// makes the guest ready is kept wherever it comes.
-func (w *Watch) addLine(l Line) {
-	matched := w.ready == nil && w.target.Ready != nil && w.target.Ready.MatchString(l.Clean())
-	if matched {
-		w.ready = &l
-	}
-	if len(w.lines) >= maxLines && !matched {
-		w.over++
-		return
-	}
-	w.lines = append(w.lines, l)
 }
 
 // now is CLOCK_MONOTONIC in nanoseconds, as bpf_ktime_get_ns.

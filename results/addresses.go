@@ -159,20 +159,32 @@ func (c *Cell) Spreads() map[string]Spread {
 // of the one that stands for all.
 func (c *Cell) addressSummaries(out map[string]Summary) {
 	spreads := c.Spreads()
+	for kind, s := range spreads {
+		s.into(out, kind+"_", kind)
+	}
+	if main := mainKind(spreads); main != "" {
+		spreads[main].into(out, "", main)
+	}
+}
+
+// mainKind is the kind that stands for all: the first of those seen in most boots.
+func mainKind(spreads map[string]Spread) string {
 	main := ""
 	for _, kind := range addressKinds {
-		s, ok := spreads[kind]
-		if !ok {
-			continue
-		}
-		s.into(out, kind+"_", kind)
-		if main == "" || s.Boots > spreads[main].Boots {
+		if s, ok := spreads[kind]; ok && (main == "" || s.Boots > spreads[main].Boots) {
 			main = kind
 		}
 	}
-	if main != "" {
-		spreads[main].into(out, "", main)
-	}
+	return main
+}
+
+// MainAddress is the kind of place that the figures of a cell of experiment aslr are of
+// which have no kind in their name, and how its addresses differ; false if none was seen.
+func (c *Cell) MainAddress() (kind string, s Spread, ok bool) {
+	spreads := c.Spreads()
+	kind = mainKind(spreads)
+	s, ok = spreads[kind]
+	return kind, s, ok
 }
 
 // into writes the figures under names with a prefix. Each is over all boots, and no

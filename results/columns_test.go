@@ -18,8 +18,10 @@ import (
 // run.json alone.
 func TestColumns(t *testing.T) {
 	dir := t.TempDir()
-	s := mustCreate(t, dir)
-	must(t, s.SetCellImage(0, Image{Path: "/img", SHA256: strings.Repeat("ab", 32)}))
+	cells := testCells()
+	cells[0].Image = &Image{Path: "/img", SHA256: strings.Repeat("ab", 32)}
+	s, err := Create(dir, testRun(), testHost(), cells)
+	must(t, err)
 	disturbed, again := okSample(10), okSample(20)
 	disturbed.Disturbed, again.RepeatOf = true, 2
 	again.Values = map[string]float64{"odd": 0.1}

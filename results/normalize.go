@@ -82,18 +82,10 @@ func (s *Sample) dropImpossible() {
 		values[name] = v
 	}
 	s.Values = values
-	for _, p := range []struct {
-		name string
-		ns   **int64
-	}{
-		{"vmm_ns", &s.Phases.VMMNs}, {"firmware_ns", &s.Phases.FirmwareNs},
-		{"guest_ns", &s.Phases.GuestNs}, {"total_ns", &s.Phases.TotalNs},
-		{"bios_ns", &s.Phases.BIOSNs}, {"option_rom_ns", &s.Phases.OptionROMNs},
-		{"setup_ns", &s.Phases.SetupNs}, {"decompress_ns", &s.Phases.DecompressNs}, {"kernel_ns", &s.Phases.KernelNs},
-	} {
-		if *p.ns != nil && **p.ns <= 0 {
-			gone = append(gone, Missing{p.name, fmt.Sprintf("the phase came out as %d ns: its events are out of order", **p.ns)})
-			*p.ns = nil
+	for _, p := range phases {
+		if ns := p.of(&s.Phases); *ns != nil && **ns <= 0 {
+			gone = append(gone, Missing{p.name, fmt.Sprintf("the phase came out as %d ns: its events are out of order", **ns)})
+			*ns = nil
 		}
 	}
 	slices.SortFunc(gone, func(a, b Missing) int { return cmp.Compare(a.Name, b.Name) })

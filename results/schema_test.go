@@ -32,12 +32,23 @@ func compileSchema(t *testing.T, fragment string) *jsonschema.Schema {
 func fullRun(t *testing.T) []byte {
 	t.Helper()
 	dir := t.TempDir()
-	s := mustCreate(t, dir)
-	must(t, s.SetHost(Host{Kernel: "6.1", Settings: map[string]string{"thp": "never, was madvise"}, Overhead: anOverhead()}))
+	cells := testCells()
+	cells[0].Probes, cells[0].Firmware, cells[0].Settings = ProbesFull, "seabios", fullSettings()
+	hash := strings.Repeat("0f", 32)
+	cells[0].Image = &Image{Path: "/img", SHA256: hash, Size: 1, Key: hash, Files: []ImageFile{{Kind: "kernel", Path: "/img", SHA256: hash, Size: 1}},
+		Name: "mine", Version: "1", Built: map[string]string{"compiler": "gcc"}}
+	cells[0].Histograms = []Histogram{{Name: "h_seconds", Labels: map[string]string{"a": "b"}, Schema: 3,
+		Count: math.MaxUint64, Sum: 1, Buckets: map[int32]uint64{-7: 1}}}
+	run := testRun()
+	run.Asked = &Asked{Matrix: "m.yaml", MatrixText: "version: 1", Dir: "/", Only: []string{"app=hello"}, Set: []string{"samples=2"}, Samples: 1, Warmup: ptrTo(0),
+		TimeoutNs: 1, Accel: "kvm", Probes: "boot", Attach: "auto", Strict: true, Schema: ptrTo(3), QEMU: "qemu", Catalogue: "/c.yaml", Cache: "/cache",
+		Firecracker: "firecracker", Jailer: "jailer", TempDir: "/tmp"}
+	run.Parts = []Part{{Started: started, Argv: []string{"ukprobe"}},
+		{Started: started.Add(time.Hour), Argv: []string{"ukprobe"}, From: 1, Differences: []string{"kernel: 1 then, 2 now"}}}
+	s, err := Create(dir, run, testHost(), cells)
+	must(t, err)
+	must(t, s.SetHost(Host{Kernel: "6.1", Rungs: map[string]Rung{"kvm_exit": {"raw_tp", "no BTF"}}, Settings: map[string]string{"thp": "never, was madvise"}, Overhead: anOverhead()}))
 	must(t, s.SetCellArgv(0, []string{"qemu"}))
-	must(t, s.SetCellImage(0, Image{Path: "/img", SHA256: strings.Repeat("0f", 32), Size: 1}))
-	must(t, s.SetCellHistograms(0, []Histogram{{Name: "h_seconds", Labels: map[string]string{"a": "b"}, Schema: 3,
-		Count: math.MaxUint64, Sum: 1, Buckets: map[int32]uint64{-7: 1}}}))
 	must(t, s.SetCellStopped(0, Stopped{Samples: 6, Converged: true, Figure: "total_ns", Percent: ptrTo(4.5), Reason: "why"}))
 	must(t, s.SetCellLimit(0, Limit{NS: 3, Samples: 4, SlowestNS: 2}))
 	for i := range 6 {
@@ -46,11 +57,14 @@ func fullRun(t *testing.T) []byte {
 		sample.Disturbed = true
 		sample.Guests = []Sample{okSample(3), {Status: SampleTimeout, Reason: "not ready after 1s"}}
 		sample.Console = make([]ConsoleLine, MaxConsoleLines+1)
+		sample.Outputs, sample.Facts = map[string]string{"wrk": "text"}, map[string]string{"libc": "musl"}
+		sample.Curves = map[string][]Point{"guest_bytes": {{NS: 1, Value: 2}}}
+		sample.Addresses = map[string][]string{"halt": {"0xffffffff81000000"}}
 		p := &sample.Phases
 		p.FirmwareNs, p.BIOSNs, p.OptionROMNs, p.SetupNs, p.DecompressNs, p.KernelNs = ns(1), ns(1), ns(1), ns(1), ns(1), ns(1)
 		sample.Claims = []Claim{
 			{Name: "linux_printk", Kind: "stamp", Text: "[    0.1", Status: ClaimAgrees, ClaimNS: ns(-1), HostNS: ns(2), OffNS: ns(-3), ErrNS: ns(1),
-				Terms: map[string]int64{"resolution": 1}, LeavesOut: []Span{{Name: "VMM", NS: 7}}, NotApart: "guest_entry is missing",
+				Terms: map[string]int64{"resolution": 1}, LeavesOut: []Span{{Name: "VMM", NS: 7}}, NotApart: "guest_entry is missing", Against: "console_first",
 				Stamps: 3, Earlier: 2, Rate: ptrTo(1.5), LagMedianNS: ns(1), LagMaxNS: ns(2)},
 			{Name: "reference_ready", Kind: "tsc", Text: "\xff", Status: ClaimUnknown, Reason: "why", Mapping: "how", ControlNS: -1},
 		}
@@ -65,6 +79,14 @@ func fullRun(t *testing.T) []byte {
 	data, err := os.ReadFile(filepath.Join(dir, FileName))
 	must(t, err)
 	return data
+}
+
+// fullSettings use every field.
+func fullSettings() *Settings {
+	return &Settings{Samples: 1, Warmup: 1, TimeoutNs: 1, TimeoutLearnt: true, MemoryMiB: 1, VCPUs: 1, Address: "dhcp", Vhost: true, Args: "quiet", Ready: "ready", Port: 80, Image: "mine",
+		Claims: []ClaimPattern{{Name: "mine", Pattern: "(?P<value>.)", Unit: "ms", Since: EventVMMExec}}, Parallel: 2, Cache: "cold", Tap: "keep",
+		Load: &Workload{BlockBytes: []int{512}}, MemorySearch: &MemorySearch{}, Density: &Density{}, Scratch: &ScratchDisk{Cache: "none"}, Until: &Until{},
+		CPUs: &CPUs{VCPU: []int{1}, VMM: []int{1}, Client: []int{0}, Reason: "why"}, Interference: &InterferenceLimit{}}
 }
 
 func ptrTo[T any](v T) *T { return &v }
@@ -107,7 +129,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"no host", `"host"`, `"hosts"`},
 		{"an unknown field", `"cpu_model"`, `"colour":"red","cpu_model"`},
 		{"a run status of no meaning", `"interrupted"`, `"stopped"`},
-		{"a cell status of no meaning", `"accel":"kvm","status":"ok"`, `"accel":"kvm","status":"fine"`},
+		{"a cell status of no meaning", `"probes":"full","status":"ok"`, `"probes":"full","status":"fine"`},
 		{"a phase of zero", `"firmware_ns":1`, `"firmware_ns":0`},
 		{"a phase that is a fraction", `"firmware_ns":1`, `"firmware_ns":1.5`},
 		{"a negative loss", `"ringbuf":3`, `"ringbuf":-3`},
@@ -186,8 +208,9 @@ func keysTwice(d *json.Decoder, path string) (twice []string, err error) {
 }
 
 // TestSchemaIsTheTypes holds the schema's properties against the Go types, and
-// checks that every property is described.
+// checks that every property is described, and is in the run that the schema accepts.
 func TestSchemaIsTheTypes(t *testing.T) {
+	full := string(fullRun(t))
 	data, err := os.ReadFile(schemaPath)
 	must(t, err)
 	var root map[string]any
@@ -210,16 +233,27 @@ func TestSchemaIsTheTypes(t *testing.T) {
 		{Rung{}, at(defs["host"], "properties", "rungs", "additionalProperties")},
 		{Cell{}, cell},
 		{Image{}, at(cell, "properties", "image")},
+		{ImageFile{}, at(cell, "properties", "image", "properties", "files", "items")},
+		{Overhead{}, defs["overhead"]},
+		{OverheadCondition{}, at(defs["overhead"], "properties", "conditions", "items")},
+		{OverheadProgram{}, at(defs["overhead"], "properties", "programs", "items")},
+		{OverheadCost{}, defs["overhead_cost"]},
 		{Asked{}, defs["asked"]},
 		{Part{}, at(defs["run"], "properties", "parts", "items")},
 		{Stopped{}, at(cell, "properties", "stopped")},
 		{Limit{}, at(cell, "properties", "limit")},
 		{Sample{}, sample},
+		{Point{}, at(sample, "properties", "curves", "additionalProperties", "items")},
 		{Event{}, at(sample, "properties", "events", "items")},
 		{Interference{}, at(sample, "properties", "interference", "items")},
 		{Claim{}, defs["claim"]},
 		{Span{}, defs["span"]},
 		{Settings{}, at(cell, "properties", "settings")},
+		{Workload{}, at(cell, "properties", "settings", "properties", "load")},
+		{ScratchDisk{}, at(cell, "properties", "settings", "properties", "scratch")},
+		{MemorySearch{}, at(cell, "properties", "settings", "properties", "memory_search")},
+		{Density{}, at(cell, "properties", "settings", "properties", "density")},
+		{Until{}, at(cell, "properties", "settings", "properties", "until")},
 		{CPUs{}, at(cell, "properties", "settings", "properties", "cpus")},
 		{InterferenceLimit{}, at(cell, "properties", "settings", "properties", "interference")},
 		{ClaimPattern{}, at(cell, "properties", "settings", "properties", "claims", "items")},
@@ -235,6 +269,9 @@ func TestSchemaIsTheTypes(t *testing.T) {
 		for i := range typ.NumField() {
 			name, opts, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
 			want[name] = true
+			if typ != reflect.TypeFor[journalEntry]() && !strings.Contains(full, `"`+name+`":`) {
+				t.Errorf("%s.%s is not in the full run", typ.Name(), name)
+			}
 			if opts != "omitempty" {
 				wantRequired[name] = true
 			}

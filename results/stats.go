@@ -66,7 +66,7 @@ func notFinite(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }
 // Metrics returns the figures of a sample by name: the phases that were
 // measured, and the values.
 func (s *Sample) Metrics() map[string]float64 {
-	m := make(map[string]float64, len(s.Values)+4)
+	m := make(map[string]float64, len(s.Values)+len(phases))
 	for name, ns := range s.Phases.ByName() {
 		if ns != nil {
 			m[name] = float64(*ns)
@@ -83,20 +83,40 @@ func (s *Sample) Metric(name string) (v float64, ok bool) {
 	if v, ok = s.Values[name]; ok {
 		return v, true
 	}
-	if ns := s.Phases.ByName()[name]; ns != nil {
-		return float64(*ns), true
+	for _, phase := range phases {
+		if phase.name != name {
+			continue
+		}
+		if ns := *phase.of(&s.Phases); ns != nil {
+			return float64(*ns), true
+		}
 	}
 	return 0, false
 }
 
+// phases are all of them, by the names that they have in run.json.
+var phases = []struct {
+	name string
+	of   func(*Phases) **int64
+}{
+	{"vmm_ns", func(p *Phases) **int64 { return &p.VMMNs }},
+	{"firmware_ns", func(p *Phases) **int64 { return &p.FirmwareNs }},
+	{"guest_ns", func(p *Phases) **int64 { return &p.GuestNs }},
+	{"total_ns", func(p *Phases) **int64 { return &p.TotalNs }},
+	{"bios_ns", func(p *Phases) **int64 { return &p.BIOSNs }},
+	{"option_rom_ns", func(p *Phases) **int64 { return &p.OptionROMNs }},
+	{"setup_ns", func(p *Phases) **int64 { return &p.SetupNs }},
+	{"decompress_ns", func(p *Phases) **int64 { return &p.DecompressNs }},
+	{"kernel_ns", func(p *Phases) **int64 { return &p.KernelNs }},
+}
+
 // ByName are the phases by the names that they have in run.json; nil ones too.
 func (p Phases) ByName() map[string]*int64 {
-	return map[string]*int64{
-		"vmm_ns": p.VMMNs, "firmware_ns": p.FirmwareNs,
-		"guest_ns": p.GuestNs, "total_ns": p.TotalNs,
-		"bios_ns": p.BIOSNs, "option_rom_ns": p.OptionROMNs,
-		"setup_ns": p.SetupNs, "decompress_ns": p.DecompressNs, "kernel_ns": p.KernelNs,
+	out := make(map[string]*int64, len(phases))
+	for _, phase := range phases {
+		out[phase.name] = *phase.of(&p)
 	}
+	return out
 }
 
 // TimeLimitNs is the value of a sample that timed out under a learnt limit: that limit.

@@ -270,6 +270,17 @@ func (s *Store) end() {
 	}
 }
 
+// begun is the reason why nothing can be added to the run yet, or any more.
+func (s *Store) begun() error {
+	switch {
+	case s.lock == nil:
+		return errClosed
+	case s.db == nil:
+		return errNotBegun
+	}
+	return nil
+}
+
 func (s *Store) cell(i int) (*Cell, error) {
 	if s.lock == nil {
 		return nil, errClosed
@@ -355,16 +366,6 @@ func (s *Store) SetCellArgv(cell int, argv []string) error {
 	return s.set(cell, func(c *Cell) { c.Argv = orEmpty(slices.Clone(argv)) })
 }
 
-// SetCellImage sets the file that a cell boots.
-func (s *Store) SetCellImage(cell int, image Image) error {
-	return s.set(cell, func(c *Cell) { c.Image = &image })
-}
-
-// SetCellAccel sets the accelerator that a cell really ran under.
-func (s *Store) SetCellAccel(cell int, accel string) error {
-	return s.set(cell, func(c *Cell) { c.Accel = accel })
-}
-
 // SetCellStopped says why a cell has no more samples.
 func (s *Store) SetCellStopped(cell int, why Stopped) error {
 	return s.set(cell, func(c *Cell) { c.Stopped = &why })
@@ -375,36 +376,20 @@ func (s *Store) SetCellLimit(cell int, l Limit) error {
 	return s.set(cell, func(c *Cell) { c.Limit = &l })
 }
 
-// Cell returns a cell as it stands, without its summary. The lists are shared with the
-// store and must not be changed.
+// Cell returns a cell as it stands, without its summary. It is one of those of Create, by
+// its place there. The lists are shared with the store and must not be changed.
 func (s *Store) Cell(i int) Cell {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.file.Cells[i]
 }
 
-// SetCellHistograms sets the final state of a cell's native histograms.
-func (s *Store) SetCellHistograms(cell int, hs []Histogram) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, err := s.cell(cell); err != nil {
-		return err
-	}
-	return s.change(cell, func(c *Cell, tx *sql.Tx) error {
-		c.Histograms = slices.Clone(hs)
-		return saveHistograms(tx, s.cells[cell], c.Histograms)
-	})
-}
-
 // SetHost replaces the host's fingerprint, for what is only known after the first sample.
 func (s *Store) SetHost(host Host) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.lock == nil:
-		return errClosed
-	case s.db == nil:
-		return errNotBegun
+	if err := s.begun(); err != nil {
+		return err
 	}
 	host.normalize()
 	before := s.file.Host
@@ -450,11 +435,8 @@ func (s *Store) Finish(status string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.lock == nil:
-		return errClosed
-	case s.db == nil:
-		return errNotBegun
+	if err := s.begun(); err != nil {
+		return err
 	}
 	defer s.end()
 	now := time.Now().UTC().Round(0)

@@ -114,19 +114,20 @@ func entries(t *testing.T, dir string) []string {
 
 func TestStoreRoundTrip(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "run")
-	s := mustCreate(t, dir)
+	cells := testCells()
 	image := Image{Path: "/img", SHA256: strings.Repeat("ab", 32), Size: 4096}
 	histogram := Histogram{Name: "exit_seconds", Labels: map[string]string{"reason": "HLT"}, Schema: 3,
 		ZeroCount: 1, Count: 4, Sum: 0.25, Buckets: map[int32]uint64{-12: 1, 0: 2}}
+	cells[0].Image = &image
+	s, err := Create(dir, testRun(), testHost(), cells)
+	must(t, err)
 	must(t, s.SetCellArgv(0, []string{"qemu", "-kernel", "/img"}))
-	must(t, s.SetCellImage(0, image))
-	must(t, s.SetCellHistograms(0, []Histogram{histogram}))
 	must(t, s.SetCellStatus(1, CellUnsupported, "no such image"))
 	for i := range 7 {
 		must(t, s.AddSample(0, okSample(int64(i+1)*1000)))
 	}
 	failed := Sample{Started: started, Status: SampleTimeout, Reason: "not ready after 30s", Stderr: "boom"}
-	must(t, s.AddSample(0, failed))
+	must(t, s.AddSampleWith(0, failed, []Histogram{histogram}))
 	must(t, s.Finish(RunOK))
 
 	want := &File{Format: Format, FormatVersion: 1, Run: testRun(), Host: testHost(), Cells: testCells()}

@@ -333,7 +333,7 @@ type Sample struct {
 	Missing        []Missing          `json:"missing"`
 	Phases         Phases             `json:"phases"`
 	Values         map[string]float64 `json:"values,omitempty"` // the unit is in the name
-	Lost           map[string]uint64  `json:"lost,omitempty"`
+	Lost           map[string]uint64  `json:"lost,omitempty"`   // how many, by what got lost
 	Console        []ConsoleLine      `json:"console,omitempty"`
 	ConsoleOmitted uint64             `json:"console_omitted,omitempty"` // lines cut from the middle
 	Stderr         string             `json:"stderr,omitempty"`          // tail of the VMM's, on failure
@@ -439,7 +439,8 @@ type Event struct {
 	Hook string `json:"hook"`
 }
 
-// Missing is an event that was expected and not seen.
+// Missing is an event that was expected and not seen, or a phase or value that cannot have
+// been measured as it came out.
 type Missing struct {
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
@@ -494,5 +495,5 @@ type Summary struct {
 	Max    float64     `json:"max"` // of those within the time limit
 	// Beyond is how many of N timed out: they count as longer than all others.
 	Beyond int    `json:"beyond,omitempty"`
-	Note   string `json:"note,omitempty"` // why ci95 is null
+	Note   string `json:"note,omitempty"` // why ci95 is null; of experiment aslr, over what the figure is
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"github.com/ukprobe/ukprobe/orchestrate/characteristics"
 	"github.com/ukprobe/ukprobe/results"
 	"github.com/ukprobe/ukprobe/results/report"
 )
@@ -26,9 +27,11 @@ func reportCommand() *cli.Command {
 		Name:  "report",
 		Usage: "write the tables and figures of finished runs",
 		Description: "Reads results folders, or run.json files, and writes the evaluation's tables: image\n" +
-			"size, boot time (the VMM's apart from the VM's), memory, throughput, and the optional\n" +
-			"ones. What has no figure has its reason as a footnote. html adds figures, and is one\n" +
-			"file that needs no network; csv has every sample, a row for each of its figures.\n" +
+			"size, boot time (the VMM's apart from the VM's), memory, throughput, the optional ones,\n" +
+			"and the systems' characteristics. What has no figure has its reason as a footnote; so\n" +
+			"has what has more than one mode, drifts over the run, or has outliers. html adds\n" +
+			"figures, and is one file that needs no network; csv has every sample, a row for each\n" +
+			"of its figures.\n" +
 			"docs/report.md\n\n" +
 			"Examples:\n" +
 			"  ukprobe report results-20261123-200823-48ad\n" +
@@ -61,6 +64,7 @@ func writeReport(c *cli.Context) error {
 		return err
 	}
 	doc := report.NewDocument(sources...)
+	doc.Characterise(systemFacts())
 	write := func(w io.Writer) error {
 		switch format {
 		case "md":
@@ -85,6 +89,33 @@ func writeReport(c *cli.Context) error {
 		return b.Flush()
 	}
 	return writeWhole(out, write)
+}
+
+// systemFacts are the systems' characteristics, with their sources in words.
+func systemFacts() []report.SystemFacts {
+	source := map[string]string{}
+	var titles []string // in the place of keys
+	for _, s := range characteristics.Sources {
+		source[s.Key] = s.Title + ": " + s.Where
+		titles = append(titles, s.Key, s.Title)
+	}
+	inTitles := strings.NewReplacer(titles...)
+	var out []report.SystemFacts
+	for _, s := range characteristics.Systems {
+		of := report.SystemFacts{System: s.Name}
+		for _, row := range s.Rows() {
+			f := report.SystemFact{Name: row.Name, Text: row.Fact.Text}
+			if row.Fact.Missing() {
+				f.Text = inTitles.Replace(f.Text)
+			}
+			for _, key := range row.Fact.Sources {
+				f.Sources = append(f.Sources, source[key])
+			}
+			of.Facts = append(of.Facts, f)
+		}
+		out = append(out, of)
+	}
+	return out
 }
 
 // loadSources reads the runs, each with a label of its own.

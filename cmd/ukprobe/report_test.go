@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/orchestrate/characteristics"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -40,6 +41,32 @@ func reportableRun(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// TestReportCharacterises: the table of characteristics has each system, each fact with its
+// sources in words, and what the run has measured.
+func TestReportCharacterises(t *testing.T) {
+	dir := reportableRun(t)
+	for _, format := range []string{"term", "md", "json", "html"} {
+		out, err := reported("--format", format, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = strings.ReplaceAll(out, `\_`, "_")
+		for _, want := range []string{"Characteristics of the systems", "HermiTux", "rump", "measured here", "hello on QEMU", "OSv: README.md", "not stated (Rumprun: README.md, in the fork for Solo5)"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: no %q", format, want)
+			}
+		}
+		for _, s := range characteristics.Sources {
+			if strings.HasPrefix(s.Title, s.Key) {
+				continue
+			}
+			if strings.Contains(out, "("+s.Key) || strings.Contains(out, ", "+s.Key) {
+				t.Errorf("%s: the key %s in place of its source", format, s.Key)
+			}
+		}
+	}
 }
 
 func TestReportFormats(t *testing.T) {

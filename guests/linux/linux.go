@@ -12,6 +12,7 @@
 package linux
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -43,10 +44,7 @@ type Builder struct {
 // cache returns where the images are.
 func (b *Builder) cache() *cache.Cache {
 	b.once.Do(func() {
-		packages := b.Packages
-		if packages == "" {
-			packages = filepath.Join(b.Dir, "packages")
-		}
+		packages := cmp.Or(b.Packages, filepath.Join(b.Dir, "packages"))
 		const needMB = 200
 		b.store = &cache.Cache{Dir: b.Dir, Packages: packages, Suite: suite, NeedMB: needMB, Logf: b.Logf}
 	})

@@ -12,6 +12,7 @@
 package lupine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -93,10 +94,7 @@ const folder = "lupine"
 // held for minutes.
 func (b *Builder) cache() *cache.Cache {
 	b.once.Do(func() {
-		packages := b.Packages
-		if packages == "" {
-			packages = filepath.Join(b.Dir, "packages")
-		}
+		packages := cmp.Or(b.Packages, filepath.Join(b.Dir, "packages"))
 		const needMB = 1500
 		dir := ""
 		if b.Dir != "" {

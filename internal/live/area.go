@@ -44,8 +44,9 @@ type Area struct {
 	paused   atomic.Bool
 }
 
-// New begins an area. lines is asked for its content at every frame, by one goroutine:
-// it is cut to the terminal's width and, from the end, to its height.
+// New begins an area; the caller closes it. lines is asked for its content at every frame,
+// by one goroutine: it is cut to the terminal's width and, from the end, to its height. It
+// must not call the area's methods, which wait for it.
 func New(out *os.File, lines func(width, height int) []string) *Area {
 	a := &Area{out: out, lines: lines, due: make(chan any), drawn: make(chan struct{}, 1), gone: make(chan any), stop: make(chan struct{})}
 	a.progress = mpb.New(mpb.WithConsoleWriter(&console{out: out, drawn: a.drawn}),
@@ -151,7 +152,8 @@ func (a *Area) Hold() { a.paused.Store(true) }
 // Resume lets frames be drawn again.
 func (a *Area) Resume() { a.paused.Store(false) }
 
-// Print writes text above the area; it ends with a newline.
+// Print writes text, which has to end with a newline, above the area. After Close, and
+// once nothing can be drawn any more, it is written as it is.
 func (a *Area) Print(s string) {
 	if _, err := io.WriteString(a.progress, s); err != nil { // drawing has failed, or it is closed
 		_, _ = io.WriteString(a.out, s)
@@ -160,7 +162,7 @@ func (a *Area) Print(s string) {
 	a.Draw()
 }
 
-// Close removes the area. What was printed stays.
+// Close removes the area, once. What was printed stays.
 func (a *Area) Close() {
 	close(a.stop)
 	a.ticking.Wait()

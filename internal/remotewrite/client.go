@@ -36,7 +36,7 @@ type Settings struct {
 	// clients (<http_config>); "" for neither.
 	Config string
 	Agent  string            // what it is called, with its version
-	Labels map[string]string // on every series
+	Labels map[string]string // on every series that has none of that name
 }
 
 // What a receiver says by another status than 2xx. By the protocol what was refused (4xx
@@ -47,8 +47,8 @@ var (
 	ErrNotNow  = errors.New("not now")
 )
 
-// New makes a Client; nothing is sent yet. Credentials are read from their files anew
-// whenever they are needed.
+// New makes a Client; nothing is sent yet, and no error has the URL's password in it.
+// Credentials are read from their files anew whenever they are needed.
 func New(s Settings) (*Client, error) {
 	u, err := url.Parse(s.URL)
 	if err != nil {
@@ -87,7 +87,8 @@ func (c *Client) String() string {
 }
 
 // Send delivers metrics as of a moment. A receiver that has native histograms switched
-// off gets classic ones, from then on.
+// off gets classic ones, from then on. What the receiver has against it is [ErrRefused] or
+// [ErrNotNow]; other errors are of the way there.
 func (c *Client) Send(ctx context.Context, families []*dto.MetricFamily, at time.Time) error {
 	err := c.send(ctx, families, at)
 	if errors.Is(err, errNoNative) && c.classic.CompareAndSwap(false, true) {

@@ -458,10 +458,9 @@ func TestPusherSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &logged{}
-	p := &Pusher{Client: c, Gatherer: prometheus.NewRegistry(), Every: time.Hour, Log: l.Log}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "g", Help: "A gauge."}))
-	p.Gatherer = registry
+	p := &Pusher{Client: c, Gatherer: registry, Every: time.Hour, Log: l.Log}
 	p.Start()
 	if err := p.Finish(t.Context(), 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v\n%s", err, l.text())

@@ -11,13 +11,13 @@ package statuspage
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"encoding/json"
 	"html/template"
 	"net/http"
 	"slices"
+
+	"github.com/ukprobe/ukprobe/internal/csp"
 )
 
 // Page is what is shown.
@@ -70,15 +70,12 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 }).Parse(source))
 
 // policy allows what the page itself has.
-var policy = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src '" + hash(style) + "'; script-src '" + hash(script) + "'"
+var policy = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src " + csp.Hash(style) + "; script-src " + csp.Hash(script)
 
-func hash(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// Register adds "/" (and no address below it) and /status.json to a server. Only so many
-// are made at one time: who comes then gets 503. Who reads slowly keeps nobody else away.
+// Register adds "/" (and no address below it), with the page that show returns, and
+// /status.json, with what status returns, to a server. Both are called for each request, at
+// once for up to atOnce of them: who comes then gets 503. Who reads slowly keeps nobody
+// else away.
 func Register(mux *http.ServeMux, atOnce int, show func() Page, status func() any) {
 	room := make(chan struct{}, atOnce)
 	limited := func(kind string, text func() ([]byte, error)) http.HandlerFunc {

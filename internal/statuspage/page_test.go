@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ukprobe/ukprobe/internal/csp"
 )
 
 func aPage() Page {
@@ -56,7 +58,7 @@ func TestPage(t *testing.T) {
 	}
 	policy := resp.Header.Get("Content-Security-Policy")
 	for _, part := range []struct{ tag, text string }{{"style", style}, {"script", script}} {
-		if !strings.Contains(text, "<"+part.tag+">"+part.text+"</"+part.tag+">") || !strings.Contains(policy, hash(part.text)) {
+		if !strings.Contains(text, "<"+part.tag+">"+part.text+"</"+part.tag+">") || !strings.Contains(policy, csp.Hash(part.text)) {
 			t.Errorf("the %s is not as it was hashed: %s\n%s", part.tag, policy, text)
 		}
 	}

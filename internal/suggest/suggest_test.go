@@ -15,3 +15,11 @@ func TestNearest(t *testing.T) {
 		t.Errorf("of no words: %q", got)
 	}
 }
+
+func TestDidYouMean(t *testing.T) {
+	for s, want := range map[string]string{"sampels": `; did you mean "samples"?`, "bogus": ""} {
+		if got := DidYouMean(s, []string{"samples", "seed"}); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/ukprobe/ukprobe/internal/lockfile"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 )
 
@@ -61,17 +60,11 @@ func Hold(ctx context.Context) (release func(), err error) {
 	if refused.Load() {
 		wait = 0 // once is enough: a clean can have hundreds of settings to put back
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	unlock, err := lockfile.Take(ctx, lockPath, nil)
+	release, err = takeLock(ctx, wait)
 	if refused.Store(err != nil); err != nil {
 		return nil, fmt.Errorf("another run of ukprobe has set the host: after its end, `ukprobe clean` once more: %w", err)
 	}
-	settled.Store(true)
-	return func() {
-		settled.Store(false)
-		unlock()
-	}, nil
+	return release, nil
 }
 
 func undoSetting(root string, e journal.Entry) error {

@@ -75,6 +75,21 @@ const lockWait = time.Second
 // settled is true while this process holds the lock, refused after it could not have it.
 var settled, refused atomic.Bool
 
+// takeLock waits so long for the lock. It is this process's until unlock is called.
+func takeLock(ctx context.Context, wait time.Duration) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	release, err := lockfile.Take(ctx, lockPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	settled.Store(true)
+	return func() {
+		settled.Store(false)
+		release()
+	}, nil
+}
+
 // SetHost sets the host. What this machine does not have, or refuses, is no error but
 // one of the Host's Taints. Needs root. The caller calls [Host.Close] once the journal
 // has been rolled back.
@@ -83,14 +98,10 @@ func SetHost(ctx context.Context, j *journal.Journal, s Settings) (*Host, error)
 	if s == (Settings{}) {
 		return h, nil
 	}
-	wait, cancel := context.WithTimeout(ctx, lockWait)
-	defer cancel()
-	unlock, err := lockfile.Take(wait, lockPath, nil)
-	if err != nil {
+	var err error
+	if h.unlock, err = takeLock(ctx, lockWait); err != nil {
 		return nil, fmt.Errorf("set the host's CPUs, which another run of ukprobe has set: wait for its end: %w", err)
 	}
-	h.unlock = unlock
-	settled.Store(true)
 	if h.PutBack, err = j.CleanKind(ctx, KindSetting, UndoSetting); err != nil {
 		h.Close()
 		return nil, fmt.Errorf("put back what a killed run has set, before setting the host's CPUs: %w", err)
@@ -105,7 +116,6 @@ func SetHost(ctx context.Context, j *journal.Journal, s Settings) (*Host, error)
 // Close lets other runs set the host.
 func (h *Host) Close() {
 	if h != nil && h.unlock != nil {
-		settled.Store(false)
 		h.unlock()
 		h.unlock = nil
 	}

@@ -120,4 +120,4 @@ func (s *series) begun() bool { return s.first > 0 }
 func (s *series) over() bool  { return s.last > 0 }
 
 // lost tells that later lines are not kept: a watch keeps so many, and the ready one.
-func (s *series) lost(l *Live) bool { return len(l.Watch.Lines()) >= maxUserLines }
+func (s *series) lost(l *Live) bool { return len(l.Watch.Lines()) >= probe.MaxLines }

@@ -71,7 +71,7 @@ func TestInsertsNotSeen(t *testing.T) {
 	if err := Inserts(tenRows, 10, w, time.Second).Do(ctx, l); !errors.Is(err, errGuestEnded) {
 		t.Errorf("error %v", err)
 	}
-	for at := int64(0); len(s.lines) < maxUserLines; at++ { // more a watch does not keep
+	for at := int64(0); len(s.lines) < probe.MaxLines; at++ { // more a watch does not keep
 		s.lines = append(s.lines, every(300 + at)[1])
 	}
 	if err := Inserts(tenRows, 10, w, time.Second).Do(t.Context(), l); err == nil || errors.Is(err, errGuestEnded) {

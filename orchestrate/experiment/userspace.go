@@ -52,24 +52,15 @@ type witness interface {
 	Ended(ns int64)
 }
 
-// maxUserLines bounds what one guest can make ukprobe remember, and beyondBound is
-// what the lines beyond it are counted as: both as in package probe.
-const (
-	maxUserLines = 4096
-	beyondBound  = "records_beyond_bound"
-)
-
 type userWatch struct {
 	target   probe.Target
 	progress chan struct{}
 
 	mu      sync.Mutex
 	events  []probe.Event // but for the console's
-	lines   []probe.Line
+	console probe.Console
 	partial probe.Line
-	ready   *probe.Line // the first that matched the ready pattern
-	window  int64       // of the start, in ns
-	over    uint64      // lines beyond the bound
+	window  int64 // of the start, in ns
 }
 
 func (w *userWatch) happened(name string, ns int64) {
@@ -105,24 +96,10 @@ func (w *userWatch) Started(before, after int64) {
 func (w *userWatch) Console(ns int64, data []byte) {
 	w.mu.Lock()
 	for _, l := range w.partial.Feed(HookUserspace, ns, data) {
-		w.addLine(l)
+		w.console.Add(l, w.target.Ready)
 	}
 	w.mu.Unlock()
 	w.tell()
-}
-
-// addLine keeps the first lines of a flood, and the one that makes the guest ready
-// wherever it comes.
-func (w *userWatch) addLine(l probe.Line) {
-	matched := w.ready == nil && w.target.Ready != nil && w.target.Ready.MatchString(l.Clean())
-	if matched {
-		w.ready = &l
-	}
-	if len(w.lines) >= maxUserLines && !matched {
-		w.over++
-		return
-	}
-	w.lines = append(w.lines, l)
 }
 
 // Answered implements witness.
@@ -157,13 +134,13 @@ func (w *userWatch) Events() probe.Timeline {
 	defer w.mu.Unlock()
 	t.Events = slices.Clone(w.events)
 	switch {
-	case len(w.lines) > 0:
-		t.Events = append(t.Events, userEvent(probe.EventConsoleFirst, w.lines[0].FirstNS))
+	case len(w.console.Lines) > 0:
+		t.Events = append(t.Events, userEvent(probe.EventConsoleFirst, w.console.Lines[0].FirstNS))
 	case w.partial.Text != "":
 		t.Events = append(t.Events, userEvent(probe.EventConsoleFirst, w.partial.FirstNS))
 	}
-	if w.ready != nil {
-		t.Events = append(t.Events, userEvent(probe.EventConsoleReady, w.ready.LastNS))
+	if w.console.Ready != nil {
+		t.Events = append(t.Events, userEvent(probe.EventConsoleReady, w.console.Ready.LastNS))
 	}
 	slices.SortStableFunc(t.Events, func(a, b probe.Event) int { return cmp.Compare(a.NS, b.NS) })
 	return t
@@ -219,7 +196,7 @@ func (w *userWatch) whyMissing(name string) string {
 func (w *userWatch) Lines() []probe.Line {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := slices.Clone(w.lines)
+	out := slices.Clone(w.console.Lines)
 	if w.partial.Text != "" {
 		out = append(out, w.partial)
 	}
@@ -234,8 +211,8 @@ func (w *userWatch) Counts() (probe.Counts, error) {
 	if w.window > 0 {
 		c.Values[StartWindow] = uint64(w.window)
 	}
-	if w.over > 0 {
-		c.Lost[beyondBound] = w.over
+	if w.console.Beyond > 0 {
+		c.Lost[probe.LostBeyondBound] = w.console.Beyond
 	}
 	return c, nil
 }

@@ -102,13 +102,13 @@ func TestUserspaceTimeline(t *testing.T) {
 // guest ready is kept.
 func TestUserspaceFlood(t *testing.T) {
 	w := userspace(t, probe.Target{Ready: regexp.MustCompile("^ready$")})
-	w.Console(1, []byte(strings.Repeat("x\n", maxUserLines+3)))
+	w.Console(1, []byte(strings.Repeat("x\n", probe.MaxLines+3)))
 	w.Console(2, []byte("ready\nready\n"))
 	counts, err := w.Counts()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(w.Lines()); n != maxUserLines+1 || counts.Lost[beyondBound] != 4 || !w.Timeline().Ready() {
+	if n := len(w.Lines()); n != probe.MaxLines+1 || counts.Lost[probe.LostBeyondBound] != 4 || !w.Timeline().Ready() {
 		t.Errorf("%d lines, lost %v, ready %v", n, counts.Lost, w.Timeline().Ready())
 	}
 }

@@ -71,11 +71,8 @@ func (m *measurer) archive(path string) error {
 	if err != nil {
 		return err
 	}
-	dir, err := m.scratchDir("archive")
+	dir, err := m.unpackTar(path)
 	if err != nil {
-		return err
-	}
-	if err := m.unpackTar(path, dir); err != nil {
 		return err
 	}
 	documents, layers, err := saved(dir)
@@ -91,18 +88,18 @@ func (m *measurer) archive(path string) error {
 	return m.layers(layers)
 }
 
-func (m *measurer) unpackTar(path, dir string) error {
+func (m *measurer) unpackTar(path string) (dir string, err error) {
 	f, err := regular.Open(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer f.Close()
-	t, err := openTree(m.ctx, dir)
+	t, err := m.scratchTree("archive")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer t.root.Close()
-	return t.tarFiles(regular.NewReader(m.ctx, f))
+	return t.root.Name(), t.tarFiles(regular.NewReader(m.ctx, f))
 }
 
 // maxDocument bounds what is read of somebody else's JSON, in bytes.
@@ -138,11 +135,7 @@ func saved(dir string) (documents, layers []string, err error) {
 
 // layers unpacks the layers over each other, and measures what that makes.
 func (m *measurer) layers(paths []string) error {
-	dir, err := m.scratchDir("rootfs")
-	if err != nil {
-		return err
-	}
-	t, err := openTree(m.ctx, dir)
+	t, err := m.scratchTree("rootfs")
 	if err != nil {
 		return err
 	}
@@ -160,7 +153,7 @@ func (m *measurer) layers(paths []string) error {
 	if len(how) > 0 {
 		m.out.Facts["layer_compression"] = strings.Join(slices.Sorted(maps.Keys(how)), ", ")
 	}
-	return m.rootfs(dir)
+	return m.rootfs(t.root.Name())
 }
 
 // layer unpacks one. Its tar archive counts in layers_bytes, as it is and as it is

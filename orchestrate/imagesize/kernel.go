@@ -158,11 +158,7 @@ func (m *measurer) initrd(path string) error {
 		return err
 	}
 	defer f.Close()
-	dir, err := m.scratchDir("initrd")
-	if err != nil {
-		return err
-	}
-	t, err := openTree(m.ctx, dir)
+	t, err := m.scratchTree("initrd")
 	if err != nil {
 		return err
 	}
@@ -180,7 +176,7 @@ func (m *measurer) initrd(path string) error {
 	if packed != "" {
 		m.out.Facts["initrd_compression"] = packed
 	}
-	return m.rootfs(dir)
+	return m.rootfs(t.root.Name())
 }
 
 // programFile measures a program that is given alone.

@@ -221,8 +221,12 @@ func programs(app string) []string {
 	return out
 }
 
-// scratchDir makes a folder of that name in the scratch folder.
-func (m *measurer) scratchDir(name string) (string, error) {
+// scratchTree makes a folder of that name in the scratch folder, for archives to be
+// unpacked into. The caller closes its root.
+func (m *measurer) scratchTree(name string) (*tree, error) {
 	dir := filepath.Join(m.scratch, name)
-	return dir, os.Mkdir(dir, 0o700)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return openTree(m.ctx, dir)
 }

@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/ukprobe/ukprobe/orchestrate/overhead/rig"
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/report"
 )
 
 // columns of the table, with the unit that its figures are shown in.
@@ -47,9 +47,8 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	b.WriteByte('\n')
 	programs(&b, o.Programs)
-	b.WriteString(text.WrapSoft(advice(o), 96))
-	b.WriteByte('\n')
-	_, err := io.WriteString(w, trimLines(b.String()))
+	b.WriteString(report.Wrap(advice(o), 96, 0) + "\n")
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 
@@ -60,21 +59,9 @@ func (h Host) kvm() string {
 	return "KVM without hardware behind it: it emulates instructions"
 }
 
-func trimLines(s string) string {
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimRight(lines[i], " ")
-	}
-	return strings.Join(lines, "\n")
-}
-
-func newTable(header ...any) table.Writer {
+func newTable(header table.Row) table.Writer {
 	t := table.NewWriter()
-	s := table.StyleLight
-	s.Format.Header = text.FormatDefault
-	s.Options = table.Options{SeparateHeader: true}
-	s.Box.PaddingLeft = ""
-	t.SetStyle(s)
+	t.SetStyle(report.Options{}.TableStyle())
 	t.AppendHeader(header)
 	return t
 }
@@ -86,7 +73,7 @@ func (r *Report) table(b *strings.Builder) {
 	for _, c := range columns {
 		header = append(header, c.title)
 	}
-	t := newTable(header...)
+	t := newTable(header)
 	what := map[string]string{}
 	for _, c := range conditions(nil) {
 		what[c.Name] = c.What
@@ -101,7 +88,7 @@ func (r *Report) table(b *strings.Builder) {
 		}
 		t.AppendRow(row)
 	}
-	fmt.Fprintln(b, t.Render())
+	b.WriteString(report.RenderTable(t))
 	fmt.Fprintln(b, "Medians; more than none, its 95 % interval, and both as parts of none. ~: cannot be told from none.")
 	for _, c := range r.Overhead.Conditions {
 		if c.Missing == "" {
@@ -187,7 +174,7 @@ func programs(b *strings.Builder, all []results.OverheadProgram) {
 	for _, rung := range have {
 		header = append(header, rung+", ns")
 	}
-	t := newTable(header...)
+	t := newTable(header)
 	for _, hook := range hooks {
 		row := table.Row{hook}
 		for _, rung := range have {
@@ -200,6 +187,6 @@ func programs(b *strings.Builder, all []results.OverheadProgram) {
 		t.AppendRow(row)
 	}
 	fmt.Fprintln(b, "Time inside the BPF programs per event (the kernel's statistics, without the way there and back)")
-	fmt.Fprintln(b, t.Render())
+	b.WriteString(report.RenderTable(t))
 	b.WriteByte('\n')
 }

@@ -59,6 +59,15 @@ func firmwareArgs(path string) []string {
 // com1 is the base port of the first serial line of a PC.
 const com1 = 0x3f8
 
+// serialConsole is where the first serial line of a guest of QEMU is seen: at its port
+// under KVM; without it the kernel sees no port, but QEMU's write(2)s of what comes there.
+func serialConsole(accel string) Console {
+	if accel == KVM {
+		return Console{Port: com1}
+	}
+	return Console{Write: true}
+}
+
 // qemu is QEMU's pc machine without or with one NIC, and its microvm machine.
 type qemu struct {
 	name    string
@@ -161,11 +170,7 @@ func (q qemu) Launch(b system.Boot, r Resources, nic *network.Guest, cmdline str
 	if b.Scratch != nil {
 		l.Scratch = scratchFile(b, scratchDisk)
 	}
-	if r.Accel == KVM {
-		l.Console.Port = com1
-	} else {
-		l.Console.Write = true
-	}
+	l.Console = serialConsole(r.Accel)
 	return l, nil
 }
 

@@ -87,10 +87,6 @@ func (s solo5Virtio) Launch(b system.Boot, r Resources, nic *network.Guest, cmdl
 	if cmdline != "" {
 		l.Argv = append(l.Argv, "-append", cmdline)
 	}
-	if r.Accel == KVM {
-		l.Console.Port = com1
-	} else {
-		l.Console.Write = true
-	}
+	l.Console = serialConsole(r.Accel)
 	return l, nil
 }

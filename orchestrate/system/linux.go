@@ -51,20 +51,29 @@ func (l *Linux) Limit(w Want) string {
 
 // Prepare implements System.
 func (l *Linux) Prepare(ctx context.Context, w Want) (Boot, error) {
-	b, err := l.env.located(ctx, l, w)
+	kernel := func(Boot) (string, error) {
+		k, err := l.builder.Kernel(ctx)
+		return k.Path, err
+	}
+	return l.env.prepareLinux(ctx, l, w, kernel, l.builder.Initramfs)
+}
+
+// prepareLinux prepares a microVM of Linux. What an entry or the cell does not name is
+// built: a kernel for what else is booted, and an initramfs for the app.
+func (e Env) prepareLinux(ctx context.Context, s System, w Want, kernel func(Boot) (path string, err error),
+	initramfs func(ctx context.Context, app string) (linux.Initramfs, error)) (Boot, error) {
+	b, err := e.located(ctx, s, w)
 	if err != nil {
 		return Boot{}, err
 	}
 	b.orOwn()
 	if b.Kernel == Unbuilt {
-		k, err := l.builder.Kernel(ctx)
-		if err != nil {
+		if b.Kernel, err = kernel(b); err != nil {
 			return Boot{}, err
 		}
-		b.Kernel = k.Path
 	}
 	if b.Initrd == Unbuilt {
-		i, err := l.builder.Initramfs(ctx, w.App)
+		i, err := initramfs(ctx, w.App)
 		if err != nil {
 			return Boot{}, err
 		}

@@ -34,27 +34,8 @@ func (*Lupine) Limit(Want) string { return "" }
 
 // Prepare implements System.
 func (l *Lupine) Prepare(ctx context.Context, w Want) (Boot, error) {
-	b, err := l.env.located(ctx, l, w)
-	if err != nil {
-		return Boot{}, err
-	}
-	b.orOwn()
-	if b.Kernel == Unbuilt {
-		if b.Kernel, err = l.kernel(ctx, w, len(b.Disks) > 0); err != nil {
-			return Boot{}, err
-		}
-	}
-	if b.Initrd == Unbuilt {
-		i, err := l.builder.PlainInitramfs(ctx, w.App)
-		if err != nil {
-			return Boot{}, err
-		}
-		b.Initrd, b.Version = i.Path, cmp.Or(b.Version, i.Version)
-	}
-	if err := b.examine(ctx); err != nil {
-		return Boot{}, err
-	}
-	return b, nil
+	kernel := func(b Boot) (string, error) { return l.kernel(ctx, w, len(b.Disks) > 0) }
+	return l.env.prepareLinux(ctx, l, w, kernel, l.builder.PlainInitramfs)
 }
 
 // kernel is the own one. With a root on a disk it is the general one: those of the

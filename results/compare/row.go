@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/shape"
 	"github.com/ukprobe/ukprobe/results/stats"
 )
 
@@ -58,16 +59,12 @@ type Row struct {
 
 // Figures are those of one side.
 type Figures struct {
-	N       int          `json:"n"`
-	Beyond  int          `json:"beyond,omitempty"` // of N: timed out
-	Median  *float64     `json:"median,omitempty"` // absent if it is a sample that timed out
-	CI95    *[2]float64  `json:"ci95,omitempty"`
-	Tainted int          `json:"tainted,omitempty"`
-	Modes   []stats.Mode `json:"modes,omitempty"` // if there are several
-	DriftP  *float64     `json:"drift_p,omitempty"`
-	// DriftPercent is from the first sample to the last, of the median.
-	DriftPercent *float64 `json:"drift_percent,omitempty"`
-	Outliers     int      `json:"outliers,omitempty"` // outside Tukey's fences; all are kept
+	N       int         `json:"n"`
+	Beyond  int         `json:"beyond,omitempty"` // of N: timed out
+	Median  *float64    `json:"median,omitempty"` // absent if it is a sample that timed out
+	CI95    *[2]float64 `json:"ci95,omitempty"`
+	Tainted int         `json:"tainted,omitempty"`
+	shape.Shape
 }
 
 // row is a Row that is being made.
@@ -171,20 +168,7 @@ func (w *row) figures(side string, values []float64, tainted int) Figures {
 		w.Notes = append(w.Notes, fmt.Sprintf("%d of %d samples of %s timed out: they count as longer than all others", f.Beyond, f.N, side))
 		return f
 	}
-	if modes, err := stats.Modes(values); err == nil && modes.Several() {
-		f.Modes = modes.Modes
-	}
-	if d, err := stats.Drift(values); err == nil && f.Median != nil && *f.Median != 0 {
-		percent := 100 * d.Slope.Value * float64(f.N-1) / math.Abs(*f.Median)
-		f.DriftP, f.DriftPercent = &d.P, &percent
-	}
-	if marks, err := stats.Outliers(values); err == nil {
-		for _, mark := range marks {
-			if mark != stats.Inside {
-				f.Outliers++
-			}
-		}
-	}
+	f.Shape = shape.Of(values)
 	return f
 }
 

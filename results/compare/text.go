@@ -14,7 +14,7 @@ import (
 
 	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/results/report"
-	"github.com/ukprobe/ukprobe/results/stats"
+	"github.com/ukprobe/ukprobe/results/shape"
 )
 
 // block are the rows of one metric of one experiment, accelerator and level of probes: one
@@ -130,14 +130,7 @@ func (w *Row) evidence() string {
 	if w.PCorrected == nil {
 		return n
 	}
-	return pText(*w.PCorrected) + " " + n
-}
-
-func pText(p float64) string {
-	if p < 0.0005 {
-		return "p<0.001"
-	}
-	return fmt.Sprintf("p=%.3f", p)
+	return shape.PWords(*w.PCorrected) + " " + n
 }
 
 // verdict is the row's, in a few words.
@@ -180,9 +173,7 @@ func (r *Report) Term(out io.Writer, o report.Options) error {
 		if g, ok := geomean(bl.rows); ok {
 			t.AppendRow(table.Row{"geomean", "", "", fmt.Sprintf("%+.1f %%", g), "", ""})
 		}
-		for _, line := range strings.Split(t.Render(), "\n") {
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
-		}
+		b.WriteString(report.RenderTable(t))
 		for i, n := range notes {
 			b.WriteString(p.wrap(fmt.Sprintf("[%d] %s", i+1, n)) + "\n")
 		}
@@ -248,25 +239,11 @@ func (w *Row) notes(p printer) []string {
 		name string
 		f    Figures
 	}{{"A", w.A}, {"B", w.B}} {
-		if len(s.f.Modes) > 1 {
-			out = append(out, fmt.Sprintf("%s has %d modes: %s", s.name, len(s.f.Modes), p.modes(w.Metric, s.f.Modes)))
-		}
-		if f := s.f; f.DriftP != nil && *f.DriftP < driftAlpha {
-			out = append(out, fmt.Sprintf("%s drifts over the run by %+.1f %% (%s)", s.name, *f.DriftPercent, pText(*f.DriftP)))
+		for _, note := range s.f.Notes(w.Metric, p.units) {
+			out = append(out, s.name+" "+note)
 		}
 	}
 	return out
-}
-
-// driftAlpha is below the usual level: drift is looked for in each cell, without correction.
-const driftAlpha = 0.01
-
-func (p printer) modes(metric string, modes []stats.Mode) string {
-	var out []string
-	for _, m := range modes {
-		out = append(out, fmt.Sprintf("%.0f %% at %s", 100*m.Share, p.units.Quantity(metric, m.Place)))
-	}
-	return strings.Join(out, ", ")
 }
 
 // geomean is the change of the geometric mean of all rows, in percent: benchstat's last row.

@@ -120,12 +120,31 @@ func shots(t *testing.T) string {
 func pagesToLookAt(t *testing.T) map[string]*Document {
 	t.Helper()
 	out := map[string]*Document{"everything": NewDocument(Source{"everything", everything()}), "nothing": NewDocument(Source{"nothing", &results.File{}})}
+	out["everything"].Characterise(someFacts())
 	for _, dir := range strings.Fields(os.Getenv("UKPROBE_REPORT_RUNS")) {
 		f, err := results.Load(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		out[filepath.Base(dir)] = NewDocument(Source{f.Run.ID, f})
+		out[filepath.Base(dir)].Characterise(someFacts())
+	}
+	return out
+}
+
+// someFacts are long words in many columns, as the systems' characteristics are.
+func someFacts() []SystemFacts {
+	var out []SystemFacts
+	for _, system := range []string{"unikraft", "osv", "rump"} {
+		s := SystemFacts{System: system}
+		for i := range 8 {
+			f := SystemFact{Name: fmt.Sprintf("optimisations %d", i), Text: "unused functions and data dropped (OPTIMIZE_DEADELIM), and more " + hostile, Sources: []string{"a source: example.invalid/" + system}}
+			if i == 3 {
+				f.Sources = nil
+			}
+			s.Facts = append(s.Facts, f)
+		}
+		out = append(out, s)
 	}
 	return out
 }

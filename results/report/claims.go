@@ -26,6 +26,9 @@ func Claims(w io.Writer, f *results.File, o Options) error {
 			b.WriteByte('\n')
 		}
 		o.claimsBlock(&b, &f.Cells[i])
+		if words := (group{interrupted: f.Run.Status == results.RunInterrupted}).fewer(o, &f.Cells[i]); words != "" {
+			b.WriteString(Wrap(words, o.width(), 0) + "\n")
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -47,9 +50,7 @@ func (o Options) claimsBlock(b *strings.Builder, c *results.Cell) {
 		notes = append(notes, fmt.Sprintf("[%d] %s", len(notes)+1, o.claimSentence(g)))
 		t.AppendRow(o.claimRow(g, len(notes)))
 	}
-	for _, line := range strings.Split(t.Render(), "\n") {
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
+	writeTable(b, t)
 	if n := len(c.Samples); n > 1 {
 		b.WriteString(Wrap(fmt.Sprintf("Rows are of boot %d of %d, the nearest to the medians.", boot+1, n), o.width(), 0) + "\n")
 	}

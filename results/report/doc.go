@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report draws a run for a terminal: a table of the cells, and one
-// timeline of a real sample for each. It knows only what is in package
-// results; it measures nothing and decides nothing.
+// Package report draws runs: for a terminal a table of the cells, and one timeline of a real
+// sample for each; and the evaluation's tables, with figures on a page. It knows only what is
+// in package results, and what it is handed of systems ([Document.Characterise]); it measures
+// nothing and decides nothing.
 package report

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/shape"
 )
 
 // Source is a run that a report is about.
@@ -43,8 +44,11 @@ type Grid struct {
 type Column struct {
 	Group  string // "" stands for itself
 	Title  string
-	Metric string
+	Metric string // "" of a column of words
 }
+
+// Words tells of a column that its entries are words and no figures.
+func (c Column) Words() bool { return c.Metric == "" }
 
 // Row is a row of a grid, with an entry for each column.
 type Row struct {
@@ -64,6 +68,8 @@ type Entry struct {
 	Status  string // results.CellOK, another status of a cell, or one of those above
 	Metric  string
 	Summary *results.Summary // not nil if Status is results.CellOK
+	Shape   *shape.Shape     // of the samples that Summary is of, if that can be said
+	Bound   *Bound           // of an entry that is missing: what is known all the same
 	Text    string           // in place of a figure: of entries that are words
 	Notes   []int            // numbers of footnotes, from 1
 	// Again: the entry before it in the group says the same, and has the same footnotes.

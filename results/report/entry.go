@@ -15,7 +15,9 @@ import (
 func (o Options) entryWords(e Entry) []string {
 	switch {
 	case e.Text != "":
-		return []string{o.Clean(e.Text)}
+		return []string{o.words(e.Text)}
+	case e.Bound != nil:
+		return []string{o.boundWords(e.Metric, *e.Bound)}
 	case e.Summary != nil:
 		return strings.Split(o.summary(e.Metric, *e.Summary), "\n")
 	case e.Again && len(e.Notes) > 0:

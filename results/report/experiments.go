@@ -48,8 +48,8 @@ var experimentColumns = map[string][]phase{
 		{"host_reads", "host, all jobs: reads"}, {"host_read_latency_p50_ns", "all reads p50"}, {"host_writes", "all writes"}, {"host_write_latency_p50_ns", "all writes p50"},
 	},
 	aslr: {
-		{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy"}, {"entropy_at_least_bits", "at least"},
-		{"varying_bits", "bits that vary"}, {"aligned_bytes", "multiples of"},
+		{"boots", "boots"}, {"addresses_distinct", "addresses"}, {"entropy_bits", "entropy of the address"},
+		{"varying_bits", "its bits that vary"}, {"aligned_bytes", "multiples of"},
 	},
 }
 

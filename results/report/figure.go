@@ -16,6 +16,7 @@ type figure struct {
 	Keys               []figureKey
 	Rows               []figureRow
 	Axis               template.HTML // below the rows; may be empty
+	Notes              []string      // of its cells, what is to be known
 	Table              *figureTable
 }
 
@@ -32,6 +33,7 @@ type figureRow struct {
 	Value  string // in words, at the right
 	SVG    template.HTML
 	Points string // the words of its points, in order, separated by |: for the tooltip
+	Notes  []string
 }
 
 // figureTable is a figure's data.

@@ -17,7 +17,7 @@ func claimSection(cells []sourced) section {
 		Absent: "No guest's claims were looked for, or none was found: they are of the experiment timing-validation."}
 	for _, c := range cells {
 		groups, boot := claimGroups(c.Cell)
-		if len(groups) > 0 && c.Status == results.CellOK {
+		if len(groups) > 0 && c.HasFigures() {
 			s.Figures = append(s.Figures, claimFigure(fmt.Sprintf("claims-%d", len(s.Figures)+1), c, groups, boot))
 		}
 	}
@@ -30,7 +30,7 @@ func claimFigure(id string, c sourced, groups []claimGroup, boot int) figure {
 	if a := accelOf(c.Cell); a != "" {
 		title += ", " + accelWords(a)
 	}
-	f := figure{ID: id, Title: title, XLabel: "time", Table: &figureTable{Head: []string{"claim", "verdict", "it says", "host saw", "off by", "±", "in words"}},
+	f := figure{ID: id, Title: title, XLabel: "time", Notes: c.rowNotes(), Table: &figureTable{Head: []string{"claim", "verdict", "it says", "host saw", "off by", "±", "in words"}},
 		Keys: []figureKey{{claimSwatch("claimed", 5.5), "it says"}, {claimSwatch("seen", 3.5), "host saw"}}}
 	if n := len(c.Samples); n > 1 {
 		f.Caption = fmt.Sprintf("Boot %d of %d.", boot+1, n)
@@ -65,11 +65,7 @@ func claimFigure(id string, c sourced, groups []claimGroup, boot int) figure {
 		f.Rows = append(f.Rows, figureRow{Label: g.title(o), Value: value, SVG: d.html()})
 	}
 	if len(values) > 0 {
-		axis := new(drawing)
-		axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-		axis.axis(x, 2, narrowBar)
-		axis.end()
-		f.Axis = axis.html()
+		f.Axis = sharedAxis(x, narrowBar)
 	}
 	return f
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/shape"
+	"github.com/ukprobe/ukprobe/results/stats"
 )
 
 // mainTitles are the main figures of experiments ([results.MainFigures]) as an axis has them.
@@ -35,7 +37,7 @@ func mainMetric(c *results.Cell) string {
 func distributionSection(cells []sourced) section {
 	s := section{ID: "distributions", Title: "Distributions",
 		Intro: "Every sample of every cell with two or more. Above, the empirical distribution: how large a part of the samples is below a value; where some timed out it does not reach 100 %. " +
-			"Below, the samples themselves: filled, or hollow if tainted; a cross at the right edge is a sample that timed out or failed, a faint diamond one that was disturbed and taken again, and does not count. The upright line is the median, the band its 95 % interval.",
+			"Below, the samples themselves, marked as the figure's legend says, with their median as an upright line and its 95 % interval as a band. Outliers, by Tukey's fences, count like all others. Where the samples form more than one mode a bracket is around each, from the smallest on, its outliers left out.",
 		Absent: "No cell has two samples or more of its main figure."}
 	for _, m := range mainTitles {
 		several := selectCells(cells, func(c *results.Cell) bool { return len(c.Samples) > 1 && mainMetric(c) == m.metric })
@@ -55,6 +57,7 @@ type point struct {
 	late    bool // it timed out, which in this metric is longer than all others
 	ok      bool
 	tainted bool
+	far     stats.Far // of one that counts
 	words   string
 }
 
@@ -90,13 +93,43 @@ func pointsOf(c *results.Cell, metric string) []point {
 	return out
 }
 
+// name tells of the points that count how far out they are, and in which mode.
+func name(points []point, s *shape.Shape) {
+	if s == nil {
+		return
+	}
+	at := 0
+	for i := range points {
+		p := &points[i]
+		if !p.counts || !p.has {
+			continue
+		}
+		if at < len(s.Marks) {
+			p.far = s.Marks[at]
+		}
+		at++
+		switch p.far {
+		case stats.Outside:
+			p.words += ", outlier"
+		case stats.FarOut:
+			p.words += ", outlier, far out"
+		}
+		for j, m := range s.Modes {
+			if p.value >= m.Lo && p.value <= m.Hi {
+				p.words += fmt.Sprintf(", mode %d of %d", j+1, len(s.Modes))
+			}
+		}
+	}
+}
+
 func distributionFigure(id string, g figureGroup, m phase) figure {
 	o := Options{}
-	f := figure{ID: id, Title: g.title(), YLabel: "part of the samples", XLabel: m.title, Table: &figureTable{Head: []string{"cell", "n", "median", "95 % interval", "least", "most", "not ok", "tainted"}}}
+	f := figure{ID: id, Title: g.title(), YLabel: "part of the samples", XLabel: m.title, Table: &figureTable{Head: []string{"cell", "n", "median", "95 % interval", "least", "most", "quartiles", "modes", "drift over the run", "outliers", "not ok", "tainted"}}}
 	var values []float64
-	points := make([][]point, len(g.cells))
+	points, shapes := make([][]point, len(g.cells)), make([]*shape.Shape, len(g.cells))
 	for i, c := range g.cells {
-		points[i] = pointsOf(c.Cell, m.metric)
+		points[i], shapes[i] = pointsOf(c.Cell, m.metric), shapeOf(c.Cell, m.metric)
+		name(points[i], shapes[i])
 		for _, p := range points[i] {
 			if p.has {
 				values = append(values, p.value)
@@ -115,14 +148,11 @@ func distributionFigure(id string, g figureGroup, m phase) figure {
 	plot.end()
 	f.Plot = plot.html()
 	for i, c := range g.cells {
-		f.Rows = append(f.Rows, stripRow(fmt.Sprintf("%s-%d", id, i+1), i, c, m, points[i], x))
-		f.Table.Rows = append(f.Table.Rows, summaryRow(o, c, m.metric, points[i]))
+		f.Rows = append(f.Rows, stripRow(fmt.Sprintf("%s-%d", id, i+1), i, c, m, points[i], shapes[i], x))
+		f.Table.Rows = append(f.Table.Rows, summaryRow(o, c, m.metric, points[i], shapes[i]))
 	}
-	axis := new(drawing)
-	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-	axis.axis(x, 2, narrowPlot)
-	axis.end()
-	f.Axis = axis.html()
+	f.Keys = stripKeys(points, shapes)
+	f.Axis = sharedAxis(x, narrowPlot)
 	return f
 }
 
@@ -151,7 +181,7 @@ func ecdf(points []point, x scale) string {
 }
 
 // stripRow draws a cell's samples, in the order of measurement from top to bottom.
-func stripRow(id string, series int, c sourced, m phase, points []point, x scale) figureRow {
+func stripRow(id string, series int, c sourced, m phase, points []point, s *shape.Shape, x scale) figureRow {
 	const height = 30.0
 	o := Options{}
 	label := cellLabel(c)
@@ -161,7 +191,12 @@ func stripRow(id string, series int, c sourced, m phase, points []point, x scale
 		value = strings.ReplaceAll(o.summary(m.metric, summary), "\n", " ")
 		words += ", median " + value + ", from " + o.quantity(m.metric, summary.Min) + " to " + o.quantity(m.metric, summary.Max)
 	}
-	d := newDrawing("strip", id, words, strings.Join(c.tallies(), ", "), height)
+	brackets, more := bracketsOf(s, points, x)
+	var notes []string
+	if s != nil {
+		notes = s.Notes(m.metric, o.units())
+	}
+	d := newDrawing("strip", id, words, strings.Join(slices.Concat(c.tallies(), c.rowNotes(notes...)), "; "), height+more)
 	if ok && summary.CI95 != nil {
 		d.rect("ci", x.at(summary.CI95[0]), x.at(summary.CI95[1])-x.at(summary.CI95[0]), height)
 	}
@@ -181,10 +216,16 @@ func stripRow(id string, series int, c sourced, m phase, points []point, x scale
 		default:
 			fmt.Fprintf(d, `<circle class="p f%d" cx="%s" cy="%s" r="3"/>`, series%colors, percent(x.at(p.value)), decimal(y, 1))
 		}
+		if p.has && p.counts {
+			d.rings(p.far, percent(x.at(p.value)), y)
+		}
 		words2 = append(words2, strings.ReplaceAll(p.words, "|", "/"))
 	}
+	for _, b := range brackets {
+		d.bracket(b, height)
+	}
 	d.end()
-	return figureRow{Swatch: lineSwatch(series), Label: label, Value: value, SVG: d.html(), Points: strings.Join(words2, "|")}
+	return figureRow{Swatch: lineSwatch(series), Label: label, Value: value, SVG: d.html(), Points: strings.Join(words2, "|"), Notes: c.rowNotes(notes...)}
 }
 
 // spread puts n points between 0 and 1 in such an order that neighbours are apart.
@@ -210,7 +251,7 @@ func (c sourced) tallies() []string {
 	return []string{fmt.Sprintf("%d tainted", tainted), fmt.Sprintf("%d not ok", bad), fmt.Sprintf("%d taken again", again)}
 }
 
-func summaryRow(o Options, c sourced, metric string, points []point) []string {
+func summaryRow(o Options, c sourced, metric string, points []point, sh *shape.Shape) []string {
 	bad, tainted := 0, 0
 	for _, p := range points {
 		if !p.ok {
@@ -221,12 +262,12 @@ func summaryRow(o Options, c sourced, metric string, points []point) []string {
 		}
 	}
 	s, ok := figureOf(c.Cell, metric)
-	row := []string{cellLabel(c), fmt.Sprint(len(points)), "–", "–", "–", "–", fmt.Sprint(bad), fmt.Sprint(tainted)}
+	row := []string{cellLabel(c), fmt.Sprint(len(points)), "–", "–", "–", "–"}
 	if ok {
 		row[2], row[4], row[5] = o.quantity(metric, s.Median), o.quantity(metric, s.Min), o.quantity(metric, s.Max)
 		if s.CI95 != nil {
 			row[3] = o.quantity(metric, s.CI95[0]) + " to " + o.quantity(metric, s.CI95[1])
 		}
 	}
-	return row
+	return append(append(row, shapeRow(o, metric, sh)...), fmt.Sprint(bad), fmt.Sprint(tainted))
 }

@@ -39,7 +39,7 @@ func breakdownSection(cells []sourced) section {
 
 // exitReasons are a cell's reasons that were counted, the commonest first.
 func exitReasons(c *results.Cell, prefix string) []reason {
-	if c.Status != results.CellOK {
+	if !c.HasFigures() {
 		return nil
 	}
 	var out []reason
@@ -89,16 +89,12 @@ func breakdown(id, title, prefix string, cells []sourced) figure {
 		out := newDrawing("bar", fmt.Sprintf("%s-%d", id, i+1), words, "median counts of a sample", 18)
 		out.WriteString(d.String())
 		out.end()
-		f.Rows = append(f.Rows, figureRow{Label: label, Value: o.quantity("count", sum), SVG: out.html()})
+		f.Rows = append(f.Rows, figureRow{Label: label, Value: o.quantity("count", sum), SVG: out.html(), Notes: c.rowNotes()})
 	}
 	if others {
 		f.Keys = append(f.Keys, figureKey{swatch("seg ph-rest"), "other reasons"})
 	}
-	axis := new(drawing)
-	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-	axis.axis(scale{lo: 0, hi: 100, metric: "percent"}, 2, narrowBar)
-	axis.end()
-	f.Axis = axis.html()
+	f.Axis = sharedAxis(scale{lo: 0, hi: 100, metric: "percent"}, narrowBar)
 	return f
 }
 

@@ -46,7 +46,7 @@ type curve struct {
 func memoryFigure(id string, c sourced) figure {
 	title := "memory-use: " + c.App + ", " + cellLabel(c)
 	var curves []curve
-	f := figure{ID: id, Title: title, YLabel: "memory", XLabel: "time since the VMM's exec", Table: &figureTable{Head: []string{"curve", "samples", "first", "least", "most", "last"}}}
+	f := figure{ID: id, Title: title, Notes: c.rowNotes(), YLabel: "memory", XLabel: "time since the VMM's exec", Table: &figureTable{Head: []string{"curve", "samples", "first", "least", "most", "last"}}}
 	for series, m := range memoryCurves {
 		var own []curve
 		for i := range c.Samples {
@@ -91,7 +91,7 @@ func densityFigure(id string, c sourced) figure {
 	if len(curves) == 0 {
 		return figure{}
 	}
-	f := figure{ID: id, Title: title, YLabel: "memory of all", XLabel: "guests", Plot: linePlot(id+"-plot", title, "count", "pss_bytes", curves),
+	f := figure{ID: id, Title: title, Notes: c.rowNotes(), YLabel: "memory of all", XLabel: "guests", Plot: linePlot(id+"-plot", title, "count", "pss_bytes", curves),
 		Table: &figureTable{Head: []string{"curve", "samples", "first", "least", "most", "last"}, Rows: [][]string{curveRow(phase{"memory_bytes", "memory of all guests"}, curves)}}}
 	return f
 }

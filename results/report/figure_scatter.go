@@ -33,7 +33,7 @@ func sizeSection(sources []Source) section {
 				x, okX := figureOf(both.size, "file_bytes")
 				y, okY := figureOf(both.boot, totalNs)
 				if okX && okY {
-					pairs = append(pairs, pair{sourced{Cell: both.boot}, x.Median, y.Median})
+					pairs = append(pairs, pair{sourced{Cell: both.boot, interrupted: f.Run.Status == results.RunInterrupted}, x.Median, y.Median})
 				}
 			}
 			if len(pairs) < 3 {
@@ -55,7 +55,7 @@ func exitsSection(cells []sourced) section {
 		Intro:  "Each mark is a cell of the experiment throughput: how often its guest left to the host for a request, and how many requests it answered in a second.",
 		Absent: "No cell of the experiment throughput has exits per request: it takes KVM with hardware virtualisation, and probes full."}
 	own := selectCells(cells, func(c *results.Cell) bool {
-		return experimentOf(c) == "throughput" && hasMetric(c, "exits_per_request") && hasMetric(c, "requests_per_second")
+		return experimentOf(c) == "throughput" && c.HasFigures() && hasMetric(c, "exits_per_request") && hasMetric(c, "requests_per_second")
 	})
 	for i, g := range figureGroups(own, true, 0) {
 		var pairs []pair
@@ -88,7 +88,7 @@ func scatter(id, title string, pairs []pair, xMetric, xTitle, yMetric, yTitle st
 			systems = append(systems, p.cell.System)
 			f.Keys = append(f.Keys, figureKey{markSwatch(at), display(p.cell.System)})
 		}
-		label := p.cell.App + " on " + cellLabel(p.cell)
+		label := pairLabel(p.cell)
 		words := label + ": " + o.quantity(xMetric, p.x) + ", " + o.quantity(yMetric, p.y)
 		fmt.Fprintf(d, `<g class="p" tabindex="0" role="img" aria-label="%s"><title>%s</title>`, escape(words), escape(words))
 		d.mark(fmt.Sprintf("mk f%d", at%colors), at, x.at(p.x), height*(1-y.at(p.y)/100))
@@ -97,8 +97,15 @@ func scatter(id, title string, pairs []pair, xMetric, xTitle, yMetric, yTitle st
 	}
 	d.end()
 	f.Plot = d.html()
+	var cells []sourced
+	for _, p := range pairs {
+		cells = append(cells, p.cell)
+	}
+	f.Notes = fewerNotes(cells, pairLabel)
 	return f
 }
+
+func pairLabel(c sourced) string { return c.App + " on " + cellLabel(c) }
 
 // correlation is Spearman's of the pairs, in words.
 func correlation(pairs []pair) string {

@@ -65,13 +65,9 @@ func timelineFigure(id string, g figureGroup) figure {
 		out := newDrawing("bar", fmt.Sprintf("%s-%d", id, i+1), words, sampleWords(at, len(c.Samples), median), 18)
 		out.WriteString(d.String())
 		out.end()
-		f.Rows = append(f.Rows, figureRow{Label: label, Value: o.duration(totals[i]), SVG: out.html()})
+		f.Rows = append(f.Rows, figureRow{Label: label, Value: o.duration(totals[i]), SVG: out.html(), Notes: c.rowNotes()})
 	}
-	axis := new(drawing)
-	axis.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
-	axis.axis(x, 2, narrowBar)
-	axis.end()
-	f.Axis = axis.html()
+	f.Axis = sharedAxis(x, narrowBar)
 	return f
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -46,10 +45,14 @@ func (b *gridBuilder) entries(c *sourced, metrics []phase) []Entry {
 			b.figure(e, c.Cell)
 		}
 		e.Cell = c.Cell
-		if e.Status != EntryMissing { // whose only note is why
+		if e.Status != EntryMissing || e.Bound != nil { // whose only note is why
 			for _, note := range c.footnotes() {
 				e.Notes = append(e.Notes, b.note(note))
 			}
+			for _, note := range e.shapeNotes() {
+				e.Notes = append(e.Notes, b.note(note))
+			}
+			slices.Sort(e.Notes)
 		}
 	}
 	return out
@@ -58,10 +61,19 @@ func (b *gridBuilder) entries(c *sourced, metrics []phase) []Entry {
 // figure fills an entry of a cell that was measured.
 func (b *gridBuilder) figure(e *Entry, c *results.Cell) {
 	if s, ok := figureOf(c, e.Metric); ok {
-		e.Status, e.Summary = results.CellOK, &s
+		e.Status, e.Summary, e.Shape = results.CellOK, &s, shapeOf(c, e.Metric)
+		for _, words := range []string{someBound(c, e.Metric), estimateWords(s)} {
+			if words != "" {
+				e.Notes = append(e.Notes, b.note(words))
+			}
+		}
 		return
 	}
 	e.Status = EntryMissing
+	if bound, ok := boundOf(c, e.Metric); ok {
+		e.Bound, e.Notes = &bound, []int{b.note(bound.Why)}
+		return
+	}
 	e.Notes = []int{b.note(whyMissing(c, e.Metric))}
 }
 
@@ -73,23 +85,11 @@ const ownMemory = "own_ready_bytes"
 
 // figureOf is the summary of a cell's metric, also of one that is not in run.json.
 func figureOf(c *results.Cell, metric string) (results.Summary, bool) {
-	if metric == ownMemory {
-		metric = "guest_ready_bytes"
-		if !hasMetric(c, metric) {
-			metric = "process_ready_bytes"
-		}
-	}
+	metric = plainMetric(c, metric)
 	if s, ok := c.Summary[metric]; ok || metric != vmMetric {
 		return s, ok
 	}
-	var values []float64
-	for _, i := range c.Standing() {
-		s := &c.Samples[i]
-		if v, ok := metricOf(s, metric); ok && s.Status == results.SampleOK {
-			values = append(values, v)
-		}
-	}
-	return results.Summarize(values)
+	return results.Summarize(valuesOf(c, metric))
 }
 
 // metricOf is a sample's figure, also of a metric that is not in run.json.
@@ -100,8 +100,7 @@ func metricOf(s *results.Sample, metric string) (float64, bool) {
 		}
 		return float64(*p.TotalNs - *p.VMMNs), true
 	}
-	v, ok := s.Metrics()[metric]
-	return v, ok
+	return s.Metric(metric)
 }
 
 // endsPhase is the event without which a phase cannot be told.
@@ -118,21 +117,14 @@ func whyMissing(c *results.Cell, metric string) string {
 	if strings.HasPrefix(metric, "vmm_") && (c.Platform == "process" || c.Platform == "docker") {
 		return "there is no VMM"
 	}
+	if s, ok := c.Summary["addresses_distinct"]; ok && metric == "aligned_bytes" && s.Median == 1 {
+		return "a single address has no distances"
+	}
 	for i := range c.Samples {
 		for _, m := range c.Samples[i].Missing {
 			if m.Name == metric || m.Name == endsPhase[metric] {
 				return m.Reason
 			}
-		}
-	}
-	if metric == "instances" {
-		if s, ok := c.Summary["instances_at_least"]; ok {
-			return fmt.Sprintf("at least %s: no more were started", units.Whole(s.Median))
-		}
-	}
-	if metric == "memory_min_bytes" {
-		if s, ok := c.Summary["memory_min_at_most_bytes"]; ok {
-			return "at most " + units.Size(s.Median)
 		}
 	}
 	return "no sample has this figure"
@@ -151,9 +143,8 @@ func (c *sourced) footnotes() []string {
 	for i := range out {
 		out[i] = c.general(out[i])
 	}
-	g := group{experiment: c.Experiment, interrupted: c.interrupted}
-	if n, short := g.asked(c.Cell); short && c.Status == results.CellOK {
-		out = append(out, cutShort(c.Cell, n))
+	if words := c.fewer(); words != "" && !c.CutShort() { // which notes say
+		out = append(out, words)
 	}
 	if t := c.tainted(); t != "" {
 		out = append(out, t)
@@ -205,6 +196,9 @@ func generalTaint(t string) string {
 		if strings.HasPrefix(t, kind) {
 			return "foreign tasks on its CPUs"
 		}
+	}
+	if strings.HasPrefix(t, "density: ") && strings.Contains(t, "density.at_most") { // which a footnote of its own says
+		return "stopped at a bound"
 	}
 	if strings.HasPrefix(t, "the hypervisor below took") {
 		return "steal by the hypervisor below"

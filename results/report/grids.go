@@ -133,7 +133,8 @@ func optionalGrids(_ []Source, cells []sourced) []Grid {
 	if len(own) == 0 {
 		return append(out, absent(aslr, 5, "Address-space layout randomisation", aslr)...)
 	}
-	return append(out, cellTable{metrics: experimentColumns[aslr]}.grid(Grid{ID: aslr, Part: 5, Title: "Address-space layout randomisation"}, own))
+	return append(out, cellTable{metrics: experimentColumns[aslr]}.grid(Grid{ID: aslr, Part: 5, Title: "Address-space layout randomisation", Legend: []string{
+		"In each boot one place is looked for again, which the footnote names. Entropy: of its address, in bits, estimated from how often each came over all boots of the cell; 0 if it is always the same. Of few boots it has a lower bound only."}}, own))
 }
 
 // fsGrids are a table for each block size, as the guest saw it, and one as the host did.
@@ -186,7 +187,7 @@ func (t cellTable) grid(g Grid, cells []sourced) Grid {
 		cells = selectCells(cells, func(c *results.Cell) bool { return c.HasFigures() && len(c.Samples) > 0 })
 	}
 	metrics := slices.DeleteFunc(slices.Clone(t.metrics), func(m phase) bool {
-		return !slices.ContainsFunc(cells, func(c sourced) bool { _, ok := figureOf(c.Cell, m.metric); return ok })
+		return !slices.ContainsFunc(cells, func(c sourced) bool { return hasFigure(c.Cell, m.metric) })
 	})
 	if len(metrics) == 0 && t.okOnly {
 		g.Absent, g.Legend = "No cell has been measured.", nil
@@ -210,6 +211,15 @@ func (t cellTable) grid(g Grid, cells []sourced) Grid {
 	}
 	b.finish(cells)
 	return g
+}
+
+// hasFigure tells whether a cell has a figure, or a bound in its place.
+func hasFigure(c *results.Cell, metric string) bool {
+	if _, ok := figureOf(c, metric); ok {
+		return true
+	}
+	_, ok := boundOf(c, metric)
+	return ok
 }
 
 // word makes an identifier of a name: letters, digits and hyphens.

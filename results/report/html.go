@@ -3,13 +3,12 @@
 package report
 
 import (
-	"crypto/sha256"
 	_ "embed" // the page's template, style sheet and script
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
 
+	"github.com/ukprobe/ukprobe/internal/csp"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -56,7 +55,7 @@ func (d *Document) HTML(w io.Writer) error {
 func (d *Document) page() page {
 	cells := allCells(d.Sources)
 	p := page{
-		Policy:   "default-src 'none'; style-src " + hashOf(pageStyle) + "; script-src " + hashOf(pageScript) + "; base-uri 'none'; form-action 'none'",
+		Policy:   "default-src 'none'; style-src " + csp.Hash(pageStyle) + "; script-src " + csp.Hash(pageScript) + "; base-uri 'none'; form-action 'none'",
 		Style:    template.CSS(pageStyle),
 		Script:   template.JS(pageScript),
 		Title:    "ukprobe report",
@@ -77,11 +76,6 @@ func (d *Document) page() page {
 	}
 	p.Sections = []section{timelineSection(cells), distributionSection(cells), sizeSection(d.Sources), exitsSection(cells), breakdownSection(cells), memorySection(cells), claimSection(cells)}
 	return p
-}
-
-func hashOf(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
 // pageGrid is a grid for the template: heads and entries with the words they show.
@@ -152,14 +146,16 @@ func newPageEntry(e Entry) pageEntry {
 	if len(words) > 0 {
 		out.Figure, out.Rest = words[0], words[1:]
 	}
-	switch e.Status {
-	case results.CellOK:
+	switch {
+	case e.Metric == "":
+		out.Class = "words"
+	case e.Status == results.CellOK || e.Bound != nil:
 		out.Class = "figure"
-	case results.CellFailed:
+	case e.Status == results.CellFailed:
 		out.Class = "none failed"
-	case EntryAbsent:
+	case e.Status == EntryAbsent:
 		out.Class, out.Title = "none absent", "not in the run"
-	case EntryMissing:
+	case e.Status == EntryMissing:
 		out.Title = "no figure: see the footnote"
 	}
 	return out

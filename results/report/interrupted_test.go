@@ -87,3 +87,48 @@ func TestCutShort(t *testing.T) {
 		})
 	}
 }
+
+// TestCutShortFigures: a cell that was cut short is in every figure of the page that it has
+// something for, and each says so in the words of the tables' footnotes.
+func TestCutShortFigures(t *testing.T) {
+	const words = "interrupted: 3 of 10 samples: QEMU is gone"
+	short := func(c results.Cell) results.Cell {
+		c.Status, c.Reason, c.Settings = results.CellFailed, "3 of 10 samples: QEMU is gone", &results.Settings{Samples: 10}
+		return c
+	}
+	f := &results.File{Run: results.Run{Status: results.RunFailed}}
+	for i, system := range []string{"osv", "lupine", "linux"} {
+		f.Cells = append(f.Cells, sizeCell(system, "nginx", i), short(bootCell(system, "nginx", "qemu", i)), short(throughputCell(system, "nginx", i)))
+	}
+	f.Cells = append(f.Cells, short(claimsFile().Cells[0]), short(memoryCell("osv", "nginx", 1)), short(densityCell("osv", "nginx")))
+	for i := range f.Cells {
+		f.Cells[i].Summary = f.Cells[i].Summarize()
+	}
+	p := NewDocument(Source{"x", f}).page()
+	for _, s := range p.Sections {
+		if s.Absent != "" {
+			t.Errorf("%s: %s", s.ID, s.Absent)
+		}
+		for _, fig := range s.Figures {
+			said := strings.Join(fig.Notes, "\n")
+			for _, r := range fig.Rows {
+				said += strings.Join(r.Notes, "\n")
+			}
+			if !strings.Contains(said, words) {
+				t.Errorf("%s: %s does not say that cells of it were cut short: %q", s.ID, fig.Title, said)
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := Table(&b, f, Options{Width: 300}); err != nil {
+		t.Fatal(err)
+	}
+	_, sizes, found := strings.Cut(b.String(), "image size and boot")
+	if !found || strings.Count(sizes, words) < 3 {
+		t.Errorf("sizes against boot times:\n%s", b.String())
+	}
+	b.Reset()
+	if err := Claims(&b, f, Options{Width: 300}); err != nil || !strings.Contains(b.String(), words) {
+		t.Errorf("%v: claims do not say so:\n%s", err, b.String())
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/shape"
 )
 
 // JSONFormat and JSONVersion are the "format" and "format_version" of the machine form.
@@ -50,8 +51,8 @@ type jsonGrid struct {
 type jsonColumn struct {
 	Group  string `json:"group,omitempty"`
 	Title  string `json:"title"`
-	Metric string `json:"metric"`
-	Unit   string `json:"unit"`
+	Metric string `json:"metric,omitempty"`
+	Unit   string `json:"unit,omitempty"`
 }
 
 type jsonRow struct {
@@ -63,6 +64,8 @@ type jsonEntry struct {
 	Status  string           `json:"status"`
 	Cell    string           `json:"cell,omitempty"`
 	Summary *results.Summary `json:"summary,omitempty"`
+	Shape   *shape.Shape     `json:"shape,omitempty"`
+	AtLeast *results.Summary `json:"at_least,omitempty"`
 	Text    string           `json:"text,omitempty"`
 	Notes   []int            `json:"footnotes,omitempty"`
 }
@@ -85,14 +88,20 @@ func (d *Document) JSON(w io.Writer) error {
 func (g *Grid) json() jsonGrid {
 	out := jsonGrid{ID: g.ID, Part: g.Part, Title: g.Title, Absent: g.Absent, Heads: list(g.Heads), Columns: []jsonColumn{}, Rows: []jsonRow{}, Notes: list(g.Notes), Legend: list(g.Legend)}
 	for _, c := range g.Columns {
-		out.Columns = append(out.Columns, jsonColumn{c.Group, c.Title, c.Metric, unitOf(c.Metric)})
+		out.Columns = append(out.Columns, jsonColumn{c.Group, c.Title, c.Metric, ""})
+		if !c.Words() {
+			out.Columns[len(out.Columns)-1].Unit = unitOf(c.Metric)
+		}
 	}
 	for _, r := range g.Rows {
 		row := jsonRow{Heads: r.Heads, Entries: []jsonEntry{}}
 		for _, e := range r.Entries {
-			one := jsonEntry{Status: e.Status, Summary: e.Summary, Text: e.Text, Notes: e.Notes}
+			one := jsonEntry{Status: e.Status, Summary: e.Summary, Shape: e.Shape, Text: e.Text, Notes: e.Notes}
 			if e.Cell != nil {
 				one.Cell = e.Cell.Name()
+			}
+			if e.Bound != nil {
+				one.AtLeast = &e.Bound.Summary
 			}
 			row.Entries = append(row.Entries, one)
 		}

@@ -45,6 +45,9 @@ func (g *Grid) markdown(b *strings.Builder) {
 	}
 	for _, c := range g.Columns {
 		head, rule = append(head, EscapeMarkdown(c.heading())), append(rule, "--:")
+		if c.Words() {
+			rule[len(rule)-1] = "---"
+		}
 	}
 	fmt.Fprintf(b, "| %s |\n| %s |\n", strings.Join(head, " | "), strings.Join(rule, " | "))
 	for _, r := range g.Rows {

@@ -4,6 +4,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -25,12 +26,13 @@ type sizedBoot struct{ size, boot *results.Cell }
 // sizes writes how the size of images relates to the time that they take to boot: a table
 // for each accelerator and level of probes, the smallest image first, of the images for
 // which the run has both. One row alone would show no relation.
-func (o Options) sizes(b *strings.Builder, cells []results.Cell) {
-	for _, g := range groups(cells) {
+func (o Options) sizes(b *strings.Builder, f *results.File) {
+	for _, g := range groups(f.Cells) {
 		if g.experiment != "boot" {
 			continue
 		}
-		rows := g.sized(cells)
+		g.interrupted = f.Run.Status == results.RunInterrupted
+		rows := g.sized(f.Cells)
 		if len(rows) < 2 {
 			continue
 		}
@@ -44,8 +46,14 @@ func (o Options) sizes(b *strings.Builder, cells []results.Cell) {
 		}
 		t.AppendHeader(header)
 		t.SetColumnConfigs(configs)
+		var notes []string
 		for _, r := range rows {
 			row := table.Row{o.Clean(r.boot.System), o.Clean(r.boot.App), o.platform(r.boot)}
+			if words := g.fewer(o, r.boot); words != "" {
+				mark := fmt.Sprintf("[%d]", len(notes)+1)
+				notes = append(notes, mark+" "+words)
+				row[2] = row[2].(string) + "\n" + mark
+			}
 			for _, p := range sizePhases.size {
 				row = append(row, o.figure(r.size, p.metric))
 			}
@@ -56,6 +64,9 @@ func (o Options) sizes(b *strings.Builder, cells []results.Cell) {
 		}
 		b.WriteString("\n" + o.Paint(text.Bold, "image size and "+o.heading(g)) + "\n")
 		writeTable(b, t)
+		for _, n := range notes {
+			b.WriteString(Wrap(n, o.width(), 4) + "\n")
+		}
 	}
 }
 
@@ -65,11 +76,11 @@ func (o Options) sizes(b *strings.Builder, cells []results.Cell) {
 func (g group) sized(cells []results.Cell) []sizedBoot {
 	var out []sizedBoot
 	for _, c := range g.cells {
-		if c.Status != results.CellOK || c.Image == nil || c.Image.Key == "" || c.Settings != nil && (c.Settings.Parallel > 1 || c.Settings.Cache == "cold") {
+		if !c.HasFigures() || c.Image == nil || c.Image.Key == "" || c.Settings != nil && (c.Settings.Parallel > 1 || c.Settings.Cache == "cold") {
 			continue
 		}
 		at := slices.IndexFunc(cells, func(s results.Cell) bool {
-			return s.Experiment == imageSize && s.Status == results.CellOK && s.Image != nil && s.Image.Key == c.Image.Key && s.System == c.System && s.App == c.App
+			return s.Experiment == imageSize && s.HasFigures() && s.Image != nil && s.Image.Key == c.Image.Key && s.System == c.System && s.App == c.App
 		})
 		if at >= 0 {
 			out = append(out, sizedBoot{&cells[at], c})

@@ -30,7 +30,7 @@ func TestSizes(t *testing.T) {
 		cell("osv", "b", "boot", "tcg", boot(1000, 1000, 88_000)), parallel, cold,
 	}
 	var b strings.Builder
-	Options{}.sizes(&b, cells)
+	Options{}.sizes(&b, &results.File{Cells: cells})
 	const want = `
 image size and boot, accelerator kvm
 system app   platform    files unpacked   total   guest
@@ -42,7 +42,7 @@ linux  nginx qemu     20.0 MiB 40.0 MiB  202 ms  200 ms
 		t.Errorf("got\n%s", got)
 	}
 	b.Reset()
-	Options{}.sizes(&b, cells[:3])
+	Options{}.sizes(&b, &results.File{Cells: cells[:3]})
 	if b.Len() > 0 {
 		t.Errorf("one row shows no relation:\n%s", b.String())
 	}

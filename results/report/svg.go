@@ -325,6 +325,16 @@ func (d *drawing) axis(s scale, y float64, narrow float64) {
 	}
 }
 
+// sharedAxis is a drawing of nothing but an axis, for below the rows of a figure. The rows
+// say their values themselves, so it is hidden from who hears the page.
+func sharedAxis(s scale, narrow float64) template.HTML {
+	d := new(drawing)
+	d.WriteString(`<svg class="axis" aria-hidden="true" width="100%" height="22">`)
+	d.axis(s, 2, narrow)
+	d.end()
+	return d.html()
+}
+
 // sideAxis draws ticks and their words at the left of a drawing's upper part.
 func (d *drawing) sideAxis(s scale, height float64) {
 	for _, t := range s.ticks() {

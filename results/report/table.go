@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -31,7 +32,7 @@ func Table(w io.Writer, f *results.File, o Options) error {
 		g.interrupted = f.Run.Status == results.RunInterrupted
 		o.block(&b, g)
 	}
-	o.sizes(&b, f.Cells)
+	o.sizes(&b, f)
 	lines := slices.Concat(o.legend(f.Cells), o.overhead(f), o.resumed(f))
 	for _, line := range lines {
 		b.WriteString("\n" + Wrap(line, o.width(), 0))
@@ -73,23 +74,39 @@ func groups(cells []results.Cell) []group {
 	var gs []group
 	for i := range cells {
 		c := &cells[i]
-		at := slices.IndexFunc(gs, func(g group) bool { return g.accel == c.Accel && g.experiment == c.Experiment && g.probes == c.Probes })
+		accel, probes := howMeasured(c)
+		at := slices.IndexFunc(gs, func(g group) bool { return g.accel == accel && g.experiment == c.Experiment && g.probes == probes })
 		if at < 0 {
 			at = len(gs)
-			gs = append(gs, group{accel: c.Accel, experiment: c.Experiment, probes: c.Probes})
+			gs = append(gs, group{accel: accel, experiment: c.Experiment, probes: probes})
 		}
 		gs[at].cells = append(gs[at].cells, c)
 	}
 	return gs
 }
 
+// howMeasured is what cells of one table have in common; "" and "" of those that it did not
+// come to, which have a table of their own. Sizes of files are all in one.
+func howMeasured(c *results.Cell) (accel, probes string) {
+	accel, probes = c.Accel, cmp.Or(c.Probes, results.ProbesBoot)
+	switch {
+	case c.Experiment == imageSize:
+		return "none", results.ProbesBoot
+	case accel == "" && len(c.Samples) == 0:
+		return "", ""
+	}
+	return cmp.Or(accel, "none"), probes
+}
+
 func (o Options) heading(g group) string {
 	out := o.Clean(g.experiment) + ", accelerator " + o.Clean(g.accel)
-	if g.accel == "" || g.accel == "none" {
-		out = o.Clean(g.experiment) + ", no accelerator"
-	}
-	if g.experiment == imageSize {
+	switch {
+	case g.experiment == imageSize:
 		return imageSize
+	case g.accel == "":
+		return o.Clean(g.experiment) + ", not measured"
+	case g.accel == "none":
+		out = o.Clean(g.experiment) + ", no accelerator"
 	}
 	switch g.probes {
 	case "", results.ProbesBoot:
@@ -140,10 +157,16 @@ func (o Options) block(b *strings.Builder, g group) {
 	o.rounds(b, g)
 }
 
-func writeTable(b *strings.Builder, t table.Writer) {
+func writeTable(b *strings.Builder, t table.Writer) { b.WriteString(RenderTable(t)) }
+
+// RenderTable is a table as it is printed: each line with its end, and without blanks
+// before that.
+func RenderTable(t table.Writer) string {
+	var b strings.Builder
 	for _, line := range strings.Split(t.Render(), "\n") {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
+	return b.String()
 }
 
 func columns(n int) []table.ColumnConfig {
@@ -179,6 +202,7 @@ func (o Options) TableStyle() table.Style {
 func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	ok, tainted := c.OKSamples(), taintedSamples(c)
 	mark, note := "", o.note(c)
+	note = o.boundNote(c, g.columns(), note)
 	asked, short := g.asked(c)
 	if short {
 		note = strings.TrimPrefix(note+"; "+cutShort(c, asked), "; ")
@@ -208,6 +232,20 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	return append(row, taints), note
 }
 
+// boundNote adds to a row's note why figures of it are bounds.
+func (o Options) boundNote(c *results.Cell, columns []phase, note string) string {
+	for _, p := range columns {
+		words := someBound(c, p.metric)
+		if b, ok := boundOf(c, p.metric); ok && words == "" {
+			words = b.Why
+		}
+		if words != "" {
+			note = strings.TrimPrefix(note+"; "+o.Clean(words), "; ")
+		}
+	}
+	return note
+}
+
 // cutShort says what an interrupted run has not taken of a cell.
 func cutShort(c *results.Cell, asked int) string {
 	if n := c.Taken(); n < asked || c.Settings.Until == nil {
@@ -226,11 +264,13 @@ func (o Options) platform(c *results.Cell) string {
 }
 
 func (o Options) figure(c *results.Cell, metric string) string {
-	s, ok := c.Summary[metric]
-	if !ok {
-		return o.Pick("–", "-")
+	if s, ok := c.Summary[metric]; ok {
+		return o.summary(metric, s)
 	}
-	return o.summary(metric, s)
+	if b, ok := boundOf(c, metric); ok {
+		return o.boundWords(metric, b)
+	}
+	return o.Pick("–", "-")
 }
 
 // StatusWord is a cell's status for people.
@@ -255,15 +295,11 @@ func (o Options) note(c *results.Cell) string { return strings.Join(o.notes(c), 
 func (o Options) notes(c *results.Cell) []string {
 	var parts []string
 	if c.Status != results.CellOK {
-		reason := o.Clean(c.Reason)
-		if reason == "" {
-			reason = "no reason was given"
-		}
-		word := StatusWord(c.Status)
+		words := o.Clean(StatusWord(c.Status)) + ": " + o.reason(c)
 		if c.CutShort() {
-			word = results.RunInterrupted
+			words = o.interruptedWords(c)
 		}
-		parts = append(parts, o.Clean(word)+": "+reason)
+		parts = append(parts, words)
 	} else if c.Reason != "" {
 		parts = append(parts, o.Clean(c.Reason))
 	}
@@ -278,10 +314,19 @@ func (o Options) notes(c *results.Cell) []string {
 	}
 	parts = append(parts, o.mixedRungs(c)...)
 	parts = append(parts, o.madeHow(c)...)
+	parts = append(parts, addressWords(c)...)
 	if s, ok := c.Summary[quantilesRate]; ok {
 		parts = append(parts, fmt.Sprintf("quantiles are of another run, at %s/s", o.quantity(quantilesRate, s.Median)))
 	}
 	return parts
+}
+
+// reason is a cell's, for what it is.
+func (o Options) reason(c *results.Cell) string {
+	if reason := o.Clean(c.Reason); reason != "" {
+		return reason
+	}
+	return "no reason was given"
 }
 
 // quantilesRate is the rate of the run that a load's quantiles are of, where all else is of

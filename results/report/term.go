@@ -104,7 +104,11 @@ func (o Options) termTable(g *Grid, columns []int) table.Writer {
 	for _, i := range columns {
 		c := g.Columns[i]
 		above, header = append(above, o.words(c.Group)), append(header, o.words(c.Title))
-		configs = append(configs, table.ColumnConfig{Number: len(header), Align: text.AlignRight, AlignHeader: text.AlignRight})
+		config := table.ColumnConfig{Number: len(header), Align: text.AlignRight, AlignHeader: text.AlignRight}
+		if c.Words() {
+			config = table.ColumnConfig{Number: len(header), WidthMax: 28, WidthMaxEnforcer: text.WrapSoft}
+		}
+		configs = append(configs, config)
 	}
 	if grouped {
 		t.AppendHeader(above, table.RowConfig{AutoMerge: true, AutoMergeAlign: text.AlignLeft})

@@ -11,10 +11,11 @@ import (
 
 // Mode is one of the heaps that values form.
 type Mode struct {
-	Place  float64 // the median of its values
-	Lo, Hi float64 // the smallest and the largest of them
-	Share  float64 // of all values, as a part of 1
-	N      int
+	Place float64 `json:"place"` // the median of its values
+	Lo    float64 `json:"least"` // the smallest of them
+	Hi    float64 `json:"most"`  // the largest
+	Share float64 `json:"share"` // of all values, as a part of 1
+	N     int     `json:"n"`
 }
 
 // Modality says whether values form more than one heap.
