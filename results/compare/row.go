@@ -357,6 +357,9 @@ func (m *matcher) aboutCells(p pair) []string {
 	var out []string
 	var differ []string
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(names(p.a.Settings), names(p.b.Settings))))) {
+		if !results.SettingApplies(p.a.Platform, p.a.Experiment, name) || !results.SettingApplies(p.b.Platform, p.b.Experiment, name) {
+			continue // of one of the two it says nothing
+		}
 		if was, is := p.a.Settings[name], p.b.Settings[name]; was != is && (!m.alongAxis() || !ofSystem(name)) {
 			differ = append(differ, fmt.Sprintf("%s %s and %s", name, cmp.Or(was, "nothing"), cmp.Or(is, "nothing")))
 		}

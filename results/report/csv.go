@@ -15,7 +15,7 @@ import (
 )
 
 // csvColumns are the columns of the tidy form; docs/report.md describes them.
-var csvColumns = []string{"run", "host", "system", "app", "platform", "experiment", "variant", "accel", "probes", "sample", "status", "counts", "repeat_of", "taints", "metric", "unit", "value"}
+var csvColumns = []string{"run", "host", "system", "app", "platform", "experiment", "variant", "accel", "probes", "memory_mib", "vcpus", "settings", "sample", "status", "counts", "repeat_of", "taints", "metric", "unit", "value"}
 
 // CSV writes every sample's every figure as a row of its own. A sample without any has one
 // row without metric. With curves their points are rows too, and a further column, at_ns,
@@ -34,6 +34,7 @@ func (d *Document) CSV(w io.Writer, curves bool) error {
 		for j := range f.Cells {
 			c := &f.Cells[j]
 			cell := []string{f.Run.ID, hostWords(&f.Host), c.System, c.App, c.Platform, experimentOf(c), c.Variant().String(), c.Accel, csvProbes(c)}
+			cell = append(cell, settingColumns(c)...)
 			for k := range cell {
 				cell[k] = CSVField(cell[k])
 			}
@@ -54,6 +55,19 @@ func (d *Document) CSV(w io.Writer, curves bool) error {
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// settingColumns are what a cell's figures depend on: its memory and vCPUs, empty if it has
+// none of its own, and all else as a list of name=value.
+func settingColumns(c *results.Cell) []string {
+	all := c.FigureSettings()
+	var rest []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if name != "memory_mib" && name != "vcpus" {
+			rest = append(rest, name+"="+settingText(all[name]))
+		}
+	}
+	return []string{all["memory_mib"], all["vcpus"], strings.Join(rest, "; ")}
 }
 
 type csvRows struct {

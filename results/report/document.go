@@ -24,6 +24,8 @@ type Document struct {
 	Warnings []string // why figures in it must not be read as one
 	Grids    []Grid
 	Images   []string // how each image was built, a line for each
+
+	cells []sourced // of all sources
 }
 
 // Grid is one table in the evaluation's own layout: each row and column keeps its place
@@ -79,8 +81,8 @@ type Entry struct {
 
 // NewDocument makes the tables of one run or several.
 func NewDocument(sources ...Source) *Document {
-	d := &Document{Sources: sources, Warnings: hostsDiffer(sources)}
 	cells := allCells(sources)
+	d := &Document{Sources: sources, cells: cells, Warnings: slices.Concat(hostsDiffer(sources), versionsDiffer(sources), noteSettings(cells))}
 	d.Grids = slices.Concat(sizeGrids(sources, cells), bootGrids(sources, cells), memoryGrids(sources, cells), throughputGrids(sources, cells), optionalGrids(sources, cells))
 	for i := range sources {
 		lines := Options{Width: 1 << 20}.images(sources[i].File.Cells)
@@ -99,6 +101,8 @@ type sourced struct {
 	run         string // "" where there is only one
 	accel       string // as a row's head shows it
 	interrupted bool
+	source      int    // its index
+	differs     string // what it was asked that the same cell of another run was not
 }
 
 func allCells(sources []Source) []sourced {
@@ -110,7 +114,7 @@ func allCells(sources []Source) []sourced {
 		}
 		for j := range s.File.Cells {
 			c := &s.File.Cells[j]
-			out = append(out, sourced{c, label, accelOf(c), s.File.Run.Status == results.RunInterrupted})
+			out = append(out, sourced{Cell: c, run: label, source: i, accel: accelOf(c), interrupted: s.File.Run.Status == results.RunInterrupted})
 		}
 	}
 	return out

@@ -188,7 +188,7 @@ func stripRow(id string, series int, c sourced, m phase, points []point, s *shap
 	summary, ok := figureOf(c.Cell, m.metric)
 	words, value := fmt.Sprintf("%s: %d samples", label, len(points)), ""
 	if ok {
-		value = strings.ReplaceAll(o.summary(m.metric, summary), "\n", " ")
+		value = o.onOneLine(m.metric, summary)
 		words += ", median " + value + ", from " + o.quantity(m.metric, summary.Min) + " to " + o.quantity(m.metric, summary.Max)
 	}
 	brackets, more := bracketsOf(s, points, x)

@@ -53,7 +53,7 @@ func (d *Document) HTML(w io.Writer) error {
 }
 
 func (d *Document) page() page {
-	cells := allCells(d.Sources)
+	cells := d.cells
 	p := page{
 		Policy:   "default-src 'none'; style-src " + csp.Hash(pageStyle) + "; script-src " + csp.Hash(pageScript) + "; base-uri 'none'; form-action 'none'",
 		Style:    template.CSS(pageStyle),

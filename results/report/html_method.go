@@ -98,7 +98,14 @@ func askedTable(f *results.File) figureTable {
 		if s == nil || len(c.Samples) == 0 {
 			continue
 		}
-		k := key{experimentOf(c), fmt.Sprint(s.Samples), fmt.Sprint(s.Warmup), time.Duration(s.TimeoutNs).String(), fmt.Sprintf("%d MiB", s.MemoryMiB), fmt.Sprint(s.VCPUs), "–"}
+		k := key{experimentOf(c), fmt.Sprint(s.Samples), fmt.Sprint(s.Warmup), time.Duration(s.TimeoutNs).String(), "–", "–", "–"}
+		applies := func(name string) bool { return results.SettingApplies(c.Platform, experimentOf(c), name) }
+		if applies("memory_mib") {
+			k.memory = fmt.Sprintf("%d MiB", s.MemoryMiB)
+		}
+		if applies("vcpus") {
+			k.vcpus = fmt.Sprint(s.VCPUs)
+		}
 		if s.Until != nil {
 			k.samples = fmt.Sprintf("until ±%d %%, %d to %d", s.Until.WithinPercent, s.Samples, s.Until.AtMost)
 		}

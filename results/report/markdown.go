@@ -56,7 +56,7 @@ func (g *Grid) markdown(b *strings.Builder) {
 			row = append(row, EscapeMarkdown(h))
 		}
 		for _, e := range r.Entries {
-			words := EscapeMarkdown(strings.Join(Options{}.entryWords(e), " "))
+			words := EscapeMarkdown(joined(Options{}.entryWords(e)))
 			row = append(row, strings.TrimSpace(words+" "+EscapeMarkdown(marks(e.Notes))))
 		}
 		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))

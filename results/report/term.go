@@ -130,7 +130,9 @@ func (o Options) termTable(g *Grid, columns []int) table.Writer {
 
 func (o Options) termEntry(e Entry) string {
 	lines := o.entryWords(e)
-	if e.Summary == nil {
+	if e.Summary != nil && e.Text == "" && e.Bound == nil {
+		lines = strings.Split(o.narrow(e.Metric, *e.Summary), "\n")
+	} else {
 		for i := range lines {
 			lines[i] = o.Paint(statusColor(e.Status), lines[i])
 		}
