@@ -292,26 +292,45 @@ func Columns(selector string) (*File, []CellValues, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	var cells []CellValues
+	head, err := asItStands(sel, func() (head *File, writer int, err error) {
+		head, cells, writer, err = columns(sel)
+		return head, writer, err
+	})
+	return head, cells, err
+}
+
+// columns reads what [Columns] does, and the process that wrote it last.
+func columns(sel RunSelector) (head *File, cells []CellValues, writer int, err error) {
 	if _, ok := sel.databaseOf(); !ok {
 		r, err := loadOld(sel)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, 0, err
 		}
 		cells := FromFile(r.file)
 		r.file.Cells = nil
-		return r.file, cells, nil
+		return r.file, cells, 0, nil
 	}
 	d, err := Open(sel.Path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	defer d.Close()
-	head, err := d.Head(sel.Run)
-	if err != nil {
-		return nil, nil, err
-	}
-	cells, err := d.Values(head.Run.ID)
-	return head, cells, err
+	err = d.view(func(tx *sql.Tx) error {
+		number, err := find(tx, sel.Run)
+		if err != nil {
+			return err
+		}
+		if head, err = readHead(tx, number); err != nil {
+			return err
+		}
+		if writer, err = writerOf(tx, number); err != nil {
+			return err
+		}
+		cells, err = readAllValues(tx, number)
+		return err
+	})
+	return head, cells, writer, err
 }
 
 // microseconds is a time as it is stored.

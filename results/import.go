@@ -4,7 +4,6 @@ package results
 
 import (
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -19,16 +18,20 @@ type Imported struct {
 	ID      string
 	From    string // selector
 	Samples int
-	Already bool // it was there, as it is
+	There   int  // samples of it that were there before
+	Already bool // it was there, as it is or further on: nothing was changed
+	Updated bool // it was there, and went on elsewhere: what it was short of was added
 }
 
 // Import takes runs into the store of a folder, which is made if need be. A selector
 // without a run means all that are there. Each run is taken as a whole or not at all, its
-// samples byte for byte; done is told of each. The sources stay as they are.
+// samples byte for byte; done is told of each. Of a run that is there already, the state
+// that goes further stays or takes its place; two that have parted are an error. The sources
+// stay as they are.
 func Import(into string, selectors []string, done func(Imported)) error {
 	s := &Store{dir: into}
 	if err := os.MkdirAll(into, 0o755); err != nil {
-		return fmt.Errorf("results: create %s: %w", into, err)
+		return fmt.Errorf("results: create the results folder: %w: choose another directory", err)
 	}
 	var err error
 	if s.lock, err = lockDir(into); err != nil {
@@ -123,15 +126,19 @@ func (s *Store) importRun(sel RunSelector) (Imported, error) {
 	}
 	f := r.file
 	got := Imported{ID: f.Run.ID, From: sel.String(), Samples: countsOf(f).Samples}
-	if f.Run.Status == RunRunning && pid != 0 && pid != os.Getpid() {
+	if statusNow(f.Run.Status, r.writer, pid) == RunRunning && pid != os.Getpid() {
 		return got, fmt.Errorf("it is being written by pid %d (%s): wait for its end", pid, command)
 	}
 	if err := checkRun(r); err != nil {
 		return got, err
 	}
 	err = inTx(s.db, func(tx *sql.Tx) error {
-		var err error
-		if got.Already, err = alreadyThere(tx, r); err != nil || got.Already {
+		var number int64
+		err := tx.QueryRow("SELECT number FROM run WHERE id = ?", f.Run.ID).Scan(&number)
+		if err == nil {
+			return meet(tx, number, r, &got)
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		run, cells, err := insertRun(tx, r)
@@ -141,30 +148,6 @@ func (s *Store) importRun(sel RunSelector) (Imported, error) {
 		return settle(tx, run, cells, f)
 	})
 	return got, err
-}
-
-// alreadyThere says whether the store has a run as it is. Another state of it is an error.
-func alreadyThere(tx *sql.Tx, r rawRun) (bool, error) {
-	var number int64
-	err := tx.QueryRow("SELECT number FROM run WHERE id = ?", r.file.Run.ID).Scan(&number)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	there, _, err := readRun(tx, number)
-	if err != nil {
-		return false, err
-	}
-	same := there.file.Run.Status == r.file.Run.Status && len(there.samples) == len(r.samples)
-	for i := 0; same && i < len(r.samples); i++ {
-		same = slices.EqualFunc(there.samples[i], r.samples[i], func(a, b json.RawMessage) bool { return string(a) == string(b) })
-	}
-	if !same {
-		return false, fmt.Errorf("another state of run %s is there already: import it into another folder", r.file.Run.ID)
-	}
-	return true, nil
 }
 
 // checkRun refuses what no ukprobe has written: figures that cannot be.

@@ -82,7 +82,7 @@ func killOnce(t *testing.T) {
 	if total < stored || total > stored+1 {
 		t.Errorf("%d samples are readable, %d were stored", total, stored)
 	}
-	if f.Run.Status != RunRunning || f.Run.Finished != nil {
+	if f.Run.Status != RunKilled || f.Run.Finished != nil {
 		t.Errorf("status %q, finished %v", f.Run.Status, f.Run.Finished)
 	}
 	list, err := List(dir)

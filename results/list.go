@@ -11,21 +11,20 @@ import (
 	"time"
 )
 
-// RunKilled is the status, in a list, of a run that is "running" in its file and that
-// nobody writes any more.
-const RunKilled = "killed"
-
 // RunInfo is a run in a list.
 type RunInfo struct {
 	Dir      string     `json:"dir"`
 	ID       string     `json:"id"`
 	Started  time.Time  `json:"started"`
 	Finished *time.Time `json:"finished,omitempty"`
-	Status   string     `json:"status"` // ok, failed, interrupted, running, killed
-	Version  string     `json:"version"`
-	Matrix   string     `json:"matrix,omitempty"`
-	Kernel   string     `json:"kernel"`
-	CPUModel string     `json:"cpu_model"`
+	// RanNs is for how long it was under way ([Run.Ran]); absent if that is not known.
+	RanNs    *int64 `json:"ran_ns,omitempty"`
+	Resumed  int    `json:"resumed,omitempty"` // how many times
+	Status   string `json:"status"`            // ok, failed, interrupted, running, killed
+	Version  string `json:"version"`
+	Matrix   string `json:"matrix,omitempty"`
+	Kernel   string `json:"kernel"`
+	CPUModel string `json:"cpu_model"`
 	RunCounts
 
 	writer int // the process that wrote it last
@@ -91,9 +90,8 @@ func List(dir string) ([]RunInfo, error) {
 	if f.Run.Asked != nil {
 		info.Matrix = f.Run.Asked.Matrix
 	}
-	if pid == 0 && info.Status == RunRunning {
-		info.Status = RunKilled
-	}
+	info.Status = statusNow(info.Status, 0, pid)
+	info.ran(f.Run)
 	return []RunInfo{info}, nil
 }
 
@@ -120,14 +118,25 @@ func (d *DB) Runs() (out []RunInfo, err error) {
 	}
 	for i := range out {
 		out[i].Dir = dir
-		if out[i].Status == RunRunning && (pid == 0 || pid != out[i].writer) {
-			out[i].Status = RunKilled
-		}
+		out[i].Status = statusNow(out[i].Status, out[i].writer, pid)
 	}
 	return out, nil
 }
 
-const listSQL = `SELECT number, id, started, finished, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, unsupported, other, samples FROM run ORDER BY started, number`
+// listSQL has a run's head only of those that were resumed, of which it ends with the list
+// of their parts: the others' need not be decoded, nor searched.
+const listSQL = `SELECT number, id, started, finished, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, unsupported, other, samples,
+	CASE WHEN substr(CAST(t.head AS BLOB), -2) = CAST(']}' AS BLOB) THEN t.head END
+	FROM run r LEFT JOIN run_text t ON t.run = r.number ORDER BY started, number`
+
+// ran fills in what a run's head says of its parts.
+func (i *RunInfo) ran(r Run) {
+	i.RanNs, i.Resumed = nil, max(0, len(r.Parts)-1)
+	if d, known := r.Ran(); known {
+		ns := d.Nanoseconds()
+		i.RanNs = &ns
+	}
+}
 
 func listRuns(q querier) (out []RunInfo, err error) {
 	rows, err := q.Query(listSQL)
@@ -142,8 +151,9 @@ func listRuns(q querier) (out []RunInfo, err error) {
 		var pid int
 		var finished sql.NullInt64
 		var cells, ok, failed, unsupported, other, samples sql.NullInt64
+		var head sql.NullString
 		if err := rows.Scan(&number, &r.ID, &started, &finished, &r.Status, &r.Version, &r.Matrix, &r.Kernel, &r.CPUModel, &pid,
-			&cells, &ok, &failed, &unsupported, &other, &samples); err != nil {
+			&cells, &ok, &failed, &unsupported, &other, &samples, &head); err != nil {
 			return err
 		}
 		r.Started = microseconds(started)
@@ -153,6 +163,13 @@ func listRuns(q querier) (out []RunInfo, err error) {
 		}
 		r.RunCounts = RunCounts{int(cells.Int64), int(ok.Int64), int(failed.Int64), int(unsupported.Int64), int(other.Int64), int(samples.Int64)}
 		r.writer = pid
+		run := Run{Started: r.Started, Finished: r.Finished}
+		if head.Valid {
+			if err := decode([]byte(head.String), &run); err != nil {
+				return notAsWritten("what the run was", err)
+			}
+		}
+		r.ran(run)
 		if !cells.Valid {
 			uncounted, places = append(uncounted, number), append(places, len(out))
 		}

@@ -13,16 +13,18 @@ import (
 	"path/filepath"
 )
 
-// Load reads a run: finished, under way, or left by a killed ukprobe, of which the status
-// is still "running". The selector is DIR, DIR@RUN, or the path of a run.json
+// Load reads a run: finished, under way, or left by a killed ukprobe, which is stored as
+// "running" and told as [RunKilled]. The selector is DIR, DIR@RUN, or the path of a run.json
 // ([ParseRunSelector]).
 func Load(selector string) (*File, error) {
 	sel, err := ParseRunSelector(selector)
 	if err != nil {
 		return nil, err
 	}
-	r, err := load(sel, nil)
-	return r.file, err
+	return asItStands(sel, func() (*File, int, error) {
+		r, err := load(sel, nil)
+		return r.file, r.writer, err
+	})
 }
 
 // load reads a run and its samples as they are written. lock is a folder's lock that is

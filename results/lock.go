@@ -57,3 +57,27 @@ func steady(dir string, read func() error) (pid int, command string, err error) 
 	}
 	return pid, command, nil
 }
+
+// statusNow is a run's status as everybody is told it. Stored as running is one that is
+// being written, and one whose writer was killed: writer is the process that wrote it last
+// (0: that is not kept), holder the one that holds the folder's lock now (0: nobody does).
+func statusNow(stored string, writer, holder int) string {
+	if stored == RunRunning && (holder == 0 || writer != 0 && writer != holder) {
+		return RunKilled
+	}
+	return stored
+}
+
+// asItStands reads a run, and says of one that nobody writes any more that it was killed.
+func asItStands(sel RunSelector, read func() (*File, int, error)) (f *File, err error) {
+	writer := 0
+	holder, _, err := steady(sel.folder(), func() (err error) {
+		f, writer, err = read()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	f.Run.Status = statusNow(f.Run.Status, writer, holder)
+	return f, nil
+}

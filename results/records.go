@@ -17,6 +17,7 @@ import (
 type rawRun struct {
 	file    *File
 	samples [][]json.RawMessage // by cell, as many as file has
+	writer  int                 // the process that wrote it last; 0: that is not kept
 }
 
 // insertRun stores a whole run. It returns the run's number and its cells' ids.
@@ -243,6 +244,12 @@ func readHead(q querier, run int64) (*File, error) {
 	return f, nil
 }
 
+// writerOf is the process that wrote a run last.
+func writerOf(q querier, run int64) (pid int, err error) {
+	err = q.QueryRow("SELECT pid FROM run WHERE number = ?", run).Scan(&pid)
+	return pid, err
+}
+
 // readCells reads a run's cells without their samples, and their ids.
 func readCells(q querier, run int64) (cells []Cell, ids []int64, err error) {
 	rows, err := q.Query("SELECT id, head FROM cell WHERE run = ? ORDER BY n", run)
@@ -322,6 +329,9 @@ func readHistograms(q querier, cell int64) (hs []Histogram, err error) {
 // readRun reads all of a run, with summaries.
 func readRun(q querier, run int64) (r rawRun, ids []int64, err error) {
 	if r.file, err = readHead(q, run); err != nil {
+		return r, nil, err
+	}
+	if r.writer, err = writerOf(q, run); err != nil {
 		return r, nil, err
 	}
 	if r.file.Cells, ids, err = readCells(q, run); err != nil {

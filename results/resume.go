@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // Resume opens a run that was interrupted, killed or ended with an error, to add to it; a
@@ -113,6 +114,9 @@ func (s *Store) BeginPart(p Part) error {
 	if len(run.Parts) == 0 {
 		run.Parts = []Part{{Started: run.Started, Argv: run.Argv}}
 	}
+	if last := &run.Parts[len(run.Parts)-1]; last.Finished == nil {
+		last.Finished = s.file.ended()
+	}
 	run.Parts = append(run.Parts, p)
 	run.Status, run.Finished = RunRunning, nil
 	if err := s.beginPart(); err != nil {
@@ -124,6 +128,30 @@ func (s *Store) BeginPart(p Part) error {
 		return s.failed(fmt.Errorf("results: go on with the run in %s: %w: what was stored before is intact", s.dir, err))
 	}
 	return nil
+}
+
+// ended is when the last part ended so far: with the run, or, of one that was killed, with
+// its last sample. A sample's end is only known as far as the timeline goes.
+func (f *File) ended() *time.Time {
+	if f.Run.Finished != nil {
+		return f.Run.Finished
+	}
+	end := f.Run.Started
+	if n := len(f.Run.Parts); n > 0 {
+		end = f.Run.Parts[n-1].Started
+	}
+	for i := range f.Cells {
+		for _, s := range f.Cells[i].Samples {
+			at := s.Started
+			if s.Phases.TotalNs != nil {
+				at = at.Add(time.Duration(*s.Phases.TotalNs))
+			}
+			if at.After(end) {
+				end = at
+			}
+		}
+	}
+	return &end
 }
 
 func (s *Store) beginPart() error {

@@ -84,10 +84,23 @@ func TestResume(t *testing.T) {
 			must(t, s.AddSample(0, okSample(7)))
 			must(t, s.Finish(RunOK))
 			f := mustLoad(t, dir)
-			wantParts := []Part{{Started: started, Argv: []string{"ukprobe", "run"}},
+			end := before.Run.Finished
+			if name[:6] == "killed" { // when its last sample had started, and was ready
+				end = ptrTo(before.Cells[1].Samples[2].Started.Add(time.Duration(*before.Cells[1].Samples[2].Phases.TotalNs)))
+			}
+			wantParts := []Part{{Started: started, Finished: end, Argv: []string{"ukprobe", "run"}},
 				{Started: started.Add(time.Hour), Argv: []string{"again"}, From: 5, Differences: []string{"kernel: 1 then, 2 now"}}}
 			if d := cmp.Diff(wantParts, f.Run.Parts); d != "" {
 				t.Errorf("parts (-want +got):\n%s", d)
+			}
+			ran, known := f.Run.Ran()
+			if want := end.Sub(started) + f.Run.Finished.Sub(started.Add(time.Hour)); !known || ran != want {
+				t.Errorf("it ran for %s, %v: want %s", ran, known, want)
+			}
+			list, err := List(dir)
+			must(t, err)
+			if len(list) != 1 || list[0].RanNs == nil || *list[0].RanNs != ran.Nanoseconds() || list[0].Resumed != 1 {
+				t.Errorf("listed as %+v", list)
 			}
 			if n := [2]int{len(f.Cells[0].Samples), len(f.Cells[1].Samples)}; n != [2]int{3, 3} {
 				t.Fatalf("%v samples", n)

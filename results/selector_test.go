@@ -93,7 +93,10 @@ func TestList(t *testing.T) {
 		if (got[i].Finished == nil) != (got[i].Status == RunKilled) {
 			t.Errorf("%s, finished %v", got[i].Status, got[i].Finished)
 		}
-		got[i].Finished, got[i].writer = nil, 0
+		if (got[i].RanNs == nil) != (got[i].Finished == nil) || got[i].RanNs != nil && *got[i].RanNs != got[i].Finished.Sub(got[i].Started).Nanoseconds() {
+			t.Errorf("%s to %v: ran %v", got[i].Started, got[i].Finished, got[i].RanNs)
+		}
+		got[i].Finished, got[i].RanNs, got[i].writer = nil, nil, 0
 	}
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(RunInfo{})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -125,8 +128,9 @@ func TestImport(t *testing.T) {
 	take := func(i Imported) { got = append(got, i) }
 	must(t, Import(into, []string{from, old, file}, take))
 	want := []Imported{
-		{"20260301-010000-cccc", from + "@20260301-010000-cccc", 3, false}, {"20260302-010000-aaaa", from + "@20260302-010000-aaaa", 1, false},
-		{"20260303-010000-bbbb", from + "@20260303-010000-bbbb", 2, false}, {"r1", old, 4, false}, {"20260302-010000-aaaa", file, 1, true},
+		{ID: "20260301-010000-cccc", From: from + "@20260301-010000-cccc", Samples: 3}, {ID: "20260302-010000-aaaa", From: from + "@20260302-010000-aaaa", Samples: 1},
+		{ID: "20260303-010000-bbbb", From: from + "@20260303-010000-bbbb", Samples: 2}, {ID: "r1", From: old, Samples: 4},
+		{ID: "20260302-010000-aaaa", From: file, Samples: 1, There: 1, Already: true},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -258,6 +262,7 @@ func TestImportRefuses(t *testing.T) {
 	if v := mustLoad(t, out2store(t, path)).Cells[0].Samples[0].Values["exits"]; v != 1e30 {
 		t.Errorf("10^30 became %v", v)
 	}
+	wantError(t, Import(filepath.Join(path, "into"), []string{path}, func(Imported) { t.Error("imported") }), path, "not a directory", "choose another directory")
 }
 
 func TestExportRefuses(t *testing.T) {

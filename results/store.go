@@ -234,7 +234,7 @@ func (s *Store) begin(head Run, host Host, cells []Cell) error {
 	if err := s.openDatabase(); err != nil {
 		return err
 	}
-	if err := s.insert(rawRun{&s.file, make([][]json.RawMessage, len(cells))}); err != nil {
+	if err := s.insert(rawRun{file: &s.file, samples: make([][]json.RawMessage, len(cells))}); err != nil {
 		return s.failed(fmt.Errorf("results: begin the run in %s: %w: choose another directory", s.dir, err))
 	}
 	return nil

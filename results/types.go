@@ -20,6 +20,10 @@ const (
 	RunInterrupted = "interrupted"
 )
 
+// RunKilled is what a run is told to be that is stored as running and that nobody writes
+// any more. It never is stored: nobody was there to do so.
+const RunKilled = "killed"
+
 // Statuses of a cell.
 const (
 	CellOK          = "ok"
@@ -144,11 +148,37 @@ type Asked struct {
 // Part is a stretch of a run without interruption.
 type Part struct {
 	Started time.Time `json:"started"` // wall clock
-	Argv    []string  `json:"argv"`
-	From    int       `json:"from"` // so many samples of all cells were there before
+	// Finished is when a part that another one followed ended; of one that was killed, when
+	// its last sample did, as far as that is known. The last part ended with the run.
+	Finished *time.Time `json:"finished,omitempty"`
+	Argv     []string   `json:"argv"`
+	From     int        `json:"from"` // so many samples of all cells were there before
 	// Differences are those of the host and of images from what they were at first, which
 	// were accepted with --force.
 	Differences []string `json:"differences,omitempty"`
+}
+
+// Ran is for how long a run was under way: what lies between its parts does not count. It
+// is not known of a run that has not ended, and of one that an ukprobe has resumed which
+// did not note when a part ended.
+func (r *Run) Ran() (d time.Duration, known bool) {
+	if r.Finished == nil {
+		return 0, false
+	}
+	if len(r.Parts) == 0 {
+		return r.Finished.Sub(r.Started), true
+	}
+	for i, p := range r.Parts {
+		end := p.Finished
+		if i == len(r.Parts)-1 {
+			end = r.Finished
+		}
+		if end == nil {
+			return 0, false
+		}
+		d += end.Sub(p.Started)
+	}
+	return d, true
 }
 
 // Host is the fingerprint of the machine that was measured on.

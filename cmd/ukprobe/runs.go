@@ -91,8 +91,8 @@ func writeRuns(w io.Writer, o report.Options, runs []results.RunInfo, folders bo
 			name = r.Dir + "@" + r.ID
 		}
 		took := "-"
-		if r.Finished != nil {
-			took = r.Finished.Sub(r.Started).Round(time.Second).String()
+		if r.RanNs != nil {
+			took = time.Duration(*r.RanNs).Round(time.Second).String()
 		}
 		if matrix == "" {
 			matrix = "-"
@@ -169,7 +169,9 @@ func importCommand() *cli.Command {
 		Usage:     "take runs of other folders, and run.json files, into the store of a folder",
 		ArgsUsage: "FILE|DIR[@RUN]…",
 		Description: "Of a folder without @RUN all runs are taken. A run that is there already is left as it\n" +
-			"is. Folders of older versions (run.json and no ukprobe.db) are read too.\n\n" +
+			"is, or brought up to date if it was resumed elsewhere; two states of which neither goes\n" +
+			"on from the other are refused (docs/results.md). Folders of older versions (run.json and\n" +
+			"no ukprobe.db) are read too.\n\n" +
 			"Examples:\n" +
 			"  ukprobe import --into results-all results-2026*\n" +
 			"  ukprobe import --into results-mine nightly-0312.json",
@@ -189,10 +191,19 @@ func importRuns(c *cli.Context) error {
 	}
 	clean := reportOptions().Clean
 	return results.Import(c.String("into"), c.Args().Slice(), func(i results.Imported) {
-		what := "imported"
-		if i.Already {
-			what = "there already"
-		}
-		fmt.Fprintf(c.App.Writer, "%s: run %s, %d samples, from %s\n", what, clean(i.ID), i.Samples, clean(i.From))
+		fmt.Fprintf(c.App.Writer, "%s: run %s, %d samples, from %s\n", became(i), clean(i.ID), i.Samples, clean(i.From))
 	})
+}
+
+// became says what became of a run that was to be imported.
+func became(i results.Imported) string {
+	switch {
+	case i.Already && i.There > i.Samples:
+		return fmt.Sprintf("there already, with %d samples more", i.There-i.Samples)
+	case i.Already:
+		return "there already"
+	case i.Updated:
+		return fmt.Sprintf("brought up to date, %d samples more", i.Samples-i.There)
+	}
+	return "imported"
 }

@@ -38,6 +38,47 @@ func nightly(t *testing.T) string {
 	return dir
 }
 
+// TestRunsTook: the time between the parts of a resumed run does not count.
+func TestRunsTook(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "r")
+	s, err := results.Create(dir, results.Run{ID: "20260301-010000-aaaa", Started: time.Now().Add(-1000 * time.Hour)}, results.Host{}, []results.Cell{{System: "linux", App: "hello", Platform: "qemu"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddSample(0, results.Sample{Started: time.Now().Add(-999 * time.Hour), Status: results.SampleOK}); err != nil {
+		t.Fatal(err)
+	}
+	took := func() []string {
+		out, text, status := ukprobe(t, "runs", dir)
+		lines := strings.Split(out, "\n")
+		if status != 0 || len(lines) != 3 {
+			t.Fatalf("%d, %q, %q", status, out, text)
+		}
+		return strings.Fields(lines[1])[3:5]
+	}
+	if err := s.Close(); err != nil { // as SIGKILL leaves it
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"-", "killed"}, took()); d != "" {
+		t.Error(d)
+	}
+	if s, err = results.Resume(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.BeginPart(results.Part{Started: time.Now().Add(-time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"-", "running"}, took()); d != "" {
+		t.Error(d)
+	}
+	if err := s.Finish(results.RunOK); err != nil {
+		t.Fatal(err)
+	}
+	if got := took(); !strings.HasPrefix(got[0], "2h0m") || got[1] != "ok" { // an hour until the last sample, and one at the end
+		t.Errorf("%v", got)
+	}
+}
+
 func TestRuns(t *testing.T) {
 	dir := nightly(t)
 	out, text, status := ukprobe(t, "runs", dir)
@@ -119,6 +160,20 @@ func TestRunsOfForeignFile(t *testing.T) {
 	_, text, status = ukprobe(t, "import", "--into", filepath.Join(t.TempDir(), "all"), dir)
 	if status != exitFailed || !strings.Contains(text, "the run's id is") || strings.ContainsAny(text, "\x1b\x07\r\u202e") {
 		t.Errorf("import: %d, %q", status, text)
+	}
+}
+
+func TestBecame(t *testing.T) {
+	for want, i := range map[string]results.Imported{
+		"imported":                           {Samples: 5},
+		"there already":                      {Samples: 5, There: 5, Already: true},
+		"there already, with 2 samples more": {Samples: 5, There: 7, Already: true},
+		"brought up to date, 3 samples more": {Samples: 5, There: 2, Updated: true},
+		"brought up to date, 5 samples more": {Samples: 5, Updated: true},
+	} {
+		if got := became(i); got != want {
+			t.Errorf("%+v: %q, want %q", i, got, want)
+		}
 	}
 }
 

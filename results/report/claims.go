@@ -26,7 +26,7 @@ func Claims(w io.Writer, f *results.File, o Options) error {
 			b.WriteByte('\n')
 		}
 		o.claimsBlock(&b, &f.Cells[i])
-		if words := (group{interrupted: f.Run.Status == results.RunInterrupted}).fewer(o, &f.Cells[i]); words != "" {
+		if words := (group{cut: cutOf(f)}).fewer(o, &f.Cells[i]); words != "" {
 			b.WriteString(Wrap(words, o.width(), 0) + "\n")
 		}
 	}

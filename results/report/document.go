@@ -98,11 +98,11 @@ func NewDocument(sources ...Source) *Document {
 // sourced is a cell and the run that it is of.
 type sourced struct {
 	*results.Cell
-	run         string // "" where there is only one
-	accel       string // as a row's head shows it
-	interrupted bool
-	source      int    // its index
-	differs     string // what it was asked that the same cell of another run was not
+	run     string // "" where there is only one
+	accel   string // as a row's head shows it
+	cut     string // see group
+	source  int    // its index
+	differs string // what it was asked that the same cell of another run was not
 }
 
 func allCells(sources []Source) []sourced {
@@ -114,7 +114,7 @@ func allCells(sources []Source) []sourced {
 		}
 		for j := range s.File.Cells {
 			c := &s.File.Cells[j]
-			out = append(out, sourced{Cell: c, run: label, source: i, accel: accelOf(c), interrupted: s.File.Run.Status == results.RunInterrupted})
+			out = append(out, sourced{Cell: c, run: label, source: i, accel: accelOf(c), cut: cutOf(s.File)})
 		}
 	}
 	return out

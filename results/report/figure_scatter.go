@@ -33,7 +33,7 @@ func sizeSection(sources []Source) section {
 				x, okX := figureOf(both.size, "file_bytes")
 				y, okY := figureOf(both.boot, totalNs)
 				if okX && okY {
-					pairs = append(pairs, pair{sourced{Cell: both.boot, interrupted: f.Run.Status == results.RunInterrupted}, x.Median, y.Median})
+					pairs = append(pairs, pair{sourced{Cell: both.boot, cut: cutOf(f)}, x.Median, y.Median})
 				}
 			}
 			if len(pairs) < 3 {
@@ -112,6 +112,9 @@ func correlation(pairs []pair) string {
 	var xs, ys []float64
 	for _, p := range pairs {
 		xs, ys = append(xs, p.x), append(ys, p.y)
+	}
+	if len(pairs) == 1 {
+		return "One cell only: there is nothing to hold it against."
 	}
 	rho, p, err := stats.Spearman(xs, ys)
 	if err != nil {

@@ -57,6 +57,9 @@ func runFacts(f *results.File) []fact {
 	out := []fact{{"run", r.ID}, {"status", r.Status}, {"ukprobe", r.Version}, {"started", r.Started.UTC().Format(layout)}}
 	if r.Finished != nil {
 		out = append(out, fact{"finished", r.Finished.UTC().Format(layout)})
+		if ran, known := r.Ran(); known && len(r.Parts) > 1 {
+			out = append(out, fact{"under way", fmt.Sprintf("%s, in %d parts", ran.Round(time.Second), len(r.Parts))})
+		}
 	}
 	out = append(out, fact{"seed", fmt.Sprintf("%d: of the order in which samples of all cells were taken in turns", r.Seed)}, fact{"command line", strings.Join(r.Argv, " ")})
 	if r.Asked != nil {

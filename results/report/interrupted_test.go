@@ -37,6 +37,10 @@ func TestInterrupted(t *testing.T) {
 			t.Errorf("%q is not there %d times:\n%s", want, times, got)
 		}
 	}
+	f.Run.Status = results.RunKilled
+	if killed := strings.ReplaceAll(got, "interrupted", "killed"); killed != text() {
+		t.Errorf("of one that was killed:\n%s", text())
+	}
 	f.Run.Status = results.RunOK
 	if got := text(); !strings.Contains(got, " 7/7") || strings.Contains(got, "interrupted") {
 		t.Errorf("of a run that was not:\n%s", got)

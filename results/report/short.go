@@ -20,14 +20,14 @@ func (g group) fewer(o Options, c *results.Cell) string {
 		return o.interruptedWords(c)
 	}
 	if asked, short := g.asked(c); short && c.HasFigures() {
-		return cutShort(c, asked)
+		return g.cutShort(c, asked)
 	}
 	return ""
 }
 
 // fewer is that of a cell and its run.
 func (c *sourced) fewer() string {
-	g := group{experiment: c.Experiment, interrupted: c.interrupted}
+	g := group{experiment: c.Experiment, cut: c.cut}
 	return c.general(g.fewer(Options{}, c.Cell))
 }
 

@@ -31,7 +31,7 @@ func (o Options) sizes(b *strings.Builder, f *results.File) {
 		if g.experiment != "boot" {
 			continue
 		}
-		g.interrupted = f.Run.Status == results.RunInterrupted
+		g.cut = cutOf(f)
 		rows := g.sized(f.Cells)
 		if len(rows) < 2 {
 			continue

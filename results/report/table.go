@@ -29,7 +29,7 @@ func Table(w io.Writer, f *results.File, o Options) error {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		g.interrupted = f.Run.Status == results.RunInterrupted
+		g.cut = cutOf(f)
 		o.block(&b, g)
 	}
 	o.sizes(&b, f)
@@ -48,7 +48,7 @@ func Table(w io.Writer, f *results.File, o Options) error {
 type group struct {
 	accel, experiment, probes string
 	cells                     []*results.Cell
-	interrupted               bool // the run was
+	cut                       string // how the run ended before its last sample: interrupted, killed, or ""
 }
 
 // asked is how many samples of a cell were to be taken, if the run was ended before;
@@ -59,7 +59,7 @@ func (g group) asked(c *results.Cell) (n int, short bool) {
 		return max(c.Settings.Samples, n), false
 	}
 	ended := c.Status == results.CellUnsupported || c.Status == results.CellNoImage || c.Status == results.CellFailed && n == 0
-	if !g.interrupted || ended || c.Settings == nil || c.Stopped != nil {
+	if g.cut == "" || ended || c.Settings == nil || c.Stopped != nil {
 		return n, false
 	}
 	if c.Settings.Until != nil {
@@ -205,7 +205,7 @@ func (o Options) row(g group, c *results.Cell, number int) (table.Row, string) {
 	note = o.boundNote(c, g.columns(), note)
 	asked, short := g.asked(c)
 	if short {
-		note = strings.TrimPrefix(note+"; "+cutShort(c, asked), "; ")
+		note = strings.TrimPrefix(note+"; "+g.cutShort(c, asked), "; ")
 	}
 	if note != "" {
 		mark = fmt.Sprintf("[%d]", number)
@@ -246,12 +246,20 @@ func (o Options) boundNote(c *results.Cell, columns []phase, note string) string
 	return note
 }
 
-// cutShort says what an interrupted run has not taken of a cell.
-func cutShort(c *results.Cell, asked int) string {
-	if n := c.Taken(); n < asked || c.Settings.Until == nil {
-		return fmt.Sprintf("interrupted: %d of %s were taken", n, counted(asked, "sample"))
+// cutOf is how a run ended before its last sample, "" if it did not.
+func cutOf(f *results.File) string {
+	if s := f.Run.Status; s == results.RunInterrupted || s == results.RunKilled {
+		return s
 	}
-	return fmt.Sprintf("interrupted after %s, before its stopping rule (±%d %%) was met", counted(c.Taken(), "sample"), c.Settings.Until.WithinPercent)
+	return ""
+}
+
+// cutShort says what a run that was interrupted or killed has not taken of a cell.
+func (g group) cutShort(c *results.Cell, asked int) string {
+	if n := c.Taken(); n < asked || c.Settings.Until == nil {
+		return fmt.Sprintf("%s: %d of %s were taken", g.cut, n, counted(asked, "sample"))
+	}
+	return fmt.Sprintf("%s after %s, before its stopping rule (±%d %%) was met", g.cut, counted(c.Taken(), "sample"), c.Settings.Until.WithinPercent)
 }
 
 // platform is a cell's platform, and below it what tells the cell from others on it.

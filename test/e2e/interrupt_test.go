@@ -134,7 +134,7 @@ func TestKillAndClean(t *testing.T) {
 	if left := eventually(func() string { return join(qemusOf(t, c)) }); left != "" {
 		t.Errorf("QEMU outlives ukprobe: %s", left)
 	}
-	if n := stored(t, c, results.RunRunning); n != finished {
+	if n := stored(t, c, results.RunKilled); n != finished {
 		t.Errorf("%d samples stored, %d finished", n, finished)
 	}
 	left := leftOf(t, c)
@@ -221,7 +221,7 @@ func TestStoreIsAlwaysWhole(t *testing.T) {
 	newCall(t, "runs", c.out()).run().want(0).prints(" running ")
 	_ = c.cmd.Process.Kill()
 	c.wait(patience(5 * time.Second))
-	if n := stored(t, c, results.RunRunning); n == 0 {
+	if n := stored(t, c, results.RunKilled); n == 0 {
 		t.Error("no sample was stored in time")
 	}
 	newCall(t, "runs", c.out()).run().want(0).prints(" killed ")
