@@ -107,14 +107,14 @@ func writeRuns(w io.Writer, o report.Options, runs []results.RunInfo, folders bo
 		if row[2] != "-" {
 			ended += " after " + row[2]
 		}
-		cells := row[5] + " cells"
+		matrix := ""
 		if row[4] != "-" {
-			cells = row[4] + ", " + cells
+			matrix = row[4] + "; "
 		}
 		counts := strings.Split(row[6], "/")
 		return row[0], []string{
 			fmt.Sprintf("%s UTC, %s", row[1], ended),
-			fmt.Sprintf("%s: %s ok, %s failed, %s unsupported; %s samples", cells, counts[0], counts[1], counts[2], row[7]),
+			fmt.Sprintf("%scells: %s (%s ok, %s failed, %s unsupported), samples: %s", matrix, row[5], counts[0], counts[1], counts[2], row[7]),
 			fmt.Sprintf("%s; ukprobe %s", row[8], row[9]),
 		}
 	})
