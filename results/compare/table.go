@@ -41,9 +41,10 @@ func (p printer) table(lines []line) string {
 	if p.o.Width <= 0 || report.Widest(t) <= p.width() {
 		return report.RenderTable(t)
 	}
-	const name = 24 // columns of it
-	if t = p.drawn(lines, folded, name); report.Widest(t) <= p.width() {
-		return report.RenderTable(t)
+	for _, name := range []int{32, 28, 24} { // columns of it
+		if t = p.drawn(lines, folded, name); report.Widest(t) <= p.width() {
+			return report.RenderTable(t)
+		}
 	}
 	return p.list(lines)
 }
@@ -54,7 +55,7 @@ func (p printer) drawn(lines []line, fold func(string) string, name int) table.W
 	t.AppendHeader(table.Row{"cell", "A", "B", "B against A", "", "verdict"})
 	configs := []table.ColumnConfig{{Number: 2, Align: text.AlignRight}, {Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}}
 	if name > 0 {
-		configs = append(configs, table.ColumnConfig{Number: 1, WidthMax: name, WidthMaxEnforcer: text.WrapText},
+		configs = append(configs, table.ColumnConfig{Number: 1, WidthMax: name, WidthMaxEnforcer: text.WrapSoft},
 			table.ColumnConfig{Number: 6, WidthMax: len("verdict"), WidthMaxEnforcer: text.WrapSoft})
 	}
 	t.SetColumnConfigs(configs)
