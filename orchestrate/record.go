@@ -176,8 +176,10 @@ func values(s experiment.Sample) map[string]float64 {
 		out[name] = v
 	}
 	if s.Client.SYNs > 0 {
-		out["client_syns"] = float64(s.Client.SYNs)
-		out["client_longest_gap_ns"] = float64(s.Client.LongestGap.Nanoseconds())
+		out[experiment.ClientSYNs] = float64(s.Client.SYNs)
+		if s.Client.LongestGap > 0 {
+			out[experiment.ClientLongestGapNs] = float64(s.Client.LongestGap.Nanoseconds())
+		}
 	}
 	return out
 }
