@@ -91,7 +91,7 @@ func (o Options) pieces(g *Grid) [][]int {
 	for _, more := range groups[1:] {
 		last := len(out) - 1
 		both := slices.Concat(out[last], more)
-		if widest(o.termTable(g, both)) <= o.width() {
+		if Widest(o.termTable(g, both)) <= o.width() {
 			out[last] = both
 		} else {
 			out = append(out, more)
@@ -100,7 +100,8 @@ func (o Options) pieces(g *Grid) [][]int {
 	return out
 }
 
-func widest(t table.Writer) int {
+// Widest is how many columns a table takes.
+func Widest(t table.Writer) int {
 	most := 0
 	for _, line := range strings.Split(t.Render(), "\n") {
 		most = max(most, text.StringWidthWithoutEscSequences(strings.TrimRight(line, " ")))
