@@ -10,12 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/report"
 )
 
 func runsCommand() *cli.Command {
@@ -54,7 +55,7 @@ func listRuns(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, all)
 	}
-	return writeRuns(c.App.Writer, all, len(dirs) > 1 || dirs[0] != c.Args().First())
+	return writeRuns(c.App.Writer, reportOptions(), all, len(dirs) > 1 || dirs[0] != c.Args().First())
 }
 
 // foldersHere is the current folder, if it holds runs, or those in it that do.
@@ -78,12 +79,12 @@ func foldersHere() ([]string, error) {
 	return out, nil
 }
 
-// writeRuns prints a line for each run. Where the folder is not plain from the command
-// line, it is part of it. The texts may be those of a file from elsewhere.
-func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
-	clean := reportOptions().Clean
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "RUN\tSTARTED (UTC)\tTOOK\tSTATUS\tMATRIX\tCELLS\tOK/FAILED/UNSUPPORTED\tSAMPLES\tHOST\tVERSION")
+// writeRuns prints a line for each run, or a few on a narrow terminal. Where the folder is not
+// plain from the command line, it is part of it. The texts may be those of a file from elsewhere.
+func writeRuns(w io.Writer, o report.Options, runs []results.RunInfo, folders bool) error {
+	clean := o.Clean
+	head := []string{"RUN", "STARTED (UTC)", "TOOK", "STATUS", "MATRIX", "CELLS", "OK/FAILED/UNSUPPORTED", "SAMPLES", "HOST", "VERSION"}
+	var rows [][]string
 	for _, r := range runs {
 		name, matrix := r.ID, r.Matrix
 		if folders {
@@ -98,10 +99,25 @@ func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
 		} else if filepath.IsAbs(matrix) {
 			matrix = filepath.Base(matrix)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d/%d/%d\t%s\t%s, %s\t%s\n", clean(name), r.Started.UTC().Format(time.DateTime), took, clean(r.Status),
-			clean(matrix), r.Cells, r.OK, r.Failed, r.Unsupported, strconv.Itoa(r.Samples), clean(r.Kernel), clean(r.CPUModel), clean(r.Version))
+		rows = append(rows, []string{clean(name), r.Started.UTC().Format(time.DateTime), took, clean(r.Status), clean(matrix), strconv.Itoa(r.Cells),
+			fmt.Sprintf("%d/%d/%d", r.OK, r.Failed, r.Unsupported), strconv.Itoa(r.Samples), clean(r.Kernel) + ", " + clean(r.CPUModel), clean(r.Version)})
 	}
-	return t.Flush()
+	return writeColumns(w, o, head, rows, func(row []string) (string, []string) {
+		ended := row[3]
+		if row[2] != "-" {
+			ended += " after " + row[2]
+		}
+		matrix := ""
+		if row[4] != "-" {
+			matrix = row[4] + "; "
+		}
+		counts := strings.Split(row[6], "/")
+		return row[0], []string{
+			fmt.Sprintf("%s UTC, %s", row[1], ended),
+			fmt.Sprintf("%scells: %s (%s ok, %s failed, %s unsupported), samples: %s", matrix, row[5], counts[0], counts[1], counts[2], row[7]),
+			fmt.Sprintf("%s; ukprobe %s", row[8], row[9]),
+		}
+	})
 }
 
 func exportCommand() *cli.Command {
