@@ -337,7 +337,6 @@ func readRun(q querier, run int64) (r rawRun, ids []int64, err error) {
 	if r.file.Cells, ids, err = readCells(q, run); err != nil {
 		return r, nil, err
 	}
-	settled, _ := readSettled(q, run) // what cannot be read is made anew of the samples
 	for i := range r.file.Cells {
 		c := &r.file.Cells[i]
 		raw, err := readCell(q, ids[i], c)
@@ -345,11 +344,7 @@ func readRun(q querier, run int64) (r rawRun, ids []int64, err error) {
 			return r, nil, fmt.Errorf("%s: %w", c.Name(), err)
 		}
 		r.samples = append(r.samples, raw)
-		if v := settled[ids[i]]; v != nil {
-			c.Summary = v.Summary
-		} else {
-			c.Summary = c.Summarize()
-		}
+		c.Summary = c.Summarize()
 	}
 	return r, ids, nil
 }
