@@ -37,10 +37,9 @@ func (f *File) check() error {
 // checkClock says which end lies before its beginning: the host's clock was set meanwhile.
 // The samples' own times are of a clock that nobody sets, so that such a run can be read.
 func (f *File) checkClock() error {
-	r := &f.Run
-	if r.Finished != nil && r.Finished.Before(r.Started) {
-		return fmt.Errorf("it began at %s and ended before that, at %s: the clock was set meanwhile: put \"started\" or \"finished\" right in its run.json",
-			r.Started.Format(timeOfPart), r.Finished.Format(timeOfPart))
+	if r := &f.Run; r.ClockSet() {
+		return fmt.Errorf("it, or a part of it, ended before it began (it began at %s): the clock was set meanwhile: put \"started\" or \"finished\" right in its run.json",
+			r.Started.Format(timeOfPart))
 	}
 	return nil
 }

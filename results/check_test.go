@@ -126,7 +126,7 @@ func TestClockWasSet(t *testing.T) {
 		f.Run.Finished = &end
 	})
 	mustLoad(t, path)
-	wantError(t, Import(t.TempDir(), []string{path}, func(Imported) { t.Error("imported") }), "ended before that", "the clock was set")
+	wantError(t, Import(t.TempDir(), []string{path}, func(Imported) { t.Error("imported") }), "ended before it began", "the clock was set")
 }
 
 // TestReadBounded: what does not end is not read, nor what is too large.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -23,7 +25,8 @@ func runsCommand() *cli.Command {
 		Name:      "runs",
 		Usage:     "list the runs of a results folder",
 		ArgsUsage: "[DIR…]",
-		Description: "Without a folder it is the current one, or the results folders in that. A run is named\n" +
+		Description: "Without a folder it is the current one; of a folder that holds no runs, the results\n" +
+			"folders in it. The last column is what was asked for beside the matrix. A run is named\n" +
 			"DIR, the latest one, or DIR@RUN: the beginning of its id, latest, or -1 for the one\n" +
 			"before the latest, wherever a command takes one (docs/results.md).\n\n" +
 			"Examples:\n" +
@@ -35,62 +38,88 @@ func runsCommand() *cli.Command {
 }
 
 func listRuns(c *cli.Context) error {
-	dirs := c.Args().Slice()
-	if len(dirs) == 0 {
-		var err error
-		if dirs, err = foldersHere(); err != nil {
-			return err
-		}
+	dirs, err := runFolders(c.Args().Slice())
+	if err != nil {
+		return err
 	}
 	all := []results.RunInfo{}
+	var bad []error
 	for _, dir := range dirs {
 		list, err := results.List(dir)
 		if err != nil {
-			return err
+			bad = append(bad, err)
+			continue
 		}
 		all = append(all, list...)
 	}
 	slices.SortStableFunc(all, func(a, b results.RunInfo) int { return a.Started.Compare(b.Started) })
-	if c.Bool("json") {
-		return printJSON(c.App.Writer, all)
+	switch {
+	case len(all) == 0 && len(bad) > 0:
+	case c.Bool("json"):
+		bad = append(bad, printJSON(c.App.Writer, all))
+	default:
+		bad = append(bad, writeRuns(c.App.Writer, all, len(dirs) > 1 || dirs[0] != c.Args().First()))
 	}
-	return writeRuns(c.App.Writer, all, len(dirs) > 1 || dirs[0] != c.Args().First())
+	return errors.Join(bad...)
 }
 
-// foldersHere is the current folder, if it holds runs, or those in it that do.
-func foldersHere() ([]string, error) {
-	if results.Holds(".") {
-		return []string{"."}, nil
+// runFolders are the folders that are meant: those that are named, the current one if none
+// is. In the place of one that holds no runs are the folders in it that do.
+func runFolders(named []string) (out []string, err error) {
+	if len(named) == 0 {
+		if out, err = foldersOf("."); err == nil && len(out) == 0 {
+			err = errors.New("runs: neither the current folder nor one in it holds results: name a results folder")
+		}
+		return out, err
 	}
-	entries, err := os.ReadDir(".")
+	for _, dir := range named {
+		in, err := foldersOf(dir)
+		if err != nil || len(in) == 0 {
+			in = []string{dir} // whoever lists it says what is wrong
+		}
+		out = append(out, in...)
+	}
+	return out, nil
+}
+
+// foldersOf is a folder, if it holds runs, or those in it that do.
+func foldersOf(dir string) (out []string, err error) {
+	if results.Holds(dir) {
+		return []string{dir}, nil
+	}
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	var out []string
 	for _, e := range entries {
-		if e.IsDir() && results.Holds(e.Name()) {
-			out = append(out, e.Name())
+		if path := filepath.Join(dir, e.Name()); e.IsDir() && results.Holds(path) {
+			out = append(out, path)
 		}
-	}
-	if len(out) == 0 {
-		return nil, errors.New("runs: neither the current folder nor one in it holds results: name a results folder")
 	}
 	return out, nil
 }
 
 // writeRuns prints a line for each run. Where the folder is not plain from the command
-// line, it is part of it. The texts may be those of a file from elsewhere.
+// line, it is part of it. What was asked for beside the matrix has a column if anything
+// was. The texts may be those of a file from elsewhere.
 func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
 	clean := reportOptions().Clean
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "RUN\tSTARTED (UTC)\tTOOK\tSTATUS\tMATRIX\tCELLS\tOK/FAILED/UNSUPPORTED\tSAMPLES\tHOST\tVERSION")
+	asked := slices.ContainsFunc(runs, func(r results.RunInfo) bool { return len(r.Asked) > 0 })
+	fmt.Fprint(t, "RUN\tSTARTED (UTC)\tTOOK\tSTATUS\tMATRIX\tCELLS\tOK/FAILED/UNSUPPORTED\tSAMPLES\tHOST\tVERSION")
+	if asked {
+		fmt.Fprint(t, "\tASKED FOR")
+	}
+	fmt.Fprintln(t)
 	for _, r := range runs {
 		name, matrix := r.ID, r.Matrix
 		if folders {
 			name = r.Dir + "@" + r.ID
 		}
 		took := "-"
-		if r.RanNs != nil {
+		if r.ClockSet {
+			took = "- (the clock was set)"
+		} else if r.RanNs != nil {
 			took = time.Duration(*r.RanNs).Round(time.Second).String()
 		}
 		if matrix == "" {
@@ -98,8 +127,16 @@ func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
 		} else if filepath.IsAbs(matrix) {
 			matrix = filepath.Base(matrix)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d/%d/%d\t%s\t%s, %s\t%s\n", clean(name), r.Started.UTC().Format(time.DateTime), took, clean(r.Status),
-			clean(matrix), r.Cells, r.OK, r.Failed, r.Unsupported, strconv.Itoa(r.Samples), clean(r.Kernel), clean(r.CPUModel), clean(r.Version))
+		cells := fmt.Sprintf("%d/%d/%d", r.OK, r.Failed, r.Unsupported)
+		if r.Unfinished > 0 {
+			cells += fmt.Sprintf(", %d unfinished", r.Unfinished)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s, %s\t%s", clean(name), r.Started.UTC().Format(time.DateTime), took, clean(r.Status),
+			clean(matrix), r.Cells, cells, strconv.Itoa(r.Samples), clean(r.Kernel), clean(r.CPUModel), clean(r.Version))
+		if asked {
+			fmt.Fprint(t, "\t", cmp.Or(clean(strings.Join(r.Asked, " ")), "-"))
+		}
+		fmt.Fprintln(t)
 	}
 	return t.Flush()
 }
