@@ -17,6 +17,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -181,7 +182,7 @@ func export(c *cli.Context) error {
 	case out != "":
 		return results.ExportFile(out, run)
 	}
-	return results.Export(c.App.Writer, run)
+	return results.Export(plainjson.NewWriter(c.App.Writer), run)
 }
 
 func importCommand() *cli.Command {

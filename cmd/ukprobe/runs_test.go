@@ -233,3 +233,32 @@ func TestRunsTellWhatWasAsked(t *testing.T) {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }
+
+// TestJSONDoesNothingToTheTerminal: what a file from elsewhere holds is escaped in all JSON,
+// and reads as the same.
+func TestJSONDoesNothingToTheTerminal(t *testing.T) {
+	const evil = "ab\u009b2J\u202e\x7f"
+	ns := int64(5)
+	data, err := json.Marshal(results.File{Format: results.Format, FormatVersion: results.FormatVersion,
+		Run:  results.Run{ID: "r1", Status: results.RunOK, Version: evil, Asked: &results.Asked{Matrix: evil}},
+		Host: results.Host{Kernel: evil, CPUModel: evil},
+		Cells: []results.Cell{{System: evil, App: evil, Platform: evil, Experiment: "boot", Accel: "none", Status: results.CellOK,
+			Samples: []results.Sample{{Status: results.SampleOK, Phases: results.Phases{TotalNs: &ns}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), results.FileName)
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"runs", "--json", filepath.Dir(file)}, {"report", "--format", "json", file}, {"export", file},
+		{"compare", "--format", "json", file, file}, {"compare", "--format", "go-bench", file, file}} {
+		out, text, status := ukprobe(t, args...)
+		if status != 0 || !strings.Contains(out, "ab") || strings.ContainsAny(out, "\u009b\u202e\x7f") {
+			t.Errorf("%q: %d, %q, %q", args, status, text, out)
+		}
+		if args[len(args)-2] != "go-bench" && args[0] != "compare" && !strings.Contains(out, `ab\u009b2J\u202e\u007f`) {
+			t.Errorf("%q lost what was there: %s", args, out)
+		}
+	}
+}

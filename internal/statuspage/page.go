@@ -18,6 +18,7 @@ import (
 	"slices"
 
 	"github.com/ukprobe/ukprobe/internal/csp"
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 )
 
 // Page is what is shown.
@@ -105,7 +106,7 @@ func Register(mux *http.ServeMux, atOnce int, show func() Page, status func() an
 	}))
 	mux.HandleFunc("GET /status.json", limited("application/json", func() ([]byte, error) {
 		text, err := json.MarshalIndent(status(), "", "  ")
-		return append(text, '\n'), err
+		return append(plainjson.Escape(text), '\n'), err
 	}))
 }
 

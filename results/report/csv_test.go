@@ -50,3 +50,12 @@ func TestCSVCounts(t *testing.T) {
 		t.Errorf("repeat_of: %q, want %q", repeats, want)
 	}
 }
+
+// TestCSVFieldIsNoFormula in any width.
+func TestCSVFieldIsNoFormula(t *testing.T) {
+	for s, want := range map[string]string{"=1+1": "'=1+1", "＝1": "'＝1", "＋1": "'＋1", "－1": "'－1", "＠a": "'＠a", "\u202e＝1": "'＝1", "日本": "日本", "": "", "1=1": "1=1"} {
+		if got := CSVField(s); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+}

@@ -3,10 +3,10 @@
 package report
 
 import (
-	"encoding/json"
 	"io"
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 	"github.com/ukprobe/ukprobe/results"
 	"github.com/ukprobe/ukprobe/results/shape"
 )
@@ -80,7 +80,7 @@ func (d *Document) JSON(w io.Writer) error {
 	for i := range d.Grids {
 		out.Tables = append(out.Tables, d.Grids[i].json())
 	}
-	e := json.NewEncoder(w)
+	e := plainjson.NewEncoder(w)
 	e.SetIndent("", " ")
 	return e.Encode(out)
 }
