@@ -45,7 +45,7 @@ func status() int {
 	a.Writer = out
 	warnOfVariables(os.Stderr, a, os.Environ())
 	err := execute(ctx, a, os.Args)
-	if err == nil {
+	if err == nil && !readerGone(out.err) { // a run without a reader has its own status
 		err = out.err // of what nobody has looked at, such as a help
 	}
 	switch {

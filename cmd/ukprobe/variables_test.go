@@ -97,7 +97,7 @@ func TestEnvironmentPage(t *testing.T) {
 		}
 	})
 	var b strings.Builder
-	b.WriteString("# Environment variables\n\nThis page is made of the flags (`go test ./cmd/ukprobe -run EnvironmentPage -update`). A flag on\nthe command line wins over its variable, which wins over the default. A variable of a flag that\nmay be repeated holds one value. Variables that decide what is measured are stored with the run,\nand refused beside `--resume`.\n\n| variable | of the flag | commands | meaning |\n|---|---|---|---|\n")
+	b.WriteString("# Environment variables\n\nThis page is made of the flags (`go test ./cmd/ukprobe -run EnvironmentPage -update`). A flag on\nthe command line wins over its variable, which wins over the default. A variable of a flag that\nmay be repeated holds one value. Variables that decide what is measured are stored with the run,\nand refused beside `--resume`. A name that begins with `UKPROBE_` and that nothing reads is warned\nof, on standard error.\n\n| variable | of the flag | commands | meaning |\n|---|---|---|---|\n")
 	for _, v := range slices.Sorted(maps.Keys(rows)) {
 		flag := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(v, "UKPROBE_"), "WATCH_"), "OVERHEAD_"), "_", "-"))
 		fmt.Fprintf(&b, "| `%s` | `--%s` | %s | %s |\n", v, flag, strings.TrimPrefix(rows[v].flags, ", "), inTable(rows[v].meaning))

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -61,7 +62,7 @@ func NewWriter(w io.Writer) *Writer { return &Writer{to: w} }
 func (w *Writer) Write(p []byte) (int, error) {
 	text := p
 	if len(w.rest) > 0 {
-		text = append(w.rest, p...)
+		text = slices.Concat(w.rest, p)
 	}
 	end := len(text)
 	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {

@@ -27,6 +27,7 @@ type Page struct {
 	Subtitle       string
 	// Done and Of are how far something is; no bar without Of.
 	Done, Of int
+	What     string // they are
 	Facts    []Fact
 	Tables   []Table
 	Links    []Link
