@@ -18,12 +18,18 @@
 #define MAX_BELOW 6 /* levels: the sample's, and those of a container below it */
 #define COMM_LEN 16 /* TASK_COMM_LEN */
 #define MAX_ENGINE 4096 /* processes */
-/* Stretches; powers of two, and a per-CPU value has 32 KiB at most. */
-#define EDGE 512
-#define EDGES 4
+/*
+ * Stretches; powers of two. Read are those of all CPUs at once, for which Linux 5.10 has
+ * 4 MiB at most (KMALLOC_MAX_SIZE): that many bytes are 1,638 CPUs of 64 stretches.
+ */
+#define EDGE 64
+#define EDGES 32
 
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
+/* include/linux/pid_types.h */
+#define PIDTYPE_TGID 1
+#define PIDTYPE_MAX 4
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -46,6 +52,10 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct signal_struct___who {
+	struct pid *pids[PIDTYPE_MAX]; /* since 4.19 */
+};
+
 /* What only this file reads. */
 struct task_struct___who {
 	unsigned int flags;
@@ -53,7 +63,7 @@ struct task_struct___who {
 	char comm[COMM_LEN];
 	struct task_struct *real_parent;
 	struct css_set *cgroups;
-	struct pid *thread_pid; /* since 4.19 */
+	struct signal_struct___who *signal;
 };
 
 #pragma clang attribute pop
@@ -260,11 +270,19 @@ static __always_inline void note(struct cpu_time *c, struct stretch *s)
 }
 
 /*
- * A process of the engine, but not in a container of its: those have PID namespaces.
+ * A process of the engine, but not in a container of its: those have PID namespaces. Of
+ * one that has been reaped and has yet to leave its CPU nobody knows: it is foreign.
  */
 static __always_inline bool is_engine(struct task_struct___who *task, u32 tgid)
 {
-	return bpf_map_lookup_elem(&engine, &tgid) && !BPF_CORE_READ(task, thread_pid, level);
+	struct signal_struct___who *signal;
+	struct pid *pid = NULL;
+
+	if (!bpf_map_lookup_elem(&engine, &tgid))
+		return false;
+	signal = BPF_CORE_READ(task, signal);
+	bpf_core_read(&pid, sizeof(pid), &signal->pids[PIDTYPE_TGID]);
+	return pid && !BPF_CORE_READ(pid, level);
 }
 
 /* Returns whose time it was, and whether that found no row. */
@@ -426,11 +444,16 @@ static __always_inline int on_softirq_exit(void)
 	return 0;
 }
 
-/* In the context of who starts it. A thread's number is no other process's. */
+/*
+ * In the context of who starts it. The classic tracepoint does not tell a thread from a
+ * process: its number is no other process's.
+ */
 static __always_inline int on_new_task(u32 tid)
 {
 	u32 by = bpf_get_current_pid_tgid() >> 32, one = 1;
 
+	if (!tid)
+		return 0;
 	if (bpf_map_lookup_elem(&engine, &by))
 		bpf_map_update_elem(&engine, &tid, &one, BPF_ANY);
 	else if (bpf_map_lookup_elem(&engine, &tid))
@@ -545,10 +568,19 @@ int tracepoint_softirq_exit(void *ctx)
 	return PERF_KEEP;
 }
 
+/* Of a process its number; 0 of another thread, whose process is known already. */
+static __always_inline u32 new_process(struct task_struct *task)
+{
+	struct task_struct___who *who = (void *)task;
+	u32 pid = BPF_CORE_READ(task, pid);
+
+	return BPF_CORE_READ(who, tgid) == pid ? pid : 0;
+}
+
 SEC("tp_btf/sched_wakeup_new")
 int BPF_PROG(tp_btf_new_task, struct task_struct *task)
 {
-	return on_new_task(BPF_CORE_READ(task, pid));
+	return on_new_task(new_process(task));
 }
 
 SEC("raw_tp/sched_wakeup_new")
@@ -556,7 +588,7 @@ int raw_tp_new_task(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (void *)ctx->args[0];
 
-	return on_new_task(BPF_CORE_READ(task, pid));
+	return on_new_task(new_process(task));
 }
 
 /* events/sched/sched_wakeup_new/format */

@@ -45,7 +45,7 @@ type InterferenceCpuTime struct {
 
 type InterferenceEdge struct {
 	_  structs.HostLayout
-	At [512]InterferenceStretch
+	At [64]InterferenceStretch
 }
 
 type InterferenceSourceKey struct {

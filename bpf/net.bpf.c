@@ -60,6 +60,24 @@ static __always_inline struct device *skb_device(struct __sk_buff *skb)
 	return device_of(BPF_CORE_READ((struct sk_buff *)skb, dev), skb->ifindex);
 }
 
+/*
+ * Whether the guest has begun, as far as that matters: a client that asks from before
+ * the start on is answered by whoever holds the other end of a wire that is up already.
+ */
+static __always_inline bool has_begun(struct device *d)
+{
+	u32 slot = d->slot;
+	struct slot *s;
+
+	if (!(d->flags & DEVICE_FROM_EXEC))
+		return true;
+	s = bpf_map_lookup_elem(&slots, &slot);
+	if (!s || !s->marks[MARK_VMM_EXEC].ns)
+		return false;
+	d->flags &= ~DEVICE_FROM_EXEC;
+	return true;
+}
+
 static __always_inline void mark_out(struct device *d, struct packet *p, u64 now)
 {
 	if (bpf_ntohs(p->tcp.src) != d->service_port)
@@ -110,7 +128,7 @@ int tc_out(struct __sk_buff *skb)
 	struct device *d = skb_device(skb);
 
 	hit(HOOK_TC_OUT);
-	if (!d)
+	if (!d || !has_begun(d))
 		return TC_NEXT;
 	mark_of(0, d->slot, MARK_FRAME_OUT, HOOK_TC_OUT, now);
 	look_into(skb, d, true, now);
@@ -124,7 +142,7 @@ int tc_in(struct __sk_buff *skb)
 	struct device *d = skb_device(skb);
 
 	hit(HOOK_TC_IN);
-	if (!d)
+	if (!d || !has_begun(d))
 		return TC_NEXT;
 	mark_of(0, d->slot, MARK_FRAME_IN, HOOK_TC_IN, now);
 	look_into(skb, d, false, now);
@@ -138,7 +156,7 @@ static __always_inline int tap_frame(struct net_device *dev, u32 hook, u32 count
 	struct device *d = device_of(dev, BPF_CORE_READ(dev, ifindex));
 
 	hit(hook);
-	if (!d)
+	if (!d || !has_begun(d))
 		return 0;
 	count(d->slot, counter, 1);
 	mark_of(0, d->slot, kind, hook, bpf_ktime_get_ns());

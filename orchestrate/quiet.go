@@ -53,17 +53,16 @@ func (l *laboratory) watchInterference(ctx context.Context, attach probe.Rung, c
 	}
 	if l.quiet.seer, l.quiet.why = openSeer(attach); l.quiet.seer != nil {
 		l.quiet.meter = interference.NewMeter(l.quiet.seer, id, filepath.Dir(l.quiet.group.Path))
-		l.quiet.watchEngine(ctx, cells)
+		if !slices.ContainsFunc(cells, usesEngine) {
+			return l.quiet.seer.NoEngine()
+		}
+		l.quiet.watchEngine(ctx)
 	}
 	return nil
 }
 
-// watchEngine has a container engine's processes known, if a cell needs one: they do what
-// is measured.
-func (q *quiet) watchEngine(ctx context.Context, cells []matrix.Cell) {
-	if !slices.ContainsFunc(cells, usesEngine) {
-		return
-	}
+// watchEngine has a container engine's processes known: they do what is measured.
+func (q *quiet) watchEngine(ctx context.Context) {
 	e, err := docker.Connect(ctx)
 	if errors.Is(err, docker.ErrNoEngine) {
 		return // its cells say so

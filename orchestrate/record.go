@@ -13,6 +13,7 @@ import (
 	"github.com/ukprobe/ukprobe/orchestrate/claim"
 	"github.com/ukprobe/ukprobe/orchestrate/experiment"
 	"github.com/ukprobe/ukprobe/orchestrate/matrix"
+	"github.com/ukprobe/ukprobe/orchestrate/system"
 	"github.com/ukprobe/ukprobe/probe"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -34,7 +35,12 @@ func (c *cell) record() results.Cell {
 		out.Firmware = c.platform.Firmware().Name
 	}
 	if c.image.Image.Path != "" {
-		out.Image = &results.Image{Path: c.image.Image.Path, SHA256: c.image.Image.SHA256, Size: c.image.Image.Size, Version: c.image.Version, Key: c.image.Key()}
+		out.Image = &results.Image{Path: c.image.Image.Path, SHA256: c.image.Image.SHA256, Size: c.image.Image.Size, Version: c.image.Version, Package: c.image.Package, Key: c.image.Key()}
+		if k := c.image.Kernel; k != "" {
+			if f, err := system.FormatOf(k); err == nil { // else it says none
+				out.Image.KernelVersion = f.KernelVersion
+			}
+		}
 		if len(c.image.Parts) > 1 {
 			for _, p := range c.image.Parts {
 				out.Image.Files = append(out.Image.Files, results.ImageFile{Kind: p.Kind, Path: p.Path, SHA256: p.SHA256, Size: p.Size})
@@ -176,8 +182,10 @@ func values(s experiment.Sample) map[string]float64 {
 		out[name] = v
 	}
 	if s.Client.SYNs > 0 {
-		out["client_syns"] = float64(s.Client.SYNs)
-		out["client_longest_gap_ns"] = float64(s.Client.LongestGap.Nanoseconds())
+		out[experiment.ClientSYNs] = float64(s.Client.SYNs)
+		if s.Client.LongestGap > 0 {
+			out[experiment.ClientLongestGapNs] = float64(s.Client.LongestGap.Nanoseconds())
+		}
 	}
 	return out
 }

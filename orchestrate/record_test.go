@@ -73,6 +73,11 @@ func TestRecord(t *testing.T) {
 	if diff := cmp.Diff(want, record(aSample())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	once := aSample()
+	once.Client = client.Result{SYNs: 1} // there is no gap
+	if gap, ok := record(once).Values["client_longest_gap_ns"]; ok {
+		t.Errorf("of one SYN, the longest gap between two is %v", gap)
+	}
 	failed := aSample()
 	failed.Status, failed.Reason = experiment.Failed, "because"
 	if got := record(failed); got.Status != results.SampleFailed || got.Reason != "because" || got.Stderr != "noise" {

@@ -254,7 +254,7 @@ func cellDifferences(was, now *results.Cell, c *cell) []string {
 		out := results.Cell{Accel: r.Accel, Probes: r.Probes, Firmware: r.Firmware, Settings: r.Settings}
 		if r.Image != nil {
 			image := *r.Image
-			image.Path, image.Name, image.Files = "", "", nil // the checksums tell
+			image.Path, image.Name, image.Files, image.KernelVersion, image.Package = "", "", nil, "", "" // the checksums tell
 			out.Image = &image
 		}
 		return out

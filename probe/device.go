@@ -90,6 +90,9 @@ func (w *Watch) watchDevice(ifindex int, clsact func(*Device, *tcPrograms) error
 // the programs are attached.
 func (w *Watch) addDevice(dev *Device) (err error) {
 	d := bpf.KVMDevice{Slot: w.slot, ServicePort: w.target.ServicePort}
+	if exec := w.p.state(HookExec); w.target.FromExec && exec != nil && exec.rung != "" {
+		d.Flags |= deviceFromExec
+	}
 	if w.target.Flows {
 		if dev.flows, err = w.p.openFlows(w.slot, w.target.MaxFlows); err != nil {
 			return fmt.Errorf("watch device %d: %w", dev.key.Ifindex, err)

@@ -66,8 +66,11 @@ func exchangeOf(row uint32) Exchange {
 	return Exchange{Kind: flowKinds[row/uint32(len(flowSides))], Side: flowSides[row%uint32(len(flowSides))]}
 }
 
-// deviceFlows is DEVICE_FLOWS of bpf/event.h.
-const deviceFlows = 1
+// deviceFlows and deviceFromExec are DEVICE_FLOWS and DEVICE_FROM_EXEC of bpf/event.h.
+const (
+	deviceFlows    = 1
+	deviceFromExec = 2
+)
 
 // How long an answer is waited for, since the request or its last repetition.
 const (

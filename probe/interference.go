@@ -212,7 +212,11 @@ func unattached(s *state) string {
 // its own, as other containers are. What they have started before is not known as theirs.
 // The error says why it will be counted as that of other tasks.
 func (i *Interference) Engine(pids []int) error {
-	if n := slices.IndexFunc(i.states, func(s *state) bool { return s.hook.name == HookEngineTask }); i.states[n].rung == "" {
+	n := i.engineHook()
+	if n < 0 {
+		return errors.New("name a container engine's processes: NoEngine has been called")
+	}
+	if i.states[n].rung == "" {
 		return errors.New(unattached(i.states[n]))
 	}
 	if int(i.own) != os.Getpid() {
@@ -222,6 +226,23 @@ func (i *Interference) Engine(pids []int) error {
 	defer i.mu.Unlock()
 	i.engine = slices.Clone(pids)
 	return i.remember()
+}
+
+// engineHook is the place of the hook that only [Interference.Engine] needs; -1: it is gone.
+func (i *Interference) engineHook() int {
+	return slices.IndexFunc(i.states, func(s *state) bool { return s.hook.name == HookEngineTask })
+}
+
+// NoEngine says, before the first look, that [Interference.Engine] will not be called: what
+// only that needs is detached, and costs the host nothing.
+func (i *Interference) NoEngine() error {
+	n := i.engineHook()
+	if n < 0 {
+		return nil
+	}
+	gone := i.states[n]
+	i.states = slices.Delete(i.states, n, n+1)
+	return gone.detach()
 }
 
 // remember has the engine's processes in the table, from which the kernel may drop them.
@@ -311,18 +332,22 @@ func (i *Interference) times(cpus []int) (out Look, err error) {
 	if err := i.loader.maps[bpf.InterferenceMapCpuTimes].Lookup(uint32(0), &all); err != nil {
 		return out, fmt.Errorf("read BPF map %s: %w", bpf.InterferenceMapCpuTimes, err)
 	}
-	heads, err := i.stretches(bpf.InterferenceMapHeads)
-	if err != nil {
-		return out, err
-	}
-	tails, err := i.stretches(bpf.InterferenceMapTails)
-	if err != nil {
-		return out, err
-	}
+	var most uint64
 	for _, c := range cpus {
 		if c >= len(all) {
 			return out, fmt.Errorf("cpu %d: the kernel knows only %d", c, len(all))
 		}
+		most = max(most, all[c].Stretches)
+	}
+	heads, err := i.stretches(bpf.InterferenceMapHeads, most)
+	if err != nil {
+		return out, err
+	}
+	tails, err := i.stretches(bpf.InterferenceMapTails, most)
+	if err != nil {
+		return out, err
+	}
+	for _, c := range cpus {
 		t := all[c]
 		out.CPUs = append(out.CPUs, CPUTime{CPU: c, Begun: int64(t.BegunNs), Span: time.Duration(t.EndedNs - t.BegunNs), Idle: time.Duration(t.Idle), Mine: time.Duration(t.Mine),
 			Own: time.Duration(t.OwnTime), Engine: time.Duration(t.EngineTime), Others: time.Duration(t.Others), IRQ: time.Duration(t.Irq), SoftIRQ: time.Duration(t.Softirqs),
@@ -332,10 +357,12 @@ func (i *Interference) times(cpus []int) (out Look, err error) {
 	return out, nil
 }
 
-// stretches are those in a table, of each CPU.
-func (i *Interference) stretches(table string) (out [][]stretch, err error) {
+// stretches are those in a table, of each CPU, of which none has had more than most. What
+// was never written is read only up to the next part of the table.
+func (i *Interference) stretches(table string, most uint64) (out [][]stretch, err error) {
 	m := i.loader.maps[table]
-	for part := range m.MaxEntries() {
+	const each = uint64(len(bpf.InterferenceEdge{}.At))
+	for part := range min(m.MaxEntries(), uint32(min(most/each, 1<<16))+1) {
 		var all []bpf.InterferenceEdge
 		if err := m.Lookup(part, &all); err != nil {
 			return nil, fmt.Errorf("read BPF map %s: %w", table, err)

@@ -105,6 +105,11 @@ func lastCPU(t testing.TB) int {
 	return last
 }
 
+func ownAffinity() (set unix.CPUSet, err error) {
+	err = unix.SchedGetaffinity(0, &set)
+	return set, err
+}
+
 func find(sources []Source, name string) *Source {
 	for i := range sources {
 		if strings.HasPrefix(sources[i].Name, name) {
@@ -280,6 +285,9 @@ func TestInterferenceOfWhoNeverLeaves(t *testing.T) {
 	i := openInterference(t, Auto)
 	_, _, id := freshCgroup(t)
 	cpu := lastCPU(t)
+	if cpus, err := ownAffinity(); err != nil || cpus.Count() < 2 {
+		t.Skipf("needs a second CPU, from which to look: %v", err)
+	}
 	pid := busy(t, "itf-alone", cpu, 0)
 	time.Sleep(50 * time.Millisecond) // for the exec
 	// Nobody else gets the CPU, for less than the 950 ms that the kernel lets it have.
@@ -407,11 +415,32 @@ func BenchmarkInterference(b *testing.B) {
 	}
 }
 
+// endThreads starts threads without end that end at once: the kernel takes a thread's number
+// away before it has left its CPU for the last time.
+func endThreads() {
+	ended := make(chan struct{})
+	for {
+		go func() {
+			runtime.LockOSThread() // never unlocked
+			ended <- struct{}{}
+		}()
+		<-ended
+	}
+}
+
 // TestInterferenceOfAnEngine: what a named process starts is the engine's, also what it
 // leaves to others, as a container's shim is, but neither the group's nor a container's of
 // its own; another loop is foreign as ever.
 func TestInterferenceOfAnEngine(t *testing.T) {
+	const boxed = "UKPROBE_TEST_BOXED"
+	if os.Getenv(boxed) != "" {
+		endThreads()
+	}
 	needRoot(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir, _, id := freshCgroup(t)
 	_, mine := below(t, dir)
 	for _, rung := range []Rung{TPBTF, RawTP, Tracepoint} {
@@ -423,14 +452,18 @@ func TestInterferenceOfAnEngine(t *testing.T) {
 				t.Skipf("needs a shell: %v", err)
 			}
 			bin := t.TempDir()
-			for _, name := range []string{"itf-engine", "itf-shim", "itf-boxed"} {
+			for _, name := range []string{"itf-engine", "itf-shim"} {
 				if err := os.WriteFile(filepath.Join(bin, name), sh, 0o755); err != nil {
 					t.Fatal(err)
 				}
 			}
 			const loop = "while :; do :; done"
+			if err := os.Symlink(self, filepath.Join(bin, "itf-boxed")); err != nil {
+				t.Fatal(err)
+			}
 			// It waits until it has been named. The loops are orphans at once.
-			engine := exec.Command("/bin/sh", "-c", `read go; ("$0/itf-shim" -c "$1" & unshare --pid --fork --kill-child "$0/itf-boxed" -c "$1" &); sleep 60`, bin, loop)
+			engine := exec.Command("/bin/sh", "-c", `read go; ("$0/itf-shim" -c "$1" & unshare --pid --fork --kill-child "$0/itf-boxed" -test.run="$2" &); sleep 60`, bin, loop, "^TestInterferenceOfAnEngine$")
+			engine.Env = append(os.Environ(), boxed+"=1")
 			engine.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			var all, set unix.CPUSet
 			set.Set(cpu)
@@ -469,6 +502,11 @@ func TestInterferenceOfAnEngine(t *testing.T) {
 				for _, name := range []string{"itf-mine", "itf-hog", "itf-shim", "itf-boxed"} {
 					if s := find(seen.Sources, name); s != nil {
 						kinds[name] = s.Kind
+					}
+				}
+				for _, s := range seen.Sources {
+					if strings.HasPrefix(s.Name, "itf-boxed") && s.Kind != SourceTask {
+						t.Fatalf("in a container of its own: %+v", s)
 					}
 				}
 			}
@@ -513,5 +551,75 @@ func TestInterferenceInPart(t *testing.T) {
 	checkSum(t, since.CPUs[0], since.Sources)
 	if s := find(since.Sources, "itf-early"); s != nil || since.CPUs[0].Span >= seen.CPUs[0].Span {
 		t.Errorf("%+v: %+v", since.CPUs[0], s)
+	}
+}
+
+// TestInterferenceEngineHasProcesses: threads that an engine's process starts are not among
+// its processes, for which the kernel's table has room; children are.
+func TestInterferenceEngineHasProcesses(t *testing.T) {
+	needRoot(t)
+	for _, rung := range []Rung{TPBTF, RawTP} {
+		t.Run(string(rung), func(t *testing.T) {
+			i := openInterference(t, rung)
+			if err := i.Engine([]int{os.Getpid()}); err != nil {
+				t.Skip(err)
+			}
+			known := func(number int) bool {
+				var one uint32
+				return i.loader.maps[bpf.InterferenceMapEngine].Lookup(uint32(number), &one) == nil
+			}
+			tids, end := make(chan int), make(chan struct{})
+			defer close(end)
+			var threads []int
+			for range 8 { // more than there are idle ones
+				go func() {
+					runtime.LockOSThread() // never unlocked: it ends
+					tids <- unix.Gettid()
+					<-end
+				}()
+			}
+			for range 8 {
+				threads = append(threads, <-tids)
+			}
+			child := exec.Command("/bin/sleep", "60")
+			if err := child.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
+			if !known(child.Process.Pid) {
+				t.Error("its child is not among its processes")
+			}
+			if n := slices.IndexFunc(threads, func(tid int) bool { return tid != os.Getpid() && known(tid) }); n >= 0 {
+				t.Errorf("its thread %d is among its processes", threads[n])
+			}
+		})
+	}
+}
+
+// TestInterferenceNoEngine: without an engine nothing is attached to the start of tasks, and
+// the rest works.
+func TestInterferenceNoEngine(t *testing.T) {
+	i := openInterference(t, Auto)
+	before := len(i.Hooks())
+	for range 2 {
+		if err := i.NoEngine(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := i.Hooks(); len(after) != before-1 || slices.ContainsFunc(after, func(h HookStatus) bool { return h.Hook == HookEngineTask }) {
+		t.Errorf("hooks: %+v", after)
+	}
+	if err := i.Engine([]int{1}); err == nil {
+		t.Error("an engine after all, and no error")
+	}
+	cpu := lastCPU(t)
+	busy(t, "itf-hog", cpu, 0)
+	if err := i.Begin([]int{cpu}, 1); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	seen, err := i.End()
+	if err != nil || find(seen.Sources, "itf-hog") == nil {
+		t.Errorf("%v: %+v", err, seen.Sources)
 	}
 }

@@ -64,8 +64,8 @@ func (e edges) reachesBack(to int64) bool {
 }
 
 // Between is what was seen from one time to another, on CLOCK_MONOTONIC in ns; 0 is the
-// look's own begin, or its end. Of a stretch that is cut, interrupts within it are thought
-// to be spread evenly. Only the first and the last 2,048 stretches of each CPU are known one
+// look's own begin, or its end. Of a stretch that is cut, interrupts within it are where they
+// were if all of them are known, and else thought to be spread evenly. Only the first and the last 2,048 stretches of each CPU are known one
 // by one: where a time is beyond them that end is not cut, and whole is false; so it is where
 // one of them was lost.
 func (l Look) Between(from, to int64) (out Look, whole bool) {
@@ -113,24 +113,44 @@ func (e edges) cut(c *CPUTime, from, to int64, less map[sourceKey]Source) {
 		to = ended
 	}
 	to = max(to, from)
-	for _, s := range e.head {
-		c.less(s, int64(s.Begun), min(int64(s.Ended), from), less)
+	for n, s := range e.head {
+		c.less(s, e.head[:n], int64(s.Begun), min(int64(s.Ended), from), less)
 	}
-	for _, s := range e.tail {
-		c.less(s, max(int64(s.Begun), to), int64(s.Ended), less)
+	for n, s := range e.tail {
+		c.less(s, e.tail[:n], max(int64(s.Begun), to), int64(s.Ended), less)
 	}
 	c.Begun, c.Span = from, time.Duration(to-from)
 }
 
+// part is how much of a stretch's own time was from one time to another. What interrupted it
+// ended before it did: where all of that is among those before, it is known when it was; else
+// it is thought to be spread evenly.
+func part(s stretch, before []stretch, from, to int64) time.Duration {
+	length := int64(s.Ended - s.Begun)
+	known, within := int64(s.Ns), to-from
+	for n := len(before) - 1; n >= 0 && before[n].Ended > s.Begun; n-- {
+		if i := before[n]; isInterrupt(i) && i.Begun >= s.Begun {
+			known += int64(i.Ns)
+			within -= int64(part(i, before[:n], min(max(from, int64(i.Begun)), int64(i.Ended)), max(min(to, int64(i.Ended)), int64(i.Begun))))
+		}
+	}
+	if known == length && within >= 0 {
+		return time.Duration(min(within, int64(s.Ns)))
+	}
+	return time.Duration(float64(s.Ns) * float64(to-from) / float64(length))
+}
+
+func isInterrupt(s stretch) bool { return !isTask(s) }
+
 // less takes a part of a stretch, from one time to another, out of the sums. The whole of
 // one has not been there at all.
-func (c *CPUTime) less(s stretch, from, to int64, of map[sourceKey]Source) {
+func (c *CPUTime) less(s stretch, before []stretch, from, to int64, of map[sourceKey]Source) {
 	if from >= to {
 		return
 	}
 	ns, count := time.Duration(s.Ns), uint64(1)
 	if length := int64(s.Ended - s.Begun); to-from < length {
-		ns, count = time.Duration(float64(s.Ns)*float64(to-from)/float64(length)), 0
+		ns, count = part(s, before, from, to), 0
 	}
 	*c.sum(s.Kind) -= ns
 	if isTask(s) {

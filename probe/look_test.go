@@ -53,6 +53,8 @@ func TestBetween(t *testing.T) {
 		{"from its start", 1040, 0, CPUTime{CPU: 1, Begun: 1040, Span: 60, Mine: 30, Others: 10, Idle: 20, Switches: 3}, []Source{hog(10, 1)}},
 		{"until it is ready", 0, 1070, CPUTime{CPU: 1, Begun: 1000, Span: 70, Mine: 30, Others: 30, IRQ: 10, Switches: 2}, []Source{hog(30, 1), irq}},
 		{"within stretches", 1060, 1075, CPUTime{CPU: 1, Begun: 1060, Span: 15, Mine: 10, Others: 5, Switches: 2}, []Source{hog(5, 1)}},
+		{"after an interrupt in a stretch", 1025, 0, CPUTime{CPU: 1, Begun: 1025, Span: 75, Mine: 30, Others: 25, Idle: 20, Switches: 4}, []Source{hog(25, 2)}},
+		{"within an interrupt", 1016, 1030, CPUTime{CPU: 1, Begun: 1016, Span: 14, Others: 10, IRQ: 4, Switches: 1}, []Source{hog(10, 1), {Kind: SourceIRQ, ID: 36, CPU: 1, Time: 4, Count: 1}}},
 		{"within one", 1072, 1074, CPUTime{CPU: 1, Begun: 1072, Span: 2, Others: 2, Switches: 1}, []Source{hog(2, 1)}},
 		{"no time", 1050, 1050, CPUTime{CPU: 1, Begun: 1050, Switches: 1}, nil},
 	}
@@ -63,6 +65,35 @@ func TestBetween(t *testing.T) {
 				t.Errorf("whole: %v (-want +got):\n%s", whole, diff)
 			}
 		})
+	}
+}
+
+// TestPart: interrupts within interrupts, and one that nobody knows of.
+func TestPart(t *testing.T) {
+	task, irq, soft := uint16(bpf.InterferenceSourceKindSOURCE_TASK), uint16(bpf.InterferenceSourceKindSOURCE_IRQ), uint16(bpf.InterferenceSourceKindSOURCE_SOFTIRQ)
+	before := []stretch{
+		{Begun: 900, Ended: 1000, Ns: 100, Kind: task},
+		{Begun: 1020, Ended: 1030, Ns: 10, Kind: irq},
+		{Begun: 1010, Ended: 1050, Ns: 30, Kind: soft},
+	}
+	s := stretch{Begun: 1000, Ended: 1100, Ns: 60, Kind: task}
+	for _, tt := range []struct {
+		name     string
+		s        stretch
+		before   []stretch
+		from, to int64
+		want     time.Duration
+	}{
+		{"before them", s, before, 1000, 1010, 10},
+		{"with the half of them", s, before, 1000, 1025, 10},
+		{"after them", s, before, 1050, 1100, 50},
+		{"all", s, before, 1000, 1100, 60},
+		{"one is not known", s, before[2:], 1050, 1100, 30},
+		{"of the soft one", before[2], before[:2], 1010, 1025, 10},
+	} {
+		if got := part(tt.s, tt.before, tt.from, tt.to); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
 	}
 }
 

@@ -116,6 +116,47 @@ func (b *bench) device(w *Watch, port uint16) {
 	w.dev = b.testDevice()
 }
 
+// TestFramesBeforeTheExec: what passes a device before its guest's exec is nobody's, if that
+// is wanted; all that comes after is the guest's.
+func TestFramesBeforeTheExec(t *testing.T) {
+	b := newBench(t, 2, SVM)
+	w := b.open(Target{CgroupID: nowhere, ServicePort: 80})
+	b.device(w, 80)
+	d := bpf.KVMDevice{Slot: w.slot, ServicePort: 80, Flags: deviceFromExec | deviceFlows}
+	if err := b.updateMap(bpf.KVMMapDevices, loopback(t), &d); err != nil {
+		t.Fatal(err)
+	}
+	asks := segment{src: 999, dst: 80, flags: syn}.bytes()
+	refuses := segment{src: 80, dst: 999, flags: rst | ack}.bytes()
+	both := func() {
+		b.frame("tc_in", asks)
+		b.frame("tc_out", refuses)
+	}
+	both()
+	if diff := cmp.Diff([]string{}, seen(w)); diff != "" {
+		t.Errorf("events before the exec (-want +got):\n%s", diff)
+	}
+	s, err := w.state()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Marks[bpf.KVMMarkKindMARK_VMM_EXEC].Ns = uint64(now())
+	if err := b.updateMap(bpf.KVMMapSlots, w.slot, &s); err != nil {
+		t.Fatal(err)
+	}
+	both()
+	if diff := cmp.Diff([]string{EventFrameIn, EventFrameOut, EventSYN}, seen(w)); diff != "" {
+		t.Errorf("events after it (-want +got):\n%s", diff)
+	}
+	c := countsOf(t, w).Values
+	if diff := cmp.Diff([]uint64{1, 1}, []uint64{c["frames_in"], c["frames_out"]}); diff != "" {
+		t.Errorf("frames in, out (-want +got):\n%s", diff)
+	}
+	if err := b.loader.maps[bpf.KVMMapDevices].Lookup(loopback(t), &d); err != nil || d.Flags != deviceFlows {
+		t.Errorf("flags %#x, %v: it need not be asked again", d.Flags, err)
+	}
+}
+
 func TestFramesMarkTheTimeline(t *testing.T) {
 	const out, in = "tc_out", "tc_in"
 	tests := []struct {

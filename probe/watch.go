@@ -45,6 +45,9 @@ type Target struct {
 	Ready *regexp.Regexp
 	// ServicePort is the TCP port of the guest's service; 0 for none.
 	ServicePort uint16
+	// FromExec leaves out what passes the guest's network device before vmm_exec, where
+	// that can be seen: a client that asks already is no part of the guest.
+	FromExec bool
 	// Flows measures how long answers take on the guest's network device, if one
 	// is watched: see [Watch.Network].
 	Flows bool

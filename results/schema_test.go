@@ -36,7 +36,7 @@ func fullRun(t *testing.T) []byte {
 	cells[0].Probes, cells[0].Firmware, cells[0].Settings = ProbesFull, "seabios", fullSettings()
 	hash := strings.Repeat("0f", 32)
 	cells[0].Image = &Image{Path: "/img", SHA256: hash, Size: 1, Key: hash, Files: []ImageFile{{Kind: "kernel", Path: "/img", SHA256: hash, Size: 1}},
-		Name: "mine", Version: "1", Built: map[string]string{"compiler": "gcc"}}
+		Name: "mine", Version: "1", Package: "busybox", KernelVersion: "6.1.0", Built: map[string]string{"compiler": "gcc"}}
 	cells[0].Histograms = []Histogram{{Name: "h_seconds", Labels: map[string]string{"a": "b"}, Schema: 3,
 		Count: math.MaxUint64, Sum: 1, Buckets: map[int32]uint64{-7: 1}}}
 	run := testRun()

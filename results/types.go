@@ -361,6 +361,11 @@ type Image struct {
 	Key   string      `json:"key,omitempty"`
 	Files []ImageFile `json:"files,omitempty"`
 
+	// KernelVersion is what a Linux kernel in it says of its own version, if it is a bzImage.
+	KernelVersion string `json:"kernel_version,omitempty"`
+	// Package is the Debian package that Version is of; "" if Version is the app's own.
+	Package string `json:"package,omitempty"`
+
 	// What the catalogue says of it; all empty if it is not from there.
 	Name    string            `json:"name,omitempty"`
 	Version string            `json:"version,omitempty"` // of the app

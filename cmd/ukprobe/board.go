@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -194,16 +193,20 @@ func (b *board) summary(c *boardCell) string {
 		text += fmt.Sprintf(", %d of them ok", ok)
 	}
 	if figure, s, found := c.figure(); found {
-		text += ", median " + strings.Join(b.median(figure, s), " ")
+		words := b.median(figure, s)
+		text += ", median " + words[0]
+		if words[1] != "" {
+			text += " (" + units.Ends(words[0], words[1]) + ")"
+		}
 	}
 	return b.style.Clean(text)
 }
 
-// median is a median and the larger distance to an end of its interval, if it has one.
+// median is a median and the ends of its interval, if it has one.
 func (b *board) median(figure string, s results.Summary) []string {
 	out := []string{b.units.Quantity(figure, s.Median), ""}
-	if d, known := s.Margin(); known {
-		out[1] = b.style.Pick("±", "+-") + " " + b.units.Quantity(figure, d)
+	if s.CI95 != nil {
+		out[1] = b.units.Interval(figure, s.Median, s.CI95[0], s.CI95[1])
 	}
 	return out
 }

@@ -38,9 +38,10 @@ func compareCommand() *cli.Command {
 			"Examples:\n" +
 			"  ukprobe compare results-monday results-tuesday\n" +
 			"  ukprobe compare A B --threshold 5% --fail-on regression\n" +
-			"  ukprobe compare A --by system --across accel --only app=nginx\n" +
+			"  ukprobe compare A --by platform --base qemu\n" +
+			"  ukprobe compare A --by system --across accel --only app=hello\n" +
 			"  ukprobe compare A B --by host\n" +
-			"  ukprobe compare A B --metric '*_latency_p99_ns' --format md\n" +
+			"  ukprobe compare A B --metric 'frames_*' --format md\n" +
 			"  ukprobe compare A B --format go-bench | benchstat -col set /dev/stdin",
 		ArgsUsage: "A [B]",
 		Flags: []cli.Flag{
@@ -59,7 +60,7 @@ func compareCommand() *cli.Command {
 }
 
 func compareRuns(c *cli.Context) error {
-	o, selectors, err := compareOptions(c)
+	o, err := compareOptions(c)
 	if err != nil {
 		return usage(err)
 	}
@@ -71,10 +72,10 @@ func compareRuns(c *cli.Context) error {
 		}
 		sets = append(sets, compare.FromValues(dir, head, cells))
 	}
-	if sets, err = compare.Select(sets, selectors); err != nil {
-		return usage(err)
-	}
-	if c.String("format") == "go-bench" && o.By == "" {
+	if c.String("format") == "go-bench" {
+		if sets, err = compare.Select(sets, o.Only); err != nil {
+			return usage(err)
+		}
 		return compare.GoBench(c.App.Writer, o.Metrics, sets...)
 	}
 	var r *compare.Report
@@ -83,7 +84,11 @@ func compareRuns(c *cli.Context) error {
 	} else {
 		r, err = compare.Runs(sets[0], sets[1], o)
 	}
-	if err != nil {
+	var wrong *compare.OptionError
+	switch {
+	case errors.As(err, &wrong):
+		return usage(fmt.Errorf("compare: %w", err))
+	case err != nil:
 		return fmt.Errorf("compare: %w", err)
 	}
 	if err := writeComparison(c, r); err != nil {
@@ -93,7 +98,7 @@ func compareRuns(c *cli.Context) error {
 }
 
 // compareOptions checks what can be checked before anything is read.
-func compareOptions(c *cli.Context) (o compare.Options, selectors []only.Selector, err error) {
+func compareOptions(c *cli.Context) (o compare.Options, err error) {
 	o = compare.Options{By: c.String("by"), Base: c.String("base"), Metrics: c.StringSlice("metric"), Correct: c.String("correct")}
 	for _, list := range c.StringSlice("across") {
 		o.Across = append(o.Across, strings.Split(list, ",")...)
@@ -103,28 +108,28 @@ func compareOptions(c *cli.Context) (o compare.Options, selectors []only.Selecto
 		of   []string
 	}{{"format", compareFormats}, {"fail-on", failOnValues}} {
 		if v := c.String(f.flag); v != "" && !slices.Contains(f.of, v) {
-			return o, nil, fmt.Errorf("--%s %q: there are %s", f.flag, v, strings.Join(f.of, ", "))
+			return o, fmt.Errorf("--%s %q: there are %s", f.flag, v, strings.Join(f.of, ", "))
 		}
 	}
 	if o.Threshold, err = compare.ParseThreshold(c.String("threshold")); err != nil {
-		return o, nil, fmt.Errorf("--threshold: %w", err)
+		return o, fmt.Errorf("--threshold: %w", err)
 	}
 	if err := o.Check(); err != nil {
-		return o, nil, err
+		return o, err
 	}
-	if selectors, err = only.ParseAll(c.StringSlice("only")); err != nil {
-		return o, nil, err
+	if o.Only, err = only.ParseAll(c.StringSlice("only")); err != nil {
+		return o, err
 	}
 	goBench := c.String("format") == "go-bench"
 	switch n := c.NArg(); {
 	case n == 0 || n > 2:
-		return o, nil, errors.New("compare takes two runs, or with --by system, platform or version one: the folders of their results")
+		return o, errors.New("compare takes two runs, or with --by system, platform or version one: the folders of their results")
 	case goBench && (o.By != "" || c.IsSet("fail-on")):
-		return o, nil, errors.New("--format go-bench only prints samples: benchstat compares them, and takes neither --by nor --fail-on of ours")
+		return o, errors.New("--format go-bench only prints samples: benchstat compares them, and takes neither --by nor --fail-on of ours")
 	case n == 1 && !goBench && (o.By == "" || o.By == compare.ByHost):
-		return o, nil, fmt.Errorf("%s alone has nothing to be compared with: name another run, or compare within it with --by system, platform or version", c.Args().First())
+		return o, fmt.Errorf("%s alone has nothing to be compared with: name another run, or compare within it with --by system, platform or version", c.Args().First())
 	}
-	return o, selectors, nil
+	return o, nil
 }
 
 func writeComparison(c *cli.Context, r *compare.Report) error {

@@ -20,7 +20,7 @@ import (
 )
 
 // reportFormats are the values of --format.
-var reportFormats = []string{"term", "md", "csv", "json", "html"}
+var reportFormats = []string{"term", "md", "csv", "tsv", "json", "html"}
 
 func reportCommand() *cli.Command {
 	return &cli.Command{
@@ -31,17 +31,18 @@ func reportCommand() *cli.Command {
 			"and the systems' characteristics. What has no figure has its reason as a footnote; so\n" +
 			"has what has more than one mode, drifts over the run, or has outliers. html adds\n" +
 			"figures, and is one file that needs no network; csv has every sample, a row for each\n" +
-			"of its figures.\n" +
+			"of its figures, and tsv the same for programs that know no quotes.\n" +
 			"docs/report.md\n\n" +
 			"Examples:\n" +
 			"  ukprobe report results-20261123-200823-48ad\n" +
 			"  ukprobe report --format html --out report.html results-*\n" +
-			"  ukprobe report --format csv results-* | column -s, -t | less -S",
+			"  ukprobe report --format tsv results-* | cut -f 3-6,13,18-20 | grep total_ns",
 		ArgsUsage: "DIR…",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: "term", Usage: strings.Join(reportFormats, ", ")},
 			&cli.StringFlag{Name: "out", Usage: "write to `FILE`, which is replaced as a whole, in place of standard output"},
-			&cli.BoolFlag{Name: "curves", Usage: "csv: the points of curves too"},
+			&cli.BoolFlag{Name: "whole", Usage: "tables in the evaluation's whole layout, with the rows and columns that are not in the run"},
+			&cli.BoolFlag{Name: "curves", Usage: "csv, tsv: the points of curves too"},
 		},
 		Action: writeReport,
 	}
@@ -52,8 +53,8 @@ func writeReport(c *cli.Context) error {
 	switch {
 	case !slices.Contains(reportFormats, format):
 		return usage(fmt.Errorf("report: no format %q: there are %s", format, strings.Join(reportFormats, ", ")))
-	case c.Bool("curves") && format != "csv":
-		return usage(errors.New("report: --curves is for --format csv"))
+	case c.Bool("curves") && format != "csv" && format != "tsv":
+		return usage(errors.New("report: --curves is for --format csv and tsv"))
 	case c.NArg() == 0:
 		return usage(errors.New("report: which results folder? ukprobe report DIR…"))
 	case format == "html" && out == "" && term.IsTerminal(int(os.Stdout.Fd())):
@@ -64,6 +65,9 @@ func writeReport(c *cli.Context) error {
 		return err
 	}
 	doc := report.NewDocument(sources...)
+	if c.Bool("whole") {
+		doc = report.NewWholeDocument(sources...)
+	}
 	doc.Characterise(systemFacts())
 	write := func(w io.Writer) error {
 		switch format {
@@ -71,6 +75,8 @@ func writeReport(c *cli.Context) error {
 			return doc.Markdown(w)
 		case "csv":
 			return doc.CSV(w, c.Bool("curves"))
+		case "tsv":
+			return doc.TSV(w, c.Bool("curves"))
 		case "json":
 			return doc.JSON(w)
 		case "html":

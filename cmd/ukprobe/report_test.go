@@ -71,7 +71,7 @@ func TestReportCharacterises(t *testing.T) {
 
 func TestReportFormats(t *testing.T) {
 	dir := reportableRun(t)
-	for format, want := range map[string]string{"term": "Table 2. Boot time: hello", "md": "## Table 2. Boot time: hello", "csv": "total_ns,ns,5000000", "json": `"format": "ukprobe-report"`, "html": "<!doctype html>"} {
+	for format, want := range map[string]string{"term": "Table 2. Boot time: hello", "md": "## Table 2. Boot time: hello", "csv": "total_ns,ns,5000000", "tsv": "total_ns\tns\t5000000\n", "json": `"format": "ukprobe-report"`, "html": "<!doctype html>"} {
 		out, err := reported("--format", format, dir)
 		if err != nil || !strings.Contains(out, want) {
 			t.Errorf("%s: %v: %.200q has no %q", format, err, out, want)

@@ -12,13 +12,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/ukprobe/ukprobe/internal/plainjson"
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/report"
 )
 
 func runsCommand() *cli.Command {
@@ -59,7 +59,7 @@ func listRuns(c *cli.Context) error {
 	case c.Bool("json"):
 		bad = append(bad, printJSON(c.App.Writer, all))
 	default:
-		bad = append(bad, writeRuns(c.App.Writer, all, len(dirs) > 1 || dirs[0] != c.Args().First()))
+		bad = append(bad, writeRuns(c.App.Writer, reportOptions(), all, len(dirs) > 1 || dirs[0] != c.Args().First()))
 	}
 	return errors.Join(bad...)
 }
@@ -100,46 +100,75 @@ func foldersOf(dir string) (out []string, err error) {
 	return out, nil
 }
 
-// writeRuns prints a line for each run. Where the folder is not plain from the command
-// line, it is part of it. What was asked for beside the matrix has a column if anything
-// was. The texts may be those of a file from elsewhere.
-func writeRuns(w io.Writer, runs []results.RunInfo, folders bool) error {
-	clean := reportOptions().Clean
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+// writeRuns prints a line for each run, or a few on a narrow terminal. Where the folder is not
+// plain from the command line, it is part of it. What was asked for beside the matrix has a
+// column if anything was. The texts may be those of a file from elsewhere.
+func writeRuns(w io.Writer, o report.Options, runs []results.RunInfo, folders bool) error {
+	head := []string{"RUN", "STARTED (UTC)", "TOOK", "STATUS", "MATRIX", "CELLS", "OK/FAILED/UNSUPPORTED", "SAMPLES", "HOST", "VERSION"}
 	asked := slices.ContainsFunc(runs, func(r results.RunInfo) bool { return len(r.Asked) > 0 })
-	fmt.Fprint(t, "RUN\tSTARTED (UTC)\tTOOK\tSTATUS\tMATRIX\tCELLS\tOK/FAILED/UNSUPPORTED\tSAMPLES\tHOST\tVERSION")
 	if asked {
-		fmt.Fprint(t, "\tASKED FOR")
+		head = append(head, "ASKED FOR")
 	}
-	fmt.Fprintln(t)
+	var rows [][]string
 	for _, r := range runs {
-		name, matrix := r.ID, r.Matrix
-		if folders {
-			name = r.Dir + "@" + r.ID
-		}
-		took := "-"
-		if r.ClockSet {
-			took = "- (the clock was set)"
-		} else if r.RanNs != nil {
-			took = time.Duration(*r.RanNs).Round(time.Second).String()
-		}
-		if matrix == "" {
-			matrix = "-"
-		} else if filepath.IsAbs(matrix) {
-			matrix = filepath.Base(matrix)
-		}
-		cells := fmt.Sprintf("%d/%d/%d", r.OK, r.Failed, r.Unsupported)
-		if r.Unfinished > 0 {
-			cells += fmt.Sprintf(", %d unfinished", r.Unfinished)
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s, %s\t%s", clean(name), r.Started.UTC().Format(time.DateTime), took, clean(r.Status),
-			clean(matrix), r.Cells, cells, strconv.Itoa(r.Samples), clean(r.Kernel), clean(r.CPUModel), clean(r.Version))
-		if asked {
-			fmt.Fprint(t, "\t", cmp.Or(clean(strings.Join(r.Asked, " ")), "-"))
-		}
-		fmt.Fprintln(t)
+		rows = append(rows, runRow(o.Clean, r, folders, asked))
 	}
-	return t.Flush()
+	return writeColumns(w, o, head, rows, narrowRun)
+}
+
+func runRow(clean func(string) string, r results.RunInfo, folders, asked bool) []string {
+	name, matrix, took := r.ID, r.Matrix, "-"
+	if folders {
+		name = r.Dir + "@" + r.ID
+	}
+	switch {
+	case r.ClockSet:
+		took = "- (the clock was set)"
+	case r.RanNs != nil:
+		took = time.Duration(*r.RanNs).Round(time.Second).String()
+	}
+	if matrix == "" {
+		matrix = "-"
+	} else if filepath.IsAbs(matrix) {
+		matrix = filepath.Base(matrix)
+	}
+	cells := fmt.Sprintf("%d/%d/%d", r.OK, r.Failed, r.Unsupported)
+	if r.Unfinished > 0 {
+		cells += fmt.Sprintf(", %d unfinished", r.Unfinished)
+	}
+	row := []string{clean(name), r.Started.UTC().Format(time.DateTime), took, clean(r.Status), clean(matrix), strconv.Itoa(r.Cells),
+		cells, strconv.Itoa(r.Samples), clean(r.Kernel) + ", " + clean(r.CPUModel), clean(r.Version)}
+	if asked {
+		row = append(row, cmp.Or(clean(strings.Join(r.Asked, " ")), "-"))
+	}
+	return row
+}
+
+// narrowRun is a row as a heading and lines below it.
+func narrowRun(row []string) (string, []string) {
+	ended, matrix := row[3], ""
+	if !strings.HasPrefix(row[2], "-") {
+		ended += " after " + row[2]
+	} else if row[2] != "-" {
+		ended += " " + strings.TrimPrefix(row[2], "- ")
+	}
+	if row[4] != "-" {
+		matrix = row[4] + "; "
+	}
+	counts, unfinished, some := strings.Cut(row[6], ", ")
+	if some {
+		unfinished = ", " + unfinished
+	}
+	n := strings.Split(counts, "/")
+	lines := []string{
+		fmt.Sprintf("%s UTC, %s", row[1], ended),
+		fmt.Sprintf("%scells: %s (%s ok, %s failed, %s unsupported%s), samples: %s", matrix, row[5], n[0], n[1], n[2], unfinished, row[7]),
+		fmt.Sprintf("%s; ukprobe %s", row[8], row[9]),
+	}
+	if len(row) > 10 && row[10] != "-" {
+		lines = append(lines, "asked for: "+row[10])
+	}
+	return row[0], lines
 }
 
 func exportCommand() *cli.Command {

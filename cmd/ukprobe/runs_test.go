@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ukprobe/ukprobe/results"
+	"github.com/ukprobe/ukprobe/results/report"
 )
 
 // nightly is a folder with two runs, the second one interrupted after a sample.
@@ -104,6 +105,38 @@ func TestRuns(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if _, text, status := ukprobe(t, "runs"); status != exitFailed || !strings.Contains(text, "name a results folder") {
 		t.Errorf("of an empty folder: %d, %q", status, text)
+	}
+}
+
+// TestRunsNarrow: on a terminal of any width no line is wider, and all is said of every run.
+func TestRunsNarrow(t *testing.T) {
+	start := time.Date(2026, 3, 1, 1, 0, 0, 0, time.UTC)
+	ran := (211 * time.Second).Nanoseconds()
+	runs := []results.RunInfo{
+		{Dir: "nightly", ID: "20260301-010000-aaaa", Started: start, RanNs: &ran, Status: results.RunOK, Matrix: "built-in quick.yaml",
+			RunCounts: results.RunCounts{Cells: 7, OK: 5, Failed: 1, Unsupported: 1, Samples: 61}, Kernel: "6.12.0", CPUModel: "Test CPU with a long name", Version: "1.2.3"},
+		{Dir: "nightly", ID: "20260302-010000-bbbb", Started: start, Status: results.RunKilled, RunCounts: results.RunCounts{Cells: 2, Samples: 1}, Kernel: "6.12.0", CPUModel: "Test CPU", Version: "1.2.3"},
+	}
+	for _, width := range []int{40, 60, 80, 0} {
+		var out strings.Builder
+		if err := writeRuns(&out, report.Options{Width: width}, runs, true); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := len(line) - 1; n > width && width > 0 {
+				t.Errorf("%d columns of %d: %q", n, width, line)
+			}
+		}
+		words := strings.Join(strings.Fields(out.String()), " ")
+		for _, want := range []string{"nightly@20260301-010000-aaaa", "2026-03-01 01:00:00 UTC, ok after 3m31s", "built-in quick.yaml; cells: 7 (5 ok, 1 failed, 1 unsupported), samples: 61",
+			"6.12.0, Test CPU with a long name; ukprobe 1.2.3", "nightly@20260302-010000-bbbb", "UTC, killed cells: 2 (0 ok"} {
+			if width > 0 && !strings.Contains(words, want) {
+				t.Errorf("%d columns: no %q in\n%s", width, want, out.String())
+			}
+		}
+		if width == 0 && strings.Count(out.String(), "\n") != 3 {
+			t.Errorf("where no width is known:\n%s", out.String())
+		}
 	}
 }
 
@@ -223,7 +256,7 @@ func TestRunsTellWhatWasAsked(t *testing.T) {
 	now := time.Date(2026, 3, 1, 1, 0, 0, 0, time.UTC)
 	ns := int64(90e9)
 	var out strings.Builder
-	err := writeRuns(&out, []results.RunInfo{
+	err := writeRuns(&out, report.Options{}, []results.RunInfo{
 		{ID: "a", Started: now, RanNs: &ns, Status: "ok", Asked: []string{"--set memory_mib=1024\x1b[2J"}},
 		{ID: "b", Started: now, ClockSet: true, Status: "interrupted", RunCounts: results.RunCounts{Cells: 3, OK: 1, Unfinished: 2}},
 	}, false)

@@ -47,6 +47,15 @@ type recipe struct {
 	variantOf string // the app that it is another form of, which nobody asks for by name
 }
 
+// PackageOf is the name of an app's own package, of which its version is; "" of no app of
+// this package.
+func PackageOf(app string) string {
+	if r, ok := apps[app]; ok {
+		return r.packages[0]
+	}
+	return ""
+}
+
 // version returns that of the app's own package.
 func (r recipe) version(pkgs []deb.Package) string {
 	for _, p := range pkgs {

@@ -26,6 +26,8 @@ var (
 	timeSteps   = []step{{"ns", 1}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}}
 	binarySteps = []step{{"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}}
 	countSteps  = []step{{"", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}}
+	percentStep = []step{{"%", 1}}
+	bitStep     = []step{{"bit", 1}}
 )
 
 // Number writes a figure with three digits that count; from 1000 on all of them before
@@ -47,28 +49,46 @@ func Whole(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
 // most is from where on a figure of three digits would have a fourth.
 const most = 999.5
 
-// in writes a figure in the unit that suits it. most is reached one unit earlier than
+// suits is the index of the unit that suits a figure. most is reached one unit earlier than
 // the next unit is, so that rounding never gives 1000 of one.
-func in(v float64, steps []step) string {
+func suits(v float64, steps []step) int {
 	i := 0
 	for i < len(steps)-1 && (math.Abs(v) >= steps[i+1].size || math.Abs(v)/steps[i].size >= most && steps[i+1].size/steps[i].size <= 1000) {
 		i++
 	}
-	text := Number(v / steps[i].size)
-	if i == 0 && v == math.Trunc(v) {
-		text = Whole(v)
+	return i
+}
+
+// in writes a figure in the unit that suits it.
+func in(v float64, steps []step) string {
+	s := steps[suits(v, steps)]
+	return s.with(s.number(v))
+}
+
+// number writes a figure in the unit, without its name: what cannot be divided is whole.
+func (s step) number(v float64) string {
+	if s.size == 1 && s.name != "%" && s.name != "bit" && v == math.Trunc(v) {
+		return Whole(v)
 	}
-	if steps[i].name == "" {
-		return text
+	return Number(v / s.size)
+}
+
+func (s step) with(number string) string {
+	if s.name == "" {
+		return number
 	}
-	return text + " " + steps[i].name
+	return number + " " + s.name
 }
 
 // Duration writes nanoseconds.
 func (s Style) Duration(ns float64) string {
-	text := in(ns, timeSteps)
+	return s.plain(in(ns, timeSteps))
+}
+
+// plain is a text as the output can show it.
+func (s Style) plain(text string) string {
 	if s.ASCII {
-		return strings.Replace(text, "µ", "u", 1)
+		return strings.NewReplacer("µ", "u", "–", "-").Replace(text)
 	}
 	return text
 }
@@ -83,25 +103,68 @@ func Size(v float64) string { return in(v, binarySteps) }
 func Count(v float64) string { return in(v, countSteps) }
 
 // Percent writes a share of 100.
-func Percent(v float64) string { return Number(v) + " %" }
+func Percent(v float64) string { return in(v, percentStep) }
 
 // Quantity writes a metric's value in the unit that its name ends with.
 func (s Style) Quantity(metric string, v float64) string {
-	switch {
-	case strings.HasSuffix(metric, "_bytes_per_second"):
-		return Size(v) + "/s"
-	case strings.HasSuffix(metric, "_bytes"):
-		return Size(v)
-	case strings.HasSuffix(metric, "_ns"):
-		return s.Duration(v)
-	case strings.HasSuffix(metric, "_percent"):
-		return Percent(v)
-	case strings.HasSuffix(metric, "_bits"):
-		return Number(v) + " bit"
-	case !strings.HasSuffix(metric, "_per_second") && v == math.Trunc(v) && math.Abs(v) < 1e6:
+	steps, after := stepsOf(metric)
+	if after == "" && countable(metric, v) {
 		return Whole(v)
 	}
-	return Count(v)
+	return s.plain(in(v, steps) + after)
+}
+
+// stepsOf are the units of a metric, and what stands after each of their names.
+func stepsOf(metric string) (steps []step, after string) {
+	switch {
+	case strings.HasSuffix(metric, "_bytes_per_second"):
+		return binarySteps, "/s"
+	case strings.HasSuffix(metric, "_bytes"):
+		return binarySteps, ""
+	case strings.HasSuffix(metric, "_ns"):
+		return timeSteps, ""
+	case strings.HasSuffix(metric, "_percent"):
+		return percentStep, ""
+	case strings.HasSuffix(metric, "_bits"):
+		return bitStep, ""
+	}
+	return countSteps, ""
+}
+
+// countable: the value is a number of things, and not so large that nobody would count them.
+func countable(metric string, v float64) bool {
+	steps, _ := stepsOf(metric)
+	return steps[0].name == "" && !strings.HasSuffix(metric, "_per_second") && v == math.Trunc(v) && math.Abs(v) < 1e6
+}
+
+// Interval writes the two ends of an interval around a metric's value: both in the unit
+// that the value is written in, which stands behind the second, so that the three can be
+// held against one another: "41.1–139 ms" of 68.0 ms. An end that would be less than a
+// tenth in it, or have five digits, makes both have units of their own.
+func (s Style) Interval(metric string, v, lo, hi float64) string {
+	steps, after := stepsOf(metric)
+	to := "–"
+	if lo < 0 || hi < 0 {
+		to = " to "
+	}
+	if countable(metric, lo) && countable(metric, hi) {
+		return s.plain(Whole(lo) + to + Whole(hi))
+	}
+	unit := steps[suits(v, steps)]
+	least, largest := math.Min(math.Abs(lo), math.Abs(hi))/unit.size, math.Max(math.Abs(lo), math.Abs(hi))/unit.size
+	if least != 0 && least < 0.1 && unit.size > 1 || largest >= 9999.5 && unit.name != steps[len(steps)-1].name {
+		return s.Quantity(metric, lo) + s.plain(to) + s.Quantity(metric, hi)
+	}
+	return s.plain(unit.with(unit.number(lo)+to+unit.number(hi)) + after)
+}
+
+// Ends is an interval as [Style.Interval] wrote it without its unit, if that is the one of
+// the value beside it: for where there is little room.
+func Ends(value, interval string) string {
+	if _, unit, ok := strings.Cut(value, " "); ok && strings.Count(interval, " ") == 1 {
+		return strings.TrimSuffix(interval, " "+unit)
+	}
+	return interval
 }
 
 // Left writes how long something will still take, which is only estimated: to the second

@@ -82,3 +82,47 @@ func TestLeft(t *testing.T) {
 		}
 	}
 }
+
+func TestInterval(t *testing.T) {
+	for _, tt := range []struct {
+		metric    string
+		v, lo, hi float64
+		want      string
+	}{
+		{"total_ns", 68e6, 41.1e6, 139.5e6, "41.1–140 ms"},
+		{"total_ns", 4.94e9, 4.91e9, 5.0234e9, "4.91–5.02 s"},
+		{"total_ns", 1.02e9, 951e6, 1.1e9, "0.95–1.10 s"},
+		{"total_ns", 900e6, 850e6, 1.2e9, "850–1200 ms"},
+		{"total_ns", 5e9, 12e6, 6e9, "12.0 ms–6.00 s"},
+		{"total_ns", 9e6, 8e6, 12.5e9, "8.00 ms–12.5 s"},
+		{"total_ns", 5e3, 4.5e3, 6e3, "4.50–6.00 µs"},
+		{"total_ns", 7, 5, 8, "5–8 ns"},
+		{"memory_min_bytes", 16 << 20, 16 << 20, 17 << 20, "16.0–17.0 MiB"},
+		{"read_bytes_per_second", 5 << 20, 4 << 20, 6 << 20, "4.00–6.00 MiB/s"},
+		{"requests_per_second", 12345, 11999, 13000, "12.0–13.0 k"},
+		{"instances", 15.5, 15, 16, "15–16"},
+		{"client_busy_percent", 5, 0, 7, "0–7.00 %"},
+		{"entropy_bits", 8, 7.5, 8, "7.50–8.00 bit"},
+		{"offset_ns", -5e3, -6e3, 2e3, "-6.00 to 2.00 µs"},
+	} {
+		if got := (Style{}).Interval(tt.metric, tt.v, tt.lo, tt.hi); got != tt.want {
+			t.Errorf("%s %v [%v, %v]: %q, want %q", tt.metric, tt.v, tt.lo, tt.hi, got, tt.want)
+		}
+	}
+	if got, want := (Style{ASCII: true}).Interval("total_ns", 5e3, 4.5e3, 6e3), "4.50-6.00 us"; got != want {
+		t.Errorf("ASCII: %q, want %q", got, want)
+	}
+}
+
+func TestEnds(t *testing.T) {
+	for _, tt := range [][3]string{
+		{"68.0 ms", "41.1–140 ms", "41.1–140"},
+		{"5.00 s", "12.0 ms–6.00 s", "12.0 ms–6.00 s"},
+		{"15.5", "15–16", "15–16"},
+		{"-5.00 µs", "-6.00 to 2.00 µs", "-6.00 to 2.00 µs"},
+	} {
+		if got := Ends(tt[0], tt[1]); got != tt[2] {
+			t.Errorf("%s, %s: %q, want %q", tt[0], tt[1], got, tt[2])
+		}
+	}
+}

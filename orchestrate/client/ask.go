@@ -3,8 +3,9 @@
 // Package client finds the first moment at which a TCP service answers, finer
 // than TCP itself would: a plain connect(2) whose first SYN is lost is not
 // repeated for a second, which would round every boot time up to seconds. Here
-// a new connection attempt, with one SYN, is started every Interval, and the
-// first to be established wins.
+// a new connection attempt, with one SYN, is started again and again, and the
+// first to be established wins. The time between two grows with the time that has
+// passed: a hundredth of it.
 //
 // The package knows sockets. It knows neither namespaces nor guests, and its
 // own times are a client's: the time of an answer that counts is taken on the
@@ -16,23 +17,22 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// DefaultInterval is the time between two SYNs.
-	DefaultInterval = time.Millisecond
 	// DefaultTimeout bounds one Ask.
 	DefaultTimeout = 30 * time.Second
 
-	// maxAge is when an attempt is given up: before its SYN would be repeated,
-	// after TCP_TIMEOUT_INIT = 1 s (include/net/tcp.h).
+	// repeatAfter is when the kernel repeats a SYN: TCP_TIMEOUT_INIT (include/net/tcp.h).
+	repeatAfter = time.Second
+	// maxAge is when an attempt is given up: before its SYN would be repeated.
 	maxAge = 950 * time.Millisecond
-	// maxOpen bounds the attempts open at once. With an Interval below 1 ms
-	// attempts are given up younger than maxAge: at 100 µs after 102 ms, which
-	// a service must not take longer than to answer a SYN.
+	// maxOpen bounds the attempts open at once. From DefaultInterval on no more than
+	// 560 are younger than maxAge.
 	maxOpen = 1024
 	// maxResponse bounds what is read, in bytes.
 	maxResponse = 16 << 20
@@ -44,13 +44,20 @@ var ErrTimeout = errors.New("no answer in time")
 // Request is what to ask, and whom.
 type Request struct {
 	Addr     netip.AddrPort
-	Interval time.Duration // between SYNs; 0 = DefaultInterval
+	Interval time.Duration // between the first SYNs, and the least between any; 0 = DefaultInterval
 	Timeout  time.Duration // for all of it; 0 = DefaultTimeout
 	Payload  []byte        // sent once connected; empty = the service speaks first
 
 	// Expect is given all bytes received so far and tells whether the answer is
 	// complete, or why it is wrong. nil = the first byte is enough.
 	Expect func(received []byte) (done bool, err error)
+
+	// Asking, if not nil, is called once the first SYN has been sent or refused.
+	Asking func()
+	// Started is for a service that is started once it is being asked: when, on
+	// CLOCK_MONOTONIC in ns. As long as it is 0, for at most a second, the time between SYNs
+	// does not grow; after that by the time since. nil: it counts from the first SYN on.
+	Started *atomic.Int64
 }
 
 // Result is how it went. Times are zero for what did not happen. After an error
@@ -63,9 +70,14 @@ type Result struct {
 	Unreachable int // attempts the kernel refused to begin: no route, no network
 	Resets      int // connections that ended before the first byte of an answer
 
-	// LongestGap is the longest time between two SYNs: the moment of the first
-	// answer cannot have been found more precisely than this.
+	// LongestGap is the longest time between two attempts; 0: there were not two.
 	LongestGap time.Duration
+
+	// AskedNs is when the attempt that was answered had been sent, at the latest, and
+	// AskedBeforeNs when the one before it had, at the earliest, which was not answered or
+	// refused: the service cannot be known to be ready more precisely than from the one to
+	// the other. CLOCK_MONOTONIC; 0: there was none.
+	AskedNs, AskedBeforeNs int64
 
 	Connected, FirstByte     time.Time
 	ConnectedNs, FirstByteNs int64 // the same on CLOCK_MONOTONIC, in ns
@@ -107,17 +119,19 @@ func ask(ctx context.Context, r Request, res *Result) error {
 		return err
 	}
 	defer p.close()
-	for first := true; ; first = false {
-		fd, err := hunt(p, r, res, first)
+	w := &window{p: p, to: sockaddr(r.Addr), res: res, shortest: r.Interval, asking: r.Asking, started: r.Started}
+	defer w.closeAll()
+	for {
+		fd, err := w.hunt()
 		if err == nil {
 			res.Connected, res.ConnectedNs = time.Now(), monotonicNs()
-			err = exchange(p, fd, r, res)
+			err = exchange(p, fd, r, res, w.closeAll)
 			err = errors.Join(err, unix.Close(fd))
 		}
 		switch {
 		case errors.Is(err, errEndedEarly):
 			res.Resets++
-			res.Connected, res.ConnectedNs = time.Time{}, 0
+			res.Connected, res.ConnectedNs, res.AskedNs, res.AskedBeforeNs = time.Time{}, 0, 0, 0
 		case errors.Is(err, ErrTimeout):
 			return fmt.Errorf("%w (%v): %s", err, r.Timeout, res.soFar())
 		default:

@@ -14,13 +14,16 @@ import (
 // with a service that is still starting.
 var errEndedEarly = errors.New("connection ended before the first byte")
 
-// exchange sends the payload on an established connection and reads the answer.
-func exchange(p *poller, fd int, r Request, res *Result) error {
+// exchange sends the payload on an established connection and reads the answer. asked is
+// called in between: what need not be done before the service has its request.
+func exchange(p *poller, fd int, r Request, res *Result, asked func()) error {
 	// From here on a close is an orderly one.
 	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}); err != nil {
 		return fmt.Errorf("setsockopt SO_LINGER: %w", err)
 	}
-	if err := send(p, fd, r.Payload); err != nil {
+	err := send(p, fd, r.Payload)
+	asked()
+	if err != nil {
 		return err
 	}
 	if err := p.rewatch(fd, unix.EPOLLIN); err != nil {
@@ -31,7 +34,7 @@ func exchange(p *poller, fd int, r Request, res *Result) error {
 		n, err := unix.Read(fd, buf)
 		switch {
 		case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
-			if _, _, err := p.wait(); err != nil {
+			if _, err := p.wait(); err != nil {
 				return err
 			}
 		case err != nil || n == 0:
@@ -50,7 +53,7 @@ func send(p *poller, fd int, payload []byte) error {
 		n, err := unix.SendmsgN(fd, payload, nil, nil, unix.MSG_NOSIGNAL)
 		switch {
 		case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
-			if _, _, err := p.wait(); err != nil {
+			if _, err := p.wait(); err != nil {
 				return err
 			}
 		case err != nil:

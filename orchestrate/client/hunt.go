@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,36 +15,40 @@ import (
 
 // attempt is one connection being tried.
 type attempt struct {
-	fd   int
-	born time.Time
+	fd           int
+	born         time.Time
+	sent, before int64 // when it had been sent, and when the one before it was begun; ns
 }
 
 // window holds the attempts in flight, oldest first.
 type window struct {
-	p    *poller
-	to   unix.Sockaddr
-	res  *Result
-	open []attempt
-	last time.Time // when the last SYN went out
+	p        *poller
+	to       unix.Sockaddr
+	res      *Result
+	shortest time.Duration // between two attempts
+	asking   func()        // told of the first
+	started  *atomic.Int64 // see Request.Started; may be nil
+
+	open        []attempt
+	first, last int64 // when the first and the last attempt was begun, ns; 0: none was
+	next        int64 // when the next is due
 }
 
-// hunt starts one attempt per interval, the first one now or an interval later,
-// until one is established, and gives its socket. The others are closed.
-func hunt(p *poller, r Request, res *Result, now bool) (fd int, err error) {
-	w := &window{p: p, to: sockaddr(r.Addr), res: res}
-	defer w.closeAll()
-	if err := p.tickEvery(r.Interval); err != nil {
-		return -1, fmt.Errorf("timerfd_settime: %w", err)
-	}
-	for ticked := now; ; {
-		if ticked {
+// hunt starts attempts at their pace, the first one now or, after another hunt, when it
+// is due, until one is established, and gives its socket. The others are still open.
+func (w *window) hunt() (fd int, err error) {
+	for {
+		if now := monotonicNs(); now >= w.next {
 			w.expire(time.Now())
 			if err := w.start(); err != nil {
 				return -1, err
 			}
+			if err := w.schedule(now); err != nil {
+				return -1, err
+			}
 		}
-		var ready []unix.EpollEvent
-		if ready, ticked, err = p.wait(); err != nil {
+		ready, err := w.p.wait()
+		if err != nil {
 			return -1, err
 		}
 		// No attempt is started between wait and here, so no descriptor in
@@ -54,6 +59,21 @@ func hunt(p *poller, r Request, res *Result, now bool) (fd int, err error) {
 			}
 		}
 	}
+}
+
+// schedule sets the timer for the next attempt: by the clock, so that what asking takes
+// is no part of the pace, but never at once, to catch up.
+func (w *window) schedule(began int64) error {
+	started := w.first
+	if w.started != nil {
+		started = w.started.Load()
+	}
+	step := int64(pace(w.shortest, passed(began, w.first, started)))
+	w.next = max(w.next+step, began+step/2)
+	if err := w.p.tickAt(w.next); err != nil {
+		return fmt.Errorf("timerfd_settime: %w", err)
+	}
+	return nil
 }
 
 // start begins one attempt. What may pass while a network comes up is counted,
@@ -67,32 +87,40 @@ func (w *window) start() error {
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
-	now := time.Now()
+	a := attempt{fd: fd, born: time.Now(), before: w.last}
+	began := monotonicNs()
 	err = unix.Connect(fd, w.to)
+	a.sent = monotonicNs()
 	switch {
 	case err == nil || errors.Is(err, unix.EINPROGRESS):
 		w.res.SYNs++
-		w.gap(now)
+		w.tried(began)
 	case passing(err):
 		w.res.Unreachable++
-		w.gap(now)
+		w.tried(began)
 		return unix.Close(fd)
 	default:
 		_ = unix.Close(fd)
 		return fmt.Errorf("connect: %w", err)
 	}
-	w.open = append(w.open, attempt{fd, now})
+	w.open = append(w.open, a)
 	if err := w.p.watch(fd, unix.EPOLLOUT); err != nil {
 		return fmt.Errorf("epoll_ctl: %w", err)
 	}
 	return nil
 }
 
-func (w *window) gap(now time.Time) {
-	if !w.last.IsZero() {
-		w.res.LongestGap = max(w.res.LongestGap, now.Sub(w.last))
+// tried notes when an attempt was begun.
+func (w *window) tried(began int64) {
+	if w.last != 0 {
+		w.res.LongestGap = max(w.res.LongestGap, time.Duration(began-w.last))
+	} else {
+		w.first, w.next = began, began
+		if w.asking != nil {
+			w.asking()
+		}
 	}
-	w.last = now
+	w.last = began
 }
 
 // settle looks at an attempt that is over. The winner leaves the window.
@@ -101,9 +129,14 @@ func (w *window) settle(fd int) (established bool, err error) {
 	if i < 0 {
 		return false, nil
 	}
+	a := w.open[i]
 	w.open = slices.Delete(w.open, i, i+1)
 	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && errno == 0 && connected(fd) {
+		w.res.AskedNs, w.res.AskedBeforeNs = a.sent, a.before
+		if now := monotonicNs(); now-a.sent > int64(repeatAfter) {
+			w.res.AskedNs = now // its SYN may have been repeated, by a kernel that had the CPU
+		}
 		return true, nil
 	}
 	if unix.Errno(errno) == unix.ECONNREFUSED {
@@ -142,9 +175,10 @@ func (w *window) drop(n int) {
 	w.open = slices.Delete(w.open, 0, n)
 }
 
+// closeAll gives up all attempts that are left, and the next.
 func (w *window) closeAll() {
 	w.drop(len(w.open))
-	_ = w.p.tickEvery(0)
+	_ = w.p.tickAt(0)
 }
 
 // newSocket makes a non-blocking TCP socket. Closed early it resets its

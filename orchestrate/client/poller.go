@@ -66,38 +66,36 @@ func (p *poller) rewatch(fd int, events uint32) error {
 	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
-// tickEvery starts the timer; 0 stops it.
-func (p *poller) tickEvery(d time.Duration) error {
-	ts := unix.NsecToTimespec(int64(d))
-	return unix.TimerfdSettime(p.timer, 0, &unix.ItimerSpec{Interval: ts, Value: ts}, nil)
+// tickAt sets the timer to a time of CLOCK_MONOTONIC, in ns; 0 stops it.
+func (p *poller) tickAt(ns int64) error {
+	return unix.TimerfdSettime(p.timer, unix.TFD_TIMER_ABSTIME, &unix.ItimerSpec{Value: unix.NsecToTimespec(ns)}, nil)
 }
 
 // wait blocks until a socket is ready or the timer has ticked. ErrTimeout after
 // the deadline, the context's error when it has ended.
-func (p *poller) wait() (ready []unix.EpollEvent, ticked bool, err error) {
+func (p *poller) wait() (ready []unix.EpollEvent, err error) {
 	left := time.Until(p.deadline)
 	if err := p.ctx.Err(); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if left <= 0 {
-		return nil, false, ErrTimeout
+		return nil, ErrTimeout
 	}
 	n, err := unix.EpollWait(p.epoll, p.buf[:], int(min(left.Milliseconds()+1, 1000)))
 	if err != nil && !errors.Is(err, unix.EINTR) {
-		return nil, false, fmt.Errorf("epoll_wait: %w", err)
+		return nil, fmt.Errorf("epoll_wait: %w", err)
 	}
 	for _, ev := range p.buf[:max(n, 0)] {
 		switch int(ev.Fd) {
 		case p.timer:
 			var count [8]byte
-			_, _ = unix.Read(p.timer, count[:]) // late ticks are one tick
-			ticked = true
+			_, _ = unix.Read(p.timer, count[:])
 		case p.wake.fd:
 		default:
 			ready = append(ready, ev)
 		}
 	}
-	return ready, ticked, nil
+	return ready, nil
 }
 
 // waker is an eventfd that may be rung from another goroutine while it is

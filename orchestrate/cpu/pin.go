@@ -43,25 +43,39 @@ func PinThread(tid int, cpus []int) error {
 // later inherit it.
 func PinSelf(cpus []int) error { return PinProcess(os.Getpid(), cpus) }
 
-// PinProcess pins all threads of a process, looking again until no new one has
-// appeared: a thread inherits its creator's CPUs, so a round in which every
-// thread was pinned already leaves none behind.
+// PinProcess pins all threads of a process.
 func PinProcess(pid int, cpus []int) error {
-	pinned := map[int]bool{}
+	err := eachThread(pid, func(tid int) error {
+		if err := PinThread(tid, cpus); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("pin process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// eachThread does something to all threads of a process, looking again until no new one
+// has appeared: a thread inherits its creator's CPUs and priority, so a round in which
+// every thread had them already leaves none behind.
+func eachThread(pid int, do func(tid int) error) error {
+	seen := map[int]bool{}
 	for {
 		tids, err := threads(pid)
 		if err != nil {
-			return fmt.Errorf("pin process %d: %w", pid, err)
+			return err
 		}
 		fresh := false
 		for _, tid := range tids {
-			if pinned[tid] {
+			if seen[tid] {
 				continue
 			}
 			fresh = true
-			pinned[tid] = true
-			if err := PinThread(tid, cpus); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("pin process %d: %w", pid, err)
+			seen[tid] = true
+			if err := do(tid); err != nil {
+				return err
 			}
 		}
 		if !fresh {

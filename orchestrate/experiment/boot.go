@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/orchestrate/cgroup"
-	"github.com/ukprobe/ukprobe/orchestrate/client"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/orchestrate/interference"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
@@ -193,12 +191,18 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	var own notes
 	look := b.Window.Open()
 	defer look.Close()
-	gst, err := b.start(whole, launch, g, mem, w, dir, seen, own.add)
+	asks, err := b.ask(whole, w.guest.IP, seen, launch.Start != nil)
+	if err != nil {
+		return err
+	}
+	defer asks.end(s)
+	gst, err := b.start(whole, launch, g, mem, w, dir, seen, own.add, b.passing(whole, asks))
 	if err != nil {
 		s.Status, s.Reason = Failed, err.Error()
 		own.into(&s.Timeline)
 		return nil
 	}
+	asks.started()
 	if gst.unpinned != nil {
 		s.Taint("vmm not pinned: %v", gst.unpinned)
 	}
@@ -207,7 +211,6 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 		begun = time.Now() // it was held back
 	}
 	booting, stop := context.WithTimeout(whole, b.Settings.Timeout)
-	answered := b.ask(booting, w.guest.IP, seen)
 	s.Status, s.Reason = b.await(booting, s, g, gst, watch, func() {
 		s.ReadyAfter = time.Since(begun)
 		if b.During == nil {
@@ -216,7 +219,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	})
 	b.explain(s, w, gst)
 	stop()
-	b.note(s, <-answered)
+	asks.end(s)
 	if s.Status == OK && b.During != nil {
 		b.during(whole, s, &Live{Boot: b, Addr: w.guest.IP, Group: g, Memory: mem, Watch: watch, Dir: dir, Disk: disk, nic: w.guest, guest: gst, own: &own, Sample: s})
 	}
@@ -235,6 +238,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	<-gst.done
 	<-gst.driving.done
 	err = b.collect(s, gst, watch, &own)
+	s.resolve()
 	look.Counts(b.span(s))
 	if err := gst.close(); err != nil { // it is in the journal, and tried again at the run's end
 		s.Taints = append(s.Taints, "its removal: "+err.Error())
@@ -254,12 +258,8 @@ func (b *Boot) span(s *Sample) (from, to int64) {
 	return from, to
 }
 
-// start starts the guest, or has it started.
-func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, mem *cgroup.Memory, w wire, dir string, seen witness, event func(string)) (gst *guest, err error) {
-	pass := func() error { return nil }
-	if b.gate != nil {
-		pass = func() error { return b.gate(ctx) }
-	}
+// start starts the guest, or has it started, once pass has returned.
+func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, mem *cgroup.Memory, w wire, dir string, seen witness, event func(string), pass func() error) (gst *guest, err error) {
 	if l.Start != nil {
 		if err := pass(); err != nil {
 			return nil, err
@@ -273,38 +273,6 @@ func (b *Boot) start(ctx context.Context, l platform.Launch, g *cgroup.Group, me
 		})
 	})
 	return gst, err
-}
-
-// ask starts the client, if the app serves. Unless there is a witness its times are
-// not used, it only makes the guest answer: what counts is seen on the tap.
-func (b *Boot) ask(ctx context.Context, ip netip.Addr, seen witness) <-chan client.Result {
-	done := make(chan client.Result, 1)
-	svc := b.Image.Service
-	if svc == nil || b.Platform.Wire() == platform.NoWire {
-		done <- client.Result{}
-		return done
-	}
-	go func() {
-		res, _ := client.Ask(ctx, b.Lab.Do, client.Request{
-			Addr: netip.AddrPortFrom(ip, svc.Port), Timeout: b.Settings.Timeout, Payload: svc.Request,
-		})
-		if seen != nil {
-			seen.Answered(res)
-		}
-		done <- res
-	}()
-	return done
-}
-
-// coarseClient is a gap between two SYNs that is no longer small beside a boot.
-const coarseClient = 20 * time.Millisecond
-
-// note keeps how finely the client asked: a boot cannot be known better.
-func (b *Boot) note(s *Sample, res client.Result) {
-	s.Client = res
-	if res.LongestGap > coarseClient {
-		s.Taints = append(s.Taints, fmt.Sprintf("client: %v between two SYNs", res.LongestGap.Round(time.Millisecond)))
-	}
 }
 
 // await ends the sample: ready (and then idle, or a moment later), ended, given
@@ -575,7 +543,7 @@ const maxFlows = 32 << 10
 // watch arms the probes.
 func (b *Boot) watch(g *cgroup.Group, l platform.Launch, w wire) (Watch, error) {
 	t := probe.Target{
-		CgroupID: g.ID, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1, IdlePort: l.IdlePort,
+		CgroupID: g.ID, FromExec: b.Platform.Wire() != platform.MovedWire, ConsolePort: l.Console.Port, ConsoleWrite: l.Console.Write, ConsoleFD: 1, IdlePort: l.IdlePort,
 		Image: b.segments(), NoFirmware: b.noFirmware(), Container: b.Platform.Wire() == platform.MovedWire, KVM: l.Accel == platform.KVM, Full: b.Settings.Probes == matrix.ProbesFull, Flows: b.Settings.Probes == matrix.ProbesFull, MaxFlows: maxFlows,
 	}
 	_, t.BootTimer = b.Platform.(platform.BootTimed)

@@ -41,6 +41,10 @@ type guest struct {
 //
 // The child is killed by the kernel if ukprobe dies first.
 func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness, pass func() error) (*guest, error) {
+	var old unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &old); err != nil {
+		return nil, fmt.Errorf("read CPU affinity: %w", err)
+	}
 	restore, err := affinity(cpus)
 	if err != nil {
 		return nil, err
@@ -64,8 +68,15 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness, pass fu
 	}
 	var before int64
 	if err = pass(); err == nil {
+		left := func() {}
+		if len(cpus) > 0 {
+			left = leaveAfterFork(g, newSet(cpus), old)
+		}
 		before = monotonicNs()
-		if err = gst.cmd.Start(); err != nil {
+		err = gst.cmd.Start()
+		restore()
+		left()
+		if err != nil {
 			err = fmt.Errorf("start %s: %w", l.Argv[0], err)
 		}
 	}
@@ -191,17 +202,22 @@ func affinity(cpus []int) (restore func(), err error) {
 	if len(cpus) == 0 {
 		return func() {}, nil
 	}
-	var before, set unix.CPUSet
+	var before unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		return nil, fmt.Errorf("read CPU affinity: %w", err)
 	}
-	for _, c := range cpus {
-		set.Set(c)
-	}
+	set := newSet(cpus)
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
 		return nil, fmt.Errorf("set CPU affinity to %v: %w", cpus, err)
 	}
 	return func() { _ = unix.SchedSetaffinity(0, &before) }, nil
+}
+
+func newSet(cpus []int) (set unix.CPUSet) {
+	for _, c := range cpus {
+		set.Set(c)
+	}
+	return set
 }
 
 // repin puts a process that was just started on its CPUs again, if it is elsewhere: one

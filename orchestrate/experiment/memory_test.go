@@ -279,12 +279,12 @@ func TestDensityInterrupted(t *testing.T) {
 // TestTally: taints that differ only in their figures are one.
 func TestTally(t *testing.T) {
 	var c tally
-	for _, taint := range []string{"client: 116ms between two SYNs", "client: 1.2s between two SYNs", "lost 3 records"} {
+	for _, taint := range []string{"client: ready known only to within 116ms of 1.1s", "client: ready known only to within 1.2s of 3s", "lost 3 records"} {
 		c.add(Sample{Taints: []string{taint, "shared cpu"}})
 	}
 	s := Sample{Taints: []string{"shared cpu"}}
 	c.into(&s)
-	want := "shared cpu|client: … between two SYNs (2 of 3 boots)|lost 3 records (1 of 3 boots)"
+	want := "shared cpu|client: ready known only to within … of … (2 of 3 boots)|lost 3 records (1 of 3 boots)"
 	if got := strings.Join(s.Taints, "|"); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -150,6 +150,9 @@ func (m *member) held() bool { return m.sample.Reason == errHeld.Error() }
 // of takes over what a sample shows of one guest.
 func (s *Sample) of(g Sample) {
 	s.Timeline, s.Lines, s.Stderr, s.Argv, s.Client = g.Timeline, g.Lines, g.Stderr, g.Argv, g.Client
+	if how, ok := g.Facts[clientFact]; ok {
+		s.fact(clientFact, how)
+	}
 }
 
 // sums adds up values that all guests have.
@@ -246,5 +249,10 @@ func (r *round) values(s *Sample, slowest int) {
 	s.Value(TotalMinNs, float64(totals[0]))
 	s.Value(TotalMedianNs, float64(totals[(n-1)/2]+totals[n/2])/2)
 	s.Value(SlowestGuest, float64(slowest+1))
+	for _, name := range []string{ClientResolutionNs, ClientRequestNs} {
+		if v, ok := s.Guests[slowest].Values[name]; ok {
+			s.Value(name, v)
+		}
+	}
 	s.Value(bootsPerSecond, float64(n)*float64(time.Second)/float64(all))
 }

@@ -77,7 +77,10 @@ func (e Env) prepareLinux(ctx context.Context, s System, w Want, kernel func(Boo
 		if err != nil {
 			return Boot{}, err
 		}
-		b.Initrd, b.Version = i.Path, cmp.Or(b.Version, i.Version)
+		b.Initrd = i.Path
+		if b.Version == "" {
+			b.Version, b.Package = i.Version, linux.PackageOf(w.App)
+		}
 	}
 	if err := b.examine(ctx); err != nil {
 		return Boot{}, err

@@ -29,6 +29,7 @@ func (p *Process) Prepare(ctx context.Context, w Want) (Boot, error) {
 		return Boot{}, err
 	}
 	b := p.Describe(w)
+	b.Package = linux.PackageOf(w.App)
 	b.Version, b.RootFS, b.Argv, b.Env = root.Version, root.Dir, slices.Clone(root.Argv), root.Env
 	if b.Scratch != nil {
 		b.Env = append(slices.Clone(b.Env), fioJob(w, linux.ScratchFile).Word())

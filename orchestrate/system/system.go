@@ -88,6 +88,7 @@ type Boot struct {
 	Image    Image
 	Platform string // that it is for
 	Version  string // of the app, as far as it is known
+	Package  string // whose version it is, where the app has none by its own name; "" if nobody says
 
 	// A guest: what the VMM loads.
 	Kernel  string // path

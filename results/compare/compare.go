@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ukprobe/ukprobe/results"
-	"github.com/ukprobe/ukprobe/results/report"
 	"github.com/ukprobe/ukprobe/results/stats"
 )
 
@@ -39,7 +37,7 @@ type Side struct {
 }
 
 // ErrNothing is wrapped if there is nothing that could be compared.
-var ErrNothing = errors.New("nothing in common")
+var ErrNothing = errors.New("nothing to compare")
 
 // Runs compares the cells of two runs. That there is none to compare is an error which
 // says what each has.
@@ -51,19 +49,22 @@ func Within(a Set, o Options) (*Report, error) { return compare(a, nil, o) }
 
 func compare(a Set, b *Set, o Options) (*Report, error) {
 	if err := o.Check(); err != nil {
-		return nil, err
+		return nil, &OptionError{err}
 	}
-	m := &matcher{a: a, b: a, one: b == nil, o: o}
+	m := &matcher{one: b == nil, o: o, all: []Set{a}}
 	switch {
 	case b != nil && o.Base != "":
-		return nil, errors.New("a base is for cells of one run; of two, the first is what the second is held against")
+		return nil, &OptionError{errBaseOfTwo}
 	case b != nil:
-		m.b = *b
+		m.all = append(m.all, *b)
 		for _, d := range results.HostChanges(a.Host, b.Host) {
 			m.hosts = append(m.hosts, d.String())
 		}
 	case o.By == "" || o.By == ByHost:
-		return nil, errors.New("one run has nothing to be compared with: name another, or an axis within it (system, platform, version)")
+		return nil, &OptionError{errors.New("one run has nothing to be compared with: name another, or an axis within it (system, platform, version)")}
+	}
+	if err := m.take(); err != nil {
+		return nil, &OptionError{err}
 	}
 	m.match()
 	r := &Report{A: side(a), By: o.By, Threshold: o.Threshold, Correction: o.Correct, Alpha: stats.Alpha}
@@ -77,7 +78,7 @@ func compare(a Set, b *Set, o Options) (*Report, error) {
 	}
 	r.Left = m.left // with the metrics that had no row
 	if len(rows) == 0 && !m.gone {
-		return nil, m.nothing(len(m.pairs) > 0)
+		return nil, m.nothing()
 	}
 	r.Comparisons = correct(rows, o.Correct)
 	factors := factors(rows, o.Correct, r.Comparisons)
@@ -85,11 +86,19 @@ func compare(a Set, b *Set, o Options) (*Report, error) {
 		w.judge(o.Threshold, factors[i])
 		r.Rows = append(r.Rows, w.Row)
 	}
-	r.Warnings = slices.Concat(m.warn, m.aboutRuns(), m.aboutTaints(), aboutTests(rows), aboutSamples(rows, o.Correct != CorrectNone))
+	r.Warnings = slices.Concat(m.warn, m.aboutHosts(), m.aboutRuns(), m.aboutTaints(), aboutTests(rows), aboutSamples(rows, o.Correct != CorrectNone))
 	return r, nil
 }
 
 func side(s Set) Side { return Side{Label: s.Label, Run: s.Run, Version: s.Version, Status: s.Status} }
+
+// aboutHosts says that runs which were to be of two hosts are of one.
+func (m *matcher) aboutHosts() []string {
+	if m.o.By != ByHost || len(m.hosts) > 0 {
+		return nil
+	}
+	return []string{"A and B are from the same host, or from two that are alike: kernel, CPU, KVM and all else that is known of both are the same"}
+}
 
 // aboutRuns is what differs between the runs and does not keep figures from being compared.
 func (m *matcher) aboutRuns() []string {
@@ -176,32 +185,6 @@ func (m *matcher) aboutTaints() []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("%d of %d samples of A and %d of %d of B are tainted; they count all the same", ta, a, tb, b)}
-}
-
-// nothing is the error that there is nothing to compare: what each side has, and why that
-// does not fit.
-func (m *matcher) nothing(pairs bool) error {
-	if pairs {
-		return fmt.Errorf("%w: the cells are the same, but no metric of these is in both: %s: --metric all shows which there are", ErrNothing, strings.Join(m.metricsAsked(), ", "))
-	}
-	text := m.a.has()
-	if !m.one {
-		text += "; " + m.b.has()
-	}
-	var reasons []string
-	for _, l := range m.left {
-		if !strings.HasPrefix(l.Reason, "only in ") && !slices.Contains(reasons, l.Reason) {
-			reasons = append(reasons, l.Reason)
-		}
-	}
-	if len(reasons) > 0 {
-		text += ". " + someOf(reasons)
-	}
-	text = report.Options{}.Clean(text) // guests' words may be in it
-	if m.one {
-		return fmt.Errorf("%w along %s: %s", ErrNothing, m.o.By, text)
-	}
-	return fmt.Errorf("%w: %s", ErrNothing, text)
 }
 
 func (m *matcher) metricsAsked() []string {

@@ -277,7 +277,7 @@ func TestAxes(t *testing.T) {
 		"system, base":       {Options{By: BySystem, Base: "osv"}, s, nil, []string{"osv → linux", "osv → unikraft"}, "no system osv has it"},
 		"platform":           {Options{By: ByPlatform}, s, nil, []string{"qemu → firecracker"}, "no other platform has it"},
 		"version":            {Options{By: ByVersion}, setOf("a", old, young), nil, []string{"1 → 2"}, ""},
-		"version, two runs":  {Options{By: ByVersion}, setOf("a", old), ptr(setOf("b", young, old)), []string{"1 → 2"}, "nothing to compare it with along version"},
+		"version, two runs":  {Options{By: ByVersion}, setOf("a", old), ptr(setOf("b", young, old)), []string{"1 → 2"}, "the images have the same version, 1"},
 		"system of two runs": {Options{By: BySystem}, setOf("a", linux), ptr(setOf("b", osv, linux)), []string{"linux → osv"}, ""},
 	} {
 		var r *Report
@@ -306,7 +306,7 @@ func ptr[T any](v T) *T { return &v }
 func TestNothingInCommon(t *testing.T) {
 	a, b := setOf("monday", cellOf("linux", times(10, 1)...)), setOf("tuesday", cellOf("osv", times(10, 1)...))
 	_, err := Runs(a, b, Options{})
-	if !errors.Is(err, ErrNothing) || !strings.Contains(err.Error(), "monday has linux/hello/qemu, boot, kvm; tuesday has osv/hello/qemu, boot, kvm") {
+	if !errors.Is(err, ErrNothing) || !strings.Contains(err.Error(), "A and B have nothing in common: monday has linux/hello/qemu, boot, kvm; tuesday has osv/hello/qemu, boot, kvm") {
 		t.Error(err)
 	}
 	if _, err = Runs(a, setOf("empty"), Options{}); !errors.Is(err, ErrNothing) || !strings.Contains(err.Error(), "empty has no cell with figures") {

@@ -37,7 +37,8 @@ var csvHeader = []string{"system", "app", "platform", "experiment", "variant", "
 	"a_n", "a_timed_out", "a_median", "a_ci95_low", "a_ci95_high", "a_tainted", "a_modes", "a_drift_percent", "a_drift_p", "a_outliers",
 	"b_n", "b_timed_out", "b_median", "b_ci95_low", "b_ci95_high", "b_tainted", "b_modes", "b_drift_percent", "b_drift_p", "b_outliers",
 	"change_percent", "change_percent_low", "change_percent_high", "shift", "shift_low", "shift_high", "superiority", "superiority_low", "superiority_high",
-	"p", "p_exact", "p_corrected", "verdict", "beyond_threshold", "regression", "notes"}
+	"p", "p_exact", "p_corrected", "verdict", "beyond_threshold", "regression", "notes",
+	"ratio", "ratio_low", "ratio_high"}
 
 // CSV writes a line per comparison (RFC 4180). What is not there is empty; texts are as in
 // the report's ([report.CSVField]). Cells that were not compared have none: [Report.NotCompared].
@@ -68,7 +69,8 @@ func (r *Report) CSV(w io.Writer) error {
 			exactP = strconv.FormatBool(row.ExactP)
 		}
 		line = append(line, full(row.P), exactP, full(row.PCorrected), string(row.Verdict),
-			strconv.FormatBool(row.Beyond), strconv.FormatBool(row.Regression), report.CSVField(strings.Join(row.Notes, "; ")))
+			strconv.FormatBool(row.Beyond), strconv.FormatBool(row.Regression), report.CSVField(strings.Join(row.Notes, "; ")), full(row.Ratio))
+		line = append(line, ends(row.RatioCI95)...)
 		if err := out.Write(line); err != nil {
 			return err
 		}
@@ -114,6 +116,9 @@ func (r *Report) Markdown(w io.Writer) error {
 				verdict = "**" + verdict + "**"
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", name, p.figure(row.Metric, row.A), p.figure(row.Metric, row.B), p.change(row), report.EscapeMarkdown(row.evidence()), verdict)
+		}
+		if g := p.geomean(bl.rows); g != "" {
+			fmt.Fprintf(&b, "| geomean | | | %s | | |\n", g)
 		}
 		for i, n := range notes {
 			fmt.Fprintf(&b, "\n\\[%d\\] %s\n", i+1, report.EscapeMarkdown(n))

@@ -87,7 +87,7 @@ func fromValues(c *results.CellValues) Cell {
 	out := Cell{
 		Key: Key{System: c.System, App: c.App, Platform: c.Platform, Experiment: c.Experiment,
 			Variant: c.Variant().String(), Accel: c.Accel, Probes: c.Probes},
-		Status: c.Status, Reason: c.Reason, Settings: settings(c.Settings), Rungs: joined(c.Rungs),
+		Status: c.Status, Reason: c.Reason, Settings: c.FigureSettings(), Rungs: joined(c.Rungs),
 		Samples: c.Counts.OK + c.Counts.TimedOut, Tainted: c.Counts.Tainted, Metrics: map[string]Series{},
 	}
 	if out.Probes == "" { // before there was a choice
@@ -123,19 +123,6 @@ func joined(lists map[string][]string) map[string]string {
 		out[name] = strings.Join(list, "+")
 	}
 	return out
-}
-
-// settings are those that a figure depends on; not how many samples there were to be, nor
-// what names the cell.
-func settings(s *results.Settings) map[string]string {
-	if s == nil {
-		return nil
-	}
-	c := *s
-	c.Samples, c.Warmup, c.TimeoutNs, c.TimeoutLearnt = 0, 0, 0, false
-	c.Image, c.Parallel, c.Cache, c.Tap = "", 0, "", ""
-	c.Claims, c.Until, c.CPUs, c.Interference = nil, nil, nil, nil
-	return results.Flat(c)
 }
 
 // axisValue is what a cell is along an axis; by host all are the same within a run.

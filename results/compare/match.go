@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/suggest"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -19,12 +20,14 @@ type Left struct {
 	Reason string `json:"reason"`
 	// Broken: it has figures on side A and none on side B, whatever the reason.
 	Broken bool `json:"broken,omitempty"`
+	alone  bool // there is no other to hold it against
 }
 
 // matcher pairs the cells of two sets, or of one.
 type matcher struct {
-	a, b  Set
-	one   bool // there is one set only
+	all   []Set // what there is
+	a, b  Set   // what of it was chosen; b is a if there is one set only
+	one   bool  // there is one set only
 	o     Options
 	hosts []string // differences of the hosts
 	pairs []pair
@@ -35,6 +38,32 @@ type matcher struct {
 
 // group are cells that differ in the axis and the accelerator only.
 type group struct{ a, b []*Cell }
+
+// take chooses the cells, and refuses a base that none of them has.
+func (m *matcher) take() error {
+	sets, err := Select(m.all, m.o.Only)
+	if err != nil {
+		return err
+	}
+	m.a, m.b = sets[0], sets[len(sets)-1]
+	if m.o.Base == "" {
+		return nil
+	}
+	var have []string
+	for i := range m.a.Cells {
+		if v := m.a.Cells[i].axisValue(m.o.By); v != "" && !slices.Contains(have, v) {
+			have = append(have, v)
+		}
+	}
+	if slices.Contains(have, m.o.Base) {
+		return nil
+	}
+	there := "none has a " + m.o.By
+	if len(have) > 0 {
+		there = "there are: " + strings.Join(have, ", ")
+	}
+	return fmt.Errorf("base: no cell has %s %q%s (%s)", m.o.By, m.o.Base, suggest.DidYouMean(m.o.Base, have), there)
+}
 
 func (m *matcher) match() {
 	groups := map[Key]*group{}
@@ -115,8 +144,46 @@ func (m *matcher) between(g *group) {
 			m.consider(a, b, !slices.ContainsFunc(g.b, func(c *Cell) bool { return c.Accel == a.Accel }))
 		}
 	}
-	m.leave(slices.DeleteFunc(slices.Clone(g.a), func(c *Cell) bool { return used[c] || !c.measured() }), m.onlyIn(m.a), !m.one)
-	m.leave(slices.DeleteFunc(slices.Clone(g.b), func(c *Cell) bool { return used[c] || !c.measured() }), m.onlyIn(m.b), false)
+	unused := func(c *Cell) bool { return c.measured() && !used[c] }
+	for _, a := range g.a {
+		if unused(a) {
+			m.lonely(a, g.b, m.onlyIn(m.a), !m.one)
+		}
+	}
+	for _, b := range g.b {
+		if unused(b) {
+			m.lonely(b, g.a, m.onlyIn(m.b), false)
+		}
+	}
+}
+
+// lonely leaves a cell that none of the other side's was held against. Along an axis there may
+// be some with the same value, with which nothing is wrong.
+func (m *matcher) lonely(c *Cell, others []*Cell, why string, broken bool) {
+	value, measured := c.axisValue(m.o.By), 0
+	same := m.alongAxis()
+	for _, other := range others {
+		if other.measured() {
+			measured++
+			same = same && other.axisValue(m.o.By) == value
+		}
+	}
+	if same && measured > 0 {
+		m.left = append(m.left, Left{Cell: c.String(), Reason: sameValue(m.o.By, value)})
+		return
+	}
+	m.left = append(m.left, Left{Cell: c.String(), Reason: why, Broken: broken, alone: true})
+}
+
+// sameValue says that both sides have it.
+func sameValue(by, value string) string {
+	switch {
+	case by == ByVersion && value == "":
+		return "neither image has a version"
+	case by == ByVersion:
+		return "the images have the same version, " + value
+	}
+	return fmt.Sprintf("the %s is the same, %s", by, value)
 }
 
 func (m *matcher) onlyIn(s Set) string {
@@ -131,7 +198,7 @@ func (m *matcher) alongAxis() bool { return m.o.By != "" && m.o.By != ByHost }
 
 func (m *matcher) leave(cells []*Cell, why string, broken bool) {
 	for _, c := range cells {
-		m.left = append(m.left, Left{Cell: c.String(), Reason: why, Broken: broken})
+		m.left = append(m.left, Left{Cell: c.String(), Reason: why, Broken: broken, alone: true})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/only"
 	"github.com/ukprobe/ukprobe/internal/suggest"
 )
 
@@ -48,9 +49,20 @@ type Options struct {
 	Base      string   // the value of the axis that others of one run are held against; "": the first
 	Metrics   []string // patterns; none: the experiment's main ones
 	Across    []string
-	Threshold float64 // in percent
+	Only      []only.Selector // which cells; none: all
+	Threshold float64         // in percent
 	Correct   string
 }
+
+// OptionError is that options are wrong, or do not fit what the runs have.
+type OptionError struct{ err error }
+
+func (e *OptionError) Error() string { return e.err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *OptionError) Unwrap() error { return e.err }
+
+var errBaseOfTwo = errors.New("a base is for cells of one run: of two runs, the first is what the second is held against: leave the base out, or name one run")
 
 // Check refuses what there is not, and fills in what is so by default.
 func (o *Options) Check() error {

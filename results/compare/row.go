@@ -40,6 +40,9 @@ type Row struct {
 	// ratios of all pairs of samples. Absent where A is 0.
 	ChangePercent *float64    `json:"change_percent,omitempty"`
 	ChangeCI95    *[2]float64 `json:"change_percent_ci95,omitempty"`
+	// Ratio is the same as a factor: B's part of A. Absent where a value is not above 0.
+	Ratio     *float64    `json:"ratio,omitempty"`
+	RatioCI95 *[2]float64 `json:"ratio_ci95,omitempty"`
 	// Shift is the same as a difference, in the metric's unit.
 	Shift     *float64    `json:"shift,omitempty"`
 	ShiftCI95 *[2]float64 `json:"shift_ci95,omitempty"`
@@ -183,7 +186,11 @@ func finite(sorted []float64) int {
 // compare makes the tests and the sizes of the effect.
 func (w *row) compare() {
 	if w.A.Median != nil && w.B.Median != nil && *w.A.Median != 0 {
-		w.ChangePercent = percent(*w.B.Median / *w.A.Median)
+		ratio := *w.B.Median / *w.A.Median
+		w.ChangePercent = percent(ratio)
+		if *w.A.Median > 0 && ratio > 0 {
+			w.Ratio = &ratio
+		}
 	}
 	if w.Verdict == Untested || w.exact {
 		return
@@ -209,13 +216,14 @@ func (w *row) compare() {
 // shift in parts of A's median.
 func (w *row) relative() {
 	if e, err := stats.Ratio(w.a, w.b); err == nil {
+		w.Ratio, w.RatioCI95 = &e.Value, e.CI95
 		w.ChangePercent = percent(e.Value)
 		if e.CI95 != nil {
 			w.ChangeCI95 = &[2]float64{*percent(e.CI95[0]), *percent(e.CI95[1])}
 		}
 		return
 	}
-	w.ChangePercent = nil
+	w.ChangePercent, w.Ratio = nil, nil
 	if base := math.Abs(*w.A.Median); base != 0 {
 		w.ChangePercent = percent(1 + *w.Shift/base)
 		if w.ShiftCI95 != nil {
@@ -230,7 +238,7 @@ func (w *row) dropOverflown() {
 	for _, e := range []struct {
 		value **float64
 		ci    **[2]float64
-	}{{&w.Shift, &w.ShiftCI95}, {&w.ChangePercent, &w.ChangeCI95}} {
+	}{{&w.Shift, &w.ShiftCI95}, {&w.ChangePercent, &w.ChangeCI95}, {&w.Ratio, &w.RatioCI95}} {
 		if v := *e.value; v != nil && math.IsInf(*v, 0) {
 			*e.value, *e.ci = nil, nil
 		}
@@ -357,6 +365,9 @@ func (m *matcher) aboutCells(p pair) []string {
 	var out []string
 	var differ []string
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(names(p.a.Settings), names(p.b.Settings))))) {
+		if !results.SettingApplies(p.a.Platform, p.a.Experiment, name) || !results.SettingApplies(p.b.Platform, p.b.Experiment, name) {
+			continue // of one of the two it says nothing
+		}
 		if was, is := p.a.Settings[name], p.b.Settings[name]; was != is && (!m.alongAxis() || !ofSystem(name)) {
 			differ = append(differ, fmt.Sprintf("%s %s and %s", name, cmp.Or(was, "nothing"), cmp.Or(is, "nothing")))
 		}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/ukprobe/ukprobe/internal/units"
@@ -75,7 +74,7 @@ type printer struct {
 }
 
 // inASCII are what this package's own words are written with where nothing else is shown.
-var inASCII = strings.NewReplacer("–", "-", "±", "+-", "→", "->", "µ", "u")
+var inASCII = strings.NewReplacer("–", "-", "±", "+-", "→", "->", "µ", "u", "×", "x", "÷", "/")
 
 // clean makes a text safe to print on one line.
 func (p printer) clean(s string) string {
@@ -109,16 +108,12 @@ func whole(percent float64) string {
 	return fmt.Sprintf("%.0f %%", percent)
 }
 
-// change is that in percent with its interval, or ~ where no difference was seen.
+// change is that with its interval.
 func (p printer) change(w *Row) string {
 	if w.ChangePercent == nil {
 		return p.o.Pick("–", "-")
 	}
-	text := fmt.Sprintf("%+.1f %%", *w.ChangePercent)
-	if ci := w.ChangeCI95; ci != nil {
-		text += fmt.Sprintf(" [%+.1f, %+.1f]", ci[0], ci[1])
-	}
-	return text
+	return p.size(*w.ChangePercent, w.ChangeCI95, w.Ratio, w.RatioCI95)
 }
 
 // evidence is the p value and how many samples there were.
@@ -151,31 +146,17 @@ func (r *Report) Term(out io.Writer, o report.Options) error {
 	p := printer{o, units.Style{ASCII: o.ASCII}}
 	var b strings.Builder
 	for _, line := range r.sides() {
-		b.WriteString(p.clean(line) + "\n")
+		b.WriteString(report.Wrap(p.clean(line), p.width(), 2) + "\n")
 	}
 	for _, w := range r.Warnings {
 		b.WriteString(p.o.Paint(text.FgYellow, p.wrap("warning: "+w)) + "\n")
 	}
 	for _, bl := range r.blocks() {
-		b.WriteString("\n" + p.o.Paint(text.Bold, p.clean(bl.heading)) + "\n")
-		t := table.NewWriter()
-		t.SetStyle(p.o.TableStyle())
-		t.AppendHeader(table.Row{"cell", "A", "B", "B against A", "", "verdict"})
-		t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}, {Number: 3, Align: text.AlignRight}, {Number: 4, Align: text.AlignRight}})
-		var notes []string
-		for _, w := range bl.rows {
-			name := p.clean(w.name())
-			if n := w.notes(p); len(n) > 0 {
-				name += " " + mark(&notes, n)
-			}
-			t.AppendRow(table.Row{name, p.figure(w.Metric, w.A), p.figure(w.Metric, w.B), p.change(w), w.evidence(), p.o.Paint(color(w), r.verdict(w))})
-		}
-		if g, ok := geomean(bl.rows); ok {
-			t.AppendRow(table.Row{"geomean", "", "", fmt.Sprintf("%+.1f %%", g), "", ""})
-		}
-		b.WriteString(report.RenderTable(t))
+		b.WriteString("\n" + p.o.Paint(text.Bold, p.wrap(bl.heading)) + "\n")
+		lines, notes := p.lines(r, bl.rows)
+		b.WriteString(p.table(lines))
 		for i, n := range notes {
-			b.WriteString(p.wrap(fmt.Sprintf("[%d] %s", i+1, n)) + "\n")
+			b.WriteString(report.Wrap(p.clean(fmt.Sprintf("[%d] %s", i+1, n)), p.width(), 4) + "\n")
 		}
 	}
 	for _, l := range r.NotCompared() {
@@ -186,11 +167,14 @@ func (r *Report) Term(out io.Writer, o report.Options) error {
 	return err
 }
 
+// leastWidth is what an interval and its change need.
+const leastWidth = 30
+
 func (p printer) width() int {
 	if p.o.Width <= 0 {
 		return 100
 	}
-	return max(p.o.Width, 40)
+	return max(p.o.Width, leastWidth)
 }
 
 func color(w *Row) text.Color {
@@ -246,18 +230,6 @@ func (w *Row) notes(p printer) []string {
 	return out
 }
 
-// geomean is the change of the geometric mean of all rows, in percent: benchstat's last row.
-func geomean(rows []*Row) (percent float64, ok bool) {
-	sum := 0.0
-	for _, w := range rows {
-		if w.A.Median == nil || w.B.Median == nil || *w.A.Median <= 0 || *w.B.Median <= 0 {
-			return 0, false
-		}
-		sum += math.Log(*w.B.Median / *w.A.Median)
-	}
-	return 100 * (math.Exp(sum/float64(len(rows))) - 1), len(rows) > 1
-}
-
 // NotCompared are the cells that were not, those with the same reason in one line.
 func (r *Report) NotCompared() []string {
 	var reasons []string
@@ -280,7 +252,11 @@ func (r *Report) NotCompared() []string {
 }
 
 func (r *Report) legend() string {
-	text := "Medians, ± the larger distance to an end of the 95 % interval; B against A is the median of the ratios of all pairs of samples, with its 95 % interval. "
+	text := "Medians, ± the larger distance to an end of the 95 % interval; B against A is the median of the ratios of all pairs of samples, with its 95 % interval"
+	if slices.ContainsFunc(r.Rows, func(w Row) bool { return w.Ratio != nil && isFar(*w.Ratio) }) {
+		text += "; from twice or half on it is told as a factor, ×2.00 or ÷2.00"
+	}
+	text += ". "
 	if r.Comparisons > 0 {
 		text += "p by Mann–Whitney, " + r.corrected() + ". "
 	}

@@ -39,6 +39,7 @@ func sample(t *testing.T) *Report {
 	tainted.Tainted, tainted.Samples = 4, 30
 	a := setOf("monday", tainted, cellOf("same", noisy(30, 1e8)...), cellOf("osv", noisy(30, 4e7)...), web(5000), few, gone, cellOf("broken", noisy(10, 1)...))
 	b := setOf("tuesday", cellOf("linux", noisy(30, 1.1e8)...), cellOf("same", noisy(28, 1e8)...), cellOf("osv", two...), web(6000), few, broken)
+	a.Cells, b.Cells = append(a.Cells, cellOf("fast", noisy(10, 4.8e9)...)), append(b.Cells, cellOf("fast", noisy(10, 4.24e6)...))
 	b.Version, b.Status = "2", results.RunInterrupted
 	rep, err := Runs(a, b, Options{Threshold: 5})
 	if err != nil {
@@ -51,7 +52,7 @@ func TestText(t *testing.T) {
 	r := sample(t)
 	var utf8, ascii, markdown bytes.Buffer
 	for _, err := range []error{
-		r.Term(&utf8, report.Options{Width: 110}), r.Term(&ascii, report.Options{Width: 80, ASCII: true}), r.Markdown(&markdown),
+		r.Term(&utf8, report.Options{Width: 130}), r.Term(&ascii, report.Options{Width: 80, ASCII: true}), r.Markdown(&markdown),
 	} {
 		if err != nil {
 			t.Fatal(err)

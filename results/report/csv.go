@@ -16,29 +16,49 @@ import (
 )
 
 // csvColumns are the columns of the tidy form; docs/report.md describes them.
-var csvColumns = []string{"run", "host", "system", "app", "platform", "experiment", "variant", "accel", "probes", "sample", "status", "counts", "repeat_of", "taints", "metric", "unit", "value"}
+var csvColumns = []string{"run", "host", "system", "app", "platform", "experiment", "variant", "accel", "probes", "memory_mib", "vcpus", "settings", "sample", "status", "counts", "repeat_of", "taints", "metric", "unit", "value"}
 
 // CSV writes every sample's every figure as a row of its own. A sample without any has one
 // row without metric. With curves their points are rows too, and a further column, at_ns,
 // has their times since the sample's first event (or since the curve's first point).
 func (d *Document) CSV(w io.Writer, curves bool) error {
 	out := csv.NewWriter(w)
+	if err := d.tidy(out.Write, curves); err != nil {
+		return err
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// TSV writes the same with tabs between the fields and nothing quoted: no field has a tab or
+// a line break.
+func (d *Document) TSV(w io.Writer, curves bool) error {
+	return d.tidy(func(fields []string) error {
+		_, err := io.WriteString(w, strings.Join(fields, "\t")+"\n")
+		return err
+	}, curves)
+}
+
+// tidy writes the header and the rows.
+func (d *Document) tidy(write func([]string) error, curves bool) error {
 	header := csvColumns
 	if curves {
 		header = append(slices.Clone(header), "at_ns")
 	}
-	if err := out.Write(header); err != nil {
+	if err := write(header); err != nil {
 		return err
 	}
+	var failed error
 	for i := range d.Sources {
 		f := d.Sources[i].File
 		for j := range f.Cells {
 			c := &f.Cells[j]
 			cell := []string{f.Run.ID, hostWords(&f.Host), c.System, c.App, c.Platform, experimentOf(c), c.Variant().String(), c.Accel, csvProbes(c)}
+			cell = append(cell, settingColumns(c)...)
 			for k := range cell {
 				cell[k] = CSVField(cell[k])
 			}
-			rows := csvRows{cell: cell, curves: curves, out: out}
+			rows := csvRows{cell: cell, curves: curves, write: write, err: &failed}
 			counts := c.Counts()
 			for k := range c.Samples {
 				rows.counts, rows.repeatOf = strconv.FormatBool(counts[k]), ""
@@ -53,15 +73,28 @@ func (d *Document) CSV(w io.Writer, curves bool) error {
 			}
 		}
 	}
-	out.Flush()
-	return out.Error()
+	return failed
+}
+
+// settingColumns are what a cell's figures depend on: its memory and vCPUs, empty if it has
+// none of its own, and all else as a list of name=value.
+func settingColumns(c *results.Cell) []string {
+	all := c.FigureSettings()
+	var rest []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if name != "memory_mib" && name != "vcpus" {
+			rest = append(rest, name+"="+settingText(all[name]))
+		}
+	}
+	return []string{all["memory_mib"], all["vcpus"], strings.Join(rest, "; ")}
 }
 
 type csvRows struct {
 	cell             []string
 	counts, repeatOf string
 	curves           bool
-	out              *csv.Writer // its errors stick
+	write            func([]string) error
+	err              *error // the first
 }
 
 func (r csvRows) sample(number string, s *results.Sample) {
@@ -72,7 +105,9 @@ func (r csvRows) sample(number string, s *results.Sample) {
 		if r.curves {
 			fields = append(fields, at)
 		}
-		_ = r.out.Write(fields)
+		if *r.err == nil {
+			*r.err = r.write(fields)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(metrics)) {
 		row(name, unitOf(name), exact(metrics[name]), "")

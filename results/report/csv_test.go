@@ -5,9 +5,13 @@ package report
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -59,3 +63,34 @@ func TestCSVFieldIsNoFormula(t *testing.T) {
 		}
 	}
 }
+
+// TestTSV: the same fields as in CSV, none of which takes part in telling fields apart.
+func TestTSV(t *testing.T) {
+	doc := NewDocument(Source{"x", everything()})
+	var quoted, plain bytes.Buffer
+	if err := doc.CSV(&quoted, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.TSV(&plain, true); err != nil {
+		t.Fatal(err)
+	}
+	want, err := csv.NewReader(&quoted).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][]string
+	for line := range strings.Lines(plain.String()) {
+		got = append(got, strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-csv +tsv:\n%.2000s", diff)
+	}
+	failed := errors.New("full")
+	if err := doc.TSV(writerFunc(func([]byte) (int, error) { return 0, failed }), false); !errors.Is(err, failed) {
+		t.Errorf("%v, want %v", err, failed)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -29,13 +29,20 @@ func hostWords(h *results.Host) string {
 	if h.CPUModel != "" {
 		parts = append(parts, h.CPUModel)
 	}
-	if h.CPUs > 0 {
+	switch {
+	case h.CPUs == 1:
+		parts = append(parts, "1 CPU")
+	case h.CPUs > 1:
 		parts = append(parts, fmt.Sprintf("%d CPUs", h.CPUs))
 	}
 	if h.Kernel != "" {
 		parts = append(parts, "Linux "+h.Kernel)
 	}
-	if h.Hypervisor != "" {
+	switch rest, unnamed := strings.CutPrefix(h.Hypervisor, "yes, "); {
+	case h.Hypervisor == "" || h.Hypervisor == "none":
+	case unnamed: // "on a machine by …"
+		parts = append(parts, "in a virtual machine, "+rest)
+	default:
 		parts = append(parts, "under "+h.Hypervisor)
 	}
 	return strings.Join(parts, ", ")

@@ -24,10 +24,13 @@ type Document struct {
 	Warnings []string // why figures in it must not be read as one
 	Grids    []Grid
 	Images   []string // how each image was built, a line for each
+
+	cells []sourced // of all sources
 }
 
-// Grid is one table in the evaluation's own layout: each row and column keeps its place
-// whether or not there is a figure for it, and an entry without a figure says why.
+// Grid is one table in the evaluation's own layout: each row and column that the runs have
+// cells for (or each, of the whole layout) has its place whether or not there is a figure for
+// it, and an entry without a figure says why.
 type Grid struct {
 	ID      string   // unique in the document, a word of letters, digits and hyphens
 	Part    int      // of the evaluation's five tables; 0 is none of them
@@ -38,6 +41,8 @@ type Grid struct {
 	Notes   []string // footnote n is Notes[n-1]
 	Legend  []string // what holds for the whole table
 	Absent  string   // not empty: there is no table, and this is why
+
+	trimmed bool // rows without a cell are left out, also of a piece
 }
 
 // Column is a column of entries. Neighbours of one group stand under one heading.
@@ -77,10 +82,20 @@ type Entry struct {
 	Cell  *results.Cell // nil if Status is EntryAbsent
 }
 
-// NewDocument makes the tables of one run or several.
+// NewDocument makes the tables of one run or several, with the rows and columns of the
+// evaluation's layout for which there are cells, measured or not.
 func NewDocument(sources ...Source) *Document {
-	d := &Document{Sources: sources, Warnings: hostsDiffer(sources)}
+	d := NewWholeDocument(sources...)
+	for i := range d.Grids {
+		d.Grids[i].trim()
+	}
+	return d
+}
+
+// NewWholeDocument makes the tables in the evaluation's whole layout, whatever the runs have.
+func NewWholeDocument(sources ...Source) *Document {
 	cells := allCells(sources)
+	d := &Document{Sources: sources, cells: cells, Warnings: slices.Concat(hostsDiffer(sources), versionsDiffer(sources), noteSettings(cells))}
 	d.Grids = slices.Concat(sizeGrids(sources, cells), bootGrids(sources, cells), memoryGrids(sources, cells), throughputGrids(sources, cells), optionalGrids(sources, cells))
 	for i := range sources {
 		lines := Options{Width: 1 << 20}.images(sources[i].File.Cells)
@@ -99,6 +114,9 @@ type sourced struct {
 	run   string // "" where there is only one
 	accel string // as a row's head shows it
 	cut   string // see group
+
+	source  int    // its index
+	differs string // what it was asked that the same cell of another run was not
 }
 
 func allCells(sources []Source) []sourced {
@@ -110,7 +128,7 @@ func allCells(sources []Source) []sourced {
 		}
 		for j := range s.File.Cells {
 			c := &s.File.Cells[j]
-			out = append(out, sourced{c, label, accelOf(c), cutOf(s.File)})
+			out = append(out, sourced{Cell: c, run: label, accel: accelOf(c), cut: cutOf(s.File), source: i})
 		}
 	}
 	return out

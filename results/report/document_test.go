@@ -101,7 +101,7 @@ func TestNoBlankEntry(t *testing.T) {
 
 // TestLayout: the evaluation's rows and columns are in their places, whatever the run has.
 func TestLayout(t *testing.T) {
-	doc := NewDocument(Source{"x", everything()})
+	doc := NewWholeDocument(Source{"x", everything()})
 	for _, tt := range []struct {
 		id            string
 		rows, columns []string
@@ -157,7 +157,7 @@ func TestVMTime(t *testing.T) {
 func TestGeneralTaint(t *testing.T) {
 	for taint, want := range map[string]string{
 		"foreign task cc1 ran 882.2ms (8.1 %) on cpu 1":            "foreign tasks on its CPUs",
-		"client: 35ms between two SYNs":                            "client: … between two SYNs",
+		"client: ready known only to within 35ms of 1s":            "client: ready known only to within … of …",
 		"lost 216 pio_ports (8 of 8 of boots)":                     "lost pio_ports",
 		"vcpu on cpu 1, which is not isolated":                     "vcpu on cpu 1, which is not isolated",
 		"the hypervisor below took 310ms (1.9 %) of cpu 1 (steal)": "steal by the hypervisor below",

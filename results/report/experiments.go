@@ -3,6 +3,9 @@
 package report
 
 import (
+	"strings"
+
+	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -64,12 +67,34 @@ func (g group) columns() []phase {
 // likeBoot: the block shows a boot's phases, and so their parts.
 func (g group) likeBoot() bool { return experimentColumns[g.experiment] == nil }
 
-// summary writes a median, and below it the larger distance to an end of its
-// interval.
+// summary writes a median, and below it the two ends of its interval.
 func (o Options) summary(metric string, s results.Summary) string {
 	line := o.quantity(metric, s.Median)
-	if d, known := s.Margin(); known {
-		line += "\n" + o.plusMinus() + o.quantity(metric, d)
+	if s.CI95 != nil {
+		line += "\n" + o.units().Interval(metric, s.Median, s.CI95[0], s.CI95[1])
 	}
 	return line
+}
+
+// narrow is summary for a table on a terminal: the interval's unit is left to the median,
+// above it, if both ends have that.
+func (o Options) narrow(metric string, s results.Summary) string {
+	line, interval, known := strings.Cut(o.summary(metric, s), "\n")
+	if !known {
+		return line
+	}
+	return line + "\n" + units.Ends(line, interval)
+}
+
+// onOneLine is summary where there is one line only: 68.0 ms (41.1–139 ms).
+func (o Options) onOneLine(metric string, s results.Summary) string {
+	return joined(strings.Split(o.summary(metric, s), "\n"))
+}
+
+// joined puts the lines of a figure into one, what stands below it in parentheses.
+func joined(lines []string) string {
+	if len(lines) < 2 {
+		return strings.Join(lines, "")
+	}
+	return lines[0] + " (" + strings.Join(lines[1:], " ") + ")"
 }

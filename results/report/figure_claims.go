@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
+	"strings"
 
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -15,11 +16,21 @@ func claimSection(cells []sourced) section {
 	s := section{ID: "claims", Title: "What guests claim, and what the host saw",
 		Intro:  "Each row is one claim of a guest: the ring is what it says, the disc what the host saw, both of the boot that is nearest to the medians. Controls are mapped wrongly on purpose, to show that it would be noticed. Rows whose claim cannot be told say why.",
 		Absent: "No guest's claims were looked for, or none was found: they are of the experiment timing-validation."}
+	var silent []string
 	for _, c := range cells {
 		groups, boot := claimGroups(c.Cell)
-		if len(groups) > 0 && c.HasFigures() {
+		switch {
+		case !c.HasFigures():
+		case len(groups) == 0:
+			if experimentOf(c.Cell) == "timing-validation" {
+				silent = append(silent, c.App+", "+cellLabel(c))
+			}
+		default:
 			s.Figures = append(s.Figures, claimFigure(fmt.Sprintf("claims-%d", len(s.Figures)+1), c, groups, boot))
 		}
+	}
+	if len(silent) > 0 && len(s.Figures) > 0 {
+		s.Intro += " No claim was found in what these printed: " + strings.Join(silent, "; ") + "."
 	}
 	return s.done()
 }
@@ -55,7 +66,10 @@ func claimFigure(id string, c sourced, groups []claimGroup, boot int) figure {
 		d := newDrawing("strip", fmt.Sprintf("%s-%d", id, i+1), g.title(o)+": "+verdict, o.claimSentence(g), 22)
 		if g.told() {
 			row[4], row[5] = o.delta(float64(*m.OffNS)), o.duration(float64(*m.ErrNS))
-			value += ", off by " + row[4] + " ± " + row[5]
+			value = "off by " + row[4] + " ± " + row[5]
+			if verdict != results.ClaimOff {
+				value = verdict + ", " + value
+			}
 			a, b := x.at(float64(*m.ClaimNS)), x.at(float64(*m.HostNS))
 			d.line("link", min(a, b), 11, max(a, b), 11)
 			fmt.Fprintf(d, `<circle class="mk seen" cx="%s" cy="11" r="3.5"/><circle class="mk claimed" cx="%s" cy="11" r="6.5"/>`, percent(b), percent(a))

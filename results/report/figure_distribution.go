@@ -136,7 +136,8 @@ func distributionFigure(id string, g figureGroup, m phase) figure {
 			}
 		}
 	}
-	x := newScale(m.metric, false, values...)
+	x := rangeScale(m.metric, values...)
+	f.XLabel += x.begins()
 	plot := newDrawing("plot", id+"-ecdf", "Empirical distributions, "+g.title(), fmt.Sprintf("%s of %d cells; the table below has the figures", m.title, len(g.cells)), 150)
 	plot.sideAxis(scale{lo: 0, hi: 100, metric: "percent"}, 130)
 	plot.axis(x, 130, narrowPlot)
@@ -188,7 +189,7 @@ func stripRow(id string, series int, c sourced, m phase, points []point, s *shap
 	summary, ok := figureOf(c.Cell, m.metric)
 	words, value := fmt.Sprintf("%s: %d samples", label, len(points)), ""
 	if ok {
-		value = strings.ReplaceAll(o.summary(m.metric, summary), "\n", " ")
+		value = o.onOneLine(m.metric, summary)
 		words += ", median " + value + ", from " + o.quantity(m.metric, summary.Min) + " to " + o.quantity(m.metric, summary.Max)
 	}
 	brackets, more := bracketsOf(s, points, x)

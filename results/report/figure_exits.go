@@ -5,6 +5,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -67,7 +68,8 @@ func breakdown(id, title, prefix string, cells []sourced) figure {
 			sum += r.count
 		}
 		label := c.App + ": " + cellLabel(c)
-		words, left, rest := label+", "+o.quantity("count", sum)+" exits", 0.0, 100.0
+		all := o.quantity("count", math.Round(sum)) // medians of an even number of samples can be halves
+		words, left, rest := label+", "+all+" exits", 0.0, 100.0
 		d := new(drawing)
 		for _, name := range top {
 			at := slices.IndexFunc(reasons, func(r reason) bool { return r.name == name })
@@ -89,7 +91,7 @@ func breakdown(id, title, prefix string, cells []sourced) figure {
 		out := newDrawing("bar", fmt.Sprintf("%s-%d", id, i+1), words, "median counts of a sample", 18)
 		out.WriteString(d.String())
 		out.end()
-		f.Rows = append(f.Rows, figureRow{Label: label, Value: o.quantity("count", sum), SVG: out.html(), Notes: c.rowNotes()})
+		f.Rows = append(f.Rows, figureRow{Label: label, Value: all, SVG: out.html(), Notes: c.rowNotes()})
 	}
 	if others {
 		f.Keys = append(f.Keys, figureKey{swatch("seg ph-rest"), "other reasons"})

@@ -113,6 +113,9 @@ func correlation(pairs []pair) string {
 	for _, p := range pairs {
 		xs, ys = append(xs, p.x), append(ys, p.y)
 	}
+	if len(pairs) == 1 {
+		return "One cell only: there is nothing to hold it against."
+	}
 	rho, p, err := stats.Spearman(xs, ys)
 	if err != nil {
 		return "No rank correlation: " + err.Error() + "."

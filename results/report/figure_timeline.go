@@ -17,7 +17,7 @@ var phaseClasses = map[string]string{"▒": "ph-vmm", "░": "ph-fw", "▚": "ph
 // timelineSection draws the boot whose total is the median of each cell, as stacked phases.
 func timelineSection(cells []sourced) section {
 	s := section{ID: "timelines", Title: "Boot timelines",
-		Intro:  "Of each cell the boot whose total is the median (the lower one of two): one that was really measured. A bar's pieces are its phases, on one axis for all bars of a figure.",
+		Intro:  "Of each cell the boot whose total is nearest to the median: one that was really measured. Of an even number of boots the median, which the tables show, lies between two: the lower one is drawn. The upright line is at the median. A bar's pieces are its phases, on one axis for all bars of a figure.",
 		Absent: "No cell has a boot of which the whole time was measured."}
 	boots := selectCells(cells, func(c *results.Cell) bool {
 		at, _ := pickSample(c)
@@ -37,14 +37,21 @@ func timelineFigure(id string, g figureGroup) figure {
 		at, _ := pickSample(c.Cell)
 		totals = append(totals, float64(*c.Samples[at].Phases.TotalNs))
 	}
-	x := newScale(totalNs, true, totals...)
+	all := slices.Clone(totals)
+	for _, c := range g.cells {
+		if s, ok := figureOf(c.Cell, totalNs); ok {
+			all = append(all, s.Median)
+		}
+	}
+	x := newScale(totalNs, true, all...)
 	var keys []string
+	withMedian := false
 	for i, c := range g.cells {
 		at, median := pickSample(c.Cell)
 		sample := &c.Samples[at]
 		label := cellLabel(c)
 		segments := pieces(sample.Phases, firmwareName(c.Firmware))
-		words := fmt.Sprintf("%s in %s", label, o.duration(totals[i]))
+		words := fmt.Sprintf("%s in %s", label, o.beside(c.Cell, totalNs, totals[i]))
 		d := new(drawing)
 		var left float64
 		for _, seg := range segments {
@@ -64,8 +71,19 @@ func timelineFigure(id string, g figureGroup) figure {
 		}
 		out := newDrawing("bar", fmt.Sprintf("%s-%d", id, i+1), words, sampleWords(at, len(c.Samples), median), 18)
 		out.WriteString(d.String())
+		if s, ok := figureOf(c.Cell, totalNs); ok {
+			out.line("median", x.at(s.Median), 0, x.at(s.Median), 20)
+			withMedian = true
+		}
 		out.end()
-		f.Rows = append(f.Rows, figureRow{Label: label, Value: o.duration(totals[i]), SVG: out.html(), Notes: c.rowNotes()})
+		value := o.duration(totals[i])
+		if m, ok := o.medianOf(c.Cell, totalNs); ok && m != value {
+			value += ", median " + m
+		}
+		f.Rows = append(f.Rows, figureRow{Label: label, Value: value, SVG: out.html(), Notes: c.rowNotes()})
+	}
+	if withMedian {
+		f.Keys = append(f.Keys, figureKey{`<svg class="swatch" width="14" height="14" aria-hidden="true"><path class="median" d="M7 0V14"/></svg>`, "median of all samples, as in the table"})
 	}
 	f.Axis = sharedAxis(x, narrowBar)
 	return f

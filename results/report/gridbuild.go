@@ -146,6 +146,9 @@ func (c *sourced) footnotes() []string {
 	if words := c.fewer(); words != "" && !c.CutShort() { // which notes say
 		out = append(out, words)
 	}
+	if c.differs != "" {
+		out = append(out, c.differs)
+	}
 	if t := c.tainted(); t != "" {
 		out = append(out, t)
 	}
@@ -263,10 +266,10 @@ func gridLegend(g *Grid, cells []sourced) []string {
 		}
 		line := "Medians " + count + "."
 		if interval {
-			line += " ± is the larger distance to an end of the 95 % interval of the median."
+			line += " Below each the two ends of its 95 % interval, in the same unit."
 		}
 		if without && interval {
-			line += " Without it there are fewer than 6 samples, or the interval's end timed out."
+			line += " Where it is missing there are fewer than 6 samples, or the interval's end timed out."
 		}
 		out = append(out, line)
 	}
@@ -280,7 +283,7 @@ func gridLegend(g *Grid, cells []sourced) []string {
 		out = append(out, "Rows with different accelerators do not compare.")
 	}
 	if seen[EntryAbsent] {
-		out = append(out, "– : not in the run.")
+		out = append(out, absentLegend)
 	}
 	if seen[EntryNoData] || seen[results.CellSkipped] {
 		out = append(out, "“not run”: in the run, but not measured.")

@@ -53,7 +53,7 @@ func (d *Document) HTML(w io.Writer) error {
 }
 
 func (d *Document) page() page {
-	cells := allCells(d.Sources)
+	cells := d.cells
 	p := page{
 		Policy:   "default-src 'none'; style-src " + csp.Hash(pageStyle) + "; script-src " + csp.Hash(pageScript) + "; base-uri 'none'; form-action 'none'",
 		Style:    template.CSS(pageStyle),
@@ -82,7 +82,7 @@ func (d *Document) page() page {
 type pageGrid struct {
 	*Grid
 	Heading string
-	Groups  []pageGroup // of columns, if any has more than one
+	Groups  []pageGroup // of columns, if any has one
 	Lines   []pageLine
 }
 
@@ -103,6 +103,7 @@ type pageEntry struct {
 	Figure string   // the first line
 	Rest   []string // below it
 	Title  string   // of a dash, what it means
+	Label  string   // of its column, for where that has no head
 	Notes  []int
 	Span   int
 }
@@ -113,9 +114,9 @@ func newPageGrid(g *Grid) pageGrid {
 	for i, c := range g.Columns {
 		if i > 0 && c.Group != "" && c.Group == g.Columns[i-1].Group {
 			p.Groups[len(p.Groups)-1].Span++
-			grouped = true
 			continue
 		}
+		grouped = grouped || c.Group != ""
 		p.Groups = append(p.Groups, pageGroup{c.Group, 1})
 	}
 	if !grouped {
@@ -123,12 +124,16 @@ func newPageGrid(g *Grid) pageGrid {
 	}
 	for _, r := range g.Rows {
 		line := pageLine{Heads: r.Heads}
-		for _, e := range r.Entries {
+		for i, e := range r.Entries {
+			c := g.Columns[i]
 			if e.Again && len(line.Entries) > 0 {
 				line.Entries[len(line.Entries)-1].Span++
+				line.Entries[len(line.Entries)-1].Label = c.group()
 				continue
 			}
-			line.Entries = append(line.Entries, newPageEntry(e))
+			entry := newPageEntry(e)
+			entry.Label = c.heading()
+			line.Entries = append(line.Entries, entry)
 		}
 		for i := range line.Entries {
 			if line.Entries[i].Span > 3 {

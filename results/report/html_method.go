@@ -27,11 +27,12 @@ type methodRun struct {
 	Rungs    []figureTable // one, or none
 	Cells    figureTable   // what each experiment was asked for
 	Taints   *figureTable
+	Launches figureTable // none, if it has no rows
 }
 
 func method(s *Source) methodRun {
 	f := s.File
-	m := methodRun{ID: word(s.Label), Label: s.Label, Run: runFacts(f), Host: hostFacts(&f.Host), KVM: sortedFacts(f.Host.KVMParameters), Settings: sortedFacts(f.Host.Settings), Cells: askedTable(f), Taints: taintTable(f)}
+	m := methodRun{ID: word(s.Label), Label: s.Label, Run: slices.Concat(runFacts(f), methodFacts(f)), Host: hostFacts(&f.Host), KVM: sortedFacts(f.Host.KVMParameters), Settings: sortedFacts(f.Host.Settings), Cells: askedTable(f), Taints: taintTable(f), Launches: launchTable(f)}
 	rungs := figureTable{Name: "Rungs", Head: []string{"hook", "rung", "why not a better one"}}
 	for _, hook := range slices.Sorted(maps.Keys(f.Host.Rungs)) {
 		r := f.Host.Rungs[hook]
@@ -82,9 +83,6 @@ func hostFacts(h *results.Host) []fact {
 		{"hypervisor below", none(h.Hypervisor, "none: bare metal, or it hides")}, {"accelerators", none(strings.Join(h.Accelerators, ", "), "none")},
 		{"governor", none(h.Governor, "no cpufreq")}, {"SMT", none(h.SMT, "not known")}, {"isolated CPUs", none(h.IsolatedCPUs, "none")}, {"kernel command line", none(h.Cmdline, "not known")},
 	}
-	for _, v := range sortedFacts(h.Versions) {
-		out = append(out, fact{"version of " + v.Name, v.Text})
-	}
 	return out
 }
 
@@ -101,7 +99,14 @@ func askedTable(f *results.File) figureTable {
 		if s == nil || len(c.Samples) == 0 {
 			continue
 		}
-		k := key{experimentOf(c), fmt.Sprint(s.Samples), fmt.Sprint(s.Warmup), time.Duration(s.TimeoutNs).String(), fmt.Sprintf("%d MiB", s.MemoryMiB), fmt.Sprint(s.VCPUs), "–"}
+		k := key{experimentOf(c), fmt.Sprint(s.Samples), fmt.Sprint(s.Warmup), time.Duration(s.TimeoutNs).String(), "–", "–", "–"}
+		applies := func(name string) bool { return results.SettingApplies(c.Platform, experimentOf(c), name) }
+		if applies("memory_mib") {
+			k.memory = fmt.Sprintf("%d MiB", s.MemoryMiB)
+		}
+		if applies("vcpus") {
+			k.vcpus = fmt.Sprint(s.VCPUs)
+		}
 		if s.Until != nil {
 			k.samples = fmt.Sprintf("until ±%d %%, %d to %d", s.Until.WithinPercent, s.Samples, s.Until.AtMost)
 		}

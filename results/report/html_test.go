@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -203,6 +204,27 @@ func TestScale(t *testing.T) {
 			if ticks[i].at >= ticks[i+1].at || ticks[i].label == ticks[i+1].label {
 				t.Errorf("%+v: ticks %v and %v", tt, ticks[i], ticks[i+1])
 			}
+		}
+	}
+}
+
+// TestRangeScale: of samples the axis is as wide as they are, and says so.
+func TestRangeScale(t *testing.T) {
+	for _, tt := range []struct {
+		values []float64
+		from   float64 // at the left edge
+		words  string
+	}{
+		{[]float64{2e9, 5e9}, 1.88e9, "; the axis does not begin at zero"},
+		{[]float64{2.6e9, 5e9}, 2.504e9, "; the axis does not begin at zero"},
+		{[]float64{4e9, 5e9}, 3.96e9, "; the axis does not begin at zero"},
+		{[]float64{0, 5e9}, 0, ""},
+		{[]float64{1e6, 5e9}, 711269, "; logarithmic axis"},
+		{nil, 0, ""},
+	} {
+		s := rangeScale("total_ns", tt.values...)
+		if math.Abs(s.lo-tt.from) > 1e-3*tt.from+1 || s.begins() != tt.words {
+			t.Errorf("%v: from %v%s, want %v%s", tt.values, s.lo, s.begins(), tt.from, tt.words)
 		}
 	}
 }

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -19,7 +20,12 @@ func (o Options) images(cells []results.Cell) []string {
 	var lines []string
 	for i := range cells {
 		c := &cells[i]
-		text := o.built(c.Image)
+		image := c.Image
+		if image != nil && image.Package == "" && c.Platform == "process" && len(c.Argv) > 0 { // of a run that did not say it
+			image = new(*image)
+			image.Package = path.Base(c.Argv[0])
+		}
+		text := o.built(image)
 		if text == "" || len(c.Samples) == 0 {
 			continue
 		}
@@ -44,7 +50,11 @@ func (o Options) built(m *results.Image) string {
 	}
 	var parts []string
 	if m.Version != "" {
-		parts = append(parts, "version "+o.Clean(m.Version))
+		version := "version " + o.Clean(m.Version)
+		if m.Package != "" {
+			version = o.Clean(m.Package) + " " + o.Clean(m.Version)
+		}
+		parts = append(parts, version)
 	}
 	text := func(key, words string) {
 		if v := o.Clean(m.Built[key]); v != "" {

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"encoding/json"
 	"io"
 	"time"
 
@@ -34,6 +35,24 @@ type jsonRun struct {
 	Version string       `json:"version"`
 	Seed    uint64       `json:"seed"`
 	Host    results.Host `json:"host"`
+	Cells   []jsonCell   `json:"cells"`
+}
+
+// jsonCell is a cell as an entry names it, with what its figures depend on.
+type jsonCell struct {
+	Name       string                     `json:"cell"`
+	System     string                     `json:"system"`
+	App        string                     `json:"app"`
+	Platform   string                     `json:"platform"`
+	Experiment string                     `json:"experiment"`
+	Variant    string                     `json:"variant"`
+	Accel      string                     `json:"accel"`
+	Probes     string                     `json:"probes"`
+	Settings   map[string]json.RawMessage `json:"settings"`
+	Differs    string                     `json:"settings_differ,omitempty"`
+	Image      *results.Image             `json:"image,omitempty"`
+	Firmware   string                     `json:"firmware,omitempty"`
+	Argv       []string                   `json:"argv"`
 }
 
 type jsonGrid struct {
@@ -75,7 +94,7 @@ func (d *Document) JSON(w io.Writer) error {
 	out := jsonDocument{Format: JSONFormat, Version: JSONVersion, Runs: []jsonRun{}, Warnings: list(d.Warnings), Tables: []jsonGrid{}, Images: list(d.Images)}
 	for i := range d.Sources {
 		r := &d.Sources[i].File.Run
-		out.Runs = append(out.Runs, jsonRun{d.Sources[i].Label, r.ID, r.Started, r.Status, r.Version, r.Seed, d.Sources[i].File.Host})
+		out.Runs = append(out.Runs, jsonRun{d.Sources[i].Label, r.ID, r.Started, r.Status, r.Version, r.Seed, d.Sources[i].File.Host, d.jsonCells(i)})
 	}
 	for i := range d.Grids {
 		out.Tables = append(out.Tables, d.Grids[i].json())
@@ -83,6 +102,25 @@ func (d *Document) JSON(w io.Writer) error {
 	e := plainjson.NewEncoder(w)
 	e.SetIndent("", " ")
 	return e.Encode(out)
+}
+
+// jsonCells are those of a source.
+func (d *Document) jsonCells(source int) []jsonCell {
+	out := []jsonCell{}
+	for _, s := range d.cells {
+		c := s.Cell
+		if s.source != source {
+			continue
+		}
+		one := jsonCell{Name: c.Name(), System: c.System, App: c.App, Platform: c.Platform, Experiment: experimentOf(c), Variant: c.Variant().String(),
+			Accel: c.Accel, Probes: csvProbes(c), Settings: map[string]json.RawMessage{}, Differs: s.differs,
+			Image: c.Image, Firmware: c.Firmware, Argv: list(c.Argv)}
+		for name, value := range c.FigureSettings() {
+			one.Settings[name] = json.RawMessage(value)
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 func (g *Grid) json() jsonGrid {

@@ -19,7 +19,7 @@ func TestShownSample(t *testing.T) {
 	}
 	c.Samples = append(c.Samples, results.Sample{Status: results.SampleTimeout}) // no rate at all
 	var b strings.Builder
-	if err := Timeline(&b, &c, Options{Width: 120}); err != nil || !strings.Contains(b.String(), "sample 3 of 4, nearest the median, requests_per_second 200") {
+	if err := Timeline(&b, &c, Options{Width: 120}); err != nil || !strings.Contains(b.String(), "sample 3 of 4, requests_per_second 200, the median") {
 		t.Errorf("%v\n%s", err, b.String())
 	}
 }

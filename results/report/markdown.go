@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -29,8 +30,40 @@ func (d *Document) Markdown(w io.Writer) error {
 			fmt.Fprintf(&b, "- %s\n", EscapeMarkdown(line))
 		}
 	}
+	d.markdownMethod(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// markdownMethod says how each run was made, and with which command lines.
+func (d *Document) markdownMethod(b *strings.Builder) {
+	b.WriteString("\n## Method and host\n")
+	for i := range d.Sources {
+		m := method(&d.Sources[i])
+		fmt.Fprintf(b, "\n### Run %s\n\n", EscapeMarkdown(m.Label))
+		for _, f := range slices.Concat(m.Run, m.Host, m.Settings) {
+			fmt.Fprintf(b, "- %s: %s\n", EscapeMarkdown(f.Name), EscapeMarkdown(f.Text))
+		}
+		for _, t := range []figureTable{m.Cells, m.Launches} {
+			if len(t.Rows) > 0 {
+				fmt.Fprintf(b, "\n%s:\n\n", EscapeMarkdown(t.Name))
+				t.markdown(b)
+			}
+		}
+	}
+}
+
+func (t figureTable) markdown(b *strings.Builder) {
+	for i, r := range append([][]string{t.Head}, t.Rows...) {
+		words := make([]string, len(r))
+		for j := range r {
+			words[j] = EscapeMarkdown(r[j])
+		}
+		fmt.Fprintf(b, "| %s |\n", strings.Join(words, " | "))
+		if i == 0 {
+			b.WriteString("|" + strings.Repeat(" --- |", len(r)) + "\n")
+		}
+	}
 }
 
 func (g *Grid) markdown(b *strings.Builder) {
@@ -56,7 +89,7 @@ func (g *Grid) markdown(b *strings.Builder) {
 			row = append(row, EscapeMarkdown(h))
 		}
 		for _, e := range r.Entries {
-			words := EscapeMarkdown(strings.Join(Options{}.entryWords(e), " "))
+			words := EscapeMarkdown(joined(Options{}.entryWords(e)))
 			row = append(row, strings.TrimSpace(words+" "+EscapeMarkdown(marks(e.Notes))))
 		}
 		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))

@@ -351,7 +351,7 @@ func TestTimedOut(t *testing.T) {
 		at             int
 		median, legend bool
 	}{
-		{[]int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 0}, "2 of 12 timed out after 270ms: in total they count as longer than all others" + others + "10 that did not", "6.50 µs\n±3.50 µs", 5, true, false},
+		{[]int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 0}, "2 of 12 timed out after 270ms: in total they count as longer than all others" + others + "10 that did not", "6.50 µs\n3.00–10.0", 5, true, false},
 		{[]int64{1, 2, 3, 4, 5, 6, 7, 0, 0, 0, -1}, "3 of 10 timed out after 270ms: in total they count as longer than all others" + others + "7 that did not", "5.50 µs", 4, true, true},
 		{[]int64{0, 5, -1, 0, 7, 0, 9}, "3 of 6 timed out after 270ms: total has no median, for that is one of them" + others + "3 that did not", "–", 6, true, false},
 		{[]int64{0, 0, 5}, "2 of 3 timed out after 270ms: total has no median, for that is one of them" + others + "1 that did not", "–", 1, false, false},

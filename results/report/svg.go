@@ -145,6 +145,35 @@ func newScale(metric string, zero bool, values ...float64) scale {
 	return s
 }
 
+// rangeScale is newScale from the least to the largest value, wherever zero is: of how values
+// are spread their distance from it says nothing.
+func rangeScale(metric string, values ...float64) scale {
+	s := newScale(metric, false, values...)
+	least, most := math.Inf(1), math.Inf(-1)
+	for _, v := range values {
+		if !notANumber(v) {
+			least, most = min(least, v), max(most, v)
+		}
+	}
+	if s.log || s.lo != 0 || least >= most { // it is, or there is no range
+		return s
+	}
+	margin := (most - least) * 0.04
+	s.lo, s.hi = max(0, least-margin), most+margin
+	return s
+}
+
+// begins says of an axis where it begins, if that is not at zero.
+func (s scale) begins() string {
+	switch {
+	case s.log:
+		return "; logarithmic axis"
+	case s.lo > 0:
+		return "; the axis does not begin at zero"
+	}
+	return ""
+}
+
 func notANumber(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
 
 // at is the place of a value in percent, never outside.

@@ -273,7 +273,7 @@ func (o Options) platform(c *results.Cell) string {
 
 func (o Options) figure(c *results.Cell, metric string) string {
 	if s, ok := c.Summary[metric]; ok {
-		return o.summary(metric, s)
+		return o.narrow(metric, s)
 	}
 	if b, ok := boundOf(c, metric); ok {
 		return o.boundWords(metric, b)
@@ -419,7 +419,7 @@ func (o Options) mixedRungs(c *results.Cell) []string {
 	return out
 }
 
-// legend explains the table: what ± is, and what the samples were tainted by.
+// legend explains the table: what stands below a median, and what the samples were tainted by.
 func (o Options) legend(cells []results.Cell) []string {
 	interval, few, beyond := false, false, false
 	taints := map[string]int{}
@@ -445,7 +445,7 @@ func (o Options) legend(cells []results.Cell) []string {
 	}
 	var out []string
 	if interval {
-		out = append(out, "Medians; "+o.plusMinus()+" is the larger distance to an end of the 95 % interval.")
+		out = append(out, "Medians; below each the two ends of its 95 % interval, in the same unit.")
 	}
 	switch {
 	case few && beyond:

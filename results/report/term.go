@@ -31,8 +31,25 @@ func (d *Document) Term(w io.Writer, o Options) error {
 			b.WriteString("  " + Wrap(o.words(line), o.width()-2, 4) + "\n")
 		}
 	}
+	o.termMethod(&b, d)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// termMethod is short: the other formats have the rest.
+func (o Options) termMethod(b *strings.Builder, d *Document) {
+	b.WriteString("\n" + o.Paint(text.Bold, "Method") + "\n")
+	for i := range d.Sources {
+		s := &d.Sources[i]
+		for _, f := range methodFacts(s.File) {
+			line := f.Name + ": " + f.Text
+			if len(d.Sources) > 1 {
+				line = s.Label + ", " + line
+			}
+			b.WriteString("  " + Wrap(o.words(line), o.width()-2, 4) + "\n")
+		}
+	}
+	b.WriteString("  " + Wrap("Command lines of the guests, settings, host and rungs: --format html or md; json has the cells' own.", o.width()-2, 2) + "\n")
 }
 
 // heading is a table's title with its number in the evaluation.
@@ -74,7 +91,7 @@ func (o Options) pieces(g *Grid) [][]int {
 	for _, more := range groups[1:] {
 		last := len(out) - 1
 		both := slices.Concat(out[last], more)
-		if widest(o.termTable(g, both)) <= o.width() {
+		if Widest(o.termTable(g, both)) <= o.width() {
 			out[last] = both
 		} else {
 			out = append(out, more)
@@ -83,7 +100,8 @@ func (o Options) pieces(g *Grid) [][]int {
 	return out
 }
 
-func widest(t table.Writer) int {
+// Widest is how many columns a table takes.
+func Widest(t table.Writer) int {
 	most := 0
 	for _, line := range strings.Split(t.Render(), "\n") {
 		most = max(most, text.StringWidthWithoutEscSequences(strings.TrimRight(line, " ")))
@@ -116,6 +134,9 @@ func (o Options) termTable(g *Grid, columns []int) table.Writer {
 	t.AppendHeader(header)
 	t.SetColumnConfigs(configs)
 	for _, r := range g.Rows {
+		if g.trimmed && !slices.ContainsFunc(columns, func(i int) bool { return r.Entries[i].Status != EntryAbsent }) {
+			continue // it is in another piece
+		}
 		row := table.Row{}
 		for _, h := range r.Heads {
 			row = append(row, o.words(h))
@@ -130,7 +151,9 @@ func (o Options) termTable(g *Grid, columns []int) table.Writer {
 
 func (o Options) termEntry(e Entry) string {
 	lines := o.entryWords(e)
-	if e.Summary == nil {
+	if e.Summary != nil && e.Text == "" && e.Bound == nil {
+		lines = strings.Split(o.narrow(e.Metric, *e.Summary), "\n")
+	} else {
 		for i := range lines {
 			lines[i] = o.Paint(statusColor(e.Status), lines[i])
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // Timeline draws one sample of a cell: the one whose main figure ([results.MainFigures]) is the median (the
-// lower one of two), so a sample that was really measured. Without any it
+// lower one of the two that it lies between, and then the title says both), so a sample that was really measured. Without any it
 // draws the last sample and says what became of it. A bar shows the phases in
 // proportion; below it is each event in order, and each missing one with its
 // reason.
@@ -77,11 +77,11 @@ func (o Options) sampleTitle(c *results.Cell, at int, median bool) string {
 	switch {
 	case median:
 		metric, v, _ := s.MainFigure(c.Experiment)
-		title += ", nearest the median, "
+		title += ", "
 		if metric != totalNs {
 			title += metric + " "
 		}
-		title += o.quantity(metric, v)
+		title += o.beside(c, metric, v)
 	case s.Status != results.SampleOK:
 		title += ", " + strings.TrimSuffix(o.Clean(s.Status+": "+s.Reason), ":")
 	case len(s.Events) > 0: // a sample of many boots has no timeline
@@ -91,6 +91,29 @@ func (o Options) sampleTitle(c *results.Cell, at int, median bool) string {
 		title += ", tainted: " + o.Clean(strings.Join(s.Taints, ", "))
 	}
 	return title
+}
+
+// beside is a sample's figure with the median that it is the nearest to, which the tables
+// show: of an even number of samples it lies between two of them.
+func (o Options) beside(c *results.Cell, metric string, v float64) string {
+	text := o.quantity(metric, v)
+	median, known := o.medianOf(c, metric)
+	switch {
+	case !known:
+		return text
+	case text == median:
+		return text + ", the median"
+	}
+	return text + ", nearest the median of " + median
+}
+
+// medianOf is that of a cell as the tables show it.
+func (o Options) medianOf(c *results.Cell, metric string) (text string, known bool) {
+	s, ok := c.Summary[metric]
+	if !ok {
+		s, ok = c.SummaryOf(metric)
+	}
+	return o.quantity(metric, s.Median), ok
 }
 
 func (o Options) title(s string) string {

@@ -77,18 +77,18 @@ func tiedP(ranks []int, k, sum int) float64 {
 func waysToDeal(ranks []int, k int) []float64 {
 	ascending := slices.Clone(ranks)
 	slices.Sort(ascending)
-	largest := 0
-	for _, r := range ascending[len(ascending)-k:] {
-		largest += r
-	}
-	ways := make([][]float64, k+1) // of j ranks, by sum
-	for j := range ways {
+	ways := make([][]float64, k+1) // of j ranks, by sum, up to that of the largest j
+	for j, largest := 0, 0; j <= k; j++ {
 		ways[j] = make([]float64, largest+1)
+		if j < k {
+			largest += ascending[len(ascending)-1-j]
+		}
 	}
 	ways[0][0] = 1
 	least, most := make([]int, k+1), make([]int, k+1) // sums of j of the ranks so far
 	for i, r := range ascending {
-		for j := min(i+1, k); j >= 1; j-- {
+		left := len(ascending) - 1 - i // with fewer than k-left, k are not reached any more
+		for j := min(i+1, k); j >= max(1, k-left); j-- {
 			from, to := ways[j-1], ways[j]
 			for s := least[j-1]; s <= most[j-1]; s++ {
 				to[s+r] += from[s]

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -78,6 +79,9 @@ func runInside(t *testing.T, suite, tests, images string) {
 	}
 	// What the hostvm is there for must have run.
 	must := []string{"TestKnownAnswers/kprobe_strict", "TestKnownAnswers/fentry_strict", "TestLinux", "TestValidate/kprobe_strict"}
+	if _, err := exec.LookPath("prometheus"); err == nil { // else it skips, and says so
+		must = append(must, "TestDashboards")
+	}
 	if strings.HasPrefix(res.Release, "5.10.") { // its modules have no types
 		must = []string{"TestKnownAnswers/auto", "TestKnownAnswers/raw_tp", "TestKnownAnswers/tracepoint"}
 	}
