@@ -123,7 +123,9 @@ func (l *laboratory) take(ctx context.Context, c *cell, warmup bool, name string
 			l.quiet.window.OfEngine()
 		}
 	}
+	pauses := watchPauses()
 	s, err := c.sampler(l, warmup).Sample(ctx, name)
+	paused := pauses.end()
 	if err != nil {
 		return s, disturbance{}, err
 	}
@@ -135,7 +137,8 @@ func (l *laboratory) take(ctx context.Context, c *cell, warmup bool, name string
 		s.Taint("interference: the engine's own work counts as foreign: %s", l.quiet.engineUnknown)
 	}
 	r := l.quiet.window.Result(c.Interference.AtMostPercent)
-	s.Taints = append(s.Taints, r.Taints...)
+	s.Taints = append(s.Taints, slices.Concat(r.Taints, paused)...)
+	r.Disturbed = r.Disturbed || len(paused) > 0
 	for name, v := range r.Values {
 		s.Value(name, v)
 	}

@@ -22,6 +22,7 @@ type DB struct {
 	db   *sql.DB
 	path string // of ukprobe.db, for errors
 	temp string // folder of a copy that is read in its place, or ""
+	gone func() // it is removed: nothing is left to [Abandon]
 
 	locked bool // whoever opens it holds the folder's lock
 }
@@ -93,7 +94,10 @@ func (d *DB) upgrade(file string, more url.Values) error {
 // write or there is no room: SQLite needs to put a file beside it then, so a copy of both is read.
 func (d *DB) openUnwritable() (err error) {
 	_ = d.db.Close()
-	if d.temp, err = os.MkdirTemp("", "ukprobe-read-*"); err != nil {
+	if d.gone, err = making(func() (err error) {
+		d.temp, err = os.MkdirTemp("", "ukprobe-read-*")
+		return err
+	}, func() { _ = os.RemoveAll(d.temp) }); err != nil {
 		return err
 	}
 	to := filepath.Join(d.temp, DatabaseName)
@@ -158,6 +162,7 @@ func (d *DB) Close() error {
 	}
 	if d.temp != "" {
 		err = errors.Join(err, os.RemoveAll(d.temp))
+		d.gone()
 	}
 	return err
 }

@@ -45,9 +45,16 @@ func Import(into string, selectors []string, done func(Imported)) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openDatabase(); err != nil {
+	kept := func() {}
+	if fresh {
+		kept, err = making(s.openDatabase, func() { removeDatabase(into) })
+	} else {
+		err = s.openDatabase()
+	}
+	if err != nil {
 		return err
 	}
+	defer kept()
 	taken := 0
 	for _, sel := range sources {
 		got, err := s.importRun(sel)
@@ -64,6 +71,7 @@ func Import(into string, selectors []string, done func(Imported)) error {
 			return s.failed(fmt.Errorf("results: import %s: %w%s", sel, err, advice))
 		}
 		taken++
+		kept()
 		done(got)
 	}
 	if own {

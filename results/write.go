@@ -77,10 +77,11 @@ func writeWhole(path string, keep func(path string) error, write func(io.Writer)
 	removeStale(dir, name)
 	// Not os.CreateTemp: the umask is to count.
 	temp := filepath.Join(dir, fmt.Sprintf(".%s.%016x.tmp", name, rand.Uint64()))
-	t, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	t, kept, err := makingFile(temp, perm)
 	if err != nil {
 		return err
 	}
+	defer kept()
 	err = write(t)
 	if err == nil && st != nil {
 		err = t.Chmod(perm)

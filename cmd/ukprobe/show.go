@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -53,7 +54,11 @@ func dryRun(c *cli.Context, o orchestrate.Options) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, p)
 	}
-	printPlan(c.App.Writer, p)
+	w := bufio.NewWriter(c.App.Writer)
+	printPlan(w, p)
+	if err := w.Flush(); err != nil {
+		return err
+	}
 	if p.HooksError != "" && os.Geteuid() == 0 {
 		return errors.New("the run itself would fail: the hooks cannot be attached, see above")
 	}
