@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/ukprobe/ukprobe/internal/door"
 	"github.com/ukprobe/ukprobe/internal/statuspage"
 )
 
@@ -40,9 +41,7 @@ func (s Server) Serve(ctx context.Context, w *Watcher) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: log.New(&webConfigWatch{path: s.WebConfig, log: s.Log, now: time.Now}, "", 0)}
+	server, listener := door.Open(s.Listener, handler, log.New(&webConfigWatch{path: s.WebConfig, log: s.Log, now: time.Now}, "", 0))
 	stop := context.AfterFunc(ctx, func() {
 		// A scrape that is under way may end.
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -54,7 +53,7 @@ func (s Server) Serve(ctx context.Context, w *Watcher) error {
 	defer stop()
 	// The toolkit tells of every address and setting; ours is told once.
 	quiet := slog.New(levelFilter{s.Log.Handler(), slog.LevelWarn})
-	err = web.Serve(s.Listener, server, &web.FlagConfig{WebConfigFile: &s.WebConfig}, quiet)
+	err = web.Serve(listener, server, &web.FlagConfig{WebConfigFile: &s.WebConfig}, quiet)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -82,11 +81,11 @@ func (s Server) handler(w *Watcher) (http.Handler, error) {
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true,
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true,
 		// One VM that cannot be read must not hide the others.
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: maxScrapes, Timeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn)}))
-	mux.HandleFunc("/healthz", func(rw http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /healthz", func(rw http.ResponseWriter, _ *http.Request) {
 		if !w.Healthy() {
 			http.Error(rw, "the watcher does not answer", http.StatusServiceUnavailable)
 			return

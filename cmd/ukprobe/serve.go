@@ -11,7 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
+
+	"github.com/ukprobe/ukprobe/internal/door"
 )
 
 // server serves metrics. The zero listener serves nothing.
@@ -76,12 +77,11 @@ func (s *server) Serve(metrics http.Handler, p logger, more func(*http.ServeMux)
 		return
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", metrics)
+	mux.Handle("GET /metrics", metrics)
 	if more != nil {
 		more(mux)
 	}
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 64 << 10}
+	s.http, s.listener = door.Open(s.listener, mux, door.Errors(func(line string) { p.Log("metrics: %s", line) }))
 	p.Log("metrics: http://%s/metrics", s.listener.Addr())
 	go func() {
 		if err := s.http.Serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -111,6 +111,9 @@ func TestServe(t *testing.T) {
 	if code, _ := get("/other"); code != http.StatusNotFound {
 		t.Errorf("/other: %d", code)
 	}
+	if resp, err := http.Post("http://"+s.listener.Addr().String()+"/metrics", "text/plain", strings.NewReader("x")); err != nil || resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST /metrics: %+v, %v", resp, err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	lingered := make(chan struct{})
 	go func() { s.Linger(ctx, p); close(lingered) }()
