@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/internal/lockfile"
+	"github.com/ukprobe/ukprobe/internal/toomany"
 )
 
 // Names of the files in a results folder.
@@ -421,8 +422,8 @@ func (s *Store) change(cell int, apply func(*Cell, *sql.Tx) error) error {
 	before := *c
 	if err := inTx(s.db, func(tx *sql.Tx) error { return apply(c, tx) }); err != nil {
 		*c = before
-		return s.failed(fmt.Errorf("results: store %s: %w: make room or look at the disk; what was stored before is intact in %s",
-			c.Name(), err, s.dir))
+		return s.failed(fmt.Errorf("results: store %s: %w: %s; what was stored before is intact in %s",
+			c.Name(), err, toomany.Advice(err, "make room or look at the disk"), s.dir))
 	}
 	return nil
 }
@@ -446,8 +447,8 @@ func (s *Store) Finish(status string) error {
 	}
 	path := filepath.Join(s.dir, FileName)
 	if err := replaceFile(path, &s.file, func(i int) ([]json.RawMessage, error) { return readSamples(s.db, s.cells[i]) }); err != nil {
-		return s.failed(fmt.Errorf("results: write %s: %w: the run is whole in %s all the same: make room, then `ukprobe export --out %s %s@%s`",
-			path, explain(err), DatabaseName, path, s.dir, s.file.Run.ID))
+		return s.failed(fmt.Errorf("results: write %s: %w: the run is whole in %s all the same: %s, then `ukprobe export --out %s %s@%s`",
+			path, explain(err), DatabaseName, toomany.Advice(err, "make room"), path, s.dir, s.file.Run.ID))
 	}
 	return nil
 }
