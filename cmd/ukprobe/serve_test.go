@@ -35,6 +35,11 @@ func TestListenErrors(t *testing.T) {
 			t.Errorf("%s: %v, %v: want %q and status 2", addr, s, err, want)
 		}
 	}
+	for _, addr := range []string{":99999", ":abc", "39452"} {
+		if _, text, status := ukprobe(t, "run", "--dry-run", "--only", "system=process", "--listen", addr); status != exitUsage || !strings.Contains(text, "--listen "+addr) {
+			t.Errorf("--dry-run --listen %s: status %d, %q", addr, status, text)
+		}
+	}
 	// An address that is not ours: another port would not help.
 	if s, err := listen("192.0.2.1:0"); !errors.Is(err, syscall.EADDRNOTAVAIL) || strings.Contains(err.Error(), "port") || !strings.Contains(err.Error(), "no interface of this host has that address") {
 		t.Errorf("%v, %v", s, err)
