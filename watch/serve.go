@@ -24,6 +24,9 @@ import (
 // Server answers scrapers.
 type Server struct {
 	Listener net.Listener
+	// Name is the host's that the listener was asked for, which requests may name beside
+	// localhost where it is on loopback.
+	Name string
 	// WebConfig is the exporter toolkit's configuration file: TLS, basic
 	// authentication; "" for neither. It is read anew for every connection.
 	WebConfig string
@@ -41,7 +44,8 @@ func (s Server) Serve(ctx context.Context, w *Watcher) error {
 	if err != nil {
 		return err
 	}
-	server, listener := door.Open(s.Listener, handler, log.New(&webConfigWatch{path: s.WebConfig, log: s.Log, now: time.Now}, "", 0))
+	server, listener := door.Open(s.Listener, door.Named(s.Listener.Addr(), []string{s.Name}, handler),
+		log.New(&webConfigWatch{path: s.WebConfig, log: s.Log, now: time.Now}, "", 0))
 	stop := context.AfterFunc(ctx, func() {
 		// A scrape that is under way may end.
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)

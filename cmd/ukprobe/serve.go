@@ -18,6 +18,7 @@ import (
 // server serves metrics. The zero listener serves nothing.
 type server struct {
 	listener net.Listener
+	name     string // of the host, as it was asked for
 	http     *http.Server
 }
 
@@ -45,7 +46,7 @@ func listen(addr string) (*server, error) {
 	if err != nil {
 		return nil, listenError(addr, port, err)
 	}
-	return &server{listener: l}, nil
+	return &server{listener: l, name: host}, nil
 }
 
 // listenError says what to do.
@@ -81,7 +82,7 @@ func (s *server) Serve(metrics http.Handler, p logger, more func(*http.ServeMux)
 	if more != nil {
 		more(mux)
 	}
-	s.http, s.listener = door.Open(s.listener, mux, door.Errors(func(line string) { p.Log("metrics: %s", line) }))
+	s.http, s.listener = door.Open(s.listener, door.Named(s.listener.Addr(), []string{s.name}, mux), door.Errors(func(line string) { p.Log("metrics: %s", line) }))
 	p.Log("metrics: http://%s/metrics", s.listener.Addr())
 	go func() {
 		if err := s.http.Serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -116,6 +116,14 @@ func TestServe(t *testing.T) {
 	if code, _ := get("/other"); code != http.StatusNotFound {
 		t.Errorf("/other: %d", code)
 	}
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.listener.Addr().String()+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "evil.example"
+	if resp, err := http.DefaultClient.Do(req); err != nil || resp.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("a foreign name: %+v, %v", resp, err)
+	}
 	if resp, err := http.Post("http://"+s.listener.Addr().String()+"/metrics", "text/plain", strings.NewReader("x")); err != nil || resp.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST /metrics: %+v, %v", resp, err)
 	}
