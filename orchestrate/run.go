@@ -303,11 +303,19 @@ func (r *Run) finalHost(h platform.Host) results.Host {
 	first := r.store.Snapshot()
 	switch {
 	case len(first.Run.Parts) == 0:
-		return r.host(h)
+		return measuredOn(first.Host, r.host(h))
 	case r.moved:
 		return first.Host
 	}
 	return completed(first.Host, r.host(h))
+}
+
+// measuredOn is the host as it was described before the first sample, with what only the
+// run itself could tell. The rest is not read again: at the end of a run that failed,
+// for lack of files say, it may not be readable any more.
+func measuredOn(first, now results.Host) results.Host {
+	first.Rungs, first.Versions, first.Overhead, first.Settings = now.Rungs, now.Versions, now.Overhead, now.Settings
+	return first
 }
 
 // Close puts the host back. Metrics that were taken can still be served.

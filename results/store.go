@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ukprobe/ukprobe/internal/lockfile"
+	"github.com/ukprobe/ukprobe/internal/toomany"
 )
 
 // Names of the files in a results folder.
@@ -273,6 +274,9 @@ func (s *Store) intact(err error) error {
 	if room := makeRoom(err, s.dir, ""); room != "" {
 		return fmt.Errorf("%w: %s; %s, then `ukprobe run --resume %s@%s` goes on", err, whole, room, s.dir, s.file.Run.ID)
 	}
+	if advice := toomany.Advice(err, ""); advice != "" {
+		return fmt.Errorf("%w: %s; %s", err, whole, advice)
+	}
 	return fmt.Errorf("%w: %s", err, whole)
 }
 
@@ -468,7 +472,7 @@ func (s *Store) Finish(status string) error {
 	if err := replaceFile(path, &s.file, s.stored); err != nil {
 		err = explainIn(err, s.dir)
 		return s.failed(fmt.Errorf("results: write %s: %w: the run is whole in %s all the same: %s, then `ukprobe export --out %s %s@%s`",
-			path, err, DatabaseName, makeRoom(err, s.dir, "put that right"), path, s.dir, s.file.Run.ID))
+			path, err, DatabaseName, makeRoom(err, s.dir, toomany.Advice(err, "put that right")), path, s.dir, s.file.Run.ID))
 	}
 	return nil
 }

@@ -17,12 +17,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/ukprobe/ukprobe/internal/door"
 	"github.com/ukprobe/ukprobe/internal/statuspage"
 )
 
 // Server answers scrapers.
 type Server struct {
 	Listener net.Listener
+	// Name is the host's that the listener was asked for, which requests may name beside
+	// localhost where it is on loopback.
+	Name string
 	// WebConfig is the exporter toolkit's configuration file: TLS, basic
 	// authentication; "" for neither. It is read anew for every connection.
 	WebConfig string
@@ -40,9 +44,8 @@ func (s Server) Serve(ctx context.Context, w *Watcher) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: log.New(&webConfigWatch{path: s.WebConfig, log: s.Log, now: time.Now}, "", 0)}
+	server, listener := door.Open(s.Listener, door.Named(s.Listener.Addr(), []string{s.Name}, handler),
+		log.New(&webConfigWatch{path: s.WebConfig, log: s.Log, now: time.Now}, "", 0))
 	stop := context.AfterFunc(ctx, func() {
 		// A scrape that is under way may end.
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -54,7 +57,7 @@ func (s Server) Serve(ctx context.Context, w *Watcher) error {
 	defer stop()
 	// The toolkit tells of every address and setting; ours is told once.
 	quiet := slog.New(levelFilter{s.Log.Handler(), slog.LevelWarn})
-	err = web.Serve(s.Listener, server, &web.FlagConfig{WebConfigFile: &s.WebConfig}, quiet)
+	err = web.Serve(listener, server, &web.FlagConfig{WebConfigFile: &s.WebConfig}, quiet)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -82,11 +85,11 @@ func (s Server) handler(w *Watcher) (http.Handler, error) {
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true,
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true,
 		// One VM that cannot be read must not hide the others.
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: maxScrapes, Timeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn)}))
-	mux.HandleFunc("/healthz", func(rw http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /healthz", func(rw http.ResponseWriter, _ *http.Request) {
 		if !w.Healthy() {
 			http.Error(rw, "the watcher does not answer", http.StatusServiceUnavailable)
 			return

@@ -50,6 +50,9 @@ func servingLog(t *testing.T, b *bench, config string, log *slog.Logger) (get fu
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(as) == 1 {
+			req.Host = as[0]
+		}
 		if len(as) == 2 {
 			req.SetBasicAuth(as[0], as[1])
 		}
@@ -77,6 +80,9 @@ func TestServe(t *testing.T) {
 		if code, body := get(path); code != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d, want %q in\n%s", path, code, want, body)
 		}
+	}
+	if code, body := get("/metrics", "evil.example"); code != http.StatusMisdirectedRequest {
+		t.Errorf("a foreign name: %d %s", code, body)
 	}
 	for _, path := range []string{"/nothing", "/debug/pprof/"} {
 		if code, _ := get(path); code != http.StatusNotFound {

@@ -11,12 +11,14 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
+
+	"github.com/ukprobe/ukprobe/internal/door"
 )
 
 // server serves metrics. The zero listener serves nothing.
 type server struct {
 	listener net.Listener
+	name     string // of the host, as it was asked for
 	http     *http.Server
 }
 
@@ -44,7 +46,7 @@ func listen(addr string) (*server, error) {
 	if err != nil {
 		return nil, listenError(addr, port, err)
 	}
-	return &server{listener: l}, nil
+	return &server{listener: l, name: host}, nil
 }
 
 // listenError says what to do.
@@ -76,12 +78,11 @@ func (s *server) Serve(metrics http.Handler, p logger, more func(*http.ServeMux)
 		return
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", metrics)
+	mux.Handle("GET /metrics", metrics)
 	if more != nil {
 		more(mux)
 	}
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 64 << 10}
+	s.http, s.listener = door.Open(s.listener, door.Named(s.listener.Addr(), []string{s.name}, mux), door.Errors(func(line string) { p.Log("metrics: %s", line) }))
 	p.Log("metrics: http://%s/metrics", s.listener.Addr())
 	go func() {
 		if err := s.http.Serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -35,6 +35,11 @@ func TestListenErrors(t *testing.T) {
 			t.Errorf("%s: %v, %v: want %q and status 2", addr, s, err, want)
 		}
 	}
+	for _, addr := range []string{":99999", ":abc", "39452"} {
+		if _, text, status := ukprobe(t, "run", "--dry-run", "--only", "system=process", "--listen", addr); status != exitUsage || !strings.Contains(text, "--listen "+addr) {
+			t.Errorf("--dry-run --listen %s: status %d, %q", addr, status, text)
+		}
+	}
 	// An address that is not ours: another port would not help.
 	if s, err := listen("192.0.2.1:0"); !errors.Is(err, syscall.EADDRNOTAVAIL) || strings.Contains(err.Error(), "port") || !strings.Contains(err.Error(), "no interface of this host has that address") {
 		t.Errorf("%v, %v", s, err)
@@ -110,6 +115,17 @@ func TestServe(t *testing.T) {
 	}
 	if code, _ := get("/other"); code != http.StatusNotFound {
 		t.Errorf("/other: %d", code)
+	}
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.listener.Addr().String()+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "evil.example"
+	if resp, err := http.DefaultClient.Do(req); err != nil || resp.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("a foreign name: %+v, %v", resp, err)
+	}
+	if resp, err := http.Post("http://"+s.listener.Addr().String()+"/metrics", "text/plain", strings.NewReader("x")); err != nil || resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST /metrics: %+v, %v", resp, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	lingered := make(chan struct{})

@@ -47,6 +47,11 @@ func show(c *cli.Context, f *results.File, all string) error {
 
 // dryRun prints what a run would do.
 func dryRun(c *cli.Context, o orchestrate.Options) error {
+	port, err := listen(c.String("listen"))
+	if err != nil {
+		return err
+	}
+	port.Close()
 	p, err := orchestrate.MakePlan(o)
 	if err != nil {
 		return err

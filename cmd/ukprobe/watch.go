@@ -270,7 +270,7 @@ func (s watchSettings) server(srv *server) watch.Server {
 		log.Warn("whoever can reach this address can read the metrics: give --web-config for TLS and users, or listen on 127.0.0.1", "address", address)
 	}
 	log.Info("serving metrics", "address", address, "path", "/metrics")
-	return watch.Server{Listener: srv.listener, WebConfig: s.config, Version: Version(), Log: log}
+	return watch.Server{Listener: srv.listener, Name: srv.name, WebConfig: s.config, Version: Version(), Log: log}
 }
 
 // show shows until the context ends: a table at the end, one that refreshes, or

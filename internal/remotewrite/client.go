@@ -131,6 +131,9 @@ func (c *Client) post(ctx context.Context, body []byte) error {
 		if errors.As(err, &bad) {
 			err = bad.Err
 		}
+		if words := said(err.Error()); len(words) < len(err.Error()) { // cites what is no answer of HTTP
+			return errors.New(words)
+		}
 		return err
 	}
 	defer resp.Body.Close()
@@ -138,7 +141,9 @@ func (c *Client) post(ctx context.Context, body []byte) error {
 	if resp.StatusCode/100 == 2 {
 		return nil
 	}
-	return refusal(resp, string(text))
+	resp.Status = said(resp.Status)
+	resp.Header.Set("Location", said(resp.Header.Get("Location")))
+	return refusal(resp, said(first(string(text))))
 }
 
 // refusal says what the receiver has against it, and what to do.

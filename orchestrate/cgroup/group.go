@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/toomany"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"golang.org/x/sys/unix"
 )
@@ -95,7 +96,7 @@ func (g *Group) mkdir() error {
 	}
 	if err != nil {
 		removeParents(g.Path)
-		return fmt.Errorf("make cgroup %s: %w: run as root, with the cgroup v2 mount writable", g.Path, err)
+		return fmt.Errorf("make cgroup %s: %w: %s", g.Path, err, toomany.Advice(err, "run as root, with the cgroup v2 mount writable"))
 	}
 	return nil
 }

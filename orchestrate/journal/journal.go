@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/internal/toomany"
 )
 
 var (
@@ -57,7 +59,7 @@ func Open(dir, runID string) (*Journal, error) {
 		return nil, fmt.Errorf("open journal %s: %w: %s", j.path, ErrExists, whoHas(j.path))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open journal %s: %w: run as root, or choose another journal directory", j.path, err)
+		return nil, fmt.Errorf("open journal %s: %w: %s", j.path, err, toomany.Advice(err, "run as root, or choose another journal directory"))
 	}
 	return j, nil
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/internal/toomany"
 )
 
 // killWait bounds how long UndoProcess waits for a killed process to end.
@@ -100,7 +102,7 @@ func UndoTempDir(_ context.Context, e Entry) error {
 		return fmt.Errorf("%s is mounted inside: unmount it first", at)
 	}
 	if err := os.RemoveAll(dir); err != nil && !absent(dir) {
-		return fmt.Errorf("%w: run as root", err)
+		return fmt.Errorf("%w: %s", err, toomany.Advice(err, "run as root"))
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/internal/toomany"
 )
 
 const (
@@ -64,7 +66,7 @@ func (e *Ear) open() error {
 	proto := htons(unix.ETH_P_ARP)
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(proto))
 	if err != nil {
-		return fmt.Errorf("packet socket: %w: run as root (CAP_NET_RAW); the kernel needs CONFIG_PACKET", err)
+		return fmt.Errorf("packet socket: %w: %s", err, toomany.Advice(err, "run as root (CAP_NET_RAW); the kernel needs CONFIG_PACKET"))
 	}
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: proto, Ifindex: e.lab.BridgeIfindex}); err != nil {
 		return errors.Join(fmt.Errorf("bind the packet socket to %s: %w", e.lab.Bridge, err), unix.Close(fd))

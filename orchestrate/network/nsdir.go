@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/ukprobe/ukprobe/internal/toomany"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"golang.org/x/sys/unix"
 )
@@ -59,7 +60,7 @@ func prepareDir(j *journal.Journal) (*journal.Entry, error) {
 		return nil, err
 	}
 	if err := mountDir(); err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare %s: %w: run as root (CAP_SYS_ADMIN)", netnsDir, err),
+		return nil, errors.Join(fmt.Errorf("prepare %s: %w: %s", netnsDir, err, toomany.Advice(err, "run as root (CAP_SYS_ADMIN)")),
 			undoDir(e), j.Forget(e))
 	}
 	return &e, nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/toomany"
 	"github.com/ukprobe/ukprobe/orchestrate/journal"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -75,7 +76,7 @@ func (ns *namespace) create(path string) error {
 	if err != nil {
 		ns.forgetHandle()
 		return errors.Join(
-			fmt.Errorf("make network namespace %s: %w: run as root (CAP_SYS_ADMIN), with %s writable", ns.name, err, netnsDir),
+			fmt.Errorf("make network namespace %s: %w: %s", ns.name, err, toomany.Advice(err, "run as root (CAP_SYS_ADMIN), with "+netnsDir+" writable")),
 			removeName(path))
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ukprobe/ukprobe/internal/toomany"
 )
 
 const (
@@ -120,7 +122,7 @@ func tunError(name string, err error) error {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return fmt.Errorf("open %s: %w: run `modprobe tun` (the kernel needs CONFIG_TUN)", tunDevice, err)
 	case errors.Is(err, os.ErrPermission), strings.Contains(err.Error(), unix.EPERM.Error()):
-		return fmt.Errorf("%s: %w: run as root (CAP_NET_ADMIN)", tunDevice, err)
+		return fmt.Errorf("%s: %w: %s", tunDevice, err, toomany.Advice(err, "run as root (CAP_NET_ADMIN)"))
 	case strings.Contains(err.Error(), unix.EBUSY.Error()):
 		return tapBusy(name)
 	}
