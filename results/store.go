@@ -136,21 +136,16 @@ func checkStore(dir string, exported bool) error {
 
 // idsIn are the ids of a store's runs, of any version that is known, which stays as it is.
 func idsIn(dir string) (ids []string, err error) {
-	path := filepath.Join(dir, DatabaseName)
-	if err := checkKind(path); err != nil {
+	d, err := openAs(dir, DB{asItIs: true})
+	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", dsn(path, "ro", nil))
-	if err == nil {
-		defer db.Close()
-		if _, err = checkVersion(db, path); err == nil {
-			ids, _, err = listIDs(db)
-		}
+	defer d.Close()
+	if d.empty {
+		return nil, nil
 	}
-	if err != nil {
-		return nil, withWayOut(fmt.Errorf("results: read the store %s: %w", path, explain(err)), dir)
-	}
-	return ids, nil
+	ids, _, err = d.runs()
+	return ids, err
 }
 
 // runIDOf reads only as much of a run.json as it takes.
