@@ -188,13 +188,13 @@ func (d *DB) viewOnce(do func(*sql.Tx) error) error {
 	return errors.Join(do(tx), tx.Rollback())
 }
 
-// runs are all runs in the order of their start.
-func (d *DB) runs() (ids []string, numbers []int64, err error) {
+// runs are the ids of all runs in the order of their start.
+func (d *DB) runs() (ids []string, err error) {
 	err = d.view(func(tx *sql.Tx) error {
-		ids, numbers, err = listIDs(tx)
+		ids, _, err = listIDs(tx)
 		return err
 	})
-	return ids, numbers, err
+	return ids, err
 }
 
 func listIDs(q querier) (ids []string, numbers []int64, err error) {

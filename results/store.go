@@ -146,8 +146,7 @@ func idsIn(dir string) (ids []string, err error) {
 	if d.empty {
 		return nil, nil
 	}
-	ids, _, err = d.runs()
-	return ids, err
+	return d.runs()
 }
 
 // runIDOf reads only as much of a run.json as it takes.
