@@ -7,7 +7,7 @@ import "github.com/ukprobe/ukprobe/dashboards/grafana"
 func boot() grafana.Dashboard {
 	b := builder()
 	b.Row("What runs")
-	b.Add(grafana.Stat("Samples of the run", "Done, of all that the run takes.", "short",
+	b.Add(grafana.Stat("Boots of the run", "Samples and warm-ups that are done, of all that the run takes.", "short",
 		target("sum(ukprobe_run_steps_done{job=~\"$job\"})", "done"), target("sum(ukprobe_run_steps{job=~\"$job\"})", "of")), 6, 4)
 	b.Add(grafana.Stat("Samples by status", "Warm-ups left out.", "short",
 		target("sum by (status) ("+series("ukprobe_samples_total")+")", "{{status}}")), 6, 4)

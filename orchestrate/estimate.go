@@ -26,7 +26,7 @@ func (r *Run) note(cell int, d time.Duration) {
 
 // progress says where the run is before the step of that index.
 func (r *Run) progress(i int, step matrix.Step, c *cell) Progress {
-	p := Progress{Step: r.done + 1, Steps: r.done, Index: step.Cell, Cell: c.ID(), Accel: c.accel, Sample: step.Sample + 1,
+	p := Progress{Step: r.done + 1, Steps: r.done, Warmups: r.warm, Index: step.Cell, Cell: c.ID(), Accel: c.accel, Sample: step.Sample + 1,
 		Samples: c.Samples, Warmup: step.Warmup, Left: r.left(i), Experiment: c.Experiment, Apart: r.lab.apart(c)}
 	if c.Until.WithinPercent > 0 {
 		p.AtMost = c.Until.AtMost
@@ -36,6 +36,9 @@ func (r *Run) progress(i int, step matrix.Step, c *cell) Progress {
 		if r.likely(s) {
 			open[s.Cell] = true
 			p.Steps++
+			if s.Warmup {
+				p.Warmups++
+			}
 			p.Estimated = p.Estimated || r.cells[s.Cell].Until.WithinPercent > 0
 		}
 	}

@@ -23,13 +23,16 @@ func TestProgressOfCells(t *testing.T) {
 		{Cell: matrix.Cell{Settings: set}, status: results.CellUnsupported},
 		{Cell: matrix.Cell{Experiment: matrix.Boot, Settings: long}},
 	}}
-	r.order = []matrix.Step{{Cell: 0}, {Cell: 2}, {Cell: 0, Sample: 1}, {Cell: 2, Sample: 1}, {Cell: 2, Sample: 2}}
+	r.order = []matrix.Step{{Cell: 0, Warmup: true}, {Cell: 2}, {Cell: 0, Sample: 1}, {Cell: 2, Sample: 1, Warmup: true}, {Cell: 2, Sample: 2}}
 	for i, done := range []int{0, 0, 0, 1, 1} {
 		p := r.progress(i, r.order[i], r.cells[r.order[i].Cell])
-		if p.Cells != 2 || p.CellsDone != done || p.Experiment != matrix.Boot || p.Step != i+1 || p.Steps != 5 {
+		if p.Cells != 2 || p.CellsDone != done || p.Experiment != matrix.Boot || p.Step != i+1 || p.Steps != 5 || p.Warmups != 2 {
 			t.Errorf("before step %d: %+v", i, p)
 		}
 		r.done++
+		if r.order[i].Warmup {
+			r.warm++
+		}
 	}
 }
 

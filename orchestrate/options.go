@@ -48,7 +48,8 @@ type Options struct {
 
 // Progress says where a run is.
 type Progress struct {
-	Step, Steps int    // of all samples, from 1
+	Step, Steps int    // of all samples and warm-ups, from 1
+	Warmups     int    // of Steps
 	Estimated   bool   // Steps is: a cell with a stopping rule is still in
 	Index       int    // of the cell in the results
 	Cells       int    // that are run

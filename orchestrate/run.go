@@ -31,6 +31,7 @@ type Run struct {
 	took     map[int]*mean // of a cell's samples, for the estimate
 	order    []matrix.Step
 	done     int  // steps, also those of the parts before
+	warm     int  // of them, warm-ups
 	moved    bool // resumed on a host that is not the one the run began on
 	cut      bool // a cell lacks samples and cannot be run any more
 }
@@ -160,6 +161,9 @@ func (r *Run) Do(ctx context.Context) error {
 			return err
 		}
 		r.done++
+		if step.Warmup {
+			r.warm++
+		}
 		r.metrics.run.done.WithLabelValues().Set(float64(r.done))
 		if err := r.enough(step, c); err != nil {
 			return err

@@ -340,7 +340,7 @@ func Columns(selector string) (*File, []CellValues, error) {
 // columns reads what [Columns] does, and the process that wrote it last.
 func columns(sel RunSelector) (head *File, cells []CellValues, writer int, err error) {
 	if _, ok := sel.databaseOf(); !ok {
-		r, err := loadOld(sel)
+		r, err := loadChecked(sel)
 		if err != nil {
 			return nil, nil, 0, err
 		}

@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
-	"unicode"
 )
 
 // Imported says what became of a run that was to be imported.
@@ -134,7 +131,7 @@ func (s *Store) importRun(sel RunSelector) (Imported, error) {
 	if statusNow(f.Run.Status, r.writer, pid) == RunRunning && pid != os.Getpid() {
 		return got, fmt.Errorf("it is being written by pid %d (%s): wait for its end", pid, command)
 	}
-	if err := checkRun(r); err != nil {
+	if err := errors.Join(f.check(), f.checkClock()); err != nil {
 		return got, err
 	}
 	err = inTx(s.db, func(tx *sql.Tx) error {
@@ -153,41 +150,4 @@ func (s *Store) importRun(sel RunSelector) (Imported, error) {
 		return settle(tx, run, cells, f)
 	})
 	return got, err
-}
-
-// checkRun refuses what no ukprobe has written: figures that cannot be.
-func checkRun(r rawRun) error {
-	f := r.file
-	if f.Run.ID == "" {
-		return errors.New("the run has no id")
-	}
-	if strings.ContainsFunc(f.Run.ID, func(r rune) bool { return r == '@' || unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
-		return fmt.Errorf("the run's id is %q: no ukprobe gives one with an @, a space or a control character: put the file right", f.Run.ID)
-	}
-	for i := range f.Cells {
-		c := &f.Cells[i]
-		for n := range c.Samples {
-			if err := checkSample(&c.Samples[n]); err != nil {
-				return fmt.Errorf("sample %d of %s: %w: no ukprobe writes that: put the file right", n+1, c.Name(), err)
-			}
-		}
-	}
-	return nil
-}
-
-func checkSample(s *Sample) error {
-	if !slices.Contains(sampleStatuses, s.Status) {
-		return fmt.Errorf("its status is %q", s.Status)
-	}
-	for name, ns := range s.Phases.ByName() {
-		if ns != nil && *ns <= 0 {
-			return fmt.Errorf("phase %s is %d ns", name, *ns)
-		}
-	}
-	for _, e := range s.Events {
-		if beforeZero(e) {
-			return fmt.Errorf("event %s is at %d ns, before the clock's zero", e.Name, e.NS)
-		}
-	}
-	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 )
 
 // journalEntry is one line of samples.jsonl, in which versions before the store kept the
@@ -24,7 +23,7 @@ type journalEntry struct {
 // file. A last line without an end was being written when the writer was
 // killed; its AddSample never returned, and it is left out.
 func readJournal(path string) ([]journalEntry, error) {
-	data, err := os.ReadFile(path)
+	data, err := readBounded(path, MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -46,23 +45,22 @@ func readJournal(path string) ([]journalEntry, error) {
 	}
 }
 
-// apply adds the entry to the file unless the file holds it already. It
-// reports whether it changed the file.
-func (e *journalEntry) apply(f *File) (bool, error) {
+// apply adds the entry to the file unless the file holds it already.
+func (e *journalEntry) apply(f *File) error {
 	if e.Cell < 0 || e.Cell >= len(f.Cells) {
-		return false, fmt.Errorf("it names cell %d, and %s has %d", e.Cell, FileName, len(f.Cells))
+		return fmt.Errorf("it names cell %d, and %s has %d", e.Cell, FileName, len(f.Cells))
 	}
 	c := &f.Cells[e.Cell]
 	if e.N > len(c.Samples) {
-		return false, fmt.Errorf("sample %d of %s is missing", len(c.Samples)+1, c.Name())
+		return fmt.Errorf("sample %d of %s is missing", len(c.Samples)+1, c.Name())
 	}
 	if e.N < len(c.Samples) {
-		return false, nil
+		return nil
 	}
 	var s Sample
 	if err := decode(e.Sample, &s); err != nil {
-		return false, err
+		return err
 	}
 	c.addSample(s)
-	return true, nil
+	return nil
 }

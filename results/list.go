@@ -3,6 +3,7 @@
 package results
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
 	"os"
@@ -19,12 +20,15 @@ type RunInfo struct {
 	Finished *time.Time `json:"finished,omitempty"`
 	// RanNs is for how long it was under way ([Run.Ran]); absent if that is not known.
 	RanNs    *int64 `json:"ran_ns,omitempty"`
-	Resumed  int    `json:"resumed,omitempty"` // how many times
-	Status   string `json:"status"`            // ok, failed, interrupted, running, killed
+	ClockSet bool   `json:"clock_set,omitempty"` // it ended before it began ([Run.ClockSet])
+	Resumed  int    `json:"resumed,omitempty"`   // how many times
+	Status   string `json:"status"`              // ok, failed, interrupted, running, killed
 	Version  string `json:"version"`
 	Matrix   string `json:"matrix,omitempty"`
-	Kernel   string `json:"kernel"`
-	CPUModel string `json:"cpu_model"`
+	// Asked is what was asked for beside the matrix ([Run.AskedFor]).
+	Asked    []string `json:"asked,omitempty"`
+	Kernel   string   `json:"kernel"`
+	CPUModel string   `json:"cpu_model"`
 	RunCounts
 
 	writer int // the process that wrote it last
@@ -33,11 +37,13 @@ type RunInfo struct {
 // RunCounts are how many cells a run has, by status, and samples.
 type RunCounts struct {
 	Cells       int `json:"cells"`
-	OK          int `json:"ok"`
+	OK          int `json:"ok"` // that have all their samples
 	Failed      int `json:"failed"`
 	Unsupported int `json:"unsupported"`
-	Other       int `json:"other"` // skipped, without image
-	Samples     int `json:"samples"`
+	Other       int `json:"other"` // skipped, not started, without image
+	// Unfinished are the cells of a run under way, or that was left, which are ok so far.
+	Unfinished int `json:"unfinished,omitempty"`
+	Samples    int `json:"samples"`
 }
 
 func countsOf(f *File) RunCounts {
@@ -45,18 +51,37 @@ func countsOf(f *File) RunCounts {
 	for i := range f.Cells {
 		c := &f.Cells[i]
 		n.Samples += len(c.Samples)
-		switch c.Status {
-		case CellOK:
-			n.OK++
-		case CellFailed:
-			n.Failed++
-		case CellUnsupported:
-			n.Unsupported++
-		default:
-			n.Other++
-		}
+		n.add(c.Status, f.Run.Status != RunOK && c.Unfinished())
 	}
 	return n
+}
+
+func (n *RunCounts) add(status string, unfinished bool) {
+	switch {
+	case status == CellOK && unfinished:
+		n.Unfinished++
+	case status == CellOK:
+		n.OK++
+	case status == CellFailed:
+		n.Failed++
+	case status == CellUnsupported:
+		n.Unsupported++
+	default:
+		n.Other++
+	}
+}
+
+// Unfinished tells of a cell whether it lacks samples that its run was to take, of one with
+// a stopping rule whether that has not ended it.
+func (c *Cell) Unfinished() bool {
+	s := c.Settings
+	switch {
+	case s == nil:
+		return false
+	case s.Until != nil:
+		return c.Stopped == nil
+	}
+	return c.Taken() < s.Samples
 }
 
 // List lists the runs of a results folder, the oldest first.
@@ -91,7 +116,7 @@ func List(dir string) ([]RunInfo, error) {
 		info.Matrix = f.Run.Asked.Matrix
 	}
 	info.Status = statusNow(info.Status, 0, pid)
-	info.ran(f.Run)
+	info.told(f.Run)
 	return []RunInfo{info}, nil
 }
 
@@ -123,14 +148,12 @@ func (d *DB) Runs() (out []RunInfo, err error) {
 	return out, nil
 }
 
-// listSQL has a run's head only of those that were resumed, of which it ends with the list
-// of their parts: the others' need not be decoded, nor searched.
-const listSQL = `SELECT number, id, started, finished, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, unsupported, other, samples,
-	CASE WHEN substr(CAST(t.head AS BLOB), -2) = CAST(']}' AS BLOB) THEN t.head END
+const listSQL = `SELECT number, id, started, finished, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, unsupported, other, samples, t.head
 	FROM run r NOT INDEXED LEFT JOIN run_text t ON t.run = r.number ORDER BY started, number`
 
-// ran fills in what a run's head says of its parts.
-func (i *RunInfo) ran(r Run) {
+// told fills in what a run's head says of its parts, and of what was asked for.
+func (i *RunInfo) told(r Run) {
+	i.Asked, i.ClockSet = r.AskedFor(), r.ClockSet()
 	i.RanNs, i.Resumed = nil, max(0, len(r.Parts)-1)
 	if d, known := r.Ran(); known {
 		ns := d.Nanoseconds()
@@ -151,7 +174,7 @@ func listRuns(q querier) (out []RunInfo, err error) {
 		var pid int
 		var finished sql.NullInt64
 		var cells, ok, failed, unsupported, other, samples sql.NullInt64
-		var head sql.NullString
+		var head sql.RawBytes
 		if err := scan(rows, &number, &r.ID, &started, &finished, &r.Status, &r.Version, &r.Matrix, &r.Kernel, &r.CPUModel, &pid,
 			&cells, &ok, &failed, &unsupported, &other, &samples, &head); err != nil {
 			return err
@@ -161,15 +184,15 @@ func listRuns(q querier) (out []RunInfo, err error) {
 			t := microseconds(finished.Int64)
 			r.Finished = &t
 		}
-		r.RunCounts = RunCounts{int(cells.Int64), int(ok.Int64), int(failed.Int64), int(unsupported.Int64), int(other.Int64), int(samples.Int64)}
+		n := RunCounts{Cells: int(cells.Int64), OK: int(ok.Int64), Failed: int(failed.Int64), Unsupported: int(unsupported.Int64), Other: int(other.Int64), Samples: int(samples.Int64)}
+		n.Unfinished = n.Cells - n.OK - n.Failed - n.Unsupported - n.Other
+		r.RunCounts = n
 		r.writer = pid
 		run := Run{Started: r.Started, Finished: r.Finished}
-		if head.Valid {
-			if err := decode([]byte(head.String), &run); err != nil {
-				return notAsWritten("what the run was", err)
-			}
+		if err := decode(withoutMatrix(head), &run); err != nil && bytes.HasSuffix(head, []byte("]}")) {
+			return notAsWritten("what the run was", err) // of one that was resumed its parts stand there
 		}
-		r.ran(run)
+		r.told(run)
 		if !cells.Valid {
 			uncounted, places = append(uncounted, number), append(places, len(out))
 		}
@@ -189,14 +212,39 @@ func listRuns(q querier) (out []RunInfo, err error) {
 
 // count counts what a run that has not ended has so far.
 func count(q querier, run int64) (n RunCounts, err error) {
-	err = q.QueryRow(`SELECT count(*), count(*) FILTER (WHERE status = 'ok'), count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'unsupported') FROM cell WHERE run = ?`, run).
-		Scan(&n.Cells, &n.OK, &n.Failed, &n.Unsupported)
+	cells, ids, err := readCells(q, run)
 	if err != nil {
 		return n, err
 	}
-	n.Other = n.Cells - n.OK - n.Failed - n.Unsupported
-	err = q.QueryRow("SELECT count(*) FROM cell c JOIN sample s ON s.cell = c.id WHERE c.run = ?", run).Scan(&n.Samples)
-	return n, err
+	taken := map[int64]int{}
+	rows, err := q.Query("SELECT s.cell, count(*) FROM cell c JOIN sample s ON s.cell = c.id WHERE c.run = ? GROUP BY s.cell", run)
+	if err != nil {
+		return n, err
+	}
+	err = each(rows, func() error {
+		var id int64
+		var samples int
+		err := rows.Scan(&id, &samples)
+		taken[id] = samples
+		return err
+	})
+	if err != nil {
+		return n, err
+	}
+	n.Cells = len(cells)
+	for i := range cells {
+		c, samples := &cells[i], taken[ids[i]]
+		n.Samples += samples
+		if s := c.Settings; s != nil && samples >= s.Samples && s.Interference != nil && s.Interference.Repeat > 0 {
+			if _, err := readCell(q, ids[i], c); err != nil { // only the samples say which are repeats
+				return n, fmt.Errorf("%s: %w", c.Name(), err)
+			}
+		} else {
+			c.Samples = make([]Sample, samples)
+		}
+		n.add(c.Status, c.Unfinished())
+	}
+	return n, nil
 }
 
 // Unfinished are the ids of the runs in a list that can be resumed.

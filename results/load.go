@@ -31,7 +31,7 @@ func Load(selector string) (*File, error) {
 // held meanwhile, or nil.
 func load(sel RunSelector, lock *os.File) (rawRun, error) {
 	if _, ok := sel.databaseOf(); !ok {
-		return loadOld(sel)
+		return loadChecked(sel)
 	}
 	db, err := openStore(sel.Path, isLockOf(lock, sel))
 	if err != nil {
@@ -42,7 +42,21 @@ func load(sel RunSelector, lock *os.File) (rawRun, error) {
 	return r, err
 }
 
-// loadOld reads a run.json, and the samples.jsonl beside it.
+// loadChecked reads a run.json as [loadOld] does, and refuses one that no ukprobe has
+// written.
+func loadChecked(sel RunSelector) (rawRun, error) {
+	r, err := loadOld(sel)
+	if err != nil {
+		return rawRun{}, err
+	}
+	if err := r.file.check(); err != nil {
+		return rawRun{}, fmt.Errorf("results: %s: %w", sel.Path, err)
+	}
+	return r, nil
+}
+
+// loadOld reads a run.json, and the samples.jsonl beside it: what it says is only listed,
+// until it was checked.
 func loadOld(sel RunSelector) (r rawRun, err error) {
 	path := sel.Path
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
@@ -54,7 +68,7 @@ func loadOld(sel RunSelector) (r rawRun, err error) {
 	if err != nil {
 		return r, err
 	}
-	data, err := os.ReadFile(path)
+	data, err := readBounded(path, MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, noRun(sel.Path, err)
 	}
@@ -75,6 +89,7 @@ func loadOld(sel RunSelector) (r rawRun, err error) {
 	if err := r.file.merge(entries, journal); err != nil {
 		return rawRun{}, err
 	}
+	r.file.summarize()
 	return r, nil
 }
 
@@ -104,21 +119,20 @@ func parseRaw(path string, data []byte) (r rawRun, err error) {
 }
 
 func (f *File) merge(entries []journalEntry, path string) error {
-	touched := map[int]bool{}
 	for i := range entries {
-		e := &entries[i]
-		changed, err := e.apply(f)
-		if err != nil {
+		if err := entries[i].apply(f); err != nil {
 			return fmt.Errorf("results: entry %d of %s does not fit: %w", i+1, path, err)
 		}
-		if changed {
-			touched[e.Cell] = true
-		}
-	}
-	for i := range touched {
-		f.Cells[i].Summary = f.Cells[i].Summarize()
 	}
 	return nil
+}
+
+// summarize makes all summaries anew: what stands in a file beside its samples may be of
+// others. The samples are what was measured.
+func (f *File) summarize() {
+	for i := range f.Cells {
+		f.Cells[i].Summary = f.Cells[i].Summarize()
+	}
 }
 
 // parse reads the content of a run.json; path is for its errors.

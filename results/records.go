@@ -348,7 +348,6 @@ func readRun(q querier, run int64) (r rawRun, ids []int64, err error) {
 	if r.file.Cells, ids, err = readCells(q, run); err != nil {
 		return r, nil, err
 	}
-	settled, _ := readSettled(q, run) // what cannot be read is made anew of the samples
 	samples := 0
 	for i := range r.file.Cells {
 		c := &r.file.Cells[i]
@@ -357,11 +356,7 @@ func readRun(q querier, run int64) (r rawRun, ids []int64, err error) {
 			return r, nil, fmt.Errorf("%s: %w", c.Name(), err)
 		}
 		r.samples = append(r.samples, raw)
-		if v := settled[ids[i]]; v != nil {
-			c.Summary = v.Summary
-		} else {
-			c.Summary = c.Summarize()
-		}
+		c.Summary = c.Summarize()
 		samples += len(raw)
 	}
 	return r, ids, checkCounts(q, run, ids, samples)

@@ -76,7 +76,7 @@ func (s *Store) openRun(sel RunSelector) error {
 
 // openOld reads a run from before there was a store.
 func (s *Store) openOld(sel RunSelector) error {
-	r, err := loadOld(sel)
+	r, err := loadChecked(sel)
 	if err != nil {
 		return err
 	}

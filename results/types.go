@@ -2,7 +2,10 @@
 
 package results
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 const (
 	// Format is the value of run.json's "format".
@@ -159,26 +162,45 @@ type Part struct {
 }
 
 // Ran is for how long a run was under way: what lies between its parts does not count. It
-// is not known of a run that has not ended, and of one that an ukprobe has resumed which
-// did not note when a part ended.
+// is not known of a run that has not ended, of one that an ukprobe has resumed which did
+// not note when a part ended, and of one that ended before it began ([Run.ClockSet]).
 func (r *Run) Ran() (d time.Duration, known bool) {
-	if r.Finished == nil {
+	if r.Finished == nil || r.ClockSet() {
 		return 0, false
 	}
 	if len(r.Parts) == 0 {
 		return r.Finished.Sub(r.Started), true
 	}
-	for i, p := range r.Parts {
-		end := p.Finished
-		if i == len(r.Parts)-1 {
-			end = r.Finished
-		}
+	for i := range r.Parts {
+		end := r.endOf(i)
 		if end == nil {
 			return 0, false
 		}
-		d += end.Sub(p.Started)
+		d += end.Sub(r.Parts[i].Started)
 	}
 	return d, true
+}
+
+// endOf is when a part ended, nil if that is not known.
+func (r *Run) endOf(part int) *time.Time {
+	if part == len(r.Parts)-1 {
+		return r.Finished
+	}
+	return r.Parts[part].Finished
+}
+
+// ClockSet tells whether the run, or a part of it, ended before it began, or lies further
+// apart than a [time.Duration] holds: the wall clock was set meanwhile.
+func (r *Run) ClockSet() bool {
+	apart := func(a time.Time, b *time.Time) bool {
+		return b != nil && (b.Before(a) || b.Sub(a) == math.MaxInt64)
+	}
+	for i := range r.Parts {
+		if apart(r.Parts[i].Started, r.endOf(i)) {
+			return true
+		}
+	}
+	return apart(r.Started, r.Finished)
 }
 
 // Host is the fingerprint of the machine that was measured on.

@@ -3,9 +3,11 @@
 
 CREATE VIEW runs AS
 	SELECT number, id, strftime('%Y-%m-%d %H:%M:%S', started / 1000000, 'unixepoch') AS started_utc,
-		(finished - started) / 1e6 AS seconds, status, matrix, cells, ok, failed, unsupported, other, samples,
+		CASE WHEN finished >= started THEN (finished - started) / 1e6 END AS seconds, status, matrix,
+		json_extract(t.head, '$.asked.only') AS only, json_extract(t.head, '$.asked.set') AS settings,
+		cells, ok, failed, unsupported, other, cells - ok - failed - unsupported - other AS unfinished, samples,
 		kernel, cpu_model, version
-	FROM run ORDER BY started, number;
+	FROM run LEFT JOIN run_text t ON t.run = run.number ORDER BY started, number;
 
 CREATE VIEW cells AS
 	SELECT r.id AS run, c.n, c.system, c.app, c.platform, c.experiment, c.accel, c.probes, c.variant, c.status, c.reason,

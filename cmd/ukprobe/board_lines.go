@@ -42,7 +42,8 @@ func (b *board) bar(width int) string {
 	if b.ended != "" {
 		done = at.Step
 	}
-	parts := []string{fmt.Sprintf(" %d/%s%d samples", done, about(at), at.Steps), fmt.Sprintf(", %d/%d cells", at.CellsDone, at.Cells)}
+	what, in := boots(at.Steps, at.Warmups)
+	parts := []string{fmt.Sprintf(" %d/%s%d %s", done, about(at), at.Steps, what), fmt.Sprintf(", %d/%d cells", at.CellsDone, at.Cells)}
 	if at.Left >= 0 {
 		parts = append(parts, leftText(at.Left), ", until "+b.begun.Add(at.Left).Format(untilFormat(at.Left)))
 	}
@@ -52,6 +53,9 @@ func (b *board) bar(width int) string {
 		if len(words)+len(p)+least+2 <= width || words == "" {
 			words += p
 		}
+	}
+	if len(words)+len(in)+least+2 <= width {
+		words = parts[0] + in + strings.TrimPrefix(words, parts[0])
 	}
 	n := max(1, min(most, width-len(words)-2))
 	full := 0

@@ -200,3 +200,20 @@ func TestNoBoard(t *testing.T) {
 		t.Error("quiet is not quiet")
 	}
 }
+
+// TestBarTellsWarmUps: a run's boots are not called samples where some are none.
+func TestBarTellsWarmUps(t *testing.T) {
+	at := orchestrate.Progress{Step: 8, Steps: 77, Warmups: 7, Cells: 7, CellsDone: 0, Left: -1}
+	for width, want := range map[int]string{120: " 7/77 boots (70 samples and 7 warm-ups), 0/7 cells", 40: " 7/77 boots, 0/7 cells"} {
+		b := &board{at: at}
+		if got := b.bar(width); !strings.HasSuffix(got, want) {
+			t.Errorf("%d: %q", width, got)
+		}
+	}
+	if what, in := boots(77, 7); what+in != "boots (70 samples and 7 warm-ups)" {
+		t.Errorf("%q, %q", what, in)
+	}
+	if what, in := boots(70, 0); what+in != "samples" {
+		t.Errorf("%q, %q", what, in)
+	}
+}

@@ -3,10 +3,9 @@
 package main
 
 import (
-	"encoding/json"
-
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 	"github.com/ukprobe/ukprobe/orchestrate/doctor"
 )
 
@@ -49,7 +48,7 @@ func printDoctor(c *cli.Context, r *doctor.Report) error {
 		o := reportOptions()
 		return r.WriteText(c.App.Writer, doctor.Style{Color: o.Color, ASCII: o.ASCII})
 	}
-	e := json.NewEncoder(c.App.Writer)
+	e := plainjson.NewEncoder(c.App.Writer)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(r)

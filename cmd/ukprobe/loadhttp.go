@@ -3,12 +3,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 	"github.com/ukprobe/ukprobe/orchestrate/workload"
 	"github.com/ukprobe/ukprobe/orchestrate/workload/openloop"
 )
@@ -39,7 +39,7 @@ func loadHTTPCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return json.NewEncoder(c.App.Writer).Encode(r)
+			return plainjson.NewEncoder(c.App.Writer).Encode(r)
 		},
 	}
 }

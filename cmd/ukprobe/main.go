@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -40,7 +41,13 @@ func status() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer stop()
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	err := execute(ctx, app(), os.Args)
+	a, out := app(), &faithful{to: os.Stdout}
+	a.Writer = out
+	warnOfVariables(os.Stderr, a, os.Environ())
+	err := execute(ctx, a, os.Args)
+	if err == nil && !readerGone(out.err) { // a run without a reader has its own status
+		err = out.err // of what nobody has looked at, such as a help
+	}
 	switch {
 	case err == nil:
 		return 0
@@ -67,6 +74,20 @@ func withoutControls(text string) string {
 		}
 		return r
 	}, text)
+}
+
+// faithful keeps the first error of writing.
+type faithful struct {
+	to  io.Writer
+	err error
+}
+
+func (f *faithful) Write(p []byte) (int, error) {
+	n, err := f.to.Write(p)
+	if f.err == nil {
+		f.err = err
+	}
+	return n, err
 }
 
 // readerGone says whether all that went wrong is that nobody reads standard output any

@@ -107,6 +107,15 @@ func about(at orchestrate.Progress) string {
 	return ""
 }
 
+// boots is what a number of steps is of: of a run that warms up not only samples. in is the
+// parts apart, "" if all are samples.
+func boots(of, warmups int) (what, in string) {
+	if warmups == 0 {
+		return "samples", ""
+	}
+	return "boots", fmt.Sprintf(" (%d samples and %d warm-ups)", of-warmups, warmups)
+}
+
 func sampleText(at orchestrate.Progress) string {
 	if at.Warmup {
 		return "warm-up"

@@ -52,13 +52,13 @@ func writeReport(c *cli.Context) error {
 	format, out := c.String("format"), c.String("out")
 	switch {
 	case !slices.Contains(reportFormats, format):
-		return usage(fmt.Errorf("ukprobe report: no format %q: there are %s", format, strings.Join(reportFormats, ", ")))
+		return usage(fmt.Errorf("report: no format %q: there are %s", format, strings.Join(reportFormats, ", ")))
 	case c.Bool("curves") && format != "csv" && format != "tsv":
-		return usage(errors.New("ukprobe report: --curves is for --format csv and tsv"))
+		return usage(errors.New("report: --curves is for --format csv and tsv"))
 	case c.NArg() == 0:
-		return usage(errors.New("ukprobe report: which results folder? ukprobe report DIR…"))
+		return usage(errors.New("report: which results folder? ukprobe report DIR…"))
 	case format == "html" && out == "" && term.IsTerminal(int(os.Stdout.Fd())):
-		return usage(errors.New("ukprobe report: html is not for a terminal: give --out FILE, or send it somewhere"))
+		return usage(errors.New("report: html is not for a terminal: give --out FILE, or send it somewhere"))
 	}
 	sources, err := loadSources(c.Args().Slice())
 	if err != nil {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 	"github.com/ukprobe/ukprobe/results"
 	"github.com/ukprobe/ukprobe/results/report"
 )
@@ -24,7 +26,8 @@ func runsCommand() *cli.Command {
 		Name:      "runs",
 		Usage:     "list the runs of a results folder",
 		ArgsUsage: "[DIR…]",
-		Description: "Without a folder it is the current one, or the results folders in that. A run is named\n" +
+		Description: "Without a folder it is the current one; of a folder that holds no runs, the results\n" +
+			"folders in it. The last column is what was asked for beside the matrix. A run is named\n" +
 			"DIR, the latest one, or DIR@RUN: the beginning of its id, latest, or -1 for the one\n" +
 			"before the latest, wherever a command takes one (docs/results.md).\n\n" +
 			"Examples:\n" +
@@ -36,88 +39,136 @@ func runsCommand() *cli.Command {
 }
 
 func listRuns(c *cli.Context) error {
-	dirs := c.Args().Slice()
-	if len(dirs) == 0 {
-		var err error
-		if dirs, err = foldersHere(); err != nil {
-			return err
-		}
+	dirs, err := runFolders(c.Args().Slice())
+	if err != nil {
+		return err
 	}
 	all := []results.RunInfo{}
+	var bad []error
 	for _, dir := range dirs {
 		list, err := results.List(dir)
 		if err != nil {
-			return err
+			bad = append(bad, err)
+			continue
 		}
 		all = append(all, list...)
 	}
 	slices.SortStableFunc(all, func(a, b results.RunInfo) int { return a.Started.Compare(b.Started) })
-	if c.Bool("json") {
-		return printJSON(c.App.Writer, all)
+	switch {
+	case len(all) == 0 && len(bad) > 0:
+	case c.Bool("json"):
+		bad = append(bad, printJSON(c.App.Writer, all))
+	default:
+		bad = append(bad, writeRuns(c.App.Writer, reportOptions(), all, len(dirs) > 1 || dirs[0] != c.Args().First()))
 	}
-	return writeRuns(c.App.Writer, reportOptions(), all, len(dirs) > 1 || dirs[0] != c.Args().First())
+	return errors.Join(bad...)
 }
 
-// foldersHere is the current folder, if it holds runs, or those in it that do.
-func foldersHere() ([]string, error) {
-	if results.Holds(".") {
-		return []string{"."}, nil
+// runFolders are the folders that are meant: those that are named, the current one if none
+// is. In the place of one that holds no runs are the folders in it that do.
+func runFolders(named []string) (out []string, err error) {
+	if len(named) == 0 {
+		if out, err = foldersOf("."); err == nil && len(out) == 0 {
+			err = errors.New("runs: neither the current folder nor one in it holds results: name a results folder")
+		}
+		return out, err
 	}
-	entries, err := os.ReadDir(".")
+	for _, dir := range named {
+		in, err := foldersOf(dir)
+		if err != nil || len(in) == 0 {
+			in = []string{dir} // whoever lists it says what is wrong
+		}
+		out = append(out, in...)
+	}
+	return out, nil
+}
+
+// foldersOf is a folder, if it holds runs, or those in it that do.
+func foldersOf(dir string) (out []string, err error) {
+	if results.Holds(dir) {
+		return []string{dir}, nil
+	}
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	var out []string
 	for _, e := range entries {
-		if e.IsDir() && results.Holds(e.Name()) {
-			out = append(out, e.Name())
+		if path := filepath.Join(dir, e.Name()); e.IsDir() && results.Holds(path) {
+			out = append(out, path)
 		}
-	}
-	if len(out) == 0 {
-		return nil, errors.New("runs: neither the current folder nor one in it holds results: name a results folder")
 	}
 	return out, nil
 }
 
 // writeRuns prints a line for each run, or a few on a narrow terminal. Where the folder is not
-// plain from the command line, it is part of it. The texts may be those of a file from elsewhere.
+// plain from the command line, it is part of it. What was asked for beside the matrix has a
+// column if anything was. The texts may be those of a file from elsewhere.
 func writeRuns(w io.Writer, o report.Options, runs []results.RunInfo, folders bool) error {
-	clean := o.Clean
 	head := []string{"RUN", "STARTED (UTC)", "TOOK", "STATUS", "MATRIX", "CELLS", "OK/FAILED/UNSUPPORTED", "SAMPLES", "HOST", "VERSION"}
+	asked := slices.ContainsFunc(runs, func(r results.RunInfo) bool { return len(r.Asked) > 0 })
+	if asked {
+		head = append(head, "ASKED FOR")
+	}
 	var rows [][]string
 	for _, r := range runs {
-		name, matrix := r.ID, r.Matrix
-		if folders {
-			name = r.Dir + "@" + r.ID
-		}
-		took := "-"
-		if r.RanNs != nil {
-			took = time.Duration(*r.RanNs).Round(time.Second).String()
-		}
-		if matrix == "" {
-			matrix = "-"
-		} else if filepath.IsAbs(matrix) {
-			matrix = filepath.Base(matrix)
-		}
-		rows = append(rows, []string{clean(name), r.Started.UTC().Format(time.DateTime), took, clean(r.Status), clean(matrix), strconv.Itoa(r.Cells),
-			fmt.Sprintf("%d/%d/%d", r.OK, r.Failed, r.Unsupported), strconv.Itoa(r.Samples), clean(r.Kernel) + ", " + clean(r.CPUModel), clean(r.Version)})
+		rows = append(rows, runRow(o.Clean, r, folders, asked))
 	}
-	return writeColumns(w, o, head, rows, func(row []string) (string, []string) {
-		ended := row[3]
-		if row[2] != "-" {
-			ended += " after " + row[2]
-		}
-		matrix := ""
-		if row[4] != "-" {
-			matrix = row[4] + "; "
-		}
-		counts := strings.Split(row[6], "/")
-		return row[0], []string{
-			fmt.Sprintf("%s UTC, %s", row[1], ended),
-			fmt.Sprintf("%scells: %s (%s ok, %s failed, %s unsupported), samples: %s", matrix, row[5], counts[0], counts[1], counts[2], row[7]),
-			fmt.Sprintf("%s; ukprobe %s", row[8], row[9]),
-		}
-	})
+	return writeColumns(w, o, head, rows, narrowRun)
+}
+
+func runRow(clean func(string) string, r results.RunInfo, folders, asked bool) []string {
+	name, matrix, took := r.ID, r.Matrix, "-"
+	if folders {
+		name = r.Dir + "@" + r.ID
+	}
+	switch {
+	case r.ClockSet:
+		took = "- (the clock was set)"
+	case r.RanNs != nil:
+		took = time.Duration(*r.RanNs).Round(time.Second).String()
+	}
+	if matrix == "" {
+		matrix = "-"
+	} else if filepath.IsAbs(matrix) {
+		matrix = filepath.Base(matrix)
+	}
+	cells := fmt.Sprintf("%d/%d/%d", r.OK, r.Failed, r.Unsupported)
+	if r.Unfinished > 0 {
+		cells += fmt.Sprintf(", %d unfinished", r.Unfinished)
+	}
+	row := []string{clean(name), r.Started.UTC().Format(time.DateTime), took, clean(r.Status), clean(matrix), strconv.Itoa(r.Cells),
+		cells, strconv.Itoa(r.Samples), clean(r.Kernel) + ", " + clean(r.CPUModel), clean(r.Version)}
+	if asked {
+		row = append(row, cmp.Or(clean(strings.Join(r.Asked, " ")), "-"))
+	}
+	return row
+}
+
+// narrowRun is a row as a heading and lines below it.
+func narrowRun(row []string) (string, []string) {
+	ended, matrix := row[3], ""
+	if !strings.HasPrefix(row[2], "-") {
+		ended += " after " + row[2]
+	} else if row[2] != "-" {
+		ended += " " + strings.TrimPrefix(row[2], "- ")
+	}
+	if row[4] != "-" {
+		matrix = row[4] + "; "
+	}
+	counts, unfinished, some := strings.Cut(row[6], ", ")
+	if some {
+		unfinished = ", " + unfinished
+	}
+	n := strings.Split(counts, "/")
+	lines := []string{
+		fmt.Sprintf("%s UTC, %s", row[1], ended),
+		fmt.Sprintf("%scells: %s (%s ok, %s failed, %s unsupported%s), samples: %s", matrix, row[5], n[0], n[1], n[2], unfinished, row[7]),
+		fmt.Sprintf("%s; ukprobe %s", row[8], row[9]),
+	}
+	if len(row) > 10 && row[10] != "-" {
+		lines = append(lines, "asked for: "+row[10])
+	}
+	return row[0], lines
 }
 
 func exportCommand() *cli.Command {
@@ -160,7 +211,7 @@ func export(c *cli.Context) error {
 	case out != "":
 		return results.ExportFile(out, run)
 	}
-	return results.Export(c.App.Writer, run)
+	return results.Export(plainjson.NewWriter(c.App.Writer), run)
 }
 
 func importCommand() *cli.Command {

@@ -220,3 +220,78 @@ func TestExportImport(t *testing.T) {
 		}
 	}
 }
+
+// TestRunsOfFolders: a folder above is looked into, and what cannot be read hides nothing.
+func TestRunsOfFolders(t *testing.T) {
+	dir := nightly(t)
+	above := filepath.Dir(dir)
+	bad := filepath.Join(above, "bad")
+	if err := os.Mkdir(bad, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, text, status := ukprobe(t, "runs", above); status != 0 || strings.Count(out, dir+"@2026030") != 2 {
+		t.Errorf("%d, %q, %q", status, text, out)
+	}
+	if err := os.WriteFile(filepath.Join(bad, results.FileName), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{above}, {bad, dir}} {
+		out, text, status := ukprobe(t, append([]string{"runs"}, args...)...)
+		if status != exitFailed || strings.Count(out, dir+"@2026030") != 2 || !strings.Contains(text, bad) || strings.Contains(text, dir) {
+			t.Errorf("%q: %d, %q, %q", args, status, text, out)
+		}
+	}
+	out, text, status := ukprobe(t, "runs", "--json", above)
+	var list []results.RunInfo
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 2 || status != exitFailed || !strings.Contains(text, bad) {
+		t.Errorf("%v, %d, %q, %q", err, status, text, out)
+	}
+	if out, text, status := ukprobe(t, "runs", bad); status != exitFailed || out != "" || !strings.Contains(text, bad) {
+		t.Errorf("%d, %q, %q", status, text, out)
+	}
+}
+
+// TestRunsTellWhatWasAsked of runs of one matrix.
+func TestRunsTellWhatWasAsked(t *testing.T) {
+	now := time.Date(2026, 3, 1, 1, 0, 0, 0, time.UTC)
+	ns := int64(90e9)
+	var out strings.Builder
+	err := writeRuns(&out, report.Options{}, []results.RunInfo{
+		{ID: "a", Started: now, RanNs: &ns, Status: "ok", Asked: []string{"--set memory_mib=1024\x1b[2J"}},
+		{ID: "b", Started: now, ClockSet: true, Status: "interrupted", RunCounts: results.RunCounts{Cells: 3, OK: 1, Unfinished: 2}},
+	}, false)
+	lines := strings.Split(out.String(), "\n")
+	if err != nil || !strings.HasSuffix(lines[0], "  ASKED FOR") || !strings.HasSuffix(lines[1], "  --set memory_mib=1024") || !strings.HasSuffix(lines[2], "  -") ||
+		!strings.Contains(lines[2], "  1/0/0, 2 unfinished  ") || !strings.Contains(lines[2], "  - (the clock was set)  ") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// TestJSONDoesNothingToTheTerminal: what a file from elsewhere holds is escaped in all JSON,
+// and reads as the same.
+func TestJSONDoesNothingToTheTerminal(t *testing.T) {
+	const evil = "ab\u009b2J\u202e\x7f"
+	ns := int64(5)
+	data, err := json.Marshal(results.File{Format: results.Format, FormatVersion: results.FormatVersion,
+		Run:  results.Run{ID: "r1", Status: results.RunOK, Version: evil, Asked: &results.Asked{Matrix: evil}},
+		Host: results.Host{Kernel: evil, CPUModel: evil},
+		Cells: []results.Cell{{System: evil, App: evil, Platform: evil, Experiment: "boot", Accel: "none", Status: results.CellOK,
+			Samples: []results.Sample{{Status: results.SampleOK, Phases: results.Phases{TotalNs: &ns}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), results.FileName)
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"runs", "--json", filepath.Dir(file)}, {"report", "--format", "json", file}, {"export", file},
+		{"compare", "--format", "json", file, file}, {"compare", "--format", "go-bench", file, file}} {
+		out, text, status := ukprobe(t, args...)
+		if status != 0 || !strings.Contains(out, "ab") || strings.ContainsAny(out, "\u009b\u202e\x7f") {
+			t.Errorf("%q: %d, %q, %q", args, status, text, out)
+		}
+		if args[len(args)-2] != "go-bench" && args[0] != "compare" && !strings.Contains(out, `ab\u009b2J\u202e\u007f`) {
+			t.Errorf("%q lost what was there: %s", args, out)
+		}
+	}
+}

@@ -30,6 +30,7 @@ type runStatus struct {
 	Host      statusHost   `json:"host"`
 	Done      int          `json:"steps_done"`
 	Steps     int          `json:"steps"`
+	Warmups   int          `json:"warmups,omitempty"`         // of steps
 	Estimated bool         `json:"steps_estimated,omitempty"` // stopping rules may change them
 	LeftNS    *int64       `json:"left_ns,omitempty"`         // estimated; absent if it cannot be yet
 	Now       *statusNow   `json:"now,omitempty"`             // what is being booted
@@ -113,7 +114,7 @@ func (s *ledger) Begin(at orchestrate.Progress) {
 func (s *ledger) begin(at orchestrate.Progress) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out.Done, s.out.Steps, s.out.Estimated, s.out.LeftNS = at.Step-1, at.Steps, at.Estimated, nil
+	s.out.Done, s.out.Steps, s.out.Warmups, s.out.Estimated, s.out.LeftNS = at.Step-1, at.Steps, at.Warmups, at.Estimated, nil
 	if at.Left >= 0 {
 		left := at.Left.Nanoseconds()
 		s.out.LeftNS = &left
@@ -243,6 +244,8 @@ func (s *ledger) register(mux *http.ServeMux) {
 func (r runStatus) page() statuspage.Page {
 	p := statuspage.Page{Title: "ukprobe run " + r.Run, Version: r.Version, Done: r.Done, Of: r.Steps,
 		Links: []statuspage.Link{{Address: "/metrics", Text: "Metrics"}, {Address: "/status.json", Text: "JSON"}}}
+	what, in := boots(r.Steps, r.Warmups)
+	p.What = what + in
 	switch {
 	case r.Now != nil:
 		p.Subtitle = fmt.Sprintf("Booting %s (%s), %s", r.Now.Cell, r.Now.Accel, r.Now.text())

@@ -4,10 +4,15 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/suggest"
 	"github.com/ukprobe/ukprobe/orchestrate/platform"
 )
 
@@ -74,6 +79,39 @@ var otherVariables = []variable{
 	{"NOTIFY_SOCKET, WATCHDOG_USEC, JOURNAL_STREAM", "systemd's, of `ukprobe watch` as a service"},
 	{"DOCKER_HOST, DOCKER_CONFIG", "Docker's: the engine, and the logins of registries"},
 	{"SOURCE_DATE_EPOCH", "of `ukprobe man`: the date of the pages"},
+}
+
+// ownVariable is how the names of ukprobe's own variables begin.
+const ownVariable = "UKPROBE_"
+
+// testVariables are those of the tests, which a command that one of them runs inherits.
+var testVariables = regexp.MustCompile(`^UKPROBE_(TEST_.*|PROBE_TESTS|BENCH_.*|REPORT_.*|GRAFANA_SCHEMAS|GUESTS|IMAGES|GOLDEN|BINARY|HOSTVM|NFPM)$`)
+
+// warnOfVariables tells of variables that nothing reads although their names say so.
+func warnOfVariables(w io.Writer, a *cli.App, environ []string) {
+	var known []string // without the beginning, which they all have
+	everyFlag(a, func(_ string, f cli.Flag) {
+		if d, ok := f.(cli.DocGenerationFlag); ok {
+			for _, name := range d.GetEnvVars() {
+				known = append(known, strings.TrimPrefix(name, ownVariable))
+			}
+		}
+	})
+	for _, v := range otherVariables {
+		known = append(known, strings.TrimPrefix(v.name, ownVariable))
+	}
+	for _, line := range environ {
+		name, _, _ := strings.Cut(line, "=")
+		word, own := strings.CutPrefix(name, ownVariable)
+		if !own || slices.Contains(known, word) || testVariables.MatchString(name) {
+			continue
+		}
+		hint := "`man ukprobe` has a list of those that are read"
+		if best := suggest.Nearest(word, known); best != "" {
+			hint = "did you mean " + ownVariable + best + "?"
+		}
+		fmt.Fprintf(w, "ukprobe: warning: nothing reads the variable %s: %s\n", withoutControls(name), hint)
+	}
 }
 
 // withoutEmpty unsets the variables of repeatable flags that are empty, which the library

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -96,7 +97,7 @@ func TestEnvironmentPage(t *testing.T) {
 		}
 	})
 	var b strings.Builder
-	b.WriteString("# Environment variables\n\nThis page is made of the flags (`go test ./cmd/ukprobe -run EnvironmentPage -update`). A flag on\nthe command line wins over its variable, which wins over the default. A variable of a flag that\nmay be repeated holds one value. Variables that decide what is measured are stored with the run,\nand refused beside `--resume`.\n\n| variable | of the flag | commands | meaning |\n|---|---|---|---|\n")
+	b.WriteString("# Environment variables\n\nThis page is made of the flags (`go test ./cmd/ukprobe -run EnvironmentPage -update`). A flag on\nthe command line wins over its variable, which wins over the default. A variable of a flag that\nmay be repeated holds one value. Variables that decide what is measured are stored with the run,\nand refused beside `--resume`. A name that begins with `UKPROBE_` and that nothing reads is warned\nof, on standard error.\n\n| variable | of the flag | commands | meaning |\n|---|---|---|---|\n")
 	for _, v := range slices.Sorted(maps.Keys(rows)) {
 		flag := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(v, "UKPROBE_"), "WATCH_"), "OVERHEAD_"), "_", "-"))
 		fmt.Fprintf(&b, "| `%s` | `--%s` | %s | %s |\n", v, flag, strings.TrimPrefix(rows[v].flags, ", "), inTable(rows[v].meaning))
@@ -137,6 +138,34 @@ func TestColours(t *testing.T) {
 		got := [2]bool{report.OptionsFor(get, true, 80).Color, report.OptionsFor(get, false, 0).Color}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", env, diff)
+		}
+	}
+}
+
+// TestWarnOfVariables: a misspelt one is told, with the one that was meant.
+func TestWarnOfVariables(t *testing.T) {
+	var out strings.Builder
+	warnOfVariables(&out, app(), []string{"UKPROBE_SAMPELS=3", "UKPROBE_SAMPLES=3", "UKPROBE_FIRECRACKER=x", "UKPROBE_TEST_MAIN=1", "UKPROBE_GUESTS=/", "UKPROBEX=1", "HOME=/", "UKPROBE_QQQQ\x1b=1"})
+	want := "ukprobe: warning: nothing reads the variable UKPROBE_SAMPELS: did you mean UKPROBE_SAMPLES?\n" +
+		"ukprobe: warning: nothing reads the variable UKPROBE_QQQQ\ufffd: `man ukprobe` has a list of those that are read\n"
+	if out.String() != want {
+		t.Errorf("%s", out.String())
+	}
+}
+
+// TestHelpNowhere: a help that could not be written is no success.
+func TestHelpNowhere(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("needs /dev/full: ", err)
+	}
+	defer full.Close()
+	stdout, args := os.Stdout, os.Args
+	defer func() { os.Stdout, os.Args = stdout, args }()
+	for _, line := range [][]string{{"ukprobe", "--help"}, {"ukprobe", "help"}, {"ukprobe", "run", "--help"}, {"ukprobe", "version"}} {
+		os.Stdout, os.Args = full, line
+		if got := status(); got != exitFailed {
+			t.Errorf("%q: %d", line, got)
 		}
 	}
 }

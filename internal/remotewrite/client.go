@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/klauspost/compress/s2"
 	dto "github.com/prometheus/client_model/go"
@@ -144,7 +145,8 @@ func (c *Client) post(ctx context.Context, body []byte) error {
 func refusal(resp *http.Response, text string) error {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 	text = strings.Map(printable, text)
-	what := strings.TrimSpace(resp.Status + ": " + text)
+	status := strings.Map(printable, resp.Status)
+	what := strings.TrimSpace(status + ": " + text)
 	switch {
 	case strings.Contains(text, "native histograms are disabled"):
 		return fmt.Errorf("%w: %w: %s: start it with --enable-feature=native-histograms", ErrRefused, errNoNative, what)
@@ -155,7 +157,7 @@ func refusal(resp *http.Response, text string) error {
 	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed:
 		return fmt.Errorf("%w: %s: is the path right? Prometheus' is /api/v1/write, with --web.enable-remote-write-receiver", ErrRefused, what)
 	case resp.StatusCode/100 == 3:
-		return fmt.Errorf("%w: %s: it is elsewhere: %s", ErrRefused, resp.Status, strings.Map(printable, resp.Header.Get("Location")))
+		return fmt.Errorf("%w: %s: it is elsewhere: %s", ErrRefused, status, strings.Map(printable, resp.Header.Get("Location")))
 	case resp.StatusCode/100 == 5 || resp.StatusCode == http.StatusTooManyRequests:
 		return fmt.Errorf("%w: %s", ErrNotNow, what)
 	}
@@ -163,7 +165,7 @@ func refusal(resp *http.Response, text string) error {
 }
 
 func printable(r rune) rune {
-	if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+	if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
 		return '?'
 	}
 	return r

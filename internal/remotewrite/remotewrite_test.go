@@ -475,3 +475,13 @@ func TestNoPusher(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRefusalIsClean: neither the status nor the answer of a receiver paints.
+func TestRefusalIsClean(t *testing.T) {
+	for _, code := range []int{302, 400, 401, 404, 500} {
+		err := refusal(&http.Response{StatusCode: code, Status: "400 \x1b[2J\u009b\u202eBad", Header: http.Header{"Location": {"\x1b\u202e"}}}, "\x1b[31mno\u202e")
+		if strings.ContainsAny(err.Error(), "\x1b\u009b\u202e") || !strings.Contains(err.Error(), "400 ?[2J??Bad") {
+			t.Errorf("%d: %q", code, err)
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"slices"
 
 	"github.com/ukprobe/ukprobe/internal/csp"
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 )
 
 // Page is what is shown.
@@ -26,6 +27,7 @@ type Page struct {
 	Subtitle       string
 	// Done and Of are how far something is; no bar without Of.
 	Done, Of int
+	What     string // they are
 	Facts    []Fact
 	Tables   []Table
 	Links    []Link
@@ -105,7 +107,7 @@ func Register(mux *http.ServeMux, atOnce int, show func() Page, status func() an
 	}))
 	mux.HandleFunc("GET /status.json", limited("application/json", func() ([]byte, error) {
 		text, err := json.MarshalIndent(status(), "", "  ")
-		return append(text, '\n'), err
+		return append(plainjson.Escape(text), '\n'), err
 	}))
 }
 

@@ -11,6 +11,12 @@ func TestNearest(t *testing.T) {
 			t.Errorf("%q: %q, want %q", s, got, want)
 		}
 	}
+	commands := []string{"run", "runs", "report"}
+	for s, want := range map[string]string{"runz": "runs", "ru": "run", "runss": "runs", "rpeort": "report"} {
+		if got := Nearest(s, commands); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
 	if got := Nearest("x", nil); got != "" {
 		t.Errorf("of no words: %q", got)
 	}

@@ -4,13 +4,13 @@ package compare
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 	"github.com/ukprobe/ukprobe/internal/units"
 	"github.com/ukprobe/ukprobe/results/report"
 )
@@ -20,7 +20,7 @@ func (r *Report) JSON(w io.Writer) error {
 	out := *r
 	out.Left, out.Warnings = orEmpty(r.Left), orEmpty(r.Warnings)
 	out.Rows = orEmpty(r.Rows)
-	enc := json.NewEncoder(w)
+	enc := plainjson.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(out)
 }

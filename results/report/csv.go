@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -162,7 +163,7 @@ func unitOf(metric string) string {
 // control characters.
 func CSVField(s string) string {
 	s = Options{}.Clean(s)
-	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
+	if first, size := utf8.DecodeRuneInString(s); size > 0 && strings.ContainsRune("=+-@＝＋－＠", first) { // also as wide as an ideograph
 		return "'" + s
 	}
 	return s

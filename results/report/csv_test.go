@@ -55,6 +55,15 @@ func TestCSVCounts(t *testing.T) {
 	}
 }
 
+// TestCSVFieldIsNoFormula in any width.
+func TestCSVFieldIsNoFormula(t *testing.T) {
+	for s, want := range map[string]string{"=1+1": "'=1+1", "＝1": "'＝1", "＋1": "'＋1", "－1": "'－1", "＠a": "'＠a", "\u202e＝1": "'＝1", "日本": "日本", "": "", "1=1": "1=1"} {
+		if got := CSVField(s); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+}
+
 // TestTSV: the same fields as in CSV, none of which takes part in telling fields apart.
 func TestTSV(t *testing.T) {
 	doc := NewDocument(Source{"x", everything()})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 	"github.com/ukprobe/ukprobe/results"
 	"github.com/ukprobe/ukprobe/results/shape"
 )
@@ -98,7 +99,7 @@ func (d *Document) JSON(w io.Writer) error {
 	for i := range d.Grids {
 		out.Tables = append(out.Tables, d.Grids[i].json())
 	}
-	e := json.NewEncoder(w)
+	e := plainjson.NewEncoder(w)
 	e.SetIndent("", " ")
 	return e.Encode(out)
 }
