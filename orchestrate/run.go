@@ -272,30 +272,32 @@ func (r *Run) Results() *results.File { return r.store.Snapshot() }
 func (r *Run) CutShort() bool { return r.cut }
 
 // Finish writes the run's end, and the rungs that only the first device showed.
-// It comes before Close. before is the error of Do, if any: want of room that it told is
-// not told again. written says whether the run's run.json is there.
+// It comes before Close. before is the error of Do, if any: want of room or a store that is
+// gone, if it told that, is not told again. written says whether the run's run.json is there.
 func (r *Run) Finish(status string, before error) (written bool, err error) {
 	host := r.store.SetHost(r.finalHost(platform.DetectHost()))
 	end := r.store.Finish(status)
 	return end == nil, toldOnce(before, host, end)
 }
 
-// toldOnce joins the errors of a run's end, with want of room only in the last of them,
-// and not at all if it has been told before.
+// toldOnce joins the errors of a run's end, with a store that is gone or has no room only in
+// the last of them, and not at all if it has been told before.
 func toldOnce(before error, end ...error) error {
-	told := noRoom(before)
+	told := notStored(before)
 	for i := len(end) - 1; i >= 0; i-- {
-		switch full := noRoom(end[i]); {
-		case full && told:
+		switch lost := notStored(end[i]); {
+		case lost && told:
 			end[i] = nil
-		case full:
+		case lost:
 			told = true
 		}
 	}
 	return errors.Join(end...)
 }
 
-func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) }
+func notStored(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, results.ErrGone)
+}
 
 // finalHost is the host as the results have it at the end: of a run that was resumed the
 // one that it began on, which further parts are held against.

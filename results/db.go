@@ -25,6 +25,8 @@ type DB struct {
 	gone func() // it is removed: nothing is left to [Abandon]
 
 	locked bool // whoever opens it holds the folder's lock
+	asItIs bool // one of an older version, or without tables, is not changed, nor an error
+	empty  bool // it has no tables
 }
 
 // Open opens the store of a results folder, or the ukprobe.db that path names. It never
@@ -32,7 +34,9 @@ type DB struct {
 func Open(path string) (*DB, error) { return openStore(path, false) }
 
 // openStore is Open, for those that hold the folder's lock as well.
-func openStore(path string, locked bool) (*DB, error) {
+func openStore(path string, locked bool) (*DB, error) { return openAs(path, DB{locked: locked}) }
+
+func openAs(path string, how DB) (*DB, error) {
 	file, ok := RunSelector{Path: path}.databaseOf()
 	if !ok {
 		return nil, noRun(path, fmt.Errorf("there is no %s", DatabaseName))
@@ -40,10 +44,13 @@ func openStore(path string, locked bool) (*DB, error) {
 	if err := checkKind(file); err != nil {
 		return nil, err
 	}
-	d := &DB{path: file, locked: locked}
-	err := d.open(file, url.Values{})
-	dir := filepath.Dir(file)
-	if err != nil && (isCode(err, codes.SQLITE_CANTOPEN) && (writable(dir) != nil || noRoom(dir) != "") || isCode(err, codes.SQLITE_IOERR) && noRoom(dir) != "") {
+	d, dir := &how, filepath.Dir(file)
+	d.path = file
+	err := d.open(file)
+	if isHot(err) {
+		err = d.openHot()
+	}
+	if err != nil && d.temp == "" && (isCode(err, codes.SQLITE_CANTOPEN) && (writable(dir) != nil || noRoom(dir) != "") || isCode(err, codes.SQLITE_IOERR) && noRoom(dir) != "") {
 		err = d.openUnwritable()
 	}
 	if err == nil {
@@ -52,26 +59,30 @@ func openStore(path string, locked bool) (*DB, error) {
 	return nil, withWayOut(fmt.Errorf("results: read the store %s: %w", file, errors.Join(explainIn(err, dir), d.Close())), dir)
 }
 
-func (d *DB) open(file string, more url.Values) (err error) {
-	more.Set("_query_only", "1")
-	if d.db, err = sql.Open("sqlite", dsn(file, "ro", more)); err != nil {
+func (d *DB) open(file string) (err error) {
+	if d.db, err = openReader(file); err != nil {
 		return err
 	}
 	version, err := checkVersion(d.db, d.path)
+	d.empty = version == 0
 	switch {
-	case err != nil:
+	case err != nil || d.asItIs:
 	case version == 0:
 		err = emptyStore(d.path)
 	case version < len(migrations):
 		if err = d.db.Close(); err == nil {
-			err = d.upgrade(file, more)
+			err = d.upgrade(file)
 		}
 	}
 	return err
 }
 
+func openReader(file string) (*sql.DB, error) {
+	return sql.Open("sqlite", dsn(file, "ro", url.Values{"_query_only": {"1"}}))
+}
+
 // upgrade brings an older store up to date, which takes its folder's lock, and opens it.
-func (d *DB) upgrade(file string, more url.Values) error {
+func (d *DB) upgrade(file string) error {
 	if !d.locked {
 		lock, err := lockDir(filepath.Dir(file))
 		if err != nil {
@@ -86,12 +97,13 @@ func (d *DB) upgrade(file string, more url.Values) error {
 	if err := closeWriter(db); err != nil {
 		return err
 	}
-	d.db, err = sql.Open("sqlite", dsn(file, "ro", more))
+	d.db, err = openReader(file)
 	return err
 }
 
-// openUnwritable opens a store that a killed run has left with its log, where nobody may
-// write or there is no room: SQLite needs to put a file beside it then, so a copy of both is read.
+// openUnwritable opens a store that a killed run has left with its log or journal, where
+// nobody may write or there is no room: SQLite needs to put a file beside it then, or to
+// change it, so a copy of both is read.
 func (d *DB) openUnwritable() (err error) {
 	_ = d.db.Close()
 	if d.gone, err = making(func() (err error) {
@@ -101,16 +113,10 @@ func (d *DB) openUnwritable() (err error) {
 		return err
 	}
 	to := filepath.Join(d.temp, DatabaseName)
-	for _, end := range []string{"", "-wal"} {
-		err := copyFile(to+end, d.path+end)
-		if end != "" && errors.Is(err, os.ErrNotExist) {
-			err = nil
-		}
-		if err != nil {
-			return fmt.Errorf("copy %s to read it: %w", d.path+end, err)
-		}
+	if err := copyStore(to, d.path); err != nil {
+		return err
 	}
-	return d.open(to, url.Values{})
+	return d.open(to)
 }
 
 func copyFile(to, from string) error {
@@ -169,9 +175,9 @@ func (d *DB) Close() error {
 
 // view does something with the store as it is at one moment.
 func (d *DB) view(do func(*sql.Tx) error) error {
-	tx, err := d.db.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true})
-	if err == nil {
-		err = errors.Join(do(tx), tx.Rollback())
+	err := d.viewOnce(do)
+	if isHot(err) && rollBack(d.path) == nil { // its writer was killed just now
+		err = d.viewOnce(do)
 	}
 	if err != nil {
 		return withWayOut(fmt.Errorf("results: %s: %w", d.path, explain(err)), filepath.Dir(d.path))
@@ -179,13 +185,21 @@ func (d *DB) view(do func(*sql.Tx) error) error {
 	return nil
 }
 
-// runs are all runs in the order of their start.
-func (d *DB) runs() (ids []string, numbers []int64, err error) {
+func (d *DB) viewOnce(do func(*sql.Tx) error) error {
+	tx, err := d.db.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(tx), tx.Rollback())
+}
+
+// runs are the ids of all runs in the order of their start.
+func (d *DB) runs() (ids []string, err error) {
 	err = d.view(func(tx *sql.Tx) error {
-		ids, numbers, err = listIDs(tx)
+		ids, _, err = listIDs(tx)
 		return err
 	})
-	return ids, numbers, err
+	return ids, err
 }
 
 func listIDs(q querier) (ids []string, numbers []int64, err error) {

@@ -111,7 +111,7 @@ func sourcesOf(into string, selectors []string, own bool) (out []RunSelector, er
 		if err != nil {
 			return nil, err
 		}
-		ids, _, err := d.runs()
+		ids, err := d.runs()
 		if err := errors.Join(err, d.Close()); err != nil {
 			return nil, err
 		}

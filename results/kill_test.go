@@ -25,8 +25,11 @@ func lockThreadForever() { runtime.LockOSThread() }
 const writerEnv = "UKPROBE_TEST_WRITER"
 
 // TestMain is also the writer that TestKill kills: it adds samples for ever and
-// prints a line after each.
+// prints a line after each. Another one is killed in a transaction: see dieInside.
 func TestMain(m *testing.M) {
+	if file := os.Getenv(hotEnv); file != "" {
+		dieInside(file)
+	}
 	dir := os.Getenv(writerEnv)
 	if dir == "" {
 		os.Exit(m.Run())

@@ -83,6 +83,9 @@ func (s RunSelector) databaseOf() (path string, ok bool) {
 
 // holdsNone says that a store has no run, and can be read.
 func holdsNone(path string) bool {
+	if isHot(readOnce(path)) && rollBack(path) != nil {
+		return false
+	}
 	db, err := sql.Open("sqlite", dsn(path, "ro", nil))
 	if err != nil {
 		return false

@@ -43,6 +43,8 @@ type Store struct {
 	file  File
 	// adopt is a run from before there was a store, until BeginPart puts it into one.
 	adopt *rawRun
+
+	opened os.FileInfo // of the file that db is of
 }
 
 // errClosed is returned by every method after Finish or Close.
@@ -137,21 +139,15 @@ func checkStore(dir string, exported bool) error {
 
 // idsIn are the ids of a store's runs, of any version that is known, which stays as it is.
 func idsIn(dir string) (ids []string, err error) {
-	path := filepath.Join(dir, DatabaseName)
-	if err := checkKind(path); err != nil {
+	d, err := openAs(dir, DB{asItIs: true})
+	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", dsn(path, "ro", nil))
-	if err == nil {
-		defer db.Close()
-		if _, err = checkVersion(db, path); err == nil {
-			ids, _, err = listIDs(db)
-		}
+	defer d.Close()
+	if d.empty {
+		return nil, nil
 	}
-	if err != nil {
-		return nil, withWayOut(fmt.Errorf("results: read the store %s: %w", path, explain(err)), dir)
-	}
-	return ids, nil
+	return d.runs()
 }
 
 // runIDOf reads only as much of a run.json as it takes.
@@ -221,6 +217,9 @@ func (s *Store) openDatabase() (err error) {
 		}
 		return s.failed(fmt.Errorf("results: open the store %s: %w%s", path, err, advice))
 	}
+	if s.opened, err = os.Lstat(path); err != nil {
+		return fmt.Errorf("results: open the store: %w", err)
+	}
 	return nil
 }
 
@@ -269,6 +268,9 @@ func (s *Store) insert(r rawRun) error {
 
 // intact says of an error that what was stored before is there, and how to go on with it.
 func (s *Store) intact(err error) error {
+	if gone := s.gone(); gone != nil {
+		return gone
+	}
 	err = explainIn(err, s.dir)
 	whole := "what was stored before is intact in " + s.dir
 	if room := makeRoom(err, s.dir, ""); room != "" {
@@ -285,6 +287,10 @@ func (s *Store) failed(err error) error { return withWayOut(err, s.dir) }
 
 // end closes everything.
 func (s *Store) end() {
+	if s.db != nil && s.gone() != nil {
+		_ = s.db.Close() // by its names SQLite would come to another's files
+		s.db = nil
+	}
 	if s.db != nil {
 		_ = closeWriter(s.db) // all is stored; an error is that of a log left beside the file
 		s.db = nil
@@ -323,7 +329,7 @@ func (s *Store) cell(i int) (*Cell, error) {
 // cell's status follows from its samples. Values that are not finite, phases that are not
 // positive and events before the clock's zero are stored as missing. On an error, such as
 // a full disk, the sample is not stored and what was stored before stays readable;
-// AddSample may be called again.
+// AddSample may be called again. The error is [ErrGone] if the store was taken away.
 func (s *Store) AddSample(cell int, sample Sample) error {
 	return s.add(cell, sample, func(*Cell) bool { return false })
 }
@@ -448,7 +454,7 @@ func (s *Store) change(cell int, apply func(*Cell, *sql.Tx) error) error {
 		*c = before
 		return s.failed(fmt.Errorf("results: store %s: %w", c.Name(), s.intact(err)))
 	}
-	return nil
+	return s.gone()
 }
 
 // Finish sets the run's status and end, makes what lists and comparisons read, writes
@@ -468,8 +474,14 @@ func (s *Store) Finish(status string) error {
 	if err := s.finish(); err != nil {
 		return s.failed(fmt.Errorf("results: finish the run: %w", s.intact(err)))
 	}
+	if gone := s.gone(); gone != nil {
+		return gone // and run.json does not come into another's folder
+	}
 	path := filepath.Join(s.dir, FileName)
 	if err := replaceFile(path, &s.file, s.stored); err != nil {
+		if gone := s.gone(); gone != nil {
+			return gone
+		}
 		err = explainIn(err, s.dir)
 		return s.failed(fmt.Errorf("results: write %s: %w: the run is whole in %s all the same: %s, then `ukprobe export --out %s %s@%s`",
 			path, err, DatabaseName, makeRoom(err, s.dir, toomany.Advice(err, "put that right")), path, s.dir, s.file.Run.ID))

@@ -52,11 +52,12 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	err = errors.Join(err, r.Close())
 	file := r.Results()
 	watcher.close(file)
-	if e := show(c, file, everySample(o.Out, file, written)); e != nil && !readerGone(e) { // the exit status is the cells'
+	gone := errors.Is(errors.Join(doErr, err), results.ErrGone)
+	if e := show(c, file, everySample(o.Out, file, written, gone)); e != nil && !readerGone(e) { // the exit status is the cells'
 		err = errors.Join(err, e)
 	}
 	finishPushing(c, push) // nobody waits for a receiver to see the table
-	if status == results.RunInterrupted {
+	if status == results.RunInterrupted && !gone {
 		return nil, errors.Join(err, cli.Exit(fmt.Sprintf("interrupted: %d finished samples are in %s; `ukprobe run --resume %s` goes on", finished(file), o.Out, quote([]string{o.Out})), exitInterrupted))
 	}
 	if err = errors.Join(doErr, err); err != nil {
@@ -68,8 +69,11 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	return file, nil
 }
 
-// everySample says where a run's samples are.
-func everySample(dir string, f *results.File, written bool) string {
+// everySample says where a run's samples are; of a store that is gone an error says that.
+func everySample(dir string, f *results.File, written, gone bool) string {
+	if gone {
+		return fmt.Sprintf("Every sample: not in %s, which was taken away: see the error (seed %d)", filepath.Join(dir, results.DatabaseName), f.Run.Seed)
+	}
 	where := filepath.Join(dir, results.FileName)
 	if !written {
 		where = fmt.Sprintf("those that were stored are in %s, of run %s", filepath.Join(dir, results.DatabaseName), f.Run.ID)
