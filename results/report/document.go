@@ -42,7 +42,8 @@ type Grid struct {
 	Legend  []string // what holds for the whole table
 	Absent  string   // not empty: there is no table, and this is why
 
-	trimmed bool // rows without a cell are left out, also of a piece
+	trimmed bool   // rows without a cell are left out, also of a piece
+	unasked string // the experiment that the run has no cell of, of a grid that is absent for that
 }
 
 // Column is a column of entries. Neighbours of one group stand under one heading.
@@ -83,12 +84,14 @@ type Entry struct {
 }
 
 // NewDocument makes the tables of one run or several, with the rows and columns of the
-// evaluation's layout for which there are cells, measured or not.
+// evaluation's layout for which there are cells, measured or not, and a sentence that names
+// the tables for which there is none.
 func NewDocument(sources ...Source) *Document {
 	d := NewWholeDocument(sources...)
 	for i := range d.Grids {
 		d.Grids[i].trim()
 	}
+	d.Grids = foldAbsent(d.Grids)
 	return d
 }
 

@@ -14,7 +14,26 @@ import (
 
 // absent is a grid in whose place a sentence stands: the run has no such cells.
 func absent(id string, part int, title, experiment string) []Grid {
-	return []Grid{{ID: id, Part: part, Title: title, Absent: "The run has no cell of the experiment " + experiment + "."}}
+	return []Grid{{ID: id, Part: part, Title: title, Absent: "The run has no cell of the experiment " + experiment + ".", unasked: experiment}}
+}
+
+// foldAbsent puts one sentence at the end in the place of the tables of experiments that the
+// run has no cell of.
+func foldAbsent(grids []Grid) []Grid {
+	var out []Grid
+	var experiments []string
+	for _, g := range grids {
+		if g.unasked == "" {
+			out = append(out, g)
+		} else {
+			experiments = append(experiments, g.unasked)
+		}
+	}
+	if len(experiments) == 0 {
+		return out
+	}
+	return append(out, Grid{ID: "not-in-the-run", Title: "Not in the run",
+		Absent: "Tables left out, as the run has no cell of their experiment: " + strings.Join(experiments, ", ") + "."})
 }
 
 // sizeGrids are table 1 of the evaluation.
