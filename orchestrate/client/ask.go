@@ -32,7 +32,9 @@ const (
 	// maxAge is when an attempt is given up: before its SYN would be repeated.
 	maxAge = 950 * time.Millisecond
 	// maxOpen bounds the attempts open at once. From DefaultInterval on no more than
-	// 560 are younger than maxAge.
+	// 560 are younger than maxAge. But before the start is told (Request.Started) the time
+	// between two does not grow: at 100 µs attempts are then given up after 102 ms, which
+	// the service must not take longer than to answer a SYN.
 	maxOpen = 1024
 	// maxResponse bounds what is read, in bytes.
 	maxResponse = 16 << 20

@@ -37,6 +37,11 @@ type window struct {
 // hunt starts attempts at their pace, the first one now or, after another hunt, when it
 // is due, until one is established, and gives its socket. The others are still open.
 func (w *window) hunt() (fd int, err error) {
+	if w.next > 0 { // closeAll has stopped the timer; a time that is past ticks at once
+		if err := w.p.tickAt(w.next); err != nil {
+			return -1, fmt.Errorf("timerfd_settime: %w", err)
+		}
+	}
 	for {
 		if now := monotonicNs(); now >= w.next {
 			w.expire(time.Now())
@@ -175,7 +180,7 @@ func (w *window) drop(n int) {
 	w.open = slices.Delete(w.open, 0, n)
 }
 
-// closeAll gives up all attempts that are left, and the next.
+// closeAll gives up all attempts that are left, and the next, until hunt is called again.
 func (w *window) closeAll() {
 	w.drop(len(w.open))
 	_ = w.p.tickAt(0)
