@@ -45,9 +45,33 @@ type told struct {
 	Asking bool    `json:",omitempty"` // the first SYN is out
 	Result *Result `json:",omitempty"`
 	Error  string  `json:",omitempty"`
-	// NotUrgent is why it has no priority.
+	Kind   string  `json:",omitempty"` // of the error, one of kinds
+	// NotPinned is why it is not on its CPUs, and NotUrgent why it has no priority.
+	NotPinned string `json:",omitempty"`
 	NotUrgent string `json:",omitempty"`
 }
+
+// kinds are the errors that a parent tells from others.
+var kinds = map[string]error{"timeout": ErrTimeout, "canceled": context.Canceled}
+
+// kindOf names the kind of an error; "": of none.
+func kindOf(err error) string {
+	for name, kind := range kinds {
+		if errors.Is(err, kind) {
+			return name
+		}
+	}
+	return ""
+}
+
+// toldError is an error that a client has told, of its kind as it was there.
+type toldError struct {
+	text string
+	kind error // nil: of none
+}
+
+func (e *toldError) Error() string { return e.text }
+func (e *toldError) Unwrap() error { return e.kind }
 
 // Process is a client in a process of its own. A goroutine of a busy program is not
 // always run in time: its thread has to find one of Go's processors free, and none is
@@ -55,9 +79,10 @@ type told struct {
 // on the guest's own. A process of its own waits for nobody, and may therefore have a
 // real-time priority as well, which within one process would keep out whom it waits for.
 type Process struct {
-	// Urgent says whether it has its priority, and NotUrgent why not.
-	Urgent    bool
-	NotUrgent string
+	// Urgent says whether it has its priority, and NotUrgent why not. NotPinned is why it
+	// is not on its CPUs; it then has no priority either, which is for those only.
+	Urgent               bool
+	NotUrgent, NotPinned string
 
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
@@ -69,8 +94,9 @@ type Process struct {
 }
 
 // Start starts a client in a process of its own and returns when it is ready to ask; inNS
-// is as for [Ask]. It is the running program once more (/proc/self/exe).
-func Start(inNS func(func() error) error, e Errand) (*Process, error) {
+// is as for [Ask]. It is the running program once more (/proc/self/exe). If ctx ends before
+// it is ready, it is killed.
+func Start(ctx context.Context, inNS func(func() error) error, e Errand) (*Process, error) {
 	p := &Process{told: make(chan told, 4)}
 	p.cmd = &exec.Cmd{Path: "/proc/self/exe", Args: []string{processName}, Env: []string{"GOTRACEBACK=none"}, Stderr: &p.stderr,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true}} // an interrupt at the terminal is its parent's to take
@@ -86,20 +112,43 @@ func Start(inNS func(func() error) error, e Errand) (*Process, error) {
 		inNS = func(fn func() error) error { return fn() }
 	}
 	if err := inNS(p.cmd.Start); err != nil {
-		return nil, fmt.Errorf("start the client: %w", err)
+		return nil, errors.Join(fmt.Errorf("start the client: %w", err), p.abandon(out))
 	}
 	go p.listen(out)
 	if err := json.NewEncoder(p.stdin).Encode(e); err != nil {
 		return nil, errors.Join(fmt.Errorf("tell the client what to ask: %w", err), p.close())
 	}
-	first, ok := <-p.told
+	var first told
+	var ok bool
+	select {
+	case first, ok = <-p.told:
+	case <-ctx.Done():
+		_ = p.cmd.Process.Kill() // stopped, it would not see that its input ends
+		_ = p.close()
+		return nil, fmt.Errorf("start the client: %w", ctx.Err())
+	}
 	if !ok || !first.Ready {
 		err := p.close()
 		return nil, fmt.Errorf("the client ended before it was ready: %w", because(first.Error, err))
 	}
-	p.NotUrgent = first.NotUrgent
-	p.Urgent = e.Urgent && p.NotUrgent == ""
+	p.NotUrgent, p.NotPinned = first.NotUrgent, first.NotPinned
+	p.Urgent = e.Urgent && p.NotUrgent == "" && p.NotPinned == ""
 	return p, nil
+}
+
+// abandon leaves nothing of a client that could not be started, or was and yet failed.
+func (p *Process) abandon(out io.Closer) error {
+	if p.cmd.Process != nil {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait() // closes the pipes
+		return nil
+	}
+	for _, end := range []any{p.stdin, out, p.cmd.Stdin, p.cmd.Stdout} { // those that Start has not closed
+		if err := end.(io.Closer).Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			return fmt.Errorf("close a pipe of the client's: %w", err)
+		}
+	}
+	return nil
 }
 
 // because is why a client has ended: what it said, or how.
@@ -150,7 +199,8 @@ func (p *Process) Ask(ctx context.Context) error {
 func (p *Process) Started() { _, _ = io.WriteString(p.stdin, "started\n") }
 
 // Wait waits for the answer, or until ctx ends, and ends the process. After an error the
-// result is what was seen until then.
+// result is what was seen until then. The error is [ErrTimeout], context.Canceled (for any
+// end of ctx) or another of [Ask]'s; or it says how the client ended.
 func (p *Process) Wait(ctx context.Context) (Result, error) {
 	p.end.Do(func() {
 		stop := context.AfterFunc(ctx, func() { _ = p.stdin.Close() }) // it says then what it has
@@ -167,7 +217,7 @@ func (p *Process) result() (Result, error) {
 	for t := range p.told {
 		switch {
 		case t.Result != nil && t.Error != "":
-			return *t.Result, errors.New(t.Error)
+			return *t.Result, &toldError{t.Error, kinds[t.Kind]}
 		case t.Result != nil:
 			return *t.Result, nil
 		}
@@ -214,11 +264,7 @@ func attend(in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal(line, &e); err != nil {
 		return say.Encode(told{Error: err.Error()})
 	}
-	ready := told{Ready: true}
-	if err := settle(e); err != nil {
-		ready.NotUrgent = err.Error()
-	}
-	if err := say.Encode(ready); err != nil {
+	if err := say.Encode(settle(e)); err != nil {
 		return err
 	}
 	if _, err := lines.ReadString('\n'); err != nil {
@@ -245,19 +291,25 @@ func attend(in io.Reader, out io.Writer) error {
 		Asking: func() { _ = say.Encode(told{Asking: true}) }})
 	last := told{Result: &res}
 	if err != nil {
-		last.Error = err.Error()
+		last.Error, last.Kind = err.Error(), kindOf(err)
 	}
 	return say.Encode(last)
 }
 
-// settle puts the process where it is to be, with its priority.
-func settle(e Errand) error {
-	var errs []error
+// settle puts the process where it is to be, with its priority, and says how that went.
+// Where it is not to be, there is somebody whom the priority would keep out: it gets none.
+func settle(e Errand) told {
+	is := told{Ready: true}
 	if len(e.CPUs) > 0 {
-		errs = append(errs, cpu.PinSelf(e.CPUs))
+		if err := cpu.PinSelf(e.CPUs); err != nil {
+			is.NotPinned = err.Error()
+			return is
+		}
 	}
 	if e.Urgent {
-		errs = append(errs, cpu.Urgent(os.Getpid()))
+		if err := cpu.Urgent(os.Getpid()); err != nil {
+			is.NotUrgent = err.Error()
+		}
 	}
-	return errors.Join(errs...)
+	return is
 }

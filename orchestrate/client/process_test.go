@@ -27,7 +27,7 @@ func asker(t *testing.T, urgent bool) (*Process, *network.Veth) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Start(l.Do, Errand{Addr: netip.AddrPortFrom(v.IP, 80), Timeout: time.Minute, Payload: []byte("GET / HTTP/1.1\r\n\r\n"), Urgent: urgent, Starts: true})
+	p, err := Start(t.Context(), l.Do, Errand{Addr: netip.AddrPortFrom(v.IP, 80), Timeout: time.Minute, Payload: []byte("GET / HTTP/1.1\r\n\r\n"), Urgent: urgent, Starts: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +148,111 @@ func TestProcessEnds(t *testing.T) {
 		res, err := p.Wait(ctx)
 		if err == nil || (res.SYNs > 0) != asks {
 			t.Errorf("asks: %v: %+v, %v", asks, res, err)
+		}
+	}
+}
+
+// children are this process's children that are clients.
+func children(t *testing.T) (pids []int) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, stat := range stats {
+		raw, _ := os.ReadFile(stat)
+		args, _ := os.ReadFile(filepath.Join(filepath.Dir(stat), "cmdline"))
+		var ppid int
+		_, err := fmt.Sscanf(string(raw[strings.LastIndexByte(string(raw), ')')+1:]), " %1s %d", new(string), &ppid)
+		if pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(stat))); err == nil && ppid == os.Getpid() && string(args) == processName+"\x00" {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// TestStoppedBeforeReady: a client that never gets ready is given up with the context.
+func TestStoppedBeforeReady(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	before := openFiles(t)
+	_, err := Start(ctx, func(start func() error) error {
+		err := start()
+		for _, pid := range children(t) { // it is told what to ask, which it waits for, later
+			err = errors.Join(err, unix.Kill(pid, unix.SIGSTOP))
+		}
+		time.AfterFunc(50*time.Millisecond, stop)
+		return err
+	}, Errand{Addr: netip.MustParseAddrPort("127.0.0.1:1")})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if left, now := children(t), openFiles(t); len(left) > 0 || now > before {
+		t.Errorf("left: %v, %d descriptors, before %d", left, now, before)
+	}
+}
+
+// TestNotStarted: nothing is left where the namespace cannot be entered, or left.
+func TestNotStarted(t *testing.T) {
+	failed := errors.New("no such namespace")
+	for name, inNS := range map[string]func(func() error) error{
+		"before": func(func() error) error { return failed },
+		"after":  func(start func() error) error { return errors.Join(start(), failed) },
+	} {
+		before := openFiles(t)
+		if _, err := Start(t.Context(), inNS, Errand{}); !errors.Is(err, failed) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if left, now := children(t), openFiles(t); len(left) > 0 || now > before {
+			t.Errorf("%s: left: %v, %d descriptors, before %d", name, left, now, before)
+		}
+	}
+}
+
+// TestNotPinned: a client that is not on its own CPUs is not urgent on those of others.
+func TestNotPinned(t *testing.T) {
+	p, err := Start(t.Context(), nil, Errand{Addr: netip.MustParseAddrPort("127.0.0.1:1"), CPUs: []int{1023}, Urgent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attr, err := unix.SchedGetAttr(p.cmd.Process.Pid, 0)
+	if err != nil || attr.Policy != unix.SCHED_NORMAL || p.Urgent || p.NotPinned == "" || p.NotUrgent != "" {
+		t.Errorf("policy %+v, %v; urgent: %v; %q, %q", attr, err, p.Urgent, p.NotPinned, p.NotUrgent)
+	}
+	if err := p.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestProcessErrors: what kind of error it was is known on this side too.
+func TestProcessErrors(t *testing.T) {
+	l := newLab(t)
+	v, err := l.Veth(network.VethOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		do   func(p *Process, stop context.CancelFunc)
+		kind error // nil: neither
+	}{
+		"no answer":  {func(*Process, context.CancelFunc) {}, ErrTimeout},
+		"given up":   {func(_ *Process, stop context.CancelFunc) { stop() }, context.Canceled},
+		"it crashes": {func(p *Process, _ context.CancelFunc) { _ = p.cmd.Process.Signal(unix.SIGSEGV) }, nil},
+	} {
+		p, err := Start(t.Context(), l.Do, Errand{Addr: netip.AddrPortFrom(v.IP, 80), Timeout: 500 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		if err := p.Ask(ctx); err != nil {
+			t.Fatal(err)
+		}
+		tt.do(p, stop)
+		_, err = p.Wait(ctx)
+		stop()
+		for _, kind := range kinds {
+			if err == nil || errors.Is(err, kind) != (kind == tt.kind) {
+				t.Errorf("%s: %v is %v: %v", name, err, kind, errors.Is(err, kind))
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ package experiment
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -41,6 +42,8 @@ type asking struct {
 	stop    context.CancelFunc
 	done    chan struct{} // closed when it has ended, if it has begun
 	result  client.Result // after done
+	err     error         // likewise
+	over    bool          // end has been called
 }
 
 // ask makes the client ready, if the app serves. Unless there is a witness its times are
@@ -53,7 +56,7 @@ func (b *Boot) ask(ctx context.Context, ip netip.Addr, seen witness, elsewhere b
 		return a, nil
 	}
 	var err error
-	a.process, err = client.Start(b.Lab.Do, client.Errand{
+	a.process, err = client.Start(ctx, b.Lab.Do, client.Errand{
 		Addr: netip.AddrPortFrom(ip, svc.Port), Payload: svc.Request, Interval: b.interval(),
 		Timeout: b.Settings.Timeout + b.During.limit(), // its context ends before
 		CPUs:    b.CPUs.Client, Urgent: b.clientApart(), Starts: !elsewhere,
@@ -73,7 +76,7 @@ func (a *asking) now() error {
 	a.done = make(chan struct{})
 	go func() {
 		defer close(a.done)
-		a.result, _ = a.process.Wait(a.ctx)
+		a.result, a.err = a.process.Wait(a.ctx)
 		if a.seen != nil {
 			a.seen.Answered(a.result)
 		}
@@ -88,11 +91,13 @@ func (a *asking) started() {
 	}
 }
 
-// end ends it, if it has not ended, and keeps how it went. It may be called again.
+// end ends it, if it has not ended, and keeps how it went: that it failed is no fault of
+// the guest's. It may be called again.
 func (a *asking) end(s *Sample) {
-	if a.process == nil {
+	if a.process == nil || a.over {
 		return
 	}
+	a.over = true
 	a.stop()
 	if a.done == nil { // it was never to ask
 		_, _ = a.process.Wait(a.ctx)
@@ -101,6 +106,9 @@ func (a *asking) end(s *Sample) {
 	<-a.done
 	s.Client = a.result
 	s.fact(clientFact, a.how())
+	if a.err != nil && !errors.Is(a.err, client.ErrTimeout) && !errors.Is(a.err, context.Canceled) {
+		s.Taint("client: %v", a.err)
+	}
 }
 
 // how says what the client ran as.
@@ -108,6 +116,8 @@ func (a *asking) how() string {
 	switch {
 	case a.process.Urgent:
 		return "SCHED_FIFO 1"
+	case a.process.NotPinned != "":
+		return "normal priority, not on its CPUs: " + a.process.NotPinned
 	case a.process.NotUrgent != "":
 		return "normal priority: " + a.process.NotUrgent
 	}
@@ -152,7 +162,7 @@ func (s *Sample) resolve() {
 	total := ready.NS - start.NS
 	ack, acked := s.Timeline.At(probe.EventSYNACK)
 	asked := s.Client.AskedNs
-	if acked && s.Client.Resets == 0 {
+	if acked && s.Client.Resets == 0 && ack.NS >= s.Client.AskedBeforeNs { // else another attempt's, that did not win
 		asked = min(asked, ack.NS) // when connect(2) returned is later
 	}
 	if asked > start.NS {

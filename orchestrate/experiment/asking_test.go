@@ -3,6 +3,9 @@
 package experiment
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -51,6 +54,8 @@ func TestResolve(t *testing.T) {
 			map[string]float64{ClientResolutionNs: 201e3, ClientRequestNs: 60e3}, nil},
 		{"a late request", timeline(wire, 1010, 4000, 4960, 5000), client.Result{AskedBeforeNs: 3950 * us, AskedNs: 3990 * us},
 			map[string]float64{ClientResolutionNs: 40e3, ClientRequestNs: 960e3}, []string{"client: its request came 960µs after the SYN-ACK, of 4ms"}},
+		{"an attempt before the winner was answered first", timeline(wire, 1010, 4700, 4960, 5000), client.Result{AskedBeforeNs: 4750 * us, AskedNs: 4880 * us},
+			map[string]float64{ClientResolutionNs: 130e3, ClientRequestNs: 260e3}, []string{"client: its request came 260µs after the SYN-ACK, of 4ms"}},
 		{"user space's times", timeline(wire, 0, 4900, 0, 5000), client.Result{AskedBeforeNs: 4750 * us, AskedNs: 4880 * us},
 			map[string]float64{ClientResolutionNs: 130e3}, nil},
 		{"ready on the console", timeline(probe.EventConsoleReady, 1010, 4900, 4960, 5000), client.Result{AskedNs: 4880 * us}, nil, nil},
@@ -86,6 +91,30 @@ func TestInterval(t *testing.T) {
 		b.Settings.Parallel = tt.parallel
 		if got := b.interval(); got != tt.want || b.clientApart() != tt.apart {
 			t.Errorf("%s: %v, apart: %v, want %v, %v", tt.name, got, b.clientApart(), tt.want, tt.apart)
+		}
+	}
+}
+
+// TestClientFailed: what the client failed of is said once; that it got no answer, or was
+// ended, is no failure of its own.
+func TestClientFailed(t *testing.T) {
+	crash := errors.New("the client ended without a result")
+	for _, tt := range []struct {
+		err  error
+		want []string
+	}{
+		{nil, nil},
+		{crash, []string{"client: " + crash.Error()}},
+		{fmt.Errorf("ask: %w", client.ErrTimeout), nil},
+		{fmt.Errorf("ask: %w", context.Canceled), nil},
+	} {
+		a := &asking{process: &client.Process{}, stop: func() {}, done: make(chan struct{}), err: tt.err}
+		close(a.done)
+		var s Sample
+		a.end(&s)
+		a.end(&s)
+		if diff := cmp.Diff(tt.want, s.Taints); diff != "" {
+			t.Errorf("%v: taints (-want +got):\n%s", tt.err, diff)
 		}
 	}
 }
