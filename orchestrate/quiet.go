@@ -29,6 +29,8 @@ type quiet struct {
 	window *interference.Window // of the sample that is being taken
 	// engineUnknown is why a container engine's own work counts as foreign; "" if it does not.
 	engineUnknown string
+	// unneeded is why a hook that only engines need is still attached; "" if it is not.
+	unneeded string
 }
 
 // groupName is that of an empty cgroup beside the samples'.
@@ -54,7 +56,10 @@ func (l *laboratory) watchInterference(ctx context.Context, attach probe.Rung, c
 	if l.quiet.seer, l.quiet.why = openSeer(attach); l.quiet.seer != nil {
 		l.quiet.meter = interference.NewMeter(l.quiet.seer, id, filepath.Dir(l.quiet.group.Path))
 		if !slices.ContainsFunc(cells, usesEngine) {
-			return l.quiet.seer.NoEngine()
+			if err := l.quiet.seer.NoEngine(); err != nil {
+				l.quiet.unneeded = err.Error()
+			}
+			return nil
 		}
 		l.quiet.watchEngine(ctx)
 	}
@@ -132,6 +137,9 @@ func (l *laboratory) take(ctx context.Context, c *cell, warmup bool, name string
 	s.Taints = append(s.Taints, l.cpus.host.Taints()...)
 	if l.quiet.why != "" && looksForInterference(c.Cell) {
 		s.Taint("interference not measured: %s", l.quiet.why)
+	}
+	if l.quiet.unneeded != "" && looksForInterference(c.Cell) {
+		s.Taint("interference: a hook on the start of tasks, which only engines need, could not be detached: %s", l.quiet.unneeded)
 	}
 	if l.quiet.engineUnknown != "" && usesEngine(c.Cell) {
 		s.Taint("interference: the engine's own work counts as foreign: %s", l.quiet.engineUnknown)
