@@ -45,11 +45,14 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness, pass fu
 	if err := unix.SchedGetaffinity(0, &old); err != nil {
 		return nil, fmt.Errorf("read CPU affinity: %w", err)
 	}
+	if len(cpus) > 0 {
+		enoughProcessors(old.Count())
+	}
 	restore, err := affinity(cpus)
 	if err != nil {
 		return nil, err
 	}
-	defer restore()
+	defer restore() // once more: left can have taken the guest's CPUs away from those of before
 	gst := newGuest()
 	gst.cmd = &exec.Cmd{
 		Path: l.Argv[0], Args: l.Argv, Env: l.Env, Dir: "/",
@@ -66,15 +69,16 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness, pass fu
 	if err != nil {
 		return nil, errors.Join(err, outR.Close(), closeWriter(gst.cmd.Stdout))
 	}
-	var before int64
+	var before, after int64
 	if err = pass(); err == nil {
 		left := func() {}
 		if len(cpus) > 0 {
 			left = leaveAfterFork(g, newSet(cpus), old)
 		}
 		before = monotonicNs()
-		err = gst.cmd.Start()
-		restore()
+		err = gst.cmd.Start() // returns once the exec has succeeded
+		after = monotonicNs()
+		restore() // before left, which may have to wait: this thread is not to do that on the guest's CPU
 		left()
 		if err != nil {
 			err = fmt.Errorf("start %s: %w", l.Argv[0], err)
@@ -84,7 +88,7 @@ func start(l platform.Launch, g *cgroup.Group, cpus []int, seen witness, pass fu
 		return nil, errors.Join(err, outR.Close(), errR.Close(), closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr))
 	}
 	if seen != nil {
-		seen.Started(before, monotonicNs()) // Start returns once the exec has succeeded
+		seen.Started(before, after)
 	}
 	gst.unpinned = repin(gst.cmd.Process.Pid, cpus)
 	_, _ = closeWriter(gst.cmd.Stdout), closeWriter(gst.cmd.Stderr)

@@ -3,6 +3,7 @@
 package experiment
 
 import (
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -23,17 +24,13 @@ var leaving sync.Mutex
 // another thread puts this one onto those of before that are not the guest's.
 //
 // That other thread can come too late, on a machine whose other CPUs are busy: then ukprobe
-// did disturb the guest, and the sample says so. done must be called after the fork; the
-// thread's CPUs are then either those or still the guest's.
+// did disturb the guest, and the sample says so. done must be called after the fork, and
+// waits for the other thread. That one may act after the caller has moved this thread itself:
+// whoever wants it on certain CPUs puts it there after done.
 func leaveAfterFork(g *cgroup.Group, guest, before unix.CPUSet) (done func()) {
 	away, any := without(before, guest)
 	if !any {
 		return func() {}
-	}
-	if runtime.GOMAXPROCS(0) < 2 {
-		// Go has taken back what it had (since 1.25), because ukprobe is pinned to one CPU. But
-		// a thread that forks keeps its P, and nothing of Go would run until the exec.
-		runtime.GOMAXPROCS(2)
 	}
 	leaving.Lock()
 	var forked atomic.Bool
@@ -52,6 +49,24 @@ func leaveAfterFork(g *cgroup.Group, guest, before unix.CPUSet) (done func()) {
 		<-over
 		leaving.Unlock()
 	}
+}
+
+// processors is for the first guest that is started on CPUs of its own.
+var processors sync.Once
+
+// enoughProcessors has Go run two threads at least, for good. Where ukprobe is pinned to one
+// CPU Go takes back the others (since 1.25, within a second or so); but a thread that forks
+// keeps its P, and nothing of Go would run until the exec. It stops the world, and so comes
+// once and before the client asks. What a person has set in GOMAXPROCS stays, if it is more;
+// else it is the number of CPUs that ukprobe has, as it would be without this.
+func enoughProcessors(cpus int) {
+	processors.Do(func() {
+		n := runtime.GOMAXPROCS(0)
+		if os.Getenv("GOMAXPROCS") == "" {
+			n = min(n, cpus)
+		}
+		runtime.GOMAXPROCS(max(2, n))
+	})
 }
 
 // without is a set less what is in another, and whether anything is left.

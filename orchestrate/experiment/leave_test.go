@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -37,6 +38,7 @@ func observedBoot(t *testing.T) (guest int, judge func() interference.Result) {
 		}
 	})
 	was := runtime.GOMAXPROCS(1) // as Go has it, after a second or so, where that is one CPU
+	processors = sync.Once{}     // as in a process that has not started a guest
 	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
 	b.CPUs = cpu.Plan{VMM: []int{guest}}
 	p, err := probe.Open(probe.Options{})
@@ -87,16 +89,22 @@ func ownOf(r interference.Result) (out []interference.Source) {
 // TestStarterLeavesTheGuestsCPU: from its exec until it is ready a guest has its CPU for
 // itself, as far as ukprobe goes: neither the thread that started it comes back there, nor
 // is the child before its exec, which still has ukprobe's name, taken for ukprobe. On a busy
-// machine the thread may be told too late, but not every time.
+// machine the thread may be told too late, but not in most samples.
 func TestStarterLeavesTheGuestsCPU(t *testing.T) {
 	_, judge := observedBoot(t)
-	var own []interference.Source
-	for range 30 {
-		if own = ownOf(judge()); len(own) == 0 {
-			return
+	const samples, most = 30, 10
+	var disturbed []interference.Source
+	n := 0
+	for range samples {
+		if own := ownOf(judge()); len(own) > 0 {
+			disturbed = append(disturbed, own...)
+			n++
 		}
 	}
-	t.Errorf("in each of 30 samples ukprobe ran on the guest's CPU; in the last %+v", own)
+	t.Logf("in %d of %d samples ukprobe ran on the guest's CPU", n, samples)
+	if n > most {
+		t.Errorf("in %d of %d samples ukprobe ran on the guest's CPU: %+v", n, samples, disturbed)
+	}
 }
 
 // TestOwnThreadOnTheGuestsCPU: one that really is there is told, and disturbs.
