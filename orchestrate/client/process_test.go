@@ -250,7 +250,7 @@ func TestProcessErrors(t *testing.T) {
 		_, err = p.Wait(ctx)
 		stop()
 		for _, kind := range kinds {
-			if err == nil || errors.Is(err, kind) != (kind == tt.kind) {
+			if err == nil || errors.Is(err, kind) != errors.Is(tt.kind, kind) {
 				t.Errorf("%s: %v is %v: %v", name, err, kind, errors.Is(err, kind))
 			}
 		}
