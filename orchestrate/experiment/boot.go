@@ -193,7 +193,7 @@ func (b *Boot) boot(ctx context.Context, s *Sample, g *cgroup.Group, mem *cgroup
 	defer look.Close()
 	asks, err := b.ask(whole, w.guest.IP, seen, launch.Start != nil)
 	if err != nil {
-		return err
+		return s.refuse(ctx, err)
 	}
 	defer asks.end(s)
 	gst, err := b.start(whole, launch, g, mem, w, dir, seen, own.add, b.passing(whole, asks))
