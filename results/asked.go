@@ -8,16 +8,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ukprobe/ukprobe/internal/shell"
 )
 
 // AskedFor is what a run was asked for beside its matrix, as it is written on the command
-// line: what tells two runs of one matrix apart. The seed is among it if it was given.
+// line, quoted for a shell: what tells two runs of one matrix apart. The seed is among it if
+// it was given, there or by the environment.
 func (r *Run) AskedFor() (out []string) {
 	a := r.Asked
 	if a == nil {
 		return nil
 	}
-	add := func(flag, value string) { out = append(out, "--"+flag+" "+value) }
+	add := func(flag, value string) { out = append(out, "--"+flag+" "+shell.Quote(value)) }
 	for _, text := range a.Only {
 		add("only", text)
 	}
@@ -43,7 +46,11 @@ func (r *Run) AskedFor() (out []string) {
 	if a.Strict {
 		out = append(out, "--strict")
 	}
-	if slices.ContainsFunc(r.Argv, func(arg string) bool { name, _, _ := strings.Cut(arg, "="); return name == "--seed" || name == "-seed" }) {
+	seeded := func(arg string) bool { name, _, _ := strings.Cut(arg, "="); return name == "--seed" || name == "-seed" }
+	switch {
+	case a.Seed != nil:
+		add("seed", strconv.FormatUint(*a.Seed, 10))
+	case slices.ContainsFunc(r.Argv, seeded): // of a run that did not note it yet
 		add("seed", strconv.FormatUint(r.Seed, 10))
 	}
 	return out

@@ -34,16 +34,6 @@ func (f *File) check() error {
 	return nil
 }
 
-// checkClock says which end lies before its beginning: the host's clock was set meanwhile.
-// The samples' own times are of a clock that nobody sets, so that such a run can be read.
-func (f *File) checkClock() error {
-	if r := &f.Run; r.ClockSet() {
-		return fmt.Errorf("it, or a part of it, ended before it began (it began at %s): the clock was set meanwhile: put \"started\" or \"finished\" right in its run.json",
-			r.Started.Format(timeOfPart))
-	}
-	return nil
-}
-
 func (f *File) contradiction() error {
 	if err := checkHead(f); err != nil {
 		return err

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // wholeRun is a run.json, and a change of it that is told in Go.
@@ -119,14 +121,41 @@ func TestSummariesAreOfTheSamples(t *testing.T) {
 	}
 }
 
-// TestClockWasSet: a run that ended before it began is shown, and not imported.
+// TestClockWasSet: a run that ended before it began, or in a part, is imported as it is,
+// from a file and from a store, with those that come after it.
 func TestClockWasSet(t *testing.T) {
-	path := wholeRun(t, func(f *File) {
+	store := t.TempDir()
+	set := wholeRun(t, func(f *File) {
 		end := f.Run.Started.AddDate(-1, 0, 0)
-		f.Run.Finished = &end
+		f.Run.ID, f.Run.Finished = "set", &end
 	})
-	mustLoad(t, path)
-	wantError(t, Import(t.TempDir(), []string{path}, func(Imported) { t.Error("imported") }), "ended before it began", "the clock was set")
+	part := wholeRun(t, func(f *File) {
+		end := f.Run.Started.AddDate(-1, 0, 0)
+		f.Run.ID, f.Run.Parts = "part", []Part{{Started: f.Run.Started, Finished: &end}, {Started: f.Run.Started}}
+	})
+	other := wholeRun(t, func(f *File) { f.Run.ID = "other" })
+	must(t, Import(store, []string{set, part, other}, func(Imported) {}))
+	again := t.TempDir()
+	must(t, Import(again, []string{store}, func(Imported) {}))
+	must(t, Import(again, []string{store}, func(i Imported) {
+		if !i.Already {
+			t.Errorf("again: %+v", i)
+		}
+	}))
+	for _, dir := range []string{store, again} {
+		list, err := List(dir)
+		must(t, err)
+		clocks := map[string]bool{}
+		for _, r := range list {
+			clocks[r.ID] = r.ClockSet
+		}
+		if d := cmp.Diff(map[string]bool{"set": true, "part": true, "other": false}, clocks); d != "" {
+			t.Errorf("clocks (-want +got):\n%s", d)
+		}
+		if d := cmp.Diff(mustLoad(t, set), mustLoad(t, dir+"@set")); d != "" {
+			t.Errorf("the run (-file +store):\n%s", d)
+		}
+	}
 }
 
 // TestReadBounded: what does not end is not read, nor what is too large.

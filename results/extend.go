@@ -3,9 +3,12 @@
 package results
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 )
 
 // Two states of one run: a run that was left can be copied, and gone on with in either
@@ -33,7 +36,7 @@ func later(a, b rawRun) (more bool, why string) {
 			switch {
 			case n >= len(b.samples[i]):
 				return false, fmt.Sprintf("it lacks sample %d of %s", n+1, a.file.Cells[i].Name())
-			case string(sample) != string(b.samples[i][n]):
+			case !sameSample(sample, b.samples[i][n]):
 				return false, fmt.Sprintf("sample %d of %s is another one", n+1, a.file.Cells[i].Name())
 			}
 		}
@@ -48,6 +51,12 @@ func later(a, b rawRun) (more bool, why string) {
 		return false, fmt.Sprintf("it is %s with the same samples, not %s", b.file.Run.Status, a.file.Run.Status)
 	}
 	return true, "" // its end is known
+}
+
+// sameSample compares two samples as they are written. `ukprobe export` to standard output
+// escapes what a terminal would act on: with or without that it is one sample.
+func sameSample(a, b []byte) bool {
+	return bytes.Equal(a, b) || bytes.Equal(plainjson.Escape(a), plainjson.Escape(b))
 }
 
 const timeOfPart = "2006-01-02 15:04:05 MST"

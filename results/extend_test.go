@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ukprobe/ukprobe/internal/plainjson"
 )
 
 // goOn resumes a folder's run, takes samples of cell 0 and ends.
@@ -131,5 +133,38 @@ func TestImportOfAnotherRunOfThatName(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "x.json")
 		must(t, os.WriteFile(file, []byte(text), 0o600))
 		wantError(t, Import(here, []string{file}, func(Imported) { t.Error("imported") }), want)
+	}
+}
+
+// TestImportOfAnEscapedRun: what `ukprobe export` prints, with escapes for what a terminal
+// would act on, is the run that it is of.
+func TestImportOfAnEscapedRun(t *testing.T) {
+	here := filepath.Join(t.TempDir(), "run")
+	s := mustCreate(t, here)
+	sample := okSample(7)
+	sample.Console = []ConsoleLine{{FirstNS: 1, LastNS: 1, Text: "del \x7f csi \u009b2J turned \u202e \U000e0041"}}
+	must(t, s.AddSample(0, sample))
+	must(t, s.Close())
+	earlier := filepath.Join(t.TempDir(), "earlier")
+	must(t, os.CopyFS(earlier, os.DirFS(here)))
+	goOn(t, here, time.Hour, []int64{8}, func(s *Store) error { return s.Finish(RunOK) })
+
+	var plain, escaped strings.Builder
+	must(t, Export(&plain, here))
+	must(t, Export(plainjson.NewWriter(&escaped), here))
+	if plain.String() == escaped.String() {
+		t.Fatal("nothing is escaped")
+	}
+	file := filepath.Join(t.TempDir(), "x.json")
+	must(t, os.WriteFile(file, []byte(escaped.String()), 0o600))
+	for into, updated := range map[string]bool{here: false, earlier: true} {
+		var got Imported
+		must(t, Import(into, []string{file}, func(i Imported) { got = i }))
+		if got.Updated != updated || got.Already == updated {
+			t.Errorf("%+v", got)
+		}
+		if d := cmp.Diff(mustLoad(t, here).Cells, mustLoad(t, into).Cells); d != "" {
+			t.Errorf("updated %v (-want +got):\n%s", updated, d)
+		}
 	}
 }

@@ -139,7 +139,7 @@ func (s *Store) importRun(sel RunSelector) (Imported, error) {
 	if statusNow(f.Run.Status, r.writer, pid) == RunRunning && pid != os.Getpid() {
 		return got, fmt.Errorf("it is being written by pid %d (%s): wait for its end", pid, command)
 	}
-	if err := errors.Join(f.check(), f.checkClock()); err != nil {
+	if err := f.check(); err != nil {
 		return got, err
 	}
 	err = inTx(s.db, func(tx *sql.Tx) error {

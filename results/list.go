@@ -3,7 +3,6 @@
 package results
 
 import (
-	"bytes"
 	"database/sql"
 	"fmt"
 	"os"
@@ -148,7 +147,7 @@ func (d *DB) Runs() (out []RunInfo, err error) {
 	return out, nil
 }
 
-const listSQL = `SELECT number, id, started, finished, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, unsupported, other, samples, t.head
+const listSQL = `SELECT number, id, started, finished, status, version, matrix, kernel, cpu_model, pid, cells, ok, failed, unsupported, other, samples, t.head, t.head IS NOT NULL
 	FROM run r NOT INDEXED LEFT JOIN run_text t ON t.run = r.number ORDER BY started, number`
 
 // told fills in what a run's head says of its parts, and of what was asked for.
@@ -175,8 +174,9 @@ func listRuns(q querier) (out []RunInfo, err error) {
 		var finished sql.NullInt64
 		var cells, ok, failed, unsupported, other, samples sql.NullInt64
 		var head sql.RawBytes
+		var there bool
 		if err := scan(rows, &number, &r.ID, &started, &finished, &r.Status, &r.Version, &r.Matrix, &r.Kernel, &r.CPUModel, &pid,
-			&cells, &ok, &failed, &unsupported, &other, &samples, &head); err != nil {
+			&cells, &ok, &failed, &unsupported, &other, &samples, &head, &there); err != nil {
 			return err
 		}
 		r.Started = microseconds(started)
@@ -189,8 +189,8 @@ func listRuns(q querier) (out []RunInfo, err error) {
 		r.RunCounts = n
 		r.writer = pid
 		run := Run{Started: r.Started, Finished: r.Finished}
-		if err := decode(withoutMatrix(head), &run); err != nil && bytes.HasSuffix(head, []byte("]}")) {
-			return notAsWritten("what the run was", err) // of one that was resumed its parts stand there
+		if err := decode(withoutMatrix(head), &run); err != nil && there {
+			return notAsWritten("what the run was", err)
 		}
 		r.told(run)
 		if !cells.Valid {

@@ -4,6 +4,7 @@ package results
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func TestListUnfinished(t *testing.T) {
 	zero := 0
 	run.Argv = []string{"ukprobe", "run", "--seed=7"}
 	run.Seed = 7
-	run.Asked = &Asked{Matrix: "m.yaml", MatrixText: `a: "\",\"dir\":\"` + "\n", Only: []string{"system=linux"}, Set: []string{"memory_mib=1024"}, Samples: 2, Warmup: &zero, TimeoutNs: 3e9, Attach: "auto", Strict: true}
+	run.Asked = &Asked{Matrix: "m.yaml", MatrixText: `a: "\",\"dir\":\"` + "\n", Only: []string{"system=linux|process"}, Set: []string{"memory_mib=1024"}, Samples: 2, Warmup: &zero, TimeoutNs: 3e9, Attach: "auto", Strict: true}
 	s, err := Create(dir, run, testHost(), cells)
 	must(t, err)
 	repeat := okSample(2)
@@ -37,7 +38,7 @@ func TestListUnfinished(t *testing.T) {
 		}
 	}
 	must(t, s.AddSample(2, repeat)) // two samples, of which one counts
-	asked := []string{"--only system=linux", "--set memory_mib=1024", "--samples 2", "--warmup 0", "--timeout 3s", "--strict", "--seed 7"}
+	asked := []string{"--only 'system=linux|process'", "--set memory_mib=1024", "--samples 2", "--warmup 0", "--timeout 3s", "--strict", "--seed 7"}
 	check := func(what, at string) {
 		t.Helper()
 		list, err := List(at)
@@ -60,7 +61,7 @@ func TestListUnfinished(t *testing.T) {
 	var ok, unfinished int
 	var only, settings string
 	must(t, d.db.QueryRow(`SELECT ok, unfinished, "only", settings FROM runs`).Scan(&ok, &unfinished, &only, &settings))
-	if ok != 1 || unfinished != 3 || only != `["system=linux"]` || settings != `["memory_mib=1024"]` {
+	if ok != 1 || unfinished != 3 || only != `["system=linux|process"]` || settings != `["memory_mib=1024"]` {
 		t.Errorf("in the view: %d, %d, %s, %s", ok, unfinished, only, settings)
 	}
 }
@@ -75,6 +76,35 @@ func TestWithoutMatrix(t *testing.T) {
 	} {
 		if got := string(withoutMatrix([]byte(text))); got != want {
 			t.Errorf("%s: %s", text, got)
+		}
+	}
+}
+
+// TestListTellsDamagedHeads: whatever a run's head is, if it is there and is none the list
+// is not made without what it says.
+func TestListTellsDamagedHeads(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "r")
+	s := mustCreate(t, dir)
+	must(t, s.Finish(RunOK))
+	for _, head := range []string{"", "{", "nonsense", `{"id":7}`, `{"argv":["x]}`, `{"argv":["x"]}]}`} {
+		inDatabase(t, filepath.Join(dir, DatabaseName), "UPDATE run_text SET head = '"+head+"'")
+		_, err := List(dir)
+		wantError(t, err, ErrDamaged.Error(), "what the run was")
+	}
+	inDatabase(t, filepath.Join(dir, DatabaseName), "DELETE FROM run_text")
+	_, err := List(dir)
+	must(t, err)
+}
+
+// TestAskedForTheSeed: it is told if it was given, wherever.
+func TestAskedForTheSeed(t *testing.T) {
+	for want, run := range map[string]Run{
+		"":         {Seed: 7, Asked: &Asked{}},
+		"--seed 8": {Seed: 8, Asked: &Asked{Seed: ptrTo[uint64](8)}}, // UKPROBE_SEED
+		"--seed 9": {Seed: 9, Argv: []string{"ukprobe", "--seed", "9"}, Asked: &Asked{}},
+	} {
+		if got := strings.Join(run.AskedFor(), " "); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

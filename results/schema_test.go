@@ -40,10 +40,10 @@ func fullRun(t *testing.T) []byte {
 	cells[0].Histograms = []Histogram{{Name: "h_seconds", Labels: map[string]string{"a": "b"}, Schema: 3,
 		Count: math.MaxUint64, Sum: 1, Buckets: map[int32]uint64{-7: 1}}}
 	run := testRun()
-	run.Asked = &Asked{Matrix: "m.yaml", MatrixText: "version: 1", Dir: "/", Only: []string{"app=hello"}, Set: []string{"samples=2"}, Samples: 1, Warmup: ptrTo(0),
+	run.Asked = &Asked{Matrix: "m.yaml", MatrixText: "version: 1", Dir: "/", Only: []string{"app=hello"}, Set: []string{"samples=2"}, Samples: 1, Seed: ptrTo[uint64](7), Warmup: ptrTo(0),
 		TimeoutNs: 1, Accel: "kvm", Probes: "boot", Attach: "auto", Strict: true, Schema: ptrTo(3), QEMU: "qemu", Catalogue: "/c.yaml", Cache: "/cache",
 		Firecracker: "firecracker", Jailer: "jailer", TempDir: "/tmp"}
-	run.Parts = []Part{{Started: started, Argv: []string{"ukprobe"}},
+	run.Parts = []Part{{Started: started, Finished: ptrTo(started.Add(time.Minute)), Argv: []string{"ukprobe"}},
 		{Started: started.Add(time.Hour), Argv: []string{"ukprobe"}, From: 1, Differences: []string{"kernel: 1 then, 2 now"}}}
 	s, err := Create(dir, run, testHost(), cells)
 	must(t, err)

@@ -138,6 +138,7 @@ type Asked struct {
 	Probes     string   `json:"probes,omitempty"`
 	Attach     string   `json:"attach,omitempty"`
 	Strict     bool     `json:"strict,omitempty"`
+	Seed       *uint64  `json:"seed,omitempty"`   // absent: it was chosen
 	Schema     *int     `json:"schema,omitempty"` // of the histograms
 	QEMU       string   `json:"qemu,omitempty"`
 	Catalogue  string   `json:"catalogue,omitempty"`

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/shell"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/results"
 )
@@ -58,7 +59,7 @@ func runCells(c *cli.Context, o orchestrate.Options, show func(c *cli.Context, f
 	}
 	finishPushing(c, push) // nobody waits for a receiver to see the table
 	if status == results.RunInterrupted && !gone {
-		return nil, errors.Join(err, cli.Exit(fmt.Sprintf("interrupted: %d finished samples are in %s; `ukprobe run --resume %s` goes on", finished(file), o.Out, quote([]string{o.Out})), exitInterrupted))
+		return nil, errors.Join(err, cli.Exit(fmt.Sprintf("interrupted: %d finished samples are in %s; `ukprobe run --resume %s` goes on", finished(file), o.Out, shell.Quote(o.Out)), exitInterrupted))
 	}
 	if err = errors.Join(doErr, err); err != nil {
 		return nil, err

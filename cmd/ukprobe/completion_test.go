@@ -174,15 +174,15 @@ func TestShells(t *testing.T) {
 	}
 }
 
-// shell is one in a pseudo-terminal.
-type shell struct {
+// terminalShell is one in a pseudo-terminal.
+type terminalShell struct {
 	t    *testing.T
 	dir  string
 	keys *os.File
 	n    int
 }
 
-func startShell(t *testing.T, path string, args []string, dir string) *shell {
+func startShell(t *testing.T, path string, args []string, dir string) *terminalShell {
 	t.Helper()
 	cmd := exec.Command(path, args...)
 	cmd.Dir = dir
@@ -204,10 +204,10 @@ func startShell(t *testing.T, path string, args []string, dir string) *shell {
 		_ = cmd.Wait()
 		_ = master.Close()
 	})
-	return &shell{t: t, dir: dir, keys: master}
+	return &terminalShell{t: t, dir: dir, keys: master}
 }
 
-func (s *shell) send(keys string) {
+func (s *terminalShell) send(keys string) {
 	s.t.Helper()
 	if _, err := s.keys.WriteString(keys); err != nil {
 		s.t.Fatal(err)
@@ -216,7 +216,7 @@ func (s *shell) send(keys string) {
 
 // completes types, presses TAB, and has the shell write the line that came of it to a
 // file: the words are an argument in quotes.
-func (s *shell) completes(typed, want string) {
+func (s *terminalShell) completes(typed, want string) {
 	s.t.Helper()
 	s.n++
 	out := filepath.Join(s.dir, fmt.Sprintf("line%d", s.n))

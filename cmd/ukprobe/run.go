@@ -158,7 +158,10 @@ func optionsWith(c *cli.Context, builtin string) (o orchestrate.Options, err err
 		return o, usage(err)
 	}
 	o.Asked.Warmup, o.Asked.Schema = o.Warmup, o.Schema
-	if !c.IsSet("seed") {
+	if c.IsSet("seed") {
+		given := o.Seed
+		o.Asked.Seed = &given
+	} else {
 		o.Seed = randomSeed()
 	}
 	if o.Out == "" {

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ukprobe/ukprobe/internal/shell"
 	"github.com/ukprobe/ukprobe/orchestrate"
 	"github.com/ukprobe/ukprobe/orchestrate/cpu"
 	"github.com/ukprobe/ukprobe/probe"
@@ -90,7 +90,7 @@ func printPlan(w io.Writer, p orchestrate.Plan) {
 			fmt.Fprintln(w, "  nothing is started: the image's files are read")
 			continue
 		}
-		fmt.Fprintf(w, "  argv    %s\n", quote(cell.Argv))
+		fmt.Fprintf(w, "  argv    %s\n", shell.Join(cell.Argv))
 	}
 	fmt.Fprintf(w, "\ncpus     %s\n", cpusText(p.CPUs))
 	for _, t := range p.CPUs.Taints {
@@ -125,16 +125,4 @@ func rungText(h probe.HookStatus) string {
 		return "none"
 	}
 	return string(h.Rung)
-}
-
-// quote writes an argv so that it can be pasted into a shell.
-func quote(argv []string) string {
-	out := make([]string, len(argv))
-	for i, a := range argv {
-		if a == "" || strings.ContainsAny(a, " \t\n'\"\\$`<>|&;()*?[]{}!#~") {
-			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-		out[i] = a
-	}
-	return strings.Join(out, " ")
 }

@@ -5,9 +5,7 @@ package main
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -43,28 +41,6 @@ func TestPrintPlan(t *testing.T) {
 	out.WriteString("\n==== without hooks ====\n")
 	printPlan(&out, p)
 	golden.Check(t, "plan.txt", out.String())
-}
-
-// TestQuoteIsTheShells: what is printed, pasted into a shell, is the same argv.
-func TestQuoteIsTheShells(t *testing.T) {
-	argv := []string{"plain", "", "two words", "it's", `"double"`, `back\slash`, "$HOME", "`id`", "$(id)", "a;b", "a|b&c", "a>b<c", "*", "?", "[a]", "~", "#no",
-		"{a,b}", "!x", "new\nline", "tab\t", "(sub)", "-append", "x=y", "host,-arch-capabilities", "été", "<built at the first run>", "'", "''"}
-	for _, shell := range []string{"/bin/sh", "/bin/bash"} {
-		if _, err := os.Stat(shell); err != nil {
-			t.Logf("no %s here", shell)
-			continue
-		}
-		text, err := exec.Command(shell, "-c", `printf '%s\0' `+quote(argv)).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(argv, strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")); diff != "" {
-			t.Errorf("%s understands (-want +got):\n%s", shell, diff)
-		}
-	}
-	if got := quote([]string{"/bin/qemu", "-m", "64", "a b"}); got != "/bin/qemu -m 64 'a b'" {
-		t.Errorf("%s: words that need no quotes have none", got)
-	}
 }
 
 func TestProgressLines(t *testing.T) {

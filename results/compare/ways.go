@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/shell"
 	"github.com/ukprobe/ukprobe/results/report"
 )
 
@@ -109,7 +110,7 @@ func (w way) flags() string {
 	add := func(flag string, values ...string) {
 		for _, v := range values {
 			if v != "" {
-				out = append(out, flag+" "+quoted(v))
+				out = append(out, flag+" "+shell.Quote(v))
 			}
 		}
 	}
@@ -121,14 +122,6 @@ func (w way) flags() string {
 	}
 	add("--metric", w.o.Metrics...)
 	return strings.Join(out, " ")
-}
-
-// quoted is a word as a shell reads it.
-func quoted(word string) string {
-	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.=,:+/@") == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // tell is what somebody can do, given what was asked for.

@@ -113,11 +113,3 @@ func TestBase(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestQuoted(t *testing.T) {
-	for in, want := range map[string]string{"qemu": "qemu", "app=a|b": "'app=a|b'", "it's": `'it'\''s'`} {
-		if got := quoted(in); got != want {
-			t.Errorf("%s: %s, want %s", in, got, want)
-		}
-	}
-}

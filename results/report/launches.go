@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ukprobe/ukprobe/internal/shell"
 	"github.com/ukprobe/ukprobe/results"
 )
 
@@ -31,7 +32,7 @@ func launches(f *results.File) []launch {
 		if len(c.Samples) == 0 || len(c.Argv) == 0 {
 			continue
 		}
-		l := launch{image: imageWords(c.Image), vmm: c.Firmware, argv: shellWords(c.Argv), system: c.System, kernel: kernelWords(c)}
+		l := launch{image: imageWords(c.Image), vmm: c.Firmware, argv: shell.Join(c.Argv), system: c.System, kernel: kernelWords(c)}
 		at := slices.IndexFunc(out, func(o launch) bool {
 			return o.image == l.image && o.vmm == l.vmm && o.argv == l.argv && o.system == l.system
 		})
@@ -143,21 +144,4 @@ func methodFacts(f *results.File) []fact {
 		out = append(out, fact{"kernels of the guests", k})
 	}
 	return out
-}
-
-// plainWord are the words that a shell takes as they are.
-func plainWord(w string) bool {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+.,:/@%^"
-	return w != "" && strings.Trim(w, plain) == ""
-}
-
-// shellWords are a command line as a shell takes it.
-func shellWords(argv []string) string {
-	out := make([]string, len(argv))
-	for i, w := range argv {
-		if out[i] = w; !plainWord(w) {
-			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(out, " ")
 }
