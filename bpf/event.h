@@ -147,7 +147,7 @@ struct device_key {
 
 /* What a tap or veth stands for. */
 #define DEVICE_FLOWS 1 /* measure how long answers take */
-#define DEVICE_FROM_EXEC 2 /* what passes before the guest's exec is not the guest's; cleared then */
+#define DEVICE_FROM_EXEC 2 /* what passes before the guest's exec is not its own; cleared then */
 
 struct device {
 	u32 slot;
