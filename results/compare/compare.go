@@ -76,6 +76,7 @@ func compare(a Set, b *Set, o Options) (*Report, error) {
 	for _, p := range m.pairs {
 		rows = append(rows, m.rows(p)...)
 	}
+	measureAll(rows)
 	r.Left = m.left // with the metrics that had no row
 	if len(rows) == 0 && !m.gone {
 		return nil, m.nothing()

@@ -6,8 +6,11 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/ukprobe/ukprobe/results"
 	"github.com/ukprobe/ukprobe/results/shape"
@@ -74,6 +77,7 @@ type Figures struct {
 type row struct {
 	Row
 	a, b  []float64 // with an infinite value for each sample that timed out
+	about []string  // what is to be said of its cells
 	exact bool
 }
 
@@ -99,12 +103,10 @@ func (m *matcher) rows(p pair) []*row {
 			m.left = append(m.left, Left{Cell: p.b.String(), Reason: metric + ": " + strings.Join(w.Notes, "; "), Broken: broken})
 			continue
 		}
-		w.A, w.B = w.figures("A", w.a, p.a.Tainted), w.figures("B", w.b, p.b.Tainted)
-		w.Notes = append(w.Notes, m.aboutCells(p)...)
+		w.A.Tainted, w.B.Tainted, w.about = p.a.Tainted, p.b.Tainted, m.aboutCells(p)
 		if sa.Whole || sb.Whole {
 			w.Verdict = Untested
 		}
-		w.compare()
 		out = append(out, w)
 	}
 	return out
@@ -181,6 +183,28 @@ func finite(sorted []float64) int {
 		return len(sorted)
 	}
 	return n
+}
+
+// measureAll works out the rows, on all CPUs: of 500 cells it is nearly all of the time of a
+// comparison.
+func measureAll(rows []*row) {
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(rows)) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(rows)); i = next.Add(1) - 1 {
+				rows[i].measure()
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// measure works out the two sides and compares them.
+func (w *row) measure() {
+	w.A, w.B = w.figures("A", w.a, w.A.Tainted), w.figures("B", w.b, w.B.Tainted)
+	w.Notes = append(w.Notes, w.about...)
+	w.compare()
 }
 
 // compare makes the tests and the sizes of the effect.
